@@ -1,0 +1,1 @@
+"""The training side of maskvfi: real clips and synthetic motion in, the shipped weights out."""

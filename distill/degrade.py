@@ -1,0 +1,78 @@
+"""What happens to frames between the scene and the viewer, none of which is motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from distill.clips import Image
+
+Rng = np.random.Generator
+
+
+def degrade(frames: Sequence[Image], rng: Rng) -> list[Image]:
+    """The same frames [H,W,3] under other light, through other sensors and codecs; each frame its own way."""
+    out = [frame.astype(np.float32) for frame in frames]
+    if rng.random() < 0.35:
+        out = _light(out, rng)
+    if rng.random() < 0.2:
+        out = _shadow(out, rng)
+    if rng.random() < 0.5:
+        sigma = float(np.exp(rng.uniform(np.log(0.7), np.log(9))))
+        coarse = rng.random() < 0.3
+        out = [frame + _noise(frame.shape, sigma, coarse, rng) for frame in out]
+    if rng.random() < 0.12:
+        sigma = rng.uniform(0.4, 1.0)
+        out = [cv2.GaussianBlur(frame, (0, 0), sigma) for frame in out]
+    pictures = [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in out]
+    if rng.random() < 0.08:
+        step = int(rng.integers(2, 8))
+        pictures = [(frame // step * step).astype(np.uint8) for frame in pictures]
+    if rng.random() < 0.5:
+        quality = int(rng.integers(35, 92))
+        pictures = [_jpeg(frame, quality + int(rng.integers(-8, 9)), int(rng.integers(0, 8)), rng) for frame in pictures]
+    return pictures
+
+
+def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+    """Brightness, contrast, gamma and colour drift over the clip, or flicker from frame to frame."""
+    count = len(frames)
+    way = np.linspace(0, 1, count) if rng.random() < 0.6 else rng.uniform(0, 1, count)
+    bias, gain, gamma = rng.normal(0, 12), rng.normal(0, 0.12), rng.normal(0, 0.12)
+    tint = rng.normal(0, 0.04, 3).astype(np.float32)
+    out = []
+    for frame, amount in zip(frames, way, strict=True):
+        frame = 255 * np.clip(frame / 255, 0, 1) ** np.float32(np.exp(gamma * amount))
+        out.append(frame * (1 + np.float32(gain * amount) + tint * np.float32(amount)) + np.float32(bias * amount))
+    return out
+
+
+def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+    """A soft shadow or glow that stands or wanders."""
+    height, width = frames[0].shape[:2]
+    x, y = rng.uniform(0, width), rng.uniform(0, height)
+    vx, vy = rng.normal(0, 15, 2) * (rng.random() < 0.6)
+    radius, depth = rng.uniform(0.15, 0.8) * width, rng.normal(0, 0.25)
+    swing = rng.uniform(0.5, 1, len(frames)) if rng.random() < 0.4 else np.ones(len(frames))
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    out = []
+    for index, frame in enumerate(frames):
+        blob = np.exp(-((xs - x - vx * index) ** 2 + (ys - y - vy * index) ** 2) / np.float32(radius * radius))
+        out.append(frame * (1 + np.float32(depth * swing[index]) * blob[..., None]))
+    return out
+
+
+def _noise(shape: tuple[int, ...], sigma: float, coarse: bool, rng: Rng) -> np.ndarray:
+    if not coarse:
+        return rng.standard_normal(shape, np.float32) * np.float32(sigma)
+    small = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32) * np.float32(1.5 * sigma)
+    return cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def _jpeg(frame: Image, quality: int, shift: int, rng: Rng) -> Image:
+    """JPEG stands in for a video codec's intra blocks; the block grid is shifted, as inter frames do."""
+    moved = np.roll(frame, shift, axis=(0, 1))
+    _, data = cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, int(np.clip(quality, 20, 97))])
+    return np.roll(cv2.imdecode(data, cv2.IMREAD_COLOR), -shift, axis=(0, 1))

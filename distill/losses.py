@@ -1,0 +1,64 @@
+"""What training minimises: pictures alike on every scale, flows alike, masks right on both classes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def charbonnier(a: Tensor, b: Tensor, eps: float = 1e-3) -> Tensor:
+    """A smooth L1: mean of sqrt((a-b)^2 + eps^2) - eps."""
+    return ((a - b).square() + eps * eps).sqrt().mean() - eps
+
+
+def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
+    """L1 between Laplacian pyramids, level k weighted 2^k (Niklaus and Liu, CVPR 2018), of [B,C,H,W]."""
+    difference = a - b
+    total = difference.new_zeros(())
+    for level in range(levels):
+        if min(difference.shape[-2:]) < 4:
+            break
+        small = F.avg_pool2d(difference, 2, ceil_mode=True)
+        detail = difference - F.interpolate(small, difference.shape[-2:], mode="bilinear", align_corners=False)
+        total = total + 2.0**level * detail.abs().mean()
+        difference = small
+    return total + 2.0**level * difference.abs().mean()
+
+
+def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
+    """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W]."""
+    error = torch.stack(
+        [(flow[:, s] - truth[:, s]).square().sum(dim=1).add(1e-4).sqrt() for s in (slice(2), slice(2, 4))], dim=1
+    )
+    return (error * trust).sum() / trust.sum().clamp(min=1)
+
+
+def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """Cross-entropy in which static and moving pixels weigh the same in sum, over pixels where `sure` is 1.
+
+    All [B,N,H,W]. Defined when a class is missing: its weight then goes to the other one. Each sample is
+    balanced on its own, softened by a square root so that a few lone pixels cannot outweigh a whole picture.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * sure
+    dims = (1, 2, 3)
+    static, moving = labels * sure, (1 - labels) * sure
+    counts = torch.stack((static.sum(dims), moving.sum(dims)))
+    shares = counts.sqrt()
+    shares = shares / shares.sum(0).clamp(min=1e-6)
+    means = torch.stack(((loss * static).sum(dims), (loss * moving).sum(dims))) / counts.clamp(min=1)
+    return (shares * means).sum(0).mean()
+
+
+def soft_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """One less the soft F1 of each sample's rarer class, over pixels where `sure` is 1; all [B,N,H,W].
+
+    A sample with a single class has no rarer one and counts nothing.
+    """
+    probability = torch.sigmoid(logits)
+    dims = (1, 2, 3)
+    total, static = sure.sum(dims), (labels * sure).sum(dims)
+    flip = (static > total / 2).view(-1, 1, 1, 1)
+    probability, labels = torch.where(flip, 1 - probability, probability), torch.where(flip, 1 - labels, labels)
+    both = (probability * labels * sure).sum(dims)
+    dice = 1 - (2 * both + 1) / (((probability + labels) * sure).sum(dims) + 1)
+    rare = (labels * sure).sum(dims) > 0
+    return (dice * rare).sum() / rare.sum().clamp(min=1)

@@ -1,0 +1,85 @@
+"""Training samples for the student: frames as a viewer gets them, and which pixels truly stood still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from distill.clips import Image, Shards
+from distill.degrade import degrade
+from distill.labels import MOVING_ABOVE, STATIC_BELOW, Bools, dis_labels
+from distill.motion import Scene, random_scene
+from distill.overlays import paste, random_overlays
+
+Labelled = tuple[list[Image], Bools, Bools]
+
+
+class Stills(Dataset[dict[str, Tensor]]):
+    """Sample `index` depends on (seed, index) alone: `frames` [N,3,S,S] uint8, `static` and `sure` [N-1,S,S].
+
+    Half of the samples lie over real footage, labelled by DIS consensus, half over synthetic scenes with
+    exact labels; most carry overlays. The labels are of the clean frames, the frames are degraded.
+    """
+
+    def __init__(self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False) -> None:
+        self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
+        motion = np.array([facts["motion"] for facts in self.tuples.facts])
+        chance = np.clip(motion, 1, 16) ** 0.5
+        self.cumulative = np.cumsum(chance / chance.sum())
+        self.size, self.length, self.seed, self.clean = size, length, seed, clean
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng((self.seed, 77, index))
+        dice = rng.random()
+        if dice < 0.4:
+            frames, static, unsure = self._real(rng)
+        elif dice < 0.72:
+            frames, static, unsure = self._scene(rng, 32.0, 0.1)
+        elif dice < 0.94:
+            frames, static, unsure = self._scene(rng, 24.0, 1.0)
+        else:
+            frames, static, unsure = self._scene(rng, 1.2, 0.0)
+        if rng.random() < (0.85 if dice < 0.72 else 0.4):
+            composite = paste(frames, random_overlays(self.length, self.size, self.size, rng))
+            frames = composite.frames
+            static = (static & ~composite.unsure) | composite.static
+            unsure = (unsure | composite.unsure) & ~composite.static
+        if not self.clean and rng.random() < 0.8:
+            frames = degrade(frames, rng)
+        stacked = np.stack(frames).transpose(0, 3, 1, 2)
+        return {
+            "frames": torch.from_numpy(np.ascontiguousarray(stacked)),
+            "static": torch.from_numpy(static),
+            "sure": torch.from_numpy(~unsure),
+        }
+
+    def _real(self, rng: np.random.Generator) -> Labelled:
+        frames = self.tuples.frames(min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1))
+        height, width = frames[0].shape[:2]
+        y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
+        flip = slice(None, None, 1 if rng.random() < 0.5 else -1)
+        order = slice(None, None, 1 if rng.random() < 0.5 else -1)
+        frames = [np.ascontiguousarray(f[y : y + self.size, x : x + self.size][:, flip]) for f in frames[order]]
+        return frames[: self.length], *dis_labels(frames[: self.length])
+
+    def _scene(self, rng: np.random.Generator, speed: float, still: float) -> Labelled:
+        """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
+        scene = random_scene(self.textures, self.size, rng, speed, still, still_objects=min(still, 0.15))
+        frames = [scene.frame(float(time)) for time in range(self.length)]
+        labels = [_gap(scene, time) for time in range(self.length - 1)]
+        return frames, np.stack([label[0] for label in labels]), np.stack([label[1] for label in labels])
+
+
+def _gap(scene: Scene, start: int) -> tuple[Bools, Bools]:
+    times = (float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0)
+    distance = scene.reach(times)
+    return distance < STATIC_BELOW, (distance >= STATIC_BELOW) & (distance <= MOVING_ABOVE)

@@ -1,0 +1,245 @@
+"""The command line; every command only calls the public API."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+import maskvfi
+from maskvfi import hub
+from maskvfi.interpolate import Progress as OnProgress
+
+app = typer.Typer(
+    help="Raise a video's frame rate with RIFE and leave still things alone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+weights = typer.Typer(help="The weights that names lead to.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
+console = Console(stderr=True)
+
+Vfi = Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")]
+Mask = Annotated[str, typer.Option(help='Mask weights: a name, a path, or "off" for plain RIFE.')]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+
+
+@app.command()
+def interpolate(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")],
+    target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
+    factor: Annotated[int | None, typer.Option(help="k-1 new frames in every gap (default 2).")] = None,
+    fps: Annotated[str | None, typer.Option(help="An even grid instead: 60, 59.94, 60000/1001.")] = None,
+    slow: Annotated[str | None, typer.Option(help="Stretch time by this factor at the same frame rate.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Close the clip from last frame to first.")] = False,
+    vfi: Vfi = hub.DEFAULT_VFI,
+    mask: Mask = hub.DEFAULT_STATIC,
+    protect: Annotated[Path | None, typer.Option(help="A picture: white is always copied.")] = None,
+    release: Annotated[Path | None, typer.Option(help="A picture: white is always warped.")] = None,
+    threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
+    static: Annotated[str, typer.Option(help='Still pixels "fade" or copy the "nearest" frame.')] = "fade",
+    scene_cut: Annotated[str, typer.Option(help='"auto", "off", or a threshold (27 is usual).')] = "auto",
+    on_cut: Annotated[str, typer.Option(help='At a cut "hold" the earlier frame or "blend".')] = "hold",
+    duplicates: Annotated[str, typer.Option(help='"keep", or "resolve" repeated frames into motion.')] = "keep",
+    scale: Annotated[float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")] = 1.0,
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")] = False,
+    start: Annotated[float | None, typer.Option(help="Seconds from the first frame.")] = None,
+    end: Annotated[float | None, typer.Option(help="Seconds from the first frame, exclusive.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Frame rate of an image folder (default 24).")] = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
+    crf: Annotated[str | None, typer.Option(help="Quality of libx264 and its kin: lower is better.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
+    overwrite: Overwrite = False,
+    report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
+) -> None:
+    """Raise the frame rate of a video."""
+    options = {name: value for name, value in (("crf", crf), ("preset", preset)) if value is not None}
+    if crf is None and codec in (None, "libx264", "libx265"):
+        options["crf"] = "18"
+    with _progress("interpolating") as progress:
+        done = maskvfi.interpolate(
+            source,
+            target,
+            factor=factor,
+            fps=fps,
+            slow=slow,
+            loop=loop,
+            vfi=vfi,
+            mask=None if mask == "off" else mask,
+            protect=protect,
+            release=release,
+            threshold=threshold,
+            static=static,
+            scene_cut=scene_cut,
+            on_cut=on_cut,
+            duplicates=duplicates,
+            scale=scale,
+            ensemble=ensemble,
+            start=start,
+            end=end,
+            rate=rate,
+            device=device,
+            precision=precision,
+            codec=codec,
+            options=options,
+            overwrite=overwrite,
+            report=report,
+            progress=progress,
+        )
+    for warning in done.warnings:
+        _say(f"warning: {warning}")
+    speed = done.frames_out / max(done.seconds["total"], 1e-9)
+    _say(
+        f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
+        f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
+    )
+
+
+@app.command()
+def mask(
+    source: Annotated[str, typer.Argument(metavar="IN")],
+    target: Annotated[str, typer.Argument(metavar="OUT")],
+    overlay: Annotated[bool, typer.Option("--overlay", help="Tint what stands still over the video.")] = False,
+    mask: Mask = hub.DEFAULT_STATIC,
+    threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what stands still, as a video."""
+    with _progress("looking") as progress:
+        count = maskvfi.mask_video(
+            source, target, overlay=overlay, mask=mask, threshold=threshold, device=device, overwrite=overwrite,
+            progress=progress,
+        )  # fmt: skip
+    _say(f"{target}: {count} frames")
+
+
+@app.command()
+def compare(
+    source: Annotated[str, typer.Argument(metavar="IN")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="A video, or a .png of one new frame.")],
+    factor: Annotated[int, typer.Option(help="k-1 new frames in every gap.")] = 2,
+    at: Annotated[float | None, typer.Option(help="Seconds, for a picture; default: where both differ most.")] = None,
+    vfi: Vfi = hub.DEFAULT_VFI,
+    mask: Mask = hub.DEFAULT_STATIC,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Plain RIFE above, the masked result below."""
+    with _progress("comparing") as progress:
+        maskvfi.compare(
+            source, target, factor=factor, at=at, vfi=vfi, mask=mask, device=device, overwrite=overwrite,
+            progress=progress,
+        )  # fmt: skip
+    _say(target)
+
+
+@app.command()
+def pair(
+    first: Annotated[Path, typer.Argument(metavar="A")],
+    second: Annotated[Path, typer.Argument(metavar="B")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    at: Annotated[list[float] | None, typer.Option(help="A time between 0 and 1; may be given again.")] = None,
+    vfi: Vfi = hub.DEFAULT_VFI,
+    mask: Mask = hub.DEFAULT_STATIC,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """The frame between two pictures."""
+    interpolator = maskvfi.Interpolator(vfi, None if mask == "off" else mask, device)
+    for path in maskvfi.pair(first, second, target, at=at or (0.5,), interpolator=interpolator, overwrite=overwrite):
+        _say(str(path))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the clip and the result go.")] = Path("demo"),
+    device: Device = "auto",
+) -> None:
+    """Render a short clip, interpolate it, and put the difference in a picture."""
+    from maskvfi.demo import run_demo
+
+    with _progress("rendering and interpolating") as progress:
+        made = run_demo(folder, device=device, progress=progress)
+    for path in made:
+        _say(str(path))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine offers, and what would be used of it."""
+    from maskvfi.doctor import diagnose
+
+    table = Table(box=None, show_header=False)
+    for what, found in diagnose():
+        table.add_row(what, found)
+    Console().print(table)
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """Every name there is."""
+    table = Table("name", "kind", "parameters", "path", box=None)
+    for file in hub.list_weights():
+        table.add_row(file.name, file.kind, f"{hub.count_parameters(file.path):,}", str(file.path))
+    Console().print(table)
+
+
+@weights.command("info")
+def info(name: Annotated[str, typer.Argument(help="A name or a path.")]) -> None:
+    """What a weights file is."""
+    table = Table(box=None, show_header=False)
+    for what, found in hub.describe(name):
+        table.add_row(what, found)
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and exit code 2."""
+    try:
+        app()
+    except (maskvfi.MediaError, maskvfi.WeightsError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say("maskvfi: " + " ".join(str(error).split()))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("maskvfi: stopped; nothing was written")
+        sys.exit(130)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} fps" if task.speed else "")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[OnProgress]:
+    columns: list[Any] = [
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(),
+    ]  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

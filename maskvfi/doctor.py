@@ -1,0 +1,38 @@
+"""What this machine offers, and what maskvfi would use of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import av
+import torch
+
+from maskvfi import hub
+from maskvfi.interpolator import choose_device, choose_precision
+
+ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "h264_nvenc", "hevc_nvenc")
+
+
+def diagnose() -> Iterator[tuple[str, str]]:
+    """Pairs of what was looked at and what was found."""
+    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield "maskvfi", version("maskvfi")
+    yield "torch", f"{torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} CPU threads"
+    libraries = ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items()))
+    yield "pyav", f"{av.__version__} ({libraries})"
+    yield "encoders", ", ".join(name for name in ENCODERS if name in av.codecs_available)
+    device = choose_device("auto")
+    why = {
+        "cuda": f"{torch.cuda.get_device_name()} is there" if device.type == "cuda" else "",
+        "mps": "no CUDA, but Apple's GPU is there",
+        "cpu": "neither CUDA nor Apple's GPU is there",
+    }[device.type]
+    yield "device", f"{device} ({why})"
+    yield "precision", choose_precision("auto", device)[0]
+    for folder in hub.weight_folders():
+        yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
+    for file in hub.list_weights():
+        yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"

@@ -1,0 +1,228 @@
+"""Weights: where a name leads, how a file is read without trusting it, how ours are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn as nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from maskvfi.rife.detect import clean, detect, rename_encoder
+from maskvfi.rife.network import IFNet
+from maskvfi.rife.variants import Variant, find_variant
+from maskvfi.static.network import StaticConfig, StaticMaskNet
+
+DEFAULT_VFI = "vfi-s"
+DEFAULT_STATIC = "static-s"
+HEADER = "maskvfi"
+SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
+
+
+class WeightsError(ValueError):
+    """Weights that are missing, damaged, or made for something else; the message names file and cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A weights file that a name leads to: where it lies and what it is for ("vfi", "static" or "unknown")."""
+
+    name: str
+    path: Path
+    kind: str
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
+
+def load_vfi(source: str | os.PathLike[str] | Mapping[str, Tensor], variant: str | None = None) -> IFNet:
+    """An interpolation network in evaluation mode, on the CPU, in float32.
+
+    source is a name ("vfi-s", "rife-4.25"), a path (.safetensors, .pkl, .pth, or a .zip that holds a
+    flownet.pkl) or a state dict. The network is told from keys and shapes; variant (a family or a version
+    such as "4.25.lite") overrides that. Raises WeightsError when the weights are missing, damaged or of
+    another kind, ValueError for an unknown variant.
+    """
+    wanted = find_variant(variant) if variant else None
+    label, state, header = _open(source, "vfi")
+    state = clean(state)
+    try:
+        if wanted is None:
+            wanted = Variant.from_dict(header["variant"]) if "variant" in header else detect(state)
+        network = IFNet(wanted)
+        network.load_state_dict(rename_encoder(state, wanted))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{label}: {_first_line(error)}") from None
+    return network.eval()
+
+
+def load_static(source: str | os.PathLike[str] | Mapping[str, Tensor] = DEFAULT_STATIC) -> StaticMaskNet:
+    """A static mask network in evaluation mode, on the CPU, in float32.
+
+    source is a name ("static-s"), a path to a .safetensors file of ours, or a state dict. Raises
+    WeightsError when the weights are missing, damaged or of another kind.
+    """
+    label, state, header = _open(source, "static")
+    try:
+        network = StaticMaskNet(StaticConfig(**header.get("config", {})))
+        network.load_state_dict(dict(state))
+    except (TypeError, RuntimeError) as error:
+        raise WeightsError(f"{label}: {_first_line(error)}") from None
+    return network.eval()
+
+
+def save_weights(path: str | os.PathLike[str], network: IFNet | StaticMaskNet, **facts: Any) -> None:
+    """Write `network` as one safetensors file whose header says how to build it, and `facts` beside that."""
+    if isinstance(network, IFNet):
+        header: dict[str, Any] = {"kind": "vfi", "variant": network.variant.to_dict()}
+    else:
+        header = {"kind": "static", "config": network.config.to_dict()}
+    state = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
+    part = Path(f"{os.fspath(path)}.part")
+    save_file(state, part, metadata={"format": "pt", HEADER: json.dumps(header | facts)})
+    os.replace(part, path)
+
+
+def find_weights(name: str | os.PathLike[str]) -> Path:
+    """The file behind a name or path. Raises WeightsError naming the places that were looked in."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise WeightsError(f"{path}: no such weights file")
+    for folder in weight_folders():
+        for stem in (path.name, f"rife-{path.name}"):
+            for suffix in SUFFIXES:
+                candidate = folder / f"{stem}{suffix}"
+                if candidate.is_file():
+                    return candidate
+    places = " or ".join(str(folder) for folder in weight_folders())
+    known = ", ".join(sorted(file.name for file in list_weights())) or "none"
+    raise WeightsError(f"unknown weights {str(name)!r}: no such file, and none of that name in {places}; there are: {known}")
+
+
+def list_weights() -> Iterator[WeightsFile]:
+    """Every weights file that has a name: those that came with the package, then the user's own."""
+    seen = set()
+    for folder in weight_folders():
+        for path in sorted(folder.glob("*")):
+            if path.suffix in SUFFIXES and path.stem not in seen:
+                seen.add(path.stem)
+                yield WeightsFile(path.stem, path, _kind(path))
+
+
+def describe(name: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """What is known of weights: pairs of a property and its value. Raises WeightsError."""
+    path = find_weights(name)
+    header = read_header(path)
+    yield "name", path.stem
+    yield "path", str(path)
+    yield "size", f"{path.stat().st_size:,} bytes"
+    yield "sha256", sha256(path)
+    network: nn.Module
+    if header.get("kind") == "static":
+        network = load_static(path)
+        yield "kind", "static mask"
+    else:
+        network = load_vfi(path)
+        yield "kind", f"interpolation, RIFE family {network.variant.family}"
+    yield "parameters", f"{sum(parameter.numel() for parameter in network.parameters()):,}"
+    for key, value in header.items():
+        if key != "kind":
+            yield key, json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def count_parameters(path: Path) -> int:
+    """How many numbers a weights file holds."""
+    return sum(value.numel() for value in _read_state(path).values())
+
+
+def weight_folders() -> list[Path]:
+    """Where names are looked up: inside the package, then MASKVFI_WEIGHTS or the user's cache folder."""
+    package = Path(__file__).parent
+    bundled = [folder for folder in (package / "weights", package.parent / "weights") if folder.is_dir()]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskvfi"
+    return [*bundled[:1], Path(os.environ.get("MASKVFI_WEIGHTS") or cache)]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a safetensors file of ours says of itself; empty for any other file."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
+    return header if isinstance(header, dict) else {}
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _open(
+    source: str | os.PathLike[str] | Mapping[str, Tensor], kind: str
+) -> tuple[str, Mapping[str, Tensor], dict[str, Any]]:
+    if isinstance(source, Mapping):
+        return "state dict", source, {}
+    path = find_weights(source)
+    header = read_header(path)
+    if header.get("kind", kind) != kind:
+        raise WeightsError(f"{path}: holds {header['kind']} weights, not {kind} weights")
+    return str(path), _read_state(path), header
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file; no code in it is run."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if path.suffix == ".zip" and (member := _flownet_in(path)):
+            with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+                state = torch.load(stream, map_location="cpu", weights_only=True)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: not readable as weights ({_first_line(error)})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict (tensors by name)")
+    return state
+
+
+def _flownet_in(path: Path) -> str | None:
+    with zipfile.ZipFile(path) as archive:
+        return next((name for name in archive.namelist() if name.endswith("flownet.pkl")), None)
+
+
+def _kind(path: Path) -> str:
+    try:
+        return str(read_header(path).get("kind", "vfi" if path.stem.startswith("rife") else "unknown"))
+    except WeightsError:
+        return "unreadable"
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    """The cause in one line; torch puts the first mismatch on its second line."""
+    lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

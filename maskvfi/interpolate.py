@@ -1,0 +1,235 @@
+"""interpolate(): a video in, a smoother one out."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskvfi import hub
+from maskvfi.gaps import split, stretched
+from maskvfi.interpolator import Interpolator
+from maskvfi.painted import read_painted_mask
+from maskvfi.render import Renderer
+from maskvfi.scenes import SceneWatcher, Watched
+from maskvfi.video import Frame, MediaError, SourceInfo, open_sink, open_source
+from maskvfi.video.timeline import ByFactor, ByRate, Timeline, parse_rate
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[int, int | None], None]
+DUPLICATES = ("keep", "resolve")
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. static_share is the mean share of copied pixels, computed_share the share of pictures
+    for which the interpolation network ran, both over the gaps that are no cut; seconds are per stage, where
+    read and write are the time spent waiting for decoder and encoder, which run beside the rest."""
+
+    input: str
+    output: str
+    frames_in: int = 0
+    frames_out: int = 0
+    cuts: int = 0
+    duplicates: int = 0
+    static_share: float = 0.0
+    computed_share: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    device: str = ""
+    runtime: str = "torch"
+    precision: str = ""
+    weights: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def interpolate(
+    source: PathLike,
+    target: PathLike | None = None,
+    *,
+    factor: int | None = None,
+    fps: Fraction | float | str | None = None,
+    slow: Fraction | float | str | None = None,
+    loop: bool = False,
+    vfi: PathLike = hub.DEFAULT_VFI,
+    mask: PathLike | None = hub.DEFAULT_STATIC,
+    protect: PathLike | None = None,
+    release: PathLike | None = None,
+    threshold: float = 0.5,
+    static: str = "fade",
+    scene_cut: str | float = "auto",
+    on_cut: str = "hold",
+    duplicates: str = "keep",
+    scale: float = 1.0,
+    ensemble: bool = False,
+    start: float | Fraction | None = None,
+    end: float | Fraction | None = None,
+    rate: Fraction | float | str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    codec: str | None = None,
+    options: dict[str, str] | None = None,
+    overwrite: bool = False,
+    report: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Raise the frame rate of a video; pixels that stand still are copied, the rest is warped.
+
+    source is a video file, a folder of images or "-" (yuv4mpegpipe on stdin); target likewise, by default
+    beside the source. One of factor (k-1 new frames in every gap; default 2) and fps (an even grid) says how
+    many frames; slow stretches time by that factor and keeps the frame rate; loop closes the clip from its
+    last frame to its first. vfi and mask are names or paths of weights, mask=None is plain RIFE; protect and
+    release are pictures whose white is always copied, or always warped. static "fade" cross-fades still
+    pixels, "nearest" copies the nearer frame's. scene_cut is "auto", "off" or a threshold; at a cut the
+    earlier frame is held, or with on_cut="blend" blended over. duplicates="resolve" evens out repeated
+    frames. start and end are seconds from the first frame, start <= time < end. rate is the frame rate of an
+    image folder. codec and options go to the encoder. progress is called with frames read and their number,
+    if known. Raises MediaError, WeightsError or ValueError with one line that names the cause; then nothing
+    is written.
+    """
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
+    began = time.perf_counter()
+    window = {"start": _seconds(start, "start"), "end": _seconds(end, "end")}
+    stretch = _positive(slow, "slow") if slow is not None else Fraction(1)
+    with open_source(source, **window, rate=None if rate is None else parse_rate(rate)) as reader:
+        info = reader.info
+        timeline, out_rate = choose_timeline(factor, fps, stretch, info)
+        if target is None:
+            target = default_target(source, out_rate / info.rate, stretch)
+        interpolator = Interpolator(
+            vfi,
+            mask,
+            device,
+            precision,
+            scale=scale,
+            ensemble=ensemble,
+            threshold=threshold,
+            mode=static,
+            protect=read_painted_mask(protect, info) if protect is not None else None,
+            release=read_painted_mask(release, info) if release is not None else None,
+        )
+        renderer = Renderer(interpolator, info, on_cut)
+        watcher = SceneWatcher(info, scene_cut)
+        result = Report(os.fspath(source), os.fspath(target), weights=_weights(vfi, mask))
+        with open_sink(
+            target,
+            info,
+            rate=out_rate,
+            codec=codec,
+            options=options,
+            carry=source if stretch == 1 else None,
+            overwrite=overwrite,
+            **window,
+        ) as sink:
+            waits = {"read": 0.0, "write": 0.0}
+            frames = _waiting(stretched(reader, info.start_time, stretch), waits)
+            watched = _counting(watcher.watch(frames), result, info.frames_estimate, progress)
+            for gap in split(watched, timeline, resolve=duplicates == "resolve", loop=loop):
+                for frame in renderer.frames(gap):
+                    since = time.perf_counter()
+                    sink.write(frame)
+                    waits["write"] += time.perf_counter() - since
+                    result.frames_out += 1
+            if not result.frames_in:
+                raise MediaError(f"{os.fspath(source)}: no frames between start and end")
+        result.warnings = [*reader.warnings, *sink.warnings]
+        if stretch != 1 and info.has_audio:
+            result.warnings.append(f"{os.fspath(source)}: sound and subtitles are left out of slow motion")
+    result.static_share = renderer.static_sum / max(renderer.gaps, 1)
+    result.computed_share = renderer.computed_sum / max(renderer.gaps, 1)
+    result.seconds = {**waits, **renderer.seconds, "total": time.perf_counter() - began}
+    result.device, result.precision = str(interpolator.device), interpolator.precision
+    result.peak_memory_bytes = peak_memory(interpolator.device)
+    if report is not None:
+        Path(report).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def choose_timeline(
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+) -> tuple[Timeline, Fraction]:
+    """The output times and their average rate. Raises ValueError when factor and fps are both given, or wrong."""
+    if factor is not None and fps is not None:
+        raise ValueError("give a factor or a frame rate, not both")
+    if fps is not None:
+        by_rate = ByRate(parse_rate(fps))
+        return by_rate, by_rate.rate
+    if factor is None and slow.denominator != 1:
+        return ByRate(info.rate), info.rate
+    by_factor = ByFactor(factor if factor is not None else 2 if slow == 1 else int(slow))
+    return by_factor, info.rate * by_factor.factor / slow
+
+
+def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
+    """Beside the source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4. Raises ValueError for a pipe."""
+    if os.fspath(source) == "-":
+        raise ValueError("an output must be named when the input is a pipe")
+    path = Path(source)
+    label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
+    return path.with_name(f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}")
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory this process has held: on the card for CUDA, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _counting(
+    frames: Iterable[Watched], result: Report, total: int | None, progress: Progress | None
+) -> Iterator[Watched]:
+    for watched in frames:
+        result.frames_in += 1
+        result.cuts += watched.cut
+        result.duplicates += watched.duplicate
+        if progress:
+            progress(result.frames_in, total)
+        yield watched
+
+
+def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
+    while True:
+        since = time.perf_counter()
+        frame = next(frames, None)
+        waits["read"] += time.perf_counter() - since
+        if frame is None:
+            return
+        yield frame
+
+
+def _weights(vfi: PathLike, mask: PathLike | None) -> list[dict[str, str]]:
+    paths = [hub.find_weights(name) for name in (vfi, mask) if name is not None]
+    return [{"name": path.stem, "path": str(path), "sha256": hub.sha256(path)} for path in paths]
+
+
+def _seconds(value: float | Fraction | None, name: str) -> Fraction | None:
+    if value is None:
+        return None
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, not {value}")
+    return Fraction(str(value))
+
+
+def _positive(value: Fraction | float | str, name: str) -> Fraction:
+    try:
+        exact = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{name} must be a number, not {value!r}") from None
+    if exact <= 0:
+        raise ValueError(f"{name} must be positive, not {value}")
+    return exact

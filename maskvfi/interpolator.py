@@ -1,0 +1,186 @@
+"""Two frames and a time in, one frame out: the mask, the flow and their fusion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskvfi.fuse import STATIC_MODES, static_layer, static_weight
+from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
+from maskvfi.rife.network import IFNet, Interpolation, as_timestep, check_pair
+from maskvfi.static.network import FrameFeatures, StaticMaskNet
+
+Array = NDArray[np.generic]
+Picture = TypeVar("Picture", Tensor, Array)
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(slots=True)
+class View:
+    """A frame as the networks see it: RGB [B,3,H,W] in 0..1 on the device, and its mask features once computed."""
+
+    rgb: Tensor
+    features: FrameFeatures | None = field(default=None, repr=False)
+
+
+class Interpolator:
+    """Makes the frame at any time between two frames: still pixels copied, moving pixels warped.
+
+    vfi and static are networks, or what `load_vfi` and `load_static` take; static=None gives plain RIFE.
+    device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision is "auto" (fp16 on CUDA, else
+    fp32), "fp32", "fp16" or "bf16", and never touches coordinates. threshold is the probability from which a
+    pixel counts as still; mode "fade" cross-fades still pixels, "nearest" copies the nearer frame's.
+    protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy, always warp.
+    Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown choice.
+    """
+
+    def __init__(
+        self,
+        vfi: IFNet | str | os.PathLike[str] | Mapping[str, Tensor] = DEFAULT_VFI,
+        static: StaticMaskNet | str | os.PathLike[str] | Mapping[str, Tensor] | None = DEFAULT_STATIC,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        *,
+        scale: float = 1.0,
+        ensemble: bool = False,
+        threshold: float = 0.5,
+        mode: str = "fade",
+        protect: Tensor | None = None,
+        release: Tensor | None = None,
+    ) -> None:
+        if mode not in STATIC_MODES:
+            raise ValueError(f"static mode must be one of {', '.join(STATIC_MODES)}, not {mode!r}")
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        self.device = choose_device(device)
+        self.precision, dtype = choose_precision(precision, self.device)
+        network = vfi if isinstance(vfi, IFNet) else load_vfi(vfi)
+        if ensemble and not network.variant.ensemble:
+            raise ValueError(f"RIFE {network.variant.family} has no ensemble mode (4.0 to 4.20 and 4.24 have)")
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, not {scale}")
+        self.vfi = network.to(self.device, dtype).eval()
+        mask = static if static is None or isinstance(static, StaticMaskNet) else load_static(static)
+        self.static = None if mask is None else mask.to(self.device, dtype).eval()
+        self.scale, self.ensemble, self.threshold, self.mode = scale, ensemble, threshold, mode
+        self.protect, self.release = (
+            None if painted is None else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
+            for painted in (protect, release)
+        )
+
+    @overload
+    def __call__(self, img0: Tensor, img1: Tensor, timestep: float | Tensor = 0.5) -> Tensor: ...
+    @overload
+    def __call__(self, img0: Array, img1: Array, timestep: float | Tensor = 0.5) -> Array: ...
+    def __call__(self, img0: Tensor | Array, img1: Tensor | Array, timestep: float | Tensor = 0.5) -> Tensor | Array:
+        """The frame at `timestep` (a number in 0..1, or [B,1,1,1]) between two frames, as the kind they are.
+
+        Frames are float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8/uint16 arrays [H,W,3] or
+        [B,H,W,3]. Tensors come back on the device they came from. Raises ValueError for other shapes, types
+        or times, and when the two frames differ in them.
+        """
+        if type(img0) is not type(img1) or img0.dtype != img1.dtype:
+            raise ValueError(f"the two frames differ in type: {_type_name(img0)} and {_type_name(img1)}")
+        start, end = self.view(as_images(img0)), self.view(as_images(img1))
+        check_pair(start.rgb, end.rgb)
+        out = self.between(start, end, timestep)
+        if isinstance(img0, Tensor):
+            return out.to(img0.device, img0.dtype).reshape(img0.shape)
+        top = np.iinfo(img0.dtype).max
+        codes = (out.clamp(0, 1) * top).round().to(torch.int32).permute(0, 2, 3, 1).cpu().numpy()
+        return codes.astype(img0.dtype).reshape(img0.shape)
+
+    @torch.inference_mode()
+    def between(self, start: View, end: View, timestep: float | Tensor) -> Tensor:
+        """RGB [B,3,H,W] at `timestep` between two views."""
+        weight = self.weight(start, end)
+        time = as_timestep(timestep, start.rgb)
+        moving = self.moving(start, end, time).frame
+        if weight is None:
+            return moving
+        return torch.lerp(moving, static_layer(start.rgb, end.rgb, time, self.mode), weight)
+
+    def view(self, rgb: Tensor) -> View:
+        return View(rgb.to(self.device, torch.float32))
+
+    @torch.inference_mode()
+    def probability(self, start: View, end: View) -> Tensor | None:
+        """How likely each pixel stands still, [B,1,H,W]; None without a mask network. Features are kept in the views."""
+        if self.static is None:
+            return None
+        for view in (start, end):
+            if view.features is None:
+                view.features = self.static.encode(view.rgb)
+        assert start.features is not None
+        assert end.features is not None
+        return self.static.between([start.features, end.features])
+
+    def weight(self, start: View, end: View) -> Tensor | None:
+        """How far each pixel is copied, [B,1,H,W]: the mask with the painted masks over it; None: nowhere."""
+        probability = self.probability(start, end)
+        if probability is None:
+            if self.protect is None:
+                return None
+            probability = torch.zeros_like(start.rgb[:, :1])
+        for painted, name in ((self.protect, "protect"), (self.release, "release")):
+            if painted is not None and painted.shape[-2:] != probability.shape[-2:]:
+                size = "x".join(str(side) for side in reversed(painted.shape[-2:]))
+                frame = "x".join(str(side) for side in reversed(probability.shape[-2:]))
+                raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
+        return static_weight(probability, self.threshold, self.protect, self.release)
+
+    @torch.inference_mode()
+    def moving(self, start: View, end: View, timestep: float | Tensor) -> Interpolation:
+        """The interpolation network's answer at `timestep`."""
+        return self.vfi(start.rgb, end.rgb, timestep, self.scale, self.ensemble)
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """The torch device of a name, "auto" being the fastest there is. Raises ValueError if it is not there."""
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(name)
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        raise ValueError(f"device {str(device)!r} is not available here") from None
+    return chosen
+
+
+def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.dtype]:
+    """The name and type of a precision, "auto" being fp16 on CUDA and fp32 elsewhere. Raises ValueError."""
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" else "fp32"
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
+    return precision, PRECISIONS[precision]
+
+
+def as_images(picture: Tensor | Array) -> Tensor:
+    """Any accepted kind of frame as a float [B,3,H,W] tensor in 0..1. Raises ValueError for any other."""
+    if isinstance(picture, Tensor):
+        if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or not picture.is_floating_point():
+            raise ValueError(
+                f"a frame must be a float tensor [3,H,W] or [B,3,H,W], not {picture.dtype} {list(picture.shape)}"
+            )
+        return picture if picture.ndim == 4 else picture[None]
+    if not isinstance(picture, np.ndarray):
+        raise ValueError(f"a frame must be a tensor or an array, not {type(picture).__name__}")
+    if picture.dtype not in (np.uint8, np.uint16) or picture.ndim not in (3, 4) or picture.shape[-1] != 3:
+        raise ValueError(
+            f"a frame must be a uint8 or uint16 array [H,W,3] or [B,H,W,3], not {picture.dtype} {list(picture.shape)}"
+        )
+    batch = torch.from_numpy(np.ascontiguousarray(picture if picture.ndim == 4 else picture[None]).astype(np.float32))
+    return batch.permute(0, 3, 1, 2) / float(np.iinfo(picture.dtype).max)
+
+
+def _type_name(picture: Tensor | Array) -> str:
+    return f"{type(picture).__name__} of {picture.dtype}"

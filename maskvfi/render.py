@@ -1,0 +1,125 @@
+"""The frames of a gap, made in the source's own planes; each source frame is looked at once."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from maskvfi.fuse import fuse_planes
+from maskvfi.gaps import Gap
+from maskvfi.interpolator import Interpolator, View
+from maskvfi.video import Frame, SourceInfo
+from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
+
+ON_CUT = ("hold", "blend")
+
+
+@dataclass(slots=True)
+class Looked:
+    """A source frame on the device: its planes as code values, and as the networks see it."""
+
+    frame: Frame
+    planes: tuple[Tensor, ...]
+    view: View
+
+
+class Renderer:
+    """Renders gaps of one source and counts what it did.
+
+    static_share and computed_share are sums over the gaps that could be interpolated; `seconds` holds the
+    time spent per stage.
+    """
+
+    def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
+        if on_cut not in ON_CUT:
+            raise ValueError(f"on_cut must be one of {', '.join(ON_CUT)}, not {on_cut!r}")
+        self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
+        self._looked: list[Looked] = []
+        self.gaps = 0
+        self.static_sum = 0.0
+        self.computed_sum = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def frames(self, gap: Gap) -> Iterator[Frame]:
+        """The output frames of a gap. A frame at time 0 is the source's own, untouched."""
+        if gap.end is None or (gap.cut and self._on_cut == "hold") or _identical(gap.start, gap.end):
+            if gap.end is not None and not gap.cut:
+                self._count(1.0, 0.0)
+            for slot, _ in gap.slots:
+                yield replace(gap.start, pts=slot.pts, duration=slot.duration)
+            return
+        between = None
+        for slot, t in gap.slots:
+            if t == 0:
+                yield replace(gap.start, pts=slot.pts, duration=slot.duration)
+                continue
+            if between is None:
+                between = self._between(gap)
+            start, end, weight, moves = between
+            with self._stage("network"):
+                moving = self._interpolator.moving(start.view, end.view, float(t)) if moves else None
+            with self._stage("fuse"):
+                fused = fuse_planes(
+                    start.planes,
+                    end.planes,
+                    float(t),
+                    moving,
+                    weight,
+                    self._info.format,
+                    self._info.colour,
+                    self._interpolator.mode,
+                )
+                planes = quantise(fused, self._info.format)
+            yield Frame(planes, self._info.format, slot.pts, slot.duration)
+
+    def weight(self, gap: Gap) -> Tensor | None:
+        """How far each pixel of a gap is copied, [1,1,H,W]; None where there is no mask."""
+        assert gap.end is not None
+        with self._stage("mask"):
+            return self._interpolator.weight(self._look(gap.start).view, self._look(gap.end).view)
+
+    def _between(self, gap: Gap) -> tuple[Looked, Looked, Tensor | None, bool]:
+        """Both frames, how far each pixel is copied, and whether anything is left to warp."""
+        assert gap.end is not None
+        start, end = self._look(gap.start), self._look(gap.end)
+        if gap.cut:
+            return start, end, None, False
+        weight = self.weight(gap)
+        share = 0.0 if weight is None else float(weight.mean())
+        moves = weight is None or bool((weight < 1).any())
+        self._count(share, float(moves))
+        return start, end, weight, moves
+
+    def _count(self, static: float, computed: float) -> None:
+        self.gaps += 1
+        self.static_sum += static
+        self.computed_sum += computed
+
+    def _look(self, frame: Frame) -> Looked:
+        for known in self._looked:
+            if known.frame.planes is frame.planes:
+                return known
+        with self._stage("convert"):
+            planes = to_tensors(frame.planes, self._interpolator.device)
+            view = self._interpolator.view(planes_to_rgb(planes, frame.format, self._info.colour))
+        looked = Looked(frame, planes, view)
+        self._looked = [*self._looked[-1:], looked]
+        return looked
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - began
+
+
+def _identical(a: Frame, b: Frame) -> bool:
+    return all(np.array_equal(p, q) for p, q in zip(a.planes, b.planes, strict=True))

@@ -1,0 +1,100 @@
+"""Videos, image folders and pipes: frames of planes in, frames of planes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from .errors import MediaError
+from .frames import Frame, Sink, Source, SourceInfo
+from .images import ImageFolderReader, ImageFolderWriter, is_image_target
+from .planes import Colour, PixelFormat
+from .reader import VideoReader
+from .writer import VideoWriter
+
+__all__ = [
+    "Colour",
+    "Frame",
+    "ImageFolderReader",
+    "ImageFolderWriter",
+    "MediaError",
+    "PixelFormat",
+    "Sink",
+    "Source",
+    "SourceInfo",
+    "VideoReader",
+    "VideoWriter",
+    "open_sink",
+    "open_source",
+]
+
+_PIPE = "-"
+_PIPE_FORMAT = "yuv4mpegpipe"
+_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif"}
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    rate: Fraction | None = None,
+    queue: int = 4,
+) -> Source:
+    """A reader for a video, a folder of images (shown at `rate`, 24 if None) or `-` (yuv4mpeg on stdin)."""
+    if os.fspath(path) == _PIPE:
+        return VideoReader(sys.stdin.buffer, start=start, end=end, queue=queue, container_format=_PIPE_FORMAT)
+    if Path(path).is_dir():
+        return ImageFolderReader(path, rate=rate, start=start, end=end, queue=queue)
+    return VideoReader(path, start=start, end=end, queue=queue)
+
+
+def open_sink(
+    path: str | os.PathLike[str],
+    info: SourceInfo,
+    *,
+    rate: Fraction,
+    codec: str | None = None,
+    options: dict[str, str] | None = None,
+    carry: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    queue: int = 4,
+    time_base: Fraction | None = None,
+) -> Sink:
+    """A writer for a video, a folder of images (`out/`, `out`, `out/%06d.png`) or `-` (yuv4mpeg on stdout).
+
+    `codec` None is libx264, or what the container needs. The other arguments are `VideoWriter`'s.
+    """
+    if os.fspath(path) == _PIPE:
+        return VideoWriter(
+            sys.stdout.buffer,
+            info,
+            rate=rate,
+            codec="wrapped_avframe",
+            queue=queue,
+            container_format=_PIPE_FORMAT,
+        )
+    if carry is not None and Path(carry).is_dir():
+        carry = None
+    if is_image_target(path):
+        images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
+        if carry is not None and info.has_audio:
+            images.warnings.append("a folder of images keeps no sound: left out")
+        return images
+    return VideoWriter(
+        path,
+        info,
+        rate=rate,
+        codec=codec or _CODEC_OF_SUFFIX.get(Path(path).suffix.lower(), "libx264"),
+        options=options,
+        carry=carry,
+        overwrite=overwrite,
+        start=start,
+        end=end,
+        queue=queue,
+        time_base=time_base,
+    )

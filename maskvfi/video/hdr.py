@@ -1,0 +1,94 @@
+"""HDR10 static metadata (SMPTE ST 2086, CTA-861.3): out of decoded frames, into encoder options."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+# Names of the frame side data that is made anew for every picture, and which no encoder here takes from us.
+DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
+
+
+@dataclass(frozen=True, slots=True)
+class HdrMetadata:
+    """What HDR10 says once for a whole video, as the integers of the bit stream.
+
+    Chromaticities of green, blue, red and white are in 1/50000, luminance (max, min) is in 1/10000 cd/m2 and
+    content light (MaxCLL, MaxFALL) in cd/m2. `dynamic` names the kinds of metadata that change every frame.
+    """
+
+    chromaticities: tuple[tuple[int, int], ...] | None = None
+    luminance: tuple[int, int] | None = None
+    content_light: tuple[int, int] | None = None
+    dynamic: tuple[str, ...] = ()
+
+    @classmethod
+    def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
+        try:
+            side_data: Any = frame.side_data  # a Mapping that iterates over its values
+            found = {data.type.name: bytes(data) for data in side_data}
+        except ValueError:  # a kind of side data that this PyAV has no name for
+            return cls()
+        chromaticities, luminance = _mastering_display(found.get("MASTERING_DISPLAY_METADATA"))
+        light = found.get("CONTENT_LIGHT_LEVEL")
+        return cls(
+            chromaticities,
+            luminance,
+            _pair(light) if light else None,
+            tuple(label for name, label in DYNAMIC.items() if name in found),
+        )
+
+    def encoder_options(self, codec: str) -> dict[str, str] | None:
+        """Options that make this encoder write the static metadata; None if it has none for it."""
+        display = self._display(codec == "libsvtav1")
+        light = ",".join(map(str, self.content_light or ()))
+        if not display and not light:
+            return {}
+        if codec not in _OPTION_NAMES:
+            return None
+        option, display_name, light_name = _OPTION_NAMES[codec]
+        pairs = ((display_name, display), (light_name, light))
+        return {option: ":".join(f"{name}={value}" for name, value in pairs if value)}
+
+    def _display(self, in_units: bool) -> str:
+        """The mastering display as encoders want it: in units (SVT-AV1) or as the integers (x264, x265)."""
+        if not (self.chromaticities and self.luminance):
+            return ""
+        points = zip(("G", "B", "R", "WP"), self.chromaticities, strict=True)
+        high, low = self.luminance
+        if in_units:
+            text = "".join(f"{name}({x / 50000:.5f},{y / 50000:.5f})" for name, (x, y) in points)
+            return f"{text}L({high / 10000:.4f},{low / 10000:.4f})"
+        return "".join(f"{name}({x},{y})" for name, (x, y) in points) + f"L({high},{low})"
+
+
+# encoder: its option, and what mastering display and content light are called in there
+_OPTION_NAMES = {
+    "libx264": ("x264-params", "mastering-display", "cll"),
+    "libx265": ("x265-params", "master-display", "max-cll"),
+    "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
+}
+
+
+def _pair(data: bytes) -> tuple[int, int]:
+    first, second = struct.unpack_from("=2I", data)
+    return first, second
+
+
+def _mastering_display(
+    data: bytes | None,
+) -> tuple[tuple[tuple[int, int], ...] | None, tuple[int, int] | None]:
+    """Read FFmpeg's AVMasteringDisplayMetadata: ten AVRationals (x and y of red, green, blue and white; min
+    and max luminance), then two flags for what FFmpeg finds plausible; what it does not is kept too."""
+    if data is None or len(data) < 88:
+        return None, None
+    numbers = struct.unpack_from("=22i", data)
+    ratios = [num / den if den else 0.0 for num, den in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    red, green, blue, white = (
+        (round(ratios[i] * 50000), round(ratios[i + 1] * 50000)) for i in range(0, 8, 2)
+    )
+    low, high = round(ratios[8] * 10000), round(ratios[9] * 10000)
+    return ((green, blue, red, white) if any(white) else None, (high, low) if high else None)

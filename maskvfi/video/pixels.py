@@ -1,0 +1,181 @@
+"""av.VideoFrame to planes of code values and back, without changing a bit and without swscale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from .planes import PixelFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Where the components of a planar format lie in another one.
+
+    `places` has (plane, first sample, step in samples) for each of them; a sample is `dtype`, its code value
+    `sample >> shift`.
+    """
+
+    planar: str
+    dtype: str
+    places: tuple[tuple[int, int, int], ...]
+    shift: int = 0
+
+
+def planar_name(name: str) -> str | None:
+    """The planar format that holds frames of this FFmpeg format without loss; None if there is none here."""
+    if name in ("monob", "monow"):
+        return "gray"
+    if name == "pal8":
+        return "gbrap"
+    packing = packing_of(name)
+    return PixelFormat.parse(packing.planar).name if packing else None
+
+
+def packing_of(name: str) -> Packing | None:
+    """How `name` packs its planes; None for a format which is not known."""
+    if name in _PACKED:
+        return _PACKED[name]
+    base, endian = re.sub(r"(?<=\d)(le|be)$", "", name), ">" if name.endswith("be") else "<"
+    half = base.endswith("f16")
+    try:
+        little = base[:-2] + "32" if half else base
+        fmt = PixelFormat.parse(little if base == name else little + "le")
+    except ValueError:
+        return None
+    size = 2 if half else np.dtype(fmt.dtype).itemsize
+    code = f"{endian}{'f' if fmt.depth == 32 else 'u'}{size}"
+    count = fmt.colour_planes + fmt.alpha
+    return Packing(fmt.name, code, tuple((plane, 0, 1) for plane in range(count)))
+
+
+def planes_of(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
+    """The code values of a frame in its planar format's order, alpha last: read-only views where they can be.
+
+    Raises ValueError for a pixel format without a lossless planar equivalent.
+    """
+    name = frame.format.name
+    if name in ("monob", "monow"):
+        return (_unpack_bits(frame),)
+    if name == "pal8":
+        return _look_up_palette(frame)
+    packing = packing_of(name)
+    if packing is None:
+        raise ValueError(f"pixel format {name} is not supported")
+    fmt = PixelFormat.parse(packing.planar)
+    planes = []
+    for (height, width), place in zip(
+        fmt.plane_shapes(frame.width, frame.height), packing.places, strict=True
+    ):
+        samples = _samples(frame, packing, place, height, width)
+        codes = samples >> packing.shift if packing.shift else samples
+        codes = codes.astype(fmt.dtype, copy=False)
+        codes.flags.writeable = False
+        planes.append(codes)
+    return tuple(planes)
+
+
+def frame_of(planes: Sequence[np.ndarray], width: int, height: int, name: str) -> av.VideoFrame:
+    """A new frame of the FFmpeg format `name` that holds these planes; `planar_name(name)` is their format.
+
+    Raises ValueError for a format that this file cannot pack.
+    """
+    packing = packing_of(name)
+    if packing is None:
+        raise ValueError(f"pixel format {name} is not supported")
+    frame = av.VideoFrame(width, height, name)
+    for plane, (index, first, step) in zip(planes, packing.places, strict=False):
+        place = _samples(frame, packing, (index, first, step), *plane.shape)
+        place[...] = plane << packing.shift if packing.shift else plane
+    return frame
+
+
+def _samples(
+    frame: av.VideoFrame, packing: Packing, place: tuple[int, int, int], height: int, width: int
+) -> np.ndarray:
+    """A strided view [height,width] of one component's samples."""
+    index, first, step = place
+    rows = _rows(frame.planes[index]).view(packing.dtype)
+    return rows[:height, first::step][:, :width]
+
+
+def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """A plane's bytes [rows, bytes per row], top row first."""
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))
+    return rows[::-1] if plane.line_size < 0 else rows
+
+
+def _unpack_bits(frame: av.VideoFrame) -> np.ndarray:
+    bits = np.unpackbits(_rows(frame.planes[0])[: frame.height], axis=1)[:, : frame.width]
+    return (1 - bits if frame.format.name == "monow" else bits) * np.uint8(255)
+
+
+def _look_up_palette(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
+    indices = _rows(frame.planes[0])[: frame.height, : frame.width]
+    argb = np.frombuffer(memoryview(frame.planes[1]), np.uint32)[:256]
+    return tuple((argb >> shift).astype(np.uint8)[indices] for shift in (8, 0, 16, 24))
+
+
+def _interleaved(order: str, planar: str, dtype: str, shift: int = 0) -> Packing:
+    """One plane whose samples come in this order, named by the letters of the planar format's components."""
+    names = {"gb": "gbra", "yu": "yuva"}[planar[:2]]
+    count = 4 if planar.startswith(("gbra", "yuva")) else 3
+    places = []
+    for name in names[:count]:
+        step = len(order) // order.count(name)
+        places.append((0, order.index(name), step))
+    return Packing(planar, dtype, tuple(places), shift)
+
+
+def _semi_planar(planar: str, dtype: str, shift: int = 0, swapped: bool = False) -> Packing:
+    u, v = (1, 0) if swapped else (0, 1)
+    return Packing(planar, dtype, ((0, 0, 1), (1, u, 2), (1, v, 2)), shift)
+
+
+def _packed_formats() -> dict[str, Packing]:
+    table = {
+        "nv12": _semi_planar("yuv420p", "u1"),
+        "nv21": _semi_planar("yuv420p", "u1", swapped=True),
+        "nv16": _semi_planar("yuv422p", "u1"),
+        "nv24": _semi_planar("yuv444p", "u1"),
+        "nv42": _semi_planar("yuv444p", "u1", swapped=True),
+        "nv20le": _semi_planar("yuv422p10le", "<u2"),
+        "yuyv422": _interleaved("yuyv", "yuv422p", "u1"),
+        "yvyu422": _interleaved("yvyu", "yuv422p", "u1"),
+        "uyvy422": _interleaved("uyvy", "yuv422p", "u1"),
+        "y210le": _interleaved("yuyv", "yuv422p10le", "<u2", 6),
+        "y212le": _interleaved("yuyv", "yuv422p12le", "<u2", 4),
+        "xv36le": _interleaved("uyvx", "yuv444p12le", "<u2", 4),
+        "vuya": _interleaved("vuya", "yuva444p", "u1"),
+        "vuyx": _interleaved("vuyx", "yuv444p", "u1"),
+        "ayuv64le": _interleaved("ayuv", "yuva444p16le", "<u2"),
+        "ya8": Packing("gbrap", "u1", ((0, 0, 2), (0, 0, 2), (0, 0, 2), (0, 1, 2))),
+    }
+    for code, sampling in (("0", "420"), ("2", "422"), ("4", "444")):
+        for depth in (10, 12, 16):
+            planar = f"yuv{sampling}p{depth}le"
+            table[f"p{code}{depth}le"] = _semi_planar(planar, "<u2", 16 - depth)
+    for order in ("rgba", "bgra", "argb", "abgr"):
+        table[order] = _interleaved(order, "gbrap", "u1")
+        table[order.replace("a", "0")] = _interleaved(order.replace("a", "0"), "gbrp", "u1")
+    for order in ("rgb", "bgr"):
+        table[order + "24"] = _interleaved(order, "gbrp", "u1")
+        for endian, sign in (("le", "<"), ("be", ">")):
+            table[f"{order}48{endian}"] = _interleaved(order, "gbrp16le", f"{sign}u2")
+            table[f"{order}a64{endian}"] = _interleaved(order + "a", "gbrap16le", f"{sign}u2")
+    for endian, sign in (("le", "<"), ("be", ">")):
+        table[f"ya16{endian}"] = Packing(
+            "gbrap16le", f"{sign}u2", ((0, 0, 2), (0, 0, 2), (0, 0, 2), (0, 1, 2))
+        )
+        for bits in (16, 32):
+            size = bits // 8
+            table[f"rgbf{bits}{endian}"] = _interleaved("rgb", "gbrpf32le", f"{sign}f{size}")
+            table[f"rgbaf{bits}{endian}"] = _interleaved("rgba", "gbrapf32le", f"{sign}f{size}")
+    return table
+
+
+_PACKED = _packed_formats()

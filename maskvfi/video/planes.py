@@ -1,0 +1,309 @@
+"""YUV, grey and RGB planes as FFmpeg lays them out, to RGB tensors and back, on the device they are on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Kr and Kb: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4 (non-constant luminance); SMPTE 240M and
+# FCC as in ITU-T H.273 table 4.
+LUMA_WEIGHTS = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+    "smpte240m": (0.212, 0.087),
+    "fcc": (0.30, 0.11),
+}
+# ITU-T H.273 table 4 (MatrixCoefficients), which FFmpeg's AVColorSpace follows.
+MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+UNSPECIFIED, LIMITED, FULL = 2, 1, 2
+# Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 halfway.
+SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
+
+_NAME = re.compile(
+    r"(?P<kind>yuva?(?:420|422|444|440|411|410)p|gray|gbra?p)(?P<float>f32)?(?P<depth>9|1[0246])?(?:le)?"
+)
+_LOG2_CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """A planar pixel format: every plane holds one component.
+
+    `depth` is the number of bits of a code value; float formats have depth 32, and 1.0 is white.
+    `log2_chroma` is (x, y). RGB planes come in FFmpeg's order: G, B, R, then alpha.
+    """
+
+    name: str
+    family: str
+    depth: int
+    log2_chroma: tuple[int, int]
+    alpha: bool
+
+    @classmethod
+    def parse(cls, name: str) -> PixelFormat:
+        """The format of this FFmpeg name (`yuv420p10le`, `gray`, `gbrap16le`, ...).
+
+        `yuvj420p` and its kin are the old names for full-range `yuv420p`. Raises ValueError for a format that
+        is not planar little-endian, or not known.
+        """
+        found = _NAME.fullmatch(re.sub(r"^yuvj(4\d\dp)$", r"yuv\1", name).replace("gray8", "gray"))
+        if not found or (found["float"] and (found["depth"] or found["kind"].startswith("yuv"))):
+            raise ValueError(f"unknown planar pixel format: {name}")
+        kind = found["kind"]
+        is_float = bool(found["float"])
+        depth = 32 if is_float else int(found["depth"] or 8)
+        suffix = "f32le" if is_float else f"{depth}le" if depth > 8 else ""
+        alpha = kind.startswith(("yuva", "gbra"))
+        if kind == "gray":
+            return cls(kind + suffix, "grey", depth, (0, 0), alpha)
+        if kind.startswith("gbr"):
+            return cls(kind + suffix, "rgb", depth, (0, 0), alpha)
+        return cls(kind + suffix, "yuv", depth, _LOG2_CHROMA[kind[-4:-1]], alpha)
+
+    @property
+    def colour_planes(self) -> int:
+        return 1 if self.family == "grey" else 3
+
+    @property
+    def dtype(self) -> type[np.number]:
+        """The numpy type of a code value."""
+        return np.float32 if self.depth == 32 else np.uint16 if self.depth > 8 else np.uint8
+
+    def plane_shapes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every plane, alpha last, for a picture of this size in pixels."""
+        sx, sy = self.log2_chroma
+        chroma = (-(-height >> sy), -(-width >> sx))
+        colour = ((height, width), chroma, chroma)[: self.colour_planes]
+        return (*colour, (height, width)) if self.alpha else colour
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How code values mean colours, and the tags to write back (ITU-T H.273; 0 and 2 are unspecified)."""
+
+    matrix: str
+    full_range: bool
+    siting: str = "left"
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix_tag: int = UNSPECIFIED
+    range_tag: int = 0
+
+    @classmethod
+    def from_tags(
+        cls,
+        fmt: PixelFormat,
+        height: int,
+        *,
+        matrix_tag: int = UNSPECIFIED,
+        range_tag: int = 0,
+        primaries: int = UNSPECIFIED,
+        transfer: int = UNSPECIFIED,
+        siting: str | None = None,
+    ) -> Colour:
+        """What a player assumes: an untagged matrix is BT.601 below 720 lines and BT.709 from there, untagged
+        YUV is limited range, untagged RGB and grey are full range, unknown siting is left."""
+        guess = "bt601" if height < 720 else "bt709"
+        full = range_tag == FULL if fmt.family == "yuv" else range_tag != LIMITED
+        matrix = MATRIX_OF_TAG.get(matrix_tag, guess)
+        return cls(matrix, full, siting or "left", primaries, transfer, matrix_tag, range_tag)
+
+
+def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) -> Tensor:
+    """Colour planes [H,W] of code values (any number type; alpha is ignored) -> RGB [1,3,H,W] float32.
+
+    Black is 0 and white is 1; nothing is clamped, so codes outside the nominal range survive the way back.
+    ITU-R BT.601/709/2020 with E' = code scaled to 0..1: R = Y + 2(1-Kr)Cr, B = Y + 2(1-Kb)Cb,
+    G = (Y - Kr R - Kb B) / (1-Kr-Kb). Chroma is interpolated linearly from where it sits.
+    """
+    first, *rest = (plane.to(torch.float32) for plane in planes[: fmt.colour_planes])
+    luma = _to_unit(first, fmt, colour)
+    if fmt.family == "grey":
+        return luma.expand(3, -1, -1)[None]
+    if fmt.family == "rgb":
+        blue, red = (_to_unit(plane, fmt, colour) for plane in rest)
+        return torch.stack((red, luma, blue))[None]
+    height, width = luma.shape
+    cb, cr = (_upsample(_to_signed_unit(plane, fmt, colour), width, height, fmt, colour) for plane in rest)
+    kr, kb = LUMA_WEIGHTS[colour.matrix]
+    kg = 1 - kr - kb
+    red = luma + (2 * (1 - kr)) * cr
+    blue = luma + (2 * (1 - kb)) * cb
+    green = luma - (2 * (1 - kr) * kr / kg) * cr - (2 * (1 - kb) * kb / kg) * cb
+    return torch.stack((red, green, blue))[None]
+
+
+def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:
+    """RGB [1,3,H,W] -> colour planes [H,W] of float32 code values, neither rounded nor clipped; no alpha.
+
+    The inverse of `planes_to_rgb`: the filters that halve chroma undo its linear interpolation exactly.
+    """
+    red, green, blue = rgb[0].to(torch.float32)
+    if fmt.family == "rgb":
+        return tuple(_from_unit(plane, fmt, colour) for plane in (green, blue, red))
+    kr, kb = LUMA_WEIGHTS[colour.matrix]
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    planes = (_from_unit(luma, fmt, colour),)
+    if fmt.family == "grey":
+        return planes
+    cb = (blue - luma) / (2 * (1 - kb))
+    cr = (red - luma) / (2 * (1 - kr))
+    chroma = (_from_signed_unit(_downsample(plane, fmt, colour), fmt, colour) for plane in (cb, cr))
+    return (*planes, *chroma)
+
+
+def mask_to_planes(mask: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:
+    """A mask [1,1,H,W] in 0..1 -> one [h,w] for each plane of `fmt`, alpha included.
+
+    A chroma sample takes the weighted mean over the luma samples it stands for, so it is 1 only where all of
+    them are 1 and never leaves 0..1.
+    """
+    full = mask[0, 0]
+    if fmt.family != "yuv":
+        colours = [full] * fmt.colour_planes
+    else:
+        chroma = _halve_each_axis(full, fmt, colour, _MEAN_TAPS)
+        colours = [full, chroma, chroma]
+    return (*colours, full) if fmt.alpha else tuple(colours)
+
+
+def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tuple[Tensor, ...]:
+    """Planes of code values -> float32 tensors of the same code values on `device`."""
+    if torch.device(device).type == "cpu":
+        return tuple(torch.from_numpy(plane.astype(np.float32)) for plane in planes)
+    return tuple(torch.from_numpy(plane.copy()).to(device).to(torch.float32) for plane in planes)
+
+
+def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ...]:
+    """Code values -> the arrays a `Frame` of this format holds: rounded and clipped to 0..2**depth-1.
+
+    Float formats keep their values as float32.
+    """
+    if fmt.depth == 32:
+        return tuple(plane.to(torch.float32).cpu().numpy() for plane in planes)
+    top = 2**fmt.depth - 1
+    small = torch.uint8 if fmt.depth == 8 else torch.int32
+    codes = (plane.round().clamp(0, top).to(small).cpu().numpy() for plane in planes)
+    return tuple(code.astype(fmt.dtype, copy=False) for code in codes)
+
+
+def _luma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
+    """(scale, offset) with code = scale * value + offset; ITU-T H.273 equations 26 to 31."""
+    if fmt.depth == 32:
+        return 1.0, 0.0
+    if colour.full_range:
+        return 2.0**fmt.depth - 1, 0.0
+    return 219 * 2.0 ** (fmt.depth - 8), 16 * 2.0 ** (fmt.depth - 8)
+
+
+def _chroma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
+    scale = 2.0**fmt.depth - 1 if colour.full_range else 224 * 2.0 ** (fmt.depth - 8)
+    return scale, 2.0 ** (fmt.depth - 1)
+
+
+def _to_unit(codes: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
+    scale, offset = _luma_scale(fmt, colour)
+    return (codes - offset) / scale
+
+
+def _from_unit(values: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
+    scale, offset = _luma_scale(fmt, colour)
+    return values * scale + offset
+
+
+def _to_signed_unit(codes: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
+    scale, offset = _chroma_scale(fmt, colour)
+    return (codes - offset) / scale
+
+
+def _from_signed_unit(values: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
+    scale, offset = _chroma_scale(fmt, colour)
+    return values * scale + offset
+
+
+def _upsample(chroma: Tensor, width: int, height: int, fmt: PixelFormat, colour: Colour) -> Tensor:
+    """Chroma [h,w] -> [height,width], linear, edges held."""
+    at_x, at_y = SITINGS[colour.siting]
+    log2_x, log2_y = fmt.log2_chroma
+    for dim, size, steps, at in ((1, width, log2_x, at_x), (0, height, log2_y, at_y)):
+        for left in reversed(range(steps)):
+            chroma = _double(chroma, dim, -(-size >> left), at)
+    return chroma
+
+
+def _downsample(full: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
+    return _halve_each_axis(full, fmt, colour, _INVERSE_TAPS)
+
+
+# Weights of the luma samples around a chroma sample. For siting 0 they lie at -2..2 (or -1..1) around it, for
+# 0.5 at -1..2 (or 0..1). The inverse taps give back exactly what linear interpolation started from; those for
+# siting 0 are the 5/3 wavelet's analysis filter (Le Gall and Tabatabai, ICASSP 1988).
+_INVERSE_TAPS = {0.0: (-0.125, 0.25, 0.75, 0.25, -0.125), 0.5: (-0.25, 0.75, 0.75, -0.25)}
+_MEAN_TAPS = {0.0: (0.25, 0.5, 0.25), 0.5: (0.5, 0.5)}
+
+
+def _halve_each_axis(
+    full: Tensor, fmt: PixelFormat, colour: Colour, taps: dict[float, tuple[float, ...]]
+) -> Tensor:
+    at_x, at_y = SITINGS[colour.siting]
+    log2_x, log2_y = fmt.log2_chroma
+    for dim, steps, at in ((1, log2_x, at_x), (0, log2_y, at_y)):
+        for _ in range(steps):
+            full = _halve(full, dim, at, taps[at])
+    return full
+
+
+def _double(chroma: Tensor, dim: int, size: int, at: float) -> Tensor:
+    """Twice the samples along `dim`, cut to `size`; chroma sample i sits at 2i + `at`."""
+    count = chroma.shape[dim]
+    following = torch.cat((chroma.narrow(dim, min(1, count - 1), max(1, count - 1)), _last(chroma, dim)), dim)
+    following = following.narrow(dim, 0, count)
+    if at == 0.0:
+        even, odd = chroma, torch.lerp(chroma, following, 0.5)
+    else:
+        previous = torch.cat((chroma.narrow(dim, 0, 1), chroma), dim).narrow(dim, 0, count)
+        even, odd = torch.lerp(chroma, previous, 0.25), torch.lerp(chroma, following, 0.25)
+    return torch.stack((even, odd), dim + 1).flatten(dim, dim + 1).narrow(dim, 0, size)
+
+
+def _halve(full: Tensor, dim: int, at: float, taps: tuple[float, ...]) -> Tensor:
+    """Half the samples (rounded up) along `dim`: each the weighted sum of its neighbours.
+
+    Beyond the edge the picture is mirrored the way the interpolation's held edge asks for, which keeps the
+    inverse exact there too: around the last sample for siting 0, around its outer rim for 0.5; where an odd
+    size leaves a chroma sample of siting 0.5 outside the picture, the line through the last two goes on.
+    """
+    size = full.shape[dim]
+    count = (size + 1) // 2
+    before = (len(taps) - 1) // 2
+    needed = 2 * (count - 1) + len(taps) - before
+    mean = min(taps) > 0
+    head = [_at(full, dim, i if at == 0.0 else i - 1) for i in range(before, 0, -1)]
+    tail = []
+    for i in range(needed - size):
+        if at == 0.0:
+            tail.append(_at(full, dim, size - 2 - i))
+        elif size % 2 == 0 or mean or size == 1:
+            tail.append(_at(full, dim, size - 1 - i if size % 2 == 0 else size - 1))
+        else:
+            tail.append(1.5 * _at(full, dim, size - 1) - 0.5 * _at(full, dim, size - 2))
+    padded = torch.cat((*head, full, *tail), dim)
+    total = torch.zeros_like(full.narrow(dim, 0, count))
+    for k, tap in enumerate(taps):
+        strided = padded.narrow(dim, k, 2 * count - 1)
+        total = total + tap * (strided[::2] if dim == 0 else strided[:, ::2])
+    return total
+
+
+def _at(full: Tensor, dim: int, index: int) -> Tensor:
+    return full.narrow(dim, min(max(index, 0), full.shape[dim] - 1), 1)
+
+
+def _last(values: Tensor, dim: int) -> Tensor:
+    return values.narrow(dim, values.shape[dim] - 1, 1)

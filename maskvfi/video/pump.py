@@ -1,0 +1,107 @@
+"""Bounded queues with a thread at one end: `Prefetch` runs a generator ahead, `Worker` consumes behind."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+class Prefetch(Generic[T]):
+    """Iterate a generator that runs in its own thread, at most `depth` items ahead.
+
+    What the generator raises is raised here, after the items before it. `close` stops the thread midway.
+    """
+
+    def __init__(self, items: Generator[T, None, None], depth: int, name: str) -> None:
+        self._items = items
+        self._queue: queue.Queue[object] = queue.Queue(max(1, depth))
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._queue.get()
+            if item is _END:
+                self._queue.put(_END)
+                if self._error is not None:
+                    raise self._error
+                return
+            yield item  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._stop.set()
+        while self._thread.is_alive():
+            _drain(self._queue)
+            self._thread.join(0.01)
+        _drain(self._queue)
+        self._queue.put(_END)
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._queue.put(item)
+                if self._stop.is_set():
+                    break
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._items.close()
+            self._queue.put(_END)
+
+
+class Worker(Generic[T]):
+    """Call `consume` on every item in order, in its own thread, at most `depth` items behind.
+
+    What `consume` raises is raised by the next `put` or by `finish`; items after it are dropped.
+    """
+
+    def __init__(self, consume: Callable[[T], None], depth: int, name: str) -> None:
+        self._consume = consume
+        self._queue: queue.Queue[object] = queue.Queue(max(1, depth))
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        if self._error is not None:
+            raise self._error
+        self._queue.put(item)
+
+    def finish(self) -> None:
+        """Wait until everything is consumed."""
+        self._end()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Drop what still waits and stop."""
+        _drain(self._queue)
+        self._end()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(_END)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not _END:
+            if self._error is None:
+                try:
+                    self._consume(item)  # type: ignore[arg-type]
+                except BaseException as error:
+                    self._error = error
+
+
+def _drain(items: queue.Queue[object]) -> None:
+    try:
+        while True:
+            items.get_nowait()
+    except queue.Empty:
+        return

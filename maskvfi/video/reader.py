@@ -1,0 +1,314 @@
+"""A container in, frames of planes with exact times out, decoded in a thread of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import BinaryIO
+
+import av
+from av.video.stream import VideoStream
+
+from .errors import MediaError
+from .frames import Frame, SourceInfo
+from .hdr import HdrMetadata
+from .pixels import planar_name, planes_of
+from .planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
+from .pump import Prefetch
+from .streams import chroma_siting, display_matrix, open_input, picture_stream, start_of
+
+_MATRIX_NAMES = {
+    8: "YCgCo",
+    10: "BT.2020 constant luminance",
+    11: "YDzDx",
+    12: "chromaticity-derived",
+    14: "ICtCp",
+}
+
+
+class VideoReader:
+    """Read a video: `info` is there at once, iterating gives its frames in presentation order.
+
+    `start` and `end` are seconds from the first frame; frames with start <= time < end are given. `queue` is
+    how many decoded frames may wait. Whatever is wrong with the file is a `MediaError`, here or while
+    iterating; what is only odd is a line in `warnings`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        queue: int = 4,
+        container_format: str | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._source = path
+        self._container_format = container_format
+        self._start, self._end = start, end
+        self._queue = queue
+        self._prefetch: Prefetch[Frame] | None = None
+        self._damaged = 0
+        self._container, self._name = open_input(path, container_format)
+        try:
+            self._stream = picture_stream(self._container, self._name)
+            self._decoded = self._decode()
+            self._first = self._first_frame()
+            self.info = self._describe(self._first)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._prefetch is None:
+            self._prefetch = Prefetch(self._frames(), self._queue, "maskvfi-decode")
+        return iter(self._prefetch)
+
+    def close(self) -> None:
+        if self._prefetch is not None:
+            self._prefetch.close()
+        self._container.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _frames(self) -> Generator[Frame, None, None]:
+        """The frames of the window, each with its duration: the gap to the next one."""
+        origin = self.info.start_time
+        first_time = origin + (self._start or 0)
+        end_time = None if self._end is None else origin + self._end
+        waiting: tuple[av.VideoFrame, Fraction] | None = None
+        gap = 1 / self.info.rate
+        for native, pts in self._timed(first_time):
+            if waiting is not None:
+                gap = pts - waiting[1]
+                yield self._frame(*waiting, gap)
+            waiting = None
+            if end_time is not None and pts >= end_time:
+                return
+            if pts >= first_time:
+                waiting = native, pts
+        if waiting is not None:
+            native, pts = waiting
+            own = native.duration * self._tick(native)
+            yield self._frame(native, pts, own if own > 0 else gap)
+        self._note_what_is_missing(waiting[1] if waiting else None)
+
+    def _frame(self, native: av.VideoFrame, pts: Fraction, duration: Fraction) -> Frame:
+        if self._end is not None:
+            duration = min(duration, self.info.start_time + self._end - pts)
+        return Frame(planes_of(native), self.info.format, pts, duration, native)
+
+    def _timed(self, first_time: Fraction) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+        """Every decoded frame from a key frame at or before `first_time`, with strictly growing times."""
+        rate = self.info.rate
+        previous: Fraction | None = None
+        repaired = 0
+        for number, native in enumerate(self._from(first_time)):
+            self._check_same_picture(native, number)
+            pts = None if native.pts is None else native.pts * self._tick(native)
+            if pts is None:
+                pts = previous + 1 / rate if previous is not None else self.info.start_time
+            elif previous is not None and pts <= previous:
+                repaired += 1
+                pts = previous + 1 / (2 * rate)
+            previous = pts
+            yield native, pts
+        if repaired:
+            self.warnings.append(
+                f"{self._name}: {repaired} frames did not come after the one before; their times were moved"
+            )
+
+    def _from(self, first_time: Fraction) -> Iterator[av.VideoFrame]:
+        """Decoded frames, after a seek where it saves work and lands no later than `first_time`."""
+        if first_time > self.info.start_time + 2 and self._first.pts is not None and self._can_seek():
+            found = self._seek(first_time)
+            if found is not None:
+                yield found
+                yield from self._decoded
+                return
+        yield self._first
+        yield from self._decoded
+
+    def _can_seek(self) -> bool:
+        if isinstance(self._source, (str, os.PathLike)):
+            return True
+        seekable = getattr(self._source, "seekable", None)
+        return bool(seekable and seekable())
+
+    def _seek(self, first_time: Fraction) -> av.VideoFrame | None:
+        """The first frame after seeking back from `first_time`; None, with the file rewound, if too late."""
+        self._decoded.close()
+        try:
+            self._container.seek(int(first_time / self._time_base()), stream=self._stream)
+            self._decoded = self._decode()
+            found = next(self._decoded, None)
+            if found and found.pts is not None and found.pts * self._tick(found) <= first_time:
+                return found
+        except (av.error.FFmpegError, MediaError):
+            pass
+        self._decoded.close()
+        self._container.close()
+        if not isinstance(self._source, (str, os.PathLike)):
+            self._source.seek(0)
+        self._container, _ = open_input(self._source, self._container_format)
+        self._stream = picture_stream(self._container, self._name)
+        self._decoded = self._decode()
+        self._first = self._first_frame()
+        return None
+
+    def _first_frame(self) -> av.VideoFrame:
+        first = next(self._decoded, None)
+        if first is None:
+            raise MediaError(f"{self._name}: no frame could be decoded; the file is damaged or empty")
+        return first
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Frames as they come out of the decoder.
+
+        Errors before the first one are skipped: a recording may start between key frames.
+        """
+        count, time, cut = 0, Fraction(0), False
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    self._damaged += cut
+                    cut = packet.is_corrupt
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    if count:
+                        raise
+                    continue
+                for frame in frames:
+                    if frame.pts is not None:
+                        time = frame.pts * self._tick(frame)
+                    count += 1
+                    yield frame
+        except av.error.FFmpegError as error:
+            where = (
+                f"decoding stopped after frame {count} at {float(time):.3f} s"
+                if count
+                else "cannot be decoded"
+            )
+            raise MediaError(f"{self._name}: {where} ({_reason(error)})") from error
+        if cut and count:
+            raise MediaError(f"{self._name}: is cut off after frame {count} at {float(time):.3f} s")
+
+    def _note_what_is_missing(self, last: Fraction | None) -> None:
+        if self._damaged:
+            self.warnings.append(f"{self._name}: {self._damaged} damaged packets; pictures may be broken")
+        promised = _stated_length(self._stream)
+        if promised is None or last is None:
+            return
+        if promised - (last - self.info.start_time) > 1 + 2 / self.info.rate:
+            self.warnings.append(
+                f"{self._name}: ends at {float(last):.3f} s but says it is {float(promised):.3f} s long"
+            )
+
+    def _check_same_picture(self, frame: av.VideoFrame, number: int) -> None:
+        first = self._first
+        if (frame.width, frame.height, frame.format.name) != (first.width, first.height, first.format.name):
+            raise MediaError(
+                f"{self._name}: frame {number} is {frame.width}x{frame.height} {frame.format.name} after "
+                f"{first.width}x{first.height} {first.format.name}; a change of format is not supported"
+            )
+        if frame.interlaced_frame:
+            raise MediaError(f"{self._name}: frame {number} is interlaced; deinterlace the video first")
+
+    def _describe(self, first: av.VideoFrame) -> SourceInfo:
+        stream, context = self._stream, self._stream.codec_context
+        name = planar_name(first.format.name)
+        if name is None:
+            raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
+        if first.interlaced_frame:
+            raise MediaError(f"{self._name}: frame 0 is interlaced; deinterlace the video first")
+        fmt = PixelFormat.parse(name)
+        rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+        length = self._length(stream)
+        frames = stream.frames or (round(length * rate) if length else None)
+        if self._start or self._end is not None:
+            begin = self._start or Fraction(0)
+            stop = min((t for t in (self._end, length) if t is not None), default=None)
+            length = None if stop is None else max(Fraction(0), stop - begin)
+            frames = None if length is None else -(-length * rate // 1)
+        pts = first.pts
+        return SourceInfo(
+            path=self._name,
+            width=first.width,
+            height=first.height,
+            format=fmt,
+            colour=self._colour(first, fmt),
+            rate=rate,
+            time_base=self._time_base(),
+            start_time=start_of(stream) if pts is None else pts * self._tick(first),
+            sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
+            rotation=first.rotation,
+            display_matrix=display_matrix(first),
+            frames_estimate=frames,
+            duration=length,
+            has_audio=bool(self._container.streams.audio),
+            codec=context.name,
+            hdr=HdrMetadata.of_frame(first),
+        )
+
+    def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:
+        context = self._stream.codec_context
+        matrix = first.colorspace if first.colorspace != UNSPECIFIED else context.colorspace
+        full = first.format.name.startswith("yuvj")
+        if fmt.family == "yuv" and matrix in _MATRIX_NAMES:
+            self.warnings.append(f"{self._name}: the matrix {_MATRIX_NAMES[matrix]} is only approximated")
+        if self._stream.metadata.get("alpha_mode") == "1" and not fmt.alpha:
+            self.warnings.append(
+                f"{self._name}: FFmpeg's {context.name} decoder does not read its alpha channel"
+            )
+        siting = chroma_siting(self._stream)
+        if siting is None and (full or context.name in ("mjpeg", "mpeg1video")):
+            siting = "center"
+        return Colour.from_tags(
+            fmt,
+            first.height,
+            matrix_tag=matrix if matrix in MATRIX_OF_TAG or matrix in _MATRIX_NAMES else UNSPECIFIED,
+            range_tag=2 if full else first.color_range or context.color_range,
+            primaries=_tag(first.color_primaries, context.color_primaries),
+            transfer=_tag(first.color_trc, context.color_trc),
+            siting=siting,
+        )
+
+    def _length(self, stream: VideoStream) -> Fraction | None:
+        if stream.duration:
+            return stream.duration * self._time_base()
+        return Fraction(self._container.duration, 1_000_000) if self._container.duration else None
+
+    def _time_base(self) -> Fraction:
+        return Fraction(self._stream.time_base or Fraction(1, 90000))
+
+    def _tick(self, frame: av.VideoFrame) -> Fraction:
+        return Fraction(frame.time_base or self._time_base())
+
+
+def _stated_length(stream: VideoStream) -> Fraction | None:
+    """Seconds, as the container states for this very stream (Matroska does in a tag)."""
+    if stream.duration and stream.time_base:
+        return stream.duration * Fraction(stream.time_base)
+    hours, minutes, seconds = [*stream.metadata.get("DURATION", "").split(":"), "", ""][:3]
+    try:
+        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
+
+
+def _tag(of_frame: int, of_stream: int) -> int:
+    return of_frame if of_frame not in (0, UNSPECIFIED) else of_stream
+
+
+def _reason(error: av.error.FFmpegError) -> str:
+    return str(error.strerror or error).lower()

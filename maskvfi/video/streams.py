@@ -1,0 +1,110 @@
+"""Opening a container and finding out about its picture stream, with errors a person can read."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from .errors import MediaError
+
+
+def open_input(
+    source: str | os.PathLike[str] | BinaryIO, container_format: str | None = None
+) -> tuple[InputContainer, str]:
+    """An open container and the name to call it by. Raises MediaError for a file that is none."""
+    if not isinstance(source, (str, os.PathLike)):
+        name = str(getattr(source, "name", "stream"))
+        return _open(source, name, container_format), name
+    name = os.fspath(source)
+    if "://" in name:
+        return _open(name, name, container_format), name
+    path = Path(name)
+    if path.is_dir():
+        raise MediaError(f"{name}: is a folder, not a video")
+    if not path.exists():
+        raise MediaError(f"{name}: no such file")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{name}: no permission to read it")
+    return _open(url_of(path), name, container_format), name
+
+
+def url_of(path: str | os.PathLike[str]) -> str:
+    """The path as FFmpeg takes it: without the scheme a colon in a file's name would be read as one."""
+    return f"file:{os.fspath(path)}"
+
+
+def picture_stream(container: InputContainer, name: str) -> VideoStream:
+    """The video stream to read: the default one, or the first; cover art is none."""
+    moving = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not moving:
+        what = "audio only" if container.streams.audio else "no stream with pictures"
+        raise MediaError(f"{name}: there is no video in it ({what})")
+    stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
+    if stream.codec_context is None:
+        raise MediaError(f"{name}: FFmpeg has no decoder for its video")
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def start_of(stream: Stream) -> Fraction:
+    """Seconds; 0 where the container does not say."""
+    if stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return stream.start_time * Fraction(stream.time_base)
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """FFmpeg's display matrix of a frame, nine integers; None where the picture is shown as it is."""
+    try:
+        side_data: Any = frame.side_data
+        data = bytes(side_data[Type.DISPLAYMATRIX])
+    except (KeyError, ValueError):
+        return None
+    return struct.unpack_from("=9i", data)
+
+
+def chroma_siting(stream: VideoStream) -> str | None:
+    """Where the stream's chroma samples sit, None if it does not say.
+
+    PyAV does not expose AVCodecParameters.chroma_location, but FFmpeg's Matroska writer puts it into a header
+    (elements ChromaSitingHorz and ChromaSitingVert of RFC 9559), so one is written to memory.
+    """
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format="matroska") as container:
+            container.add_stream_from_template(stream, opaque=True)
+            container.start_encoding()
+            header = memory.getvalue()
+    except (av.error.FFmpegError, ValueError):
+        return None
+    across, down = (_element(header, key) for key in (b"\x55\xb7\x81", b"\x55\xb8\x81"))
+    return {(1, 1): "topleft", (1, 2): "left", (2, 2): "center", (2, 1): "top"}.get((across, down))
+
+
+def _element(header: bytes, key: bytes) -> int:
+    at = header.find(key)
+    return header[at + len(key)] if 0 <= at < len(header) - len(key) else 0
+
+
+def _open(source: str | BinaryIO, name: str, container_format: str | None) -> InputContainer:
+    try:
+        return av.open(source, "r", format=container_format, metadata_errors="replace")
+    except PermissionError as error:
+        raise MediaError(f"{name}: no permission to read it") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise MediaError(f"{name}: cannot be read as a video ({reason})") from error

@@ -1,0 +1,263 @@
+"""Frames in, a whole file out or nothing: encoded in a thread of its own, with the source's other streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TypeVar
+
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from .carry import CarriedStreams
+from .encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
+from .errors import MediaError
+from .frames import Frame, SourceInfo
+from .pump import Worker
+from .streams import url_of
+
+T = TypeVar("T")
+_OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
+
+
+class VideoWriter:
+    """Write frames to `path`; the container follows from its suffix.
+
+    `rate` is the average frame rate the output will have, `codec` and `options` go to the encoder (FFmpeg's
+    names: crf, preset, qp, ...). `carry` is the file whose other streams, chapters and tags are copied;
+    `start` and `end` cut them to the window that was read, and times shift so that it begins at 0.
+
+    Everything is written to a hidden file beside the target, which takes the target's name once it is whole:
+    when the `with` block ends well, or on `finish`. Otherwise nothing is left behind. Raises MediaError here,
+    before any work, for what can be known here; what could not be kept is named in `warnings`.
+
+    Times are exact in `time_base`, see `choose_time_base`; Matroska rounds each to the nearest 1/1000 s.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        info: SourceInfo,
+        *,
+        rate: Fraction,
+        codec: str = "libx264",
+        options: dict[str, str] | None = None,
+        carry: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        queue: int = 4,
+        time_base: Fraction | None = None,
+        container_format: str | None = None,
+    ) -> None:
+        self._target = _Target(path, overwrite)
+        self._name = self._target.name
+        self._carried: CarriedStreams | None = None
+        self._shift: Fraction | None = None
+        self._durations: dict[int, int] = {}
+        self._last_tick: int | None = None
+        self._moved = self._off_grid = self._count = 0
+        self._done = False
+        self._encoding = choose_encoding(codec, info, options or {})
+        self.warnings = list(self._encoding.warnings)
+        try:
+            self._container = self._open(container_format)
+            muxer = self._container.format.name
+            self._fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
+            self._gapless = muxer == "yuv4mpegpipe"
+            self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
+            self._stream = self._add_picture(info, rate)
+            if carry is not None:
+                self._carried = CarriedStreams(carry, self._container, info.start_time, start, end)
+                self._carried.copy_picture_tags(self._stream)
+                self._shift = self._carried.shift
+                self.warnings += self._carried.warnings
+            self._start_encoding()
+        except BaseException:
+            self._clean_up()
+            raise
+        self._worker = Worker(self._encode, queue, "maskvfi-encode")
+
+    def write(self, frame: Frame) -> None:
+        """Queue a frame; frames come in presentation order. Raises what went wrong with an earlier one."""
+        self._worker.put(frame)
+
+    def finish(self) -> None:
+        """Encode what waits, copy the rest of the other streams and give the file its name."""
+        if self._done:
+            return
+        try:
+            self._worker.finish()
+            if self._last_tick is None:
+                raise MediaError(f"{self._name}: there are no frames to write")
+            self._mux(self._encoded(None))
+            if self._carried is not None:
+                known = len(self._carried.warnings)
+                self._carried.advance(None)
+                self.warnings += self._carried.warnings[known:]
+            self._call(self._container.close)
+        except BaseException:
+            self.abort()
+            raise
+        if self._moved and not self._fixed_rate:
+            self.warnings.append(f"{self._moved} frames were too close in time for the file and were moved")
+        if self._off_grid:
+            self.warnings.append(f"{self._off_grid} frames are off the constant rate that the file keeps")
+        self._done = True
+        if self._carried is not None:
+            self._carried.close()
+        self._target.keep()
+
+    def abort(self) -> None:
+        """Stop and leave nothing behind."""
+        if not self._done:
+            self._done = True
+            self._worker.cancel()
+            self._clean_up()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()
+
+    def _open(self, container_format: str | None) -> av.container.OutputContainer:
+        try:
+            return av.open(
+                self._target.sink,
+                "w",
+                format=container_format,
+                container_options={"strict": "experimental"},
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(f"{self._name}: no container format for this name") from error
+
+    def _add_picture(self, info: SourceInfo, rate: Fraction) -> VideoStream:
+        encoding, container = self._encoding, self._container
+        try:
+            stream = container.add_stream(
+                encoding.codec, rate=rate.limit_denominator(100_000), options=dict(encoding.options)
+            )
+        except ValueError as error:
+            raise MediaError(f"{self._name}: {container.format.name} cannot hold {encoding.codec}") from error
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
+        context.time_base = stream.time_base = self.time_base
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+        if info.sample_aspect_ratio != 1 and loses_aspect_ratio(encoding.codec, container.format.name):
+            self.warnings.append(
+                f"the pixel aspect ratio {info.sample_aspect_ratio} cannot be written: left out"
+            )
+        colour = encoding.colour
+        context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        if encoding.codec in ("libx265", "hevc_nvenc") and container.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"
+        if info.display_matrix is not None:
+            try:
+                stream.set_display_matrix(info.display_matrix)
+            except AttributeError:
+                self.warnings.append("this PyAV cannot write the rotation: left out")
+        return stream
+
+    def _start_encoding(self) -> None:
+        try:
+            self._container.start_encoding()
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error).lower()
+            what = f"{self._container.format.name} with {self._encoding.codec}"
+            raise MediaError(f"{self._name}: {what} cannot be written ({reason})") from error
+        if unknown := [name for name in self._stream.codec_context.options if name in self._encoding.options]:
+            raise MediaError(f"{self._encoding.codec}: has no option {unknown[0]}")
+
+    def _encode(self, frame: Frame) -> None:
+        if self._shift is None:
+            self._shift = frame.pts
+        exact = (frame.pts - self._shift) / self.time_base
+        begin = round(exact)
+        if self._fixed_rate:
+            self._off_grid += abs(begin - exact) > _OFF_GRID or (self._gapless and begin != self._count)
+        self._count += 1
+        stop = round((frame.pts + frame.duration - self._shift) / self.time_base)
+        if self._last_tick is not None and begin <= self._last_tick:
+            begin = self._last_tick + 1
+            self._moved += 1
+        self._last_tick = begin
+        self._durations[begin] = max(1, stop - begin)
+        picture = self._encoding.picture(frame)
+        picture.time_base = self.time_base
+        picture.pts = begin
+        picture.duration = self._durations[begin]
+        self._mux(self._encoded(picture))
+
+    def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
+        return self._call(lambda: self._stream.encode(picture))
+
+    def _mux(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            if packet.pts in self._durations:
+                packet.duration = self._durations.pop(packet.pts)
+            if self._carried is not None and packet.dts is not None:
+                self._carried.advance(packet.dts * Fraction(packet.time_base) + self._carried.shift)
+            self._call(partial(self._container.mux, packet))
+
+    def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except (av.error.FFmpegError, OSError) as error:
+            reason = str(getattr(error, "strerror", None) or error).lower()
+            raise MediaError(f"{self._name}: writing failed ({reason})") from error
+
+    def _clean_up(self) -> None:
+        if self._carried is not None:
+            self._carried.close()
+        if container := getattr(self, "_container", None):
+            with contextlib.suppress(Exception):
+                container.close()
+        self._target.drop()
+
+
+class _Target:
+    """Where the bytes go: a hidden file beside the path until it is whole, or straight into a file object."""
+
+    def __init__(self, path: str | os.PathLike[str] | BinaryIO, overwrite: bool) -> None:
+        self.sink: str | BinaryIO
+        self._path: Path | None = None
+        if not isinstance(path, (str, os.PathLike)):
+            self.name = str(getattr(path, "name", "stream"))
+            self.sink = path
+            return
+        self.name = os.fspath(path)
+        self._path = Path(path)
+        if self._path.is_dir():
+            raise MediaError(f"{self.name}: is a folder")
+        if self._path.exists() and not overwrite:
+            raise MediaError(f"{self.name}: exists already (use overwrite to replace it)")
+        if not self._path.parent.is_dir():
+            raise MediaError(f"{self.name}: there is no folder {self._path.parent}")
+        if not os.access(self._path.parent, os.W_OK):
+            raise MediaError(f"{self.name}: no permission to write into {self._path.parent}")
+        unique = f".{self._path.stem}.{secrets.token_hex(4)}.partial{self._path.suffix}"
+        self._partial = self._path.with_name(unique)
+        self.sink = url_of(self._partial)
+
+    def keep(self) -> None:
+        if self._path is not None:
+            os.replace(self._partial, self._path)
+
+    def drop(self) -> None:
+        if self._path is not None:
+            self._partial.unlink(missing_ok=True)
