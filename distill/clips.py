@@ -18,12 +18,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import track
 
-Image = NDArray[np.uint8]
+Image = np.ndarray  # uint8 [H,W,3]
 
-KIND_SHARE = {"natural": 0.46, "cg": 0.15, "static-camera": 0.15, "screen": 0.12, "gameplay": 0.06, "anime": 0.06}
+KIND_SHARE = {
+    "natural": 0.46,
+    "cg": 0.15,
+    "static-camera": 0.15,
+    "screen": 0.12,
+    "gameplay": 0.06,
+    "anime": 0.06,
+}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 CUT = 0.10  # mean change of a 32x32 thumbnail, of 1, from one frame to the next
@@ -45,7 +51,10 @@ def find_clips(folder: Path) -> list[Clip]:
     kinds: dict[str, str] = {}
     for place in (folder, folder.parent):
         if (place / "manifest.json").is_file():
-            kinds |= {Path(entry["file"]).name: entry["kind"] for entry in json.loads((place / "manifest.json").read_text())}
+            kinds |= {
+                Path(entry["file"]).name: entry["kind"]
+                for entry in json.loads((place / "manifest.json").read_text())
+            }
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise ValueError(f"{folder}: holds no video")
@@ -53,18 +62,24 @@ def find_clips(folder: Path) -> list[Clip]:
     return [Clip(path, kinds.get(path.name, "natural"), frames) for path, frames in counted]
 
 
-def prepare(clips: Path, out: Path, tuples: int = 4000, length: int = 5, size: int = 256, seed: int = 0) -> int:
+def prepare(
+    clips: Path, out: Path, tuples: int = 4000, length: int = 5, size: int = 256, seed: int = 0
+) -> int:
     """Cut `tuples` tuples of `length` frames, `size` px square, out of the videos; returns how many were found."""
     found = find_clips(clips)
     total = sum(KIND_SHARE.get(kind, 0.1) for kind in {clip.kind for clip in found})
     weight = Counter({clip.path: clip.frames**0.5 for clip in found})
-    per_kind = {kind: sum(weight[c.path] for c in found if c.kind == kind) for kind in {c.kind for c in found}}
+    per_kind = {
+        kind: sum(weight[c.path] for c in found if c.kind == kind) for kind in {c.kind for c in found}
+    }
     out.mkdir(parents=True, exist_ok=True)
     with _ShardWriter(out, "tuples") as writer:
         for index, clip in enumerate(track(found, description="cutting tuples")):
             share = KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip.path] / per_kind[clip.kind]
             rng = np.random.default_rng((seed, index))
-            for number, (frames, motion) in enumerate(_tuples(clip, round(tuples * share), length, size, rng)):
+            for number, (frames, motion) in enumerate(
+                _tuples(clip, round(tuples * share), length, size, rng)
+            ):
                 facts = {"clip": clip.path.name, "kind": clip.kind, "motion": motion}
                 writer.add(f"{clip.path.stem}-{number:04d}".replace(".", "_"), frames, facts)
         return writer.count
@@ -85,7 +100,9 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
                 continue
             picture = _at_least(picture, size)
             if rng.random() < 0.5 and min(picture.shape[:2]) > 1.3 * size:
-                picture = _at_least(cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), size)
+                picture = _at_least(
+                    cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), size
+                )
             writer.add(f"texture-{index:05d}", [_crop(picture, size, rng)], {"picture": path.name})
         return writer.count
 
@@ -114,12 +131,19 @@ class Shards:
         """The RGB frames of one sample, each [H,W,3]."""
         sample = self.samples[index]
         pictures = (sample[f"{k}.jpg"] for k in range(len(sample) - 1))
-        return [cv2.imdecode(np.frombuffer(self._read(p), np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for p in pictures]
+        return [_unpack(self._read(picture)) for picture in pictures]
 
     def _read(self, place: tuple[int, int, int]) -> bytes:
         number, offset, size = place
         with open(self.paths[number], "rb") as file:
             return os.pread(file.fileno(), size, offset)
+
+
+def _unpack(data: bytes) -> Image:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError("a shard holds a damaged picture")
+    return picture[..., ::-1]
 
 
 class _ShardWriter:
@@ -140,7 +164,9 @@ class _ShardWriter:
         if self.count % TUPLES_PER_SHARD == 0:
             if self.tar:
                 self.tar.close()
-            self.tar = tarfile.open(self.folder / f"{self.prefix}-{self.count // TUPLES_PER_SHARD:04d}.tar", "w")
+            self.tar = tarfile.open(  # noqa: SIM115
+                self.folder / f"{self.prefix}-{self.count // TUPLES_PER_SHARD:04d}.tar", "w"
+            )
         for number, frame in enumerate(frames):
             _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 96])
             self._put(f"{key}.{number}.jpg", data.tobytes())
@@ -168,13 +194,12 @@ def _tuples(
     window: deque[Image] = deque(maxlen=(length - 1) * 3 + 1)
     jumps: deque[float] = deque(maxlen=(length - 1) * 3 + 1)
     found: list[tuple[list[Image], float]] = []
-    video, number = cv2.VideoCapture(os.fspath(clip.path)), -1
-    while (read := video.read())[0]:
-        number += 1
-        thumb = cv2.resize(read[1], (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        jumps.append(float(np.abs(thumb - before).mean()) if number else 0.0)
+    before: Image | None = None
+    for number, frame in enumerate(_decoded(clip.path)):
+        thumb = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        jumps.append(float(np.abs(thumb - before).mean()) if before is not None else 0.0)
         before = thumb
-        window.append(read[1])
+        window.append(frame)
         for step in starts.get(number, []):
             span = (length - 1) * step
             if len(window) <= span or max(list(jumps)[len(jumps) - span :]) > CUT:
@@ -184,13 +209,25 @@ def _tuples(
     yield from (found[index] for index in sorted(order))
 
 
+def _decoded(path: Path) -> Iterator[Image]:
+    """The BGR frames of a video."""
+    video = cv2.VideoCapture(os.fspath(path))
+    while True:
+        found, frame = video.read()
+        if not found:
+            return
+        yield frame
+
+
 def _choose_crop(frames: list[Image], size: int, rng: np.random.Generator) -> tuple[list[Image], float]:
     if min(frames[0].shape[:2]) >= 2 * size and rng.random() < 0.5:
         frames = [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
     frames = [_at_least(frame, size) for frame in frames]
     height, width = frames[0].shape[:2]
     difference = cv2.absdiff(frames[0], frames[-1]).mean(axis=2)
-    corners = [(int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))) for _ in range(4)]
+    corners = [
+        (int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))) for _ in range(4)
+    ]
     motion = [float(difference[y : y + size, x : x + size].mean()) for y, x in corners]
     y, x = corners[int(np.argmax(motion)) if rng.random() < 0.8 else 0]
     crops = [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in frames]

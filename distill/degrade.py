@@ -32,7 +32,10 @@ def degrade(frames: Sequence[Image], rng: Rng) -> list[Image]:
         pictures = [(frame // step * step).astype(np.uint8) for frame in pictures]
     if rng.random() < 0.5:
         quality = int(rng.integers(35, 92))
-        pictures = [_jpeg(frame, quality + int(rng.integers(-8, 9)), int(rng.integers(0, 8)), rng) for frame in pictures]
+        pictures = [
+            _jpeg(frame, quality + int(rng.integers(-8, 9)), int(rng.integers(0, 8)), rng)
+            for frame in pictures
+        ]
     return pictures
 
 
@@ -45,7 +48,9 @@ def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     out = []
     for frame, amount in zip(frames, way, strict=True):
         frame = 255 * np.clip(frame / 255, 0, 1) ** np.float32(np.exp(gamma * amount))
-        out.append(frame * (1 + np.float32(gain * amount) + tint * np.float32(amount)) + np.float32(bias * amount))
+        out.append(
+            frame * (1 + np.float32(gain * amount) + tint * np.float32(amount)) + np.float32(bias * amount)
+        )
     return out
 
 
@@ -59,7 +64,9 @@ def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     out = []
     for index, frame in enumerate(frames):
-        blob = np.exp(-((xs - x - vx * index) ** 2 + (ys - y - vy * index) ** 2) / np.float32(radius * radius))
+        blob = np.exp(
+            -((xs - x - vx * index) ** 2 + (ys - y - vy * index) ** 2) / np.float32(radius * radius)
+        )
         out.append(frame * (1 + np.float32(depth * swing[index]) * blob[..., None]))
     return out
 
@@ -67,7 +74,9 @@ def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
 def _noise(shape: tuple[int, ...], sigma: float, coarse: bool, rng: Rng) -> np.ndarray:
     if not coarse:
         return rng.standard_normal(shape, np.float32) * np.float32(sigma)
-    small = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32) * np.float32(1.5 * sigma)
+    small = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32) * np.float32(
+        1.5 * sigma
+    )
     return cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
@@ -75,4 +84,6 @@ def _jpeg(frame: Image, quality: int, shift: int, rng: Rng) -> Image:
     """JPEG stands in for a video codec's intra blocks; the block grid is shifted, as inter frames do."""
     moved = np.roll(frame, shift, axis=(0, 1))
     _, data = cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, int(np.clip(quality, 20, 97))])
-    return np.roll(cv2.imdecode(data, cv2.IMREAD_COLOR), -shift, axis=(0, 1))
+    coded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert coded is not None
+    return np.roll(coded, -shift, axis=(0, 1))

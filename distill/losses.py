@@ -18,7 +18,9 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
         if min(difference.shape[-2:]) < 4:
             break
         small = F.avg_pool2d(difference, 2, ceil_mode=True)
-        detail = difference - F.interpolate(small, difference.shape[-2:], mode="bilinear", align_corners=False)
+        detail = difference - F.interpolate(
+            small, difference.shape[-2:], mode="bilinear", align_corners=False
+        )
         total = total + 2.0**level * detail.abs().mean()
         difference = small
     return total + 2.0**level * difference.abs().mean()
@@ -27,7 +29,8 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
 def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
     """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W]."""
     error = torch.stack(
-        [(flow[:, s] - truth[:, s]).square().sum(dim=1).add(1e-4).sqrt() for s in (slice(2), slice(2, 4))], dim=1
+        [(flow[:, s] - truth[:, s]).square().sum(dim=1).add(1e-4).sqrt() for s in (slice(2), slice(2, 4))],
+        dim=1,
     )
     return (error * trust).sum() / trust.sum().clamp(min=1)
 
@@ -57,7 +60,10 @@ def soft_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
     dims = (1, 2, 3)
     total, static = sure.sum(dims), (labels * sure).sum(dims)
     flip = (static > total / 2).view(-1, 1, 1, 1)
-    probability, labels = torch.where(flip, 1 - probability, probability), torch.where(flip, 1 - labels, labels)
+    probability, labels = (
+        torch.where(flip, 1 - probability, probability),
+        torch.where(flip, 1 - labels, labels),
+    )
     both = (probability * labels * sure).sum(dims)
     dice = 1 - (2 * both + 1) / (((probability + labels) * sure).sum(dims) + 1)
     rare = (labels * sure).sum(dims) > 0

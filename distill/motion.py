@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.clips import Image, Shards
+from distill.clips import Image
 
-Matrix = NDArray[np.float64]
-Floats = NDArray[np.float32]
+Matrix = np.ndarray  # float64
+Floats = np.ndarray  # float32
+
+
+class Textures(Protocol):
+    """Pictures to cut layers from: `Shards`, or anything like it."""
+
+    def __len__(self) -> int: ...
+    def frames(self, index: int) -> Sequence[Image]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,11 @@ class Scene:
         for layer in self.layers:
             matrix = layer.pose(time)[:2]
             picture = cv2.warpAffine(
-                layer.picture, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+                layer.picture,
+                matrix,
+                (self.size, self.size),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT_101,
             ).astype(np.float32)
             if out is None or layer.coverage is None:
                 out = picture
@@ -88,7 +101,10 @@ class Scene:
         Infinite where another layer is seen at any of the times.
         """
         first = self.visible(times[0])
-        moves = [np.stack([self._move(layer, times[0], time) for layer in self.layers]) for time in (times[-1], times[len(times) // 2])]
+        moves = [
+            np.stack([self._move(layer, times[0], time) for layer in self.layers])
+            for time in (times[-1], times[len(times) // 2])
+        ]
         distance = np.maximum(*(np.hypot(move[:, 0], move[:, 1]) for move in moves))
         distance = np.take_along_axis(distance, first[None], axis=0)[0]
         for time in times[1:]:
@@ -103,7 +119,7 @@ class Scene:
 
 
 def random_scene(
-    textures: Shards,
+    textures: Textures,
     size: int,
     rng: np.random.Generator,
     speed: float = 32.0,
@@ -124,7 +140,11 @@ def random_scene(
 
 
 def _layer(
-    textures: Shards, size: int, rng: np.random.Generator, velocity: tuple[float, float], coverage: Floats | None
+    textures: Textures,
+    size: int,
+    rng: np.random.Generator,
+    velocity: tuple[float, float],
+    coverage: Floats | None,
 ) -> Layer:
     picture = textures.frames(int(rng.integers(len(textures))))[0]
     if rng.random() < 0.5:

@@ -17,7 +17,7 @@ from PIL import ImageDraw, ImageFont
 
 from distill.clips import Image
 
-Floats = NDArray[np.float32]
+Floats = np.ndarray  # float32
 Rng = np.random.Generator
 
 _LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789  .,:!?%/-+")
@@ -41,7 +41,7 @@ class Overlay:
         x, y = self.offsets[frame]
         if not (x or y):
             return self.colour, self.coverage
-        shift = np.float32([[1, 0, x], [0, 1, y]])
+        shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
         size = self.coverage.shape[::-1]
         return cv2.warpAffine(self.colour, shift, size), cv2.warpAffine(self.coverage, shift, size)
 
@@ -97,7 +97,9 @@ def random_overlays(frames: int, height: int, width: int, rng: Rng, most: int = 
 Drawing = tuple[Floats, Floats]
 
 
-def _animate(draw: Callable[[int, int, Rng], Drawing], frames: int, height: int, width: int, rng: Rng) -> Overlay:
+def _animate(
+    draw: Callable[[int, int, Rng], Drawing], frames: int, height: int, width: int, rng: Rng
+) -> Overlay:
     colour, coverage = draw(height, width, rng)
     still = ((0, 0),) * frames
     steady = float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0
@@ -113,7 +115,9 @@ def _animate(draw: Callable[[int, int, Rng], Drawing], frames: int, height: int,
         shown = shown if rng.random() < 0.5 else ~shown
         return Overlay(colour, coverage, tuple(steady * float(s) for s in shown), still)
     jump, place = rng.integers(1, frames), (int(rng.integers(-40, 41)), int(rng.integers(-40, 41)))
-    return Overlay(colour, coverage, (steady,) * frames, tuple((0, 0) if k < jump else place for k in range(frames)))
+    return Overlay(
+        colour, coverage, (steady,) * frames, tuple((0, 0) if k < jump else place for k in range(frames))
+    )
 
 
 def _subtitle(height: int, width: int, rng: Rng) -> Drawing:
@@ -130,7 +134,9 @@ def _label(height: int, width: int, rng: Rng) -> Drawing:
     place = (rng.uniform(0, width), rng.uniform(0, height))
     size = int(rng.integers(8, 42))
     stroke = int(rng.integers(0, 3))
-    return _text(height, width, _words(rng, 2, 18), place, size, rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), stroke)
+    return _text(
+        height, width, _words(rng, 2, 18), place, size, rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), stroke
+    )
 
 
 def _panel(height: int, width: int, rng: Rng) -> Drawing:
@@ -143,7 +149,9 @@ def _panel(height: int, width: int, rng: Rng) -> Drawing:
     if rng.random() < 0.5:
         coverage *= rng.uniform(0.7, 1)
     rows = "\n".join(_words(rng, 3, 14) for _ in range(int(rng.integers(1, 4))))
-    ink, cover = _text(height, width, rows, (x + w / 2, y + h / 2), int(rng.integers(9, 20)), rng.uniform(0, 255, 3), 0, 0)
+    ink, cover = _text(
+        height, width, rows, (x + w / 2, y + h / 2), int(rng.integers(9, 20)), rng.uniform(0, 255, 3), 0, 0
+    )
     return _over(colour, coverage, ink, cover)
 
 
@@ -169,14 +177,20 @@ def _logo(height: int, width: int, rng: Rng) -> Drawing:
         corners = int(rng.integers(3, 10))
         angle = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(0, 6)
         reach = r * np.where(np.arange(corners) % 2, rng.uniform(0.3, 1), 1)
-        points = np.rint(np.stack((cx + np.cos(angle) * reach, cy + np.sin(angle) * reach), 1) * 16).astype(np.int32)
+        points = np.rint(np.stack((cx + np.cos(angle) * reach, cy + np.sin(angle) * reach), 1) * 16).astype(
+            np.int32
+        )
         if thick < 0:
             cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, shift=4)
         else:
             cv2.polylines(mask, [points], True, 255, thick, cv2.LINE_AA, shift=4)
     colour = np.empty((height, width, 3), np.float32)
     colour[:] = rng.uniform(0, 255, 3)
-    shade = np.linspace(0.5, 1.2, height, dtype=np.float32)[:, None, None] if rng.random() < 0.4 else np.float32(1)
+    shade = (
+        np.linspace(0.5, 1.2, height, dtype=np.float32)[:, None, None]
+        if rng.random() < 0.4
+        else np.float32(1)
+    )
     return np.clip(colour * shade, 0, 255), mask.astype(np.float32) / 255
 
 
@@ -211,7 +225,9 @@ def _grid(height: int, width: int, rng: Rng) -> Drawing:
     """A minimap or inventory: a small picture of blocks."""
     cells, cell = int(rng.integers(2, 7)), int(rng.integers(6, 16))
     tile = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
-    tile = cv2.resize(tile, (cells * cell,) * 2, interpolation=cv2.INTER_NEAREST if rng.random() < 0.5 else cv2.INTER_CUBIC)
+    tile = cv2.resize(
+        tile, (cells * cell,) * 2, interpolation=cv2.INTER_NEAREST if rng.random() < 0.5 else cv2.INTER_CUBIC
+    )
     side = cells * cell
     x, y = int(rng.integers(-side // 4, width - side // 2)), int(rng.integers(-side // 4, height - side // 2))
     colour = np.zeros((height, width, 3), np.float32)
@@ -238,7 +254,14 @@ def _box(height: int, width: int, x: float, y: float, w: float, h: float) -> Flo
 
 
 def _text(
-    height: int, width: int, text: str, place: tuple[float, float], size: int, ink: object, edge: object, stroke: int
+    height: int,
+    width: int,
+    text: str,
+    place: tuple[float, float],
+    size: int,
+    ink: object,
+    edge: object,
+    stroke: int,
 ) -> Drawing:
     font = ImageFont.load_default(size)
 

@@ -26,7 +26,9 @@ class Stills(Dataset[dict[str, Tensor]]):
     exact labels; most carry overlays. The labels are of the clean frames, the frames are degraded.
     """
 
-    def __init__(self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False) -> None:
+    def __init__(
+        self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False
+    ) -> None:
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
@@ -63,12 +65,16 @@ class Stills(Dataset[dict[str, Tensor]]):
         }
 
     def _real(self, rng: np.random.Generator) -> Labelled:
-        frames = self.tuples.frames(min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1))
+        frames = self.tuples.frames(
+            min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
+        )
         height, width = frames[0].shape[:2]
         y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
         flip = slice(None, None, 1 if rng.random() < 0.5 else -1)
         order = slice(None, None, 1 if rng.random() < 0.5 else -1)
-        frames = [np.ascontiguousarray(f[y : y + self.size, x : x + self.size][:, flip]) for f in frames[order]]
+        frames = [
+            np.ascontiguousarray(f[y : y + self.size, x : x + self.size][:, flip]) for f in frames[order]
+        ]
         return frames[: self.length], *dis_labels(frames[: self.length])
 
     def _scene(self, rng: np.random.Generator, speed: float, still: float) -> Labelled:

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,7 +14,7 @@ from distill.clips import Image, Shards
 from distill.motion import random_scene
 from distill.overlays import paste, random_overlays
 
-Floats = NDArray[np.float32]
+Floats = np.ndarray  # float32
 
 
 class Triplets(Dataset[dict[str, Tensor]]):
@@ -25,12 +24,21 @@ class Triplets(Dataset[dict[str, Tensor]]):
     that frame; synthetic scenes come with their exact flow.
     """
 
-    def __init__(self, folder: Path, size: int = 192, synthetic: float = 0.4, overlays: float = 0.25, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 128,
+        synthetic: float = 0.5,
+        overlays: float = 0.25,
+        seed: int = 0,
+        speed: float = 16.0,
+    ) -> None:
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 0.5, 12) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
-        self.size, self.synthetic, self.overlays, self.seed = size, synthetic, overlays, seed
+        self.size, self.seed = size, seed
+        self.synthetic, self.overlays, self.speed = synthetic, overlays, speed
 
     def __len__(self) -> int:
         return 1 << 40
@@ -60,7 +68,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
 
     def _scene(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
         time = 0.5 if rng.random() < 0.5 else float(rng.uniform(0.1, 0.9))
-        scene = random_scene(self.textures, self.size, rng)
+        scene = random_scene(self.textures, self.size, rng, self.speed)
         frames = [scene.frame(moment) for moment in (0.0, time, 1.0)]
         flow = np.concatenate((scene.flow(time, 0.0), scene.flow(time, 1.0)))
         if rng.random() < 0.6:
@@ -85,7 +93,10 @@ class Triplets(Dataset[dict[str, Tensor]]):
         time = (places[1] - places[0]) / (places[2] - places[0])
         height, width = frames[0].shape[:2]
         y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
-        flips = (slice(None, None, 1 if rng.random() < 0.7 else -1), slice(None, None, 1 if rng.random() < 0.5 else -1))
+        flips = (
+            slice(None, None, 1 if rng.random() < 0.7 else -1),
+            slice(None, None, 1 if rng.random() < 0.5 else -1),
+        )
         crops = [np.ascontiguousarray(frames[p][y : y + self.size, x : x + self.size][flips]) for p in places]
         if rng.random() < 0.3:
             crops = [np.ascontiguousarray(crop.transpose(1, 0, 2)) for crop in crops]
@@ -95,7 +106,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
 
 def _measure(frames: list[Image]) -> tuple[Floats, Floats]:
     """DIS flow from the middle frame to both ends, and how far to trust it."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     start, middle, end = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     height, width = middle.shape
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
@@ -103,7 +114,9 @@ def _measure(frames: list[Image]) -> tuple[Floats, Floats]:
     for other in (start, end):
         flow = search.calc(middle, other, None).transpose(2, 0, 1)
         place = grid + flow
-        error = cv2.absdiff(cv2.remap(other, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), middle)
+        error = cv2.absdiff(
+            cv2.remap(other, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), middle
+        )
         inside = (place[0] >= 0) & (place[0] < width) & (place[1] >= 0) & (place[1] < height)
         flows.append(flow)
         trust.append(np.exp(-cv2.blur(error.astype(np.float32), (5, 5)) / 4) * inside)

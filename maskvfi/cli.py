@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -38,11 +46,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 
 @app.command()
 def interpolate(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")
+    ],
     target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
     factor: Annotated[int | None, typer.Option(help="k-1 new frames in every gap (default 2).")] = None,
     fps: Annotated[str | None, typer.Option(help="An even grid instead: 60, 59.94, 60000/1001.")] = None,
-    slow: Annotated[str | None, typer.Option(help="Stretch time by this factor at the same frame rate.")] = None,
+    slow: Annotated[
+        str | None, typer.Option(help="Stretch time by this factor at the same frame rate.")
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Close the clip from last frame to first.")] = False,
     vfi: Vfi = hub.DEFAULT_VFI,
     mask: Mask = hub.DEFAULT_STATIC,
@@ -52,9 +64,15 @@ def interpolate(
     static: Annotated[str, typer.Option(help='Still pixels "fade" or copy the "nearest" frame.')] = "fade",
     scene_cut: Annotated[str, typer.Option(help='"auto", "off", or a threshold (27 is usual).')] = "auto",
     on_cut: Annotated[str, typer.Option(help='At a cut "hold" the earlier frame or "blend".')] = "hold",
-    duplicates: Annotated[str, typer.Option(help='"keep", or "resolve" repeated frames into motion.')] = "keep",
-    scale: Annotated[float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")] = 1.0,
-    ensemble: Annotated[bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")] = False,
+    duplicates: Annotated[
+        str, typer.Option(help='"keep", or "resolve" repeated frames into motion.')
+    ] = "keep",
+    scale: Annotated[
+        float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")
+    ] = 1.0,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")
+    ] = False,
     start: Annotated[float | None, typer.Option(help="Seconds from the first frame.")] = None,
     end: Annotated[float | None, typer.Option(help="Seconds from the first frame, exclusive.")] = None,
     rate: Annotated[str | None, typer.Option(help="Frame rate of an image folder (default 24).")] = None,
@@ -113,7 +131,9 @@ def interpolate(
 def mask(
     source: Annotated[str, typer.Argument(metavar="IN")],
     target: Annotated[str, typer.Argument(metavar="OUT")],
-    overlay: Annotated[bool, typer.Option("--overlay", help="Tint what stands still over the video.")] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Tint what stands still over the video.")
+    ] = False,
     mask: Mask = hub.DEFAULT_STATIC,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
     device: Device = "auto",
@@ -133,7 +153,9 @@ def compare(
     source: Annotated[str, typer.Argument(metavar="IN")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="A video, or a .png of one new frame.")],
     factor: Annotated[int, typer.Option(help="k-1 new frames in every gap.")] = 2,
-    at: Annotated[float | None, typer.Option(help="Seconds, for a picture; default: where both differ most.")] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Seconds, for a picture; default: where both differ most.")
+    ] = None,
     vfi: Vfi = hub.DEFAULT_VFI,
     mask: Mask = hub.DEFAULT_STATIC,
     device: Device = "auto",
@@ -153,7 +175,9 @@ def pair(
     first: Annotated[Path, typer.Argument(metavar="A")],
     second: Annotated[Path, typer.Argument(metavar="B")],
     target: Annotated[Path, typer.Argument(metavar="OUT")],
-    at: Annotated[list[float] | None, typer.Option(help="A time between 0 and 1; may be given again.")] = None,
+    at: Annotated[
+        list[float] | None, typer.Option(help="A time between 0 and 1; may be given again.")
+    ] = None,
     vfi: Vfi = hub.DEFAULT_VFI,
     mask: Mask = hub.DEFAULT_STATIC,
     device: Device = "auto",
@@ -161,7 +185,9 @@ def pair(
 ) -> None:
     """The frame between two pictures."""
     interpolator = maskvfi.Interpolator(vfi, None if mask == "off" else mask, device)
-    for path in maskvfi.pair(first, second, target, at=at or (0.5,), interpolator=interpolator, overwrite=overwrite):
+    for path in maskvfi.pair(
+        first, second, target, at=at or (0.5,), interpolator=interpolator, overwrite=overwrite
+    ):
         _say(str(path))
 
 

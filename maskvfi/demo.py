@@ -14,14 +14,16 @@ from maskvfi.interpolate import Progress, interpolate
 from maskvfi.pictures import compare, mask_video
 
 WIDTH, HEIGHT, FRAMES, RATE, SOUND_RATE = 640, 360, 60, 20, 48000
-Picture = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Picture = np.ndarray  # uint8
+Floats = np.ndarray  # float32
 
 
 def run_demo(folder: Path, device: str = "auto", progress: Progress | None = None) -> list[Path]:
     """Write in.mp4, out.mp4 (twice the rate), mask.mp4 and difference.png into `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    clip, smooth, seen, picture = (folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png"))
+    clip, smooth, seen, picture = (
+        folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png")
+    )
     render_clip(clip)
     interpolate(clip, smooth, device=device, overwrite=True, progress=progress)
     mask_video(clip, seen, overlay=True, device=device, overwrite=True, progress=progress)
@@ -46,10 +48,12 @@ def render_clip(path: Path, frames: int = FRAMES) -> None:
         container.mux(sound.encode(None))
 
 
-def _draw(layers: list[tuple[Picture, Floats, float]], hud: tuple[Floats, Floats], number: int, frames: int) -> Picture:
+def _draw(
+    layers: list[tuple[Picture, Floats, float]], hud: tuple[Floats, Floats], number: int, frames: int
+) -> Picture:
     out = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for colour, alpha, speed in layers:
-        shift = np.float32([[1, 0, -40 - speed * number], [0, 1, 0]])
+        shift = np.array([[1, 0, -40 - speed * number], [0, 1, 0]], np.float32)
         moved = cv2.warpAffine(colour, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR).astype(np.float32)
         cover = cv2.warpAffine(alpha, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)[..., None]
         out += cover * (moved - out)
@@ -90,7 +94,9 @@ def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
     return layers
 
 
-def _trees(picture: Picture, cover: Floats, ridge: NDArray[np.float64], rng: np.random.Generator, speed: float) -> None:
+def _trees(
+    picture: Picture, cover: Floats, ridge: NDArray[np.float64], rng: np.random.Generator, speed: float
+) -> None:
     size = 4.5 * speed
     for at in np.arange(20, picture.shape[1], size * 1.5):
         column = int(at + rng.uniform(-size, size) / 3)
@@ -98,7 +104,13 @@ def _trees(picture: Picture, cover: Floats, ridge: NDArray[np.float64], rng: np.
         top = foot[1] - int(size * rng.uniform(0.8, 1.6))
         green = tuple(int(c) for c in rng.uniform((20, 60, 25), (60, 110, 50)))
         for target, ink in ((picture, green), (cover, 1.0)):
-            cv2.line(target, foot, (column, top), (70, 50, 35) if target is picture else 1.0, max(2, int(size / 10)))
+            cv2.line(
+                target,
+                foot,
+                (column, top),
+                (70, 50, 35) if target is picture else 1.0,
+                max(2, int(size / 10)),
+            )
             cv2.circle(target, (column, top), int(size / 3), ink, -1, cv2.LINE_AA)
 
 

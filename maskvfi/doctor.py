@@ -21,7 +21,9 @@ def diagnose() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield "maskvfi", version("maskvfi")
     yield "torch", f"{torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} CPU threads"
-    libraries = ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items()))
+    libraries = ", ".join(
+        f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items())
+    )
     yield "pyav", f"{av.__version__} ({libraries})"
     yield "encoders", ", ".join(name for name in ENCODERS if name in av.codecs_available)
     device = choose_device("auto")

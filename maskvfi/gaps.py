@@ -67,7 +67,8 @@ def split(
 def stretched(frames: Iterable[Frame], origin: Fraction, slow: Fraction) -> Iterator[Frame]:
     """The same frames, `slow` times as far apart, counted from `origin`."""
     return (
-        replace(frame, pts=origin + (frame.pts - origin) * slow, duration=frame.duration * slow) for frame in frames
+        replace(frame, pts=origin + (frame.pts - origin) * slow, duration=frame.duration * slow)
+        for frame in frames
     )
 
 

@@ -109,7 +109,9 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
                     return candidate
     places = " or ".join(str(folder) for folder in weight_folders())
     known = ", ".join(sorted(file.name for file in list_weights())) or "none"
-    raise WeightsError(f"unknown weights {str(name)!r}: no such file, and none of that name in {places}; there are: {known}")
+    raise WeightsError(
+        f"unknown weights {str(name)!r}: no such file, and none of that name in {places}; there are: {known}"
+    )
 
 
 def list_weights() -> Iterator[WeightsFile]:
@@ -170,7 +172,11 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _digest(file)
+        )
 
 
 def _open(
@@ -196,7 +202,14 @@ def _read_state(path: Path) -> dict[str, Tensor]:
                 state = torch.load(stream, map_location="cpu", weights_only=True)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         raise WeightsError(f"{path}: not readable as weights ({_first_line(error)})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")

@@ -102,13 +102,16 @@ def interpolate(
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
     began = time.perf_counter()
-    window = {"start": _seconds(start, "start"), "end": _seconds(end, "end")}
+    begin, stop = _seconds(start, "start"), _seconds(end, "end")
     stretch = _positive(slow, "slow") if slow is not None else Fraction(1)
-    with open_source(source, **window, rate=None if rate is None else parse_rate(rate)) as reader:
+    with open_source(
+        source, start=begin, end=stop, rate=None if rate is None else parse_rate(rate)
+    ) as reader:
         info = reader.info
         timeline, out_rate = choose_timeline(factor, fps, stretch, info)
         if target is None:
             target = default_target(source, out_rate / info.rate, stretch)
+        _refuse_same_file(source, target)
         interpolator = Interpolator(
             vfi,
             mask,
@@ -130,9 +133,11 @@ def interpolate(
             rate=out_rate,
             codec=codec,
             options=options,
-            carry=source if stretch == 1 else None,
+            carry=source,
+            slow=stretch,
             overwrite=overwrite,
-            **window,
+            start=begin,
+            end=stop,
         ) as sink:
             waits = {"read": 0.0, "write": 0.0}
             frames = _waiting(stretched(reader, info.start_time, stretch), waits)
@@ -146,8 +151,6 @@ def interpolate(
             if not result.frames_in:
                 raise MediaError(f"{os.fspath(source)}: no frames between start and end")
         result.warnings = [*reader.warnings, *sink.warnings]
-        if stretch != 1 and info.has_audio:
-            result.warnings.append(f"{os.fspath(source)}: sound and subtitles are left out of slow motion")
     result.static_share = renderer.static_sum / max(renderer.gaps, 1)
     result.computed_share = renderer.computed_sum / max(renderer.gaps, 1)
     result.seconds = {**waits, **renderer.seconds, "total": time.perf_counter() - began}
@@ -179,7 +182,9 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
         raise ValueError("an output must be named when the input is a pipe")
     path = Path(source)
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
-    return path.with_name(f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}")
+    return path.with_name(
+        f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"
+    )
 
 
 def peak_memory(device: torch.device) -> int:
@@ -188,6 +193,11 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _refuse_same_file(source: PathLike, target: PathLike) -> None:
+    if Path(source).exists() and Path(target).exists() and Path(source).samefile(target):
+        raise MediaError(f"{os.fspath(target)}: is the input itself")
 
 
 def _counting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -17,8 +17,7 @@ from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.rife.network import IFNet, Interpolation, as_timestep, check_pair
 from maskvfi.static.network import FrameFeatures, StaticMaskNet
 
-Array = NDArray[np.generic]
-Picture = TypeVar("Picture", Tensor, Array)
+Array = NDArray[np.integer]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -63,7 +62,9 @@ class Interpolator:
         self.precision, dtype = choose_precision(precision, self.device)
         network = vfi if isinstance(vfi, IFNet) else load_vfi(vfi)
         if ensemble and not network.variant.ensemble:
-            raise ValueError(f"RIFE {network.variant.family} has no ensemble mode (4.0 to 4.20 and 4.24 have)")
+            raise ValueError(
+                f"RIFE {network.variant.family} has no ensemble mode (4.0 to 4.20 and 4.24 have)"
+            )
         if not scale > 0:
             raise ValueError(f"scale must be positive, not {scale}")
         self.vfi = network.to(self.device, dtype).eval()
@@ -71,7 +72,9 @@ class Interpolator:
         self.static = None if mask is None else mask.to(self.device, dtype).eval()
         self.scale, self.ensemble, self.threshold, self.mode = scale, ensemble, threshold, mode
         self.protect, self.release = (
-            None if painted is None else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
+            None
+            if painted is None
+            else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
             for painted in (protect, release)
         )
 
@@ -79,16 +82,18 @@ class Interpolator:
     def __call__(self, img0: Tensor, img1: Tensor, timestep: float | Tensor = 0.5) -> Tensor: ...
     @overload
     def __call__(self, img0: Array, img1: Array, timestep: float | Tensor = 0.5) -> Array: ...
-    def __call__(self, img0: Tensor | Array, img1: Tensor | Array, timestep: float | Tensor = 0.5) -> Tensor | Array:
-        """The frame at `timestep` (a number in 0..1, or [B,1,1,1]) between two frames, as the kind they are.
+    def __call__(
+        self, img0: Tensor | Array, img1: Tensor | Array, timestep: float | Tensor = 0.5
+    ) -> Tensor | Array:
+        """The frame at `timestep` (a number in 0..1, or [B,1,1,1]) between two frames.
 
         Frames are float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8/uint16 arrays [H,W,3] or
-        [B,H,W,3]. Tensors come back on the device they came from. Raises ValueError for other shapes, types
+        [B,H,W,3]; the result is of the same kind. Tensors come back on the device they came from. Raises ValueError for other shapes, types
         or times, and when the two frames differ in them.
         """
+        start, end = self.view(as_images(img0)), self.view(as_images(img1))
         if type(img0) is not type(img1) or img0.dtype != img1.dtype:
             raise ValueError(f"the two frames differ in type: {_type_name(img0)} and {_type_name(img1)}")
-        start, end = self.view(as_images(img0)), self.view(as_images(img1))
         check_pair(start.rgb, end.rgb)
         out = self.between(start, end, timestep)
         if isinstance(img0, Tensor):
@@ -178,7 +183,9 @@ def as_images(picture: Tensor | Array) -> Tensor:
         raise ValueError(
             f"a frame must be a uint8 or uint16 array [H,W,3] or [B,H,W,3], not {picture.dtype} {list(picture.shape)}"
         )
-    batch = torch.from_numpy(np.ascontiguousarray(picture if picture.ndim == 4 else picture[None]).astype(np.float32))
+    batch = torch.from_numpy(
+        np.ascontiguousarray(picture if picture.ndim == 4 else picture[None]).astype(np.float32)
+    )
     return batch.permute(0, 3, 1, 2) / float(np.iinfo(picture.dtype).max)
 
 

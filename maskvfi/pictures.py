@@ -51,10 +51,18 @@ def mask_video(
         with open_sink(target, reader.info, rate=reader.info.rate, overwrite=overwrite) as sink:
             for gap in split(frames, ByFactor(1)):
                 if gap.end is not None:
-                    last = torch.zeros(1, 1, reader.info.height, reader.info.width) if gap.cut else renderer.weight(gap)
+                    last = (
+                        torch.zeros(1, 1, reader.info.height, reader.info.width)
+                        if gap.cut
+                        else renderer.weight(gap)
+                    )
                 assert last is not None or gap.end is None
-                weight = torch.ones(1, 1, reader.info.height, reader.info.width) if last is None else last.cpu()
-                picture = _tinted(_rgb(gap.start, reader.info), weight) if overlay else weight.expand(1, 3, -1, -1)
+                weight = (
+                    torch.ones(1, 1, reader.info.height, reader.info.width) if last is None else last.cpu()
+                )
+                picture = (
+                    _tinted(_rgb(gap.start, reader.info), weight) if overlay else weight.expand(1, 3, -1, -1)
+                )
                 sink.write(_frame(picture, reader.info, gap.slots[0][0]))
                 count += 1
     return count
@@ -86,9 +94,13 @@ def compare(
         gaps = split(_watched(reader, progress), timeline)
         if path.suffix.lower() in PICTURE_SUFFIXES:
             _refuse_existing(path, overwrite)
-            both = _one_new_frame(gaps, plain, masked, None if at is None else info.start_time + Fraction(str(at)))
+            both = _one_new_frame(
+                gaps, plain, masked, None if at is None else info.start_time + Fraction(str(at))
+            )
             if both is None:
-                raise MediaError(f"{os.fspath(source)}: has no new frame{'' if at is None else f' at {at} s'} to compare")
+                raise MediaError(
+                    f"{os.fspath(source)}: has no new frame{'' if at is None else f' at {at} s'} to compare"
+                )
             write_picture(path, _stacked(*both, info), _twice_as_high(info))
             return path
         carry = source if os.fspath(source) != "-" else None
@@ -170,7 +182,9 @@ def _rgb(frame: Frame, info: SourceInfo) -> Tensor:
 def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
     planes = list(rgb_to_planes(rgb, info.format, info.colour))
     if info.format.alpha:
-        planes.append(torch.full(rgb.shape[-2:], 1.0 if info.format.depth == 32 else 2.0**info.format.depth - 1))
+        planes.append(
+            torch.full(rgb.shape[-2:], 1.0 if info.format.depth == 32 else 2.0**info.format.depth - 1)
+        )
     return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
 
 

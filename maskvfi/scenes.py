@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
-from scenedetect.detector import SceneDetector
+from scenedetect.detector import FlashFilter, SceneDetector
 
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb
@@ -48,8 +48,12 @@ class SceneWatcher:
             try:
                 threshold = float(scene_cut)
             except ValueError:
-                raise ValueError(f'scene cut must be "auto", "off" or a threshold, not {scene_cut!r}') from None
-            self._detector = ContentDetector(threshold=threshold, min_scene_len=1)
+                raise ValueError(
+                    f'scene cut must be "auto", "off" or a threshold, not {scene_cut!r}'
+                ) from None
+            self._detector = ContentDetector(
+                threshold, min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
+            )
         self._shown = 0
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Watched]:
@@ -82,7 +86,10 @@ class SceneWatcher:
         found: list[int] = []
         for _ in range(times):
             if self._detector is not None and thumbnail is not None:
-                found += (cut.frame_num for cut in self._detector.process_frame(FrameTimecode(self._shown, 25.0), thumbnail))
+                found += (
+                    cut.frame_num
+                    for cut in self._detector.process_frame(FrameTimecode(self._shown, 25.0), thumbnail)
+                )
             self._shown += 1
         return found
 

@@ -22,7 +22,9 @@ FAMILIES = [variant.family for variant in VARIANTS]
 @cache
 def weights(family: str, boost: tuple = ()) -> dict[str, torch.Tensor]:
     shapes = {key: tuple(shape) for key, shape in SHAPES[family].items()}
-    return {key: torch.from_numpy(value) for key, value in seeded.seeded_state_dict(shapes, dict(boost)).items()}
+    return {
+        key: torch.from_numpy(value) for key, value in seeded.seeded_state_dict(shapes, dict(boost)).items()
+    }
 
 
 @cache
@@ -32,7 +34,10 @@ def inputs() -> dict[str, np.ndarray]:
 
 def frames(case: dict) -> list[torch.Tensor]:
     return [
-        torch.from_numpy(np.stack([inputs()[f"{name}/{side}"] for name in case["inputs"]])).permute(0, 3, 1, 2) / 255
+        torch.from_numpy(np.stack([inputs()[f"{name}/{side}"] for name in case["inputs"]])).permute(
+            0, 3, 1, 2
+        )
+        / 255
         for side in (0, 1)
     ]
 

@@ -57,7 +57,9 @@ def _describe(state: Mapping[str, Tensor]) -> Variant:
     res = "block0.convblock.0.beta" in state
     prelu = "block0.conv0.0.1.weight" in state
     trunk_weight = state["block0.convblock.0.conv.weight" if res else "block0.convblock.0.0.weight"]
-    head_bias = state["block0.lastconv.0.bias" if "block0.lastconv.0.bias" in state else "block0.lastconv.bias"]
+    head_bias = state[
+        "block0.lastconv.0.bias" if "block0.lastconv.0.bias" in state else "block0.lastconv.bias"
+    ]
     head = next(name for name, planes in HEAD_PLANES.items() if planes == head_bias.shape[0])
     names = _encoder_names(state)
     return Variant(

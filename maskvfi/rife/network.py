@@ -166,22 +166,34 @@ class Block(nn.Module):
         width = variant.channels[index]
         planes = 7 + 2 * variant.encoder + (5 + variant.features if index else 0)
         self.skip = variant.trunk == "plain+skip"
-        self.half = variant.head == "deconv5"
+        self.deconv = variant.head == "deconv5"
         self.conv0 = nn.Sequential(
-            _conv(planes, width // 2, variant.prelu, stride=2), _conv(width // 2, width, variant.prelu, stride=2)
+            _conv(planes, width // 2, variant.prelu, stride=2),
+            _conv(width // 2, width, variant.prelu, stride=2),
         )
         self.convblock = nn.Sequential(
             *(
-                ResConv(width, variant.groups) if variant.trunk == "res" else _conv(width, width, variant.prelu)
+                ResConv(width, variant.groups)
+                if variant.trunk == "res"
+                else _conv(width, width, variant.prelu)
                 for _ in range(8)
             )
         )
         head = nn.ConvTranspose2d(width, HEAD_PLANES[variant.head], 4, 2, 1)
-        self.lastconv = head if self.half else nn.Sequential(head, nn.PixelShuffle(2))
+        self.lastconv = head if self.deconv else nn.Sequential(head, nn.PixelShuffle(2))
         self.features = variant.features
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def forward(
-        self, images: tuple[Tensor, ...], encodings: tuple[Tensor, ...], time: Tensor, state: _State, scale: float
+        self,
+        images: tuple[Tensor, ...],
+        encodings: tuple[Tensor, ...],
+        time: Tensor,
+        state: _State,
+        scale: float,
     ) -> _State:
         planes = [*images, *encodings, time]
         if state.flow is not None:
@@ -189,10 +201,10 @@ class Block(nn.Module):
         x = _resize(torch.cat(planes, dim=1), 1 / scale)
         if state.flow is not None:
             x = torch.cat((x, _resize(state.flow, 1 / scale) / scale), dim=1)
-        x = self.conv0(x.to(self.conv0[0][0].weight.dtype))
+        x = self.conv0(x.to(self.dtype))
         y = self.convblock(x)
         out = self.lastconv(y + x if self.skip else y).float()
-        factor = 2 * scale if self.half else scale
+        factor = 2 * scale if self.deconv else scale
         out = _resize(out, factor)
         return _State(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.features else None)
 
@@ -226,7 +238,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         first, *rest = self.children()
-        x = first(image.to(first.weight.dtype))
+        x = first(image.to(next(self.parameters()).dtype))
         for layer in rest:
             x = layer(F.leaky_relu(x, 0.2) if self.activate else x)
         return x.float()
@@ -246,7 +258,9 @@ def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
     """`timestep` as a float32 [B,1,1,1] tensor beside `like`. Raises ValueError outside 0..1."""
     time = torch.as_tensor(timestep, dtype=torch.float32, device=like.device)
     if time.numel() not in (1, like.shape[0]):
-        raise ValueError(f"timestep must be a number or [B,1,1,1] with B={like.shape[0]}, not {list(time.shape)}")
+        raise ValueError(
+            f"timestep must be a number or [B,1,1,1] with B={like.shape[0]}, not {list(time.shape)}"
+        )
     if not bool(((time >= 0) & (time <= 1)).all()):
         raise ValueError(f"timestep must lie in 0..1, not {timestep}")
     return time.reshape(-1, 1, 1, 1).expand(like.shape[0], 1, 1, 1)

@@ -54,7 +54,8 @@ class Variant:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Variant:
         """The inverse of `to_dict`, from JSON. Raises TypeError for missing or unknown keys."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
 
 _CNN = ("cnn0", "cnn1", "cnn2", "cnn3")
@@ -141,9 +142,7 @@ _V425_LITE = replace(
     channels=(192, 128, 96, 64, 24),
     scales=(32, 16, 8, 4, 1),
 )
-_V425_HEAVY = replace(
-    _V425, family="4.25.heavy", versions=("4.25.heavy",), channels=(384, 256, 192, 128, 64)
-)
+_V425_HEAVY = replace(_V425, family="4.25.heavy", versions=("4.25.heavy",), channels=(384, 256, 192, 128, 64))
 _V426_HEAVY = replace(_V425, family="4.26.heavy", versions=("4.26.heavy",), encoder=16)
 
 VARIANTS: tuple[Variant, ...] = (

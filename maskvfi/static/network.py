@@ -165,7 +165,7 @@ class FrameEncoder(nn.Module):
         self.further = _conv(fine, coarse, stride=2)
 
     def forward(self, colour: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.see(self.down(colour.to(self.down[0].weight.dtype)))
+        fine = self.see(self.down(colour.to(next(self.parameters()).dtype)))
         return fine, self.further(fine)
 
 
@@ -223,7 +223,9 @@ def _luma_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
     luma = (colour * colour.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     mean = F.avg_pool2d(luma, 8)
     spread = (F.avg_pool2d(luma * luma, 8) - mean * mean).clamp(min=0).sqrt()
-    smooth = F.interpolate(torch.cat((mean, spread), dim=1), luma.shape[-2:], mode="bilinear", align_corners=False)
+    smooth = F.interpolate(
+        torch.cat((mean, spread), dim=1), luma.shape[-2:], mode="bilinear", align_corners=False
+    )
     return luma, (luma - smooth[:, :1]) / (smooth[:, 1:] + 0.03)
 
 

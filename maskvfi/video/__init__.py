@@ -64,6 +64,7 @@ def open_sink(
     end: Fraction | None = None,
     queue: int = 4,
     time_base: Fraction | None = None,
+    slow: Fraction = Fraction(1),
 ) -> Sink:
     """A writer for a video, a folder of images (`out/`, `out`, `out/%06d.png`) or `-` (yuv4mpeg on stdout).
 
@@ -78,7 +79,7 @@ def open_sink(
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
-    if carry is not None and Path(carry).is_dir():
+    if carry is not None and (os.fspath(carry) == _PIPE or Path(carry).is_dir()):
         carry = None
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
@@ -97,4 +98,5 @@ def open_sink(
         end=end,
         queue=queue,
         time_base=time_base,
+        slow=slow,
     )

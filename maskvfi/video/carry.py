@@ -27,10 +27,15 @@ _SEEK_BACK = 30  # seconds before a window in which a subtitle that lasts into i
 
 @dataclass
 class _Route:
-    """Where packets of one source stream go; `converts` if they are subtitles to be written anew."""
+    """Where packets of one source stream go; `converts` if they are subtitles to be written anew.
+
+    `last` is the decoding time of the last one, `moved` whether any had to be put in order.
+    """
 
     target: Stream
     converts: bool = False
+    last: int | None = None
+    moved: bool = False
 
 
 class CarriedStreams:
@@ -171,10 +176,11 @@ class CarriedStreams:
         try:
             for packet in self._source.demux([self._source.streams[i] for i in self._routes]):
                 index = packet.stream.index
-                if not packet.size or (packet.pts is None and packet.dts is None):
-                    continue
-                if is_cover(packet.stream):
+                if is_cover(packet.stream) and packet.size:
+                    packet.pts = packet.dts = 0
                     yield packet
+                    continue
+                if not packet.size or (packet.pts is None and packet.dts is None):
                     continue
                 if self._last is not None and _time_of(packet) > self._last + 10:
                     return
@@ -206,6 +212,7 @@ class CarriedStreams:
             shift = _ticks(self.shift, Fraction(packet.time_base))
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
+            self._keep_order(packet, route)
         packet.stream = route.target
         try:
             self._output.mux(packet)
@@ -214,6 +221,19 @@ class CarriedStreams:
             raise MediaError(
                 f"{self._name}: {_describe(route.target)} cannot be copied ({reason})"
             ) from error
+
+    def _keep_order(self, packet: Packet, route: _Route) -> None:
+        """Containers refuse streams whose times stand still or go back, as those of recordings may."""
+        if packet.dts is None or packet.stream.type == "subtitle":
+            return
+        if route.last is not None and packet.dts <= route.last:
+            if not route.moved:
+                what = f"stream {packet.stream.index} ({_describe(packet.stream)})"
+                self.warnings.append(f"{what} has times out of order: they were moved")
+            route.moved = True
+            packet.dts = route.last + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        route.last = packet.dts
 
     def _convert(self, packet: Packet, route: _Route) -> Packet:
         assert isinstance(packet.stream, SubtitleStream)

@@ -191,7 +191,7 @@ def _colour_in(layout: PixelFormat, info: SourceInfo) -> Colour:
     """The colour tags of what is written: the source's, or those that say what was made of it."""
     colour = info.colour
     if layout.family == info.format.family:
-        return colour
+        return replace(colour, matrix_tag=0) if layout.family == "rgb" else colour
     if layout.family == "rgb":
         return replace(colour, full_range=True, matrix_tag=0, range_tag=2)
     if info.format.family == "grey":

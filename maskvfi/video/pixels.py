@@ -88,7 +88,7 @@ def frame_of(planes: Sequence[np.ndarray], width: int, height: int, name: str) -
     if packing is None:
         raise ValueError(f"pixel format {name} is not supported")
     frame = av.VideoFrame(width, height, name)
-    for plane, (index, first, step) in zip(planes, packing.places, strict=False):
+    for plane, (index, first, step) in zip(planes, packing.places, strict=True):
         place = _samples(frame, packing, (index, first, step), *plane.shape)
         place[...] = plane << packing.shift if packing.shift else plane
     return frame

@@ -28,6 +28,9 @@ _MATRIX_NAMES = {
 }
 
 
+_LONGEST_REST = 10  # seconds
+
+
 class VideoReader:
     """Read a video: `info` is there at once, iterating gives its frames in presentation order.
 
@@ -98,9 +101,16 @@ class VideoReader:
                 waiting = native, pts
         if waiting is not None:
             native, pts = waiting
-            own = native.duration * self._tick(native)
-            yield self._frame(native, pts, own if own > 0 else gap)
+            yield self._frame(native, pts, self._last_duration(native, pts) or gap)
         self._note_what_is_missing(waiting[1] if waiting else None)
+
+    def _last_duration(self, native: av.VideoFrame, pts: Fraction) -> Fraction | None:
+        """Up to where the track says it ends (with B-frames MP4 has no durations of frames), else its own."""
+        if self._stream.duration:
+            rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
+            if 0 < rest <= _LONGEST_REST:
+                return rest
+        return native.duration * self._tick(native) or None
 
     def _frame(self, native: av.VideoFrame, pts: Fraction, duration: Fraction) -> Frame:
         if self._end is not None:
@@ -210,8 +220,8 @@ class VideoReader:
         if promised is None or last is None:
             return
         if promised - (last - self.info.start_time) > 1 + 2 / self.info.rate:
-            self.warnings.append(
-                f"{self._name}: ends at {float(last):.3f} s but says it is {float(promised):.3f} s long"
+            raise MediaError(
+                f"{self._name}: ends at {float(last):.3f} s but says it is {float(promised):.3f} s long; it is cut off"
             )
 
     def _check_same_picture(self, frame: av.VideoFrame, number: int) -> None:

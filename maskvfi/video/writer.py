@@ -22,6 +22,7 @@ from .errors import MediaError
 from .frames import Frame, SourceInfo
 from .pump import Worker
 from .streams import url_of
+from .tempo import StretchedSound
 
 T = TypeVar("T")
 _OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
@@ -37,6 +38,9 @@ class VideoWriter:
     Everything is written to a hidden file beside the target, which takes the target's name once it is whole:
     when the `with` block ends well, or on `finish`. Otherwise nothing is left behind. Raises MediaError here,
     before any work, for what can be known here; what could not be kept is named in `warnings`.
+
+    With `slow` other than 1 the frames lie that many times further apart than in `carry`: of its streams only
+    the sound is kept, stretched alike.
 
     Times are exact in `time_base`, see `choose_time_base`; Matroska rounds each to the nearest 1/1000 s.
     """
@@ -56,13 +60,16 @@ class VideoWriter:
         queue: int = 4,
         time_base: Fraction | None = None,
         container_format: str | None = None,
+        slow: Fraction = Fraction(1),
     ) -> None:
         self._target = _Target(path, overwrite)
         self._name = self._target.name
-        self._carried: CarriedStreams | None = None
+        self._carried: CarriedStreams | StretchedSound | None = None
+        self._shape = (info.height, info.width)
         self._shift: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._last_tick: int | None = None
+        self._end_tick: int | None = None
         self._moved = self._off_grid = self._count = 0
         self._done = False
         self._encoding = choose_encoding(codec, info, options or {})
@@ -73,9 +80,14 @@ class VideoWriter:
             self._fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
             self._gapless = muxer == "yuv4mpegpipe"
             self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
+            if muxer in ("mp4", "mov"):  # the clock of the edit list, which says when each stream begins
+                self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_picture(info, rate)
             if carry is not None:
-                self._carried = CarriedStreams(carry, self._container, info.start_time, start, end)
+                if slow == 1:
+                    self._carried = CarriedStreams(carry, self._container, info.start_time, start, end)
+                else:
+                    self._carried = StretchedSound(carry, self._container, info.start_time, slow, start, end)
                 self._carried.copy_picture_tags(self._stream)
                 self._shift = self._carried.shift
                 self.warnings += self._carried.warnings
@@ -97,11 +109,10 @@ class VideoWriter:
             self._worker.finish()
             if self._last_tick is None:
                 raise MediaError(f"{self._name}: there are no frames to write")
-            self._mux(self._encoded(None))
+            self._mux_last(self._encoded(None))
             if self._carried is not None:
-                known = len(self._carried.warnings)
                 self._carried.advance(None)
-                self.warnings += self._carried.warnings[known:]
+                self.warnings += [line for line in self._carried.warnings if line not in self.warnings]
             self._call(self._container.close)
         except BaseException:
             self.abort()
@@ -197,6 +208,9 @@ class VideoWriter:
             self._moved += 1
         self._last_tick = begin
         self._durations[begin] = max(1, stop - begin)
+        self._end_tick = begin + self._durations[begin]
+        if frame.planes[0].shape != self._shape:
+            raise ValueError(f"a frame of {frame.planes[0].shape} does not fit a video of {self._shape}")
         picture = self._encoding.picture(frame)
         picture.time_base = self.time_base
         picture.pts = begin
@@ -205,6 +219,17 @@ class VideoWriter:
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
         return self._call(lambda: self._stream.encode(picture))
+
+    def _mux_last(self, packets: list[Packet]) -> None:
+        """The rest, of which the last packet lasts until the end of the last frame.
+
+        It need not be the last frame's own: with B-frames an earlier one can be decoded after it, and MP4 takes a
+        track's length from the last packet.
+        """
+        for packet in packets[-1:]:
+            if packet.pts is not None and self._end_tick is not None:
+                self._durations[packet.pts] = self._end_tick - packet.pts
+        self._mux(packets)
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:

@@ -1,0 +1,1 @@
+"""Measurements: of masks, of interpolated frames."""

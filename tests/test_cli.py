@@ -1,0 +1,129 @@
+"""The command line as a person uses it: a real process, its exit code and what it prints."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import make_clip
+
+from maskvfi.video import open_source
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "maskvfi.cli", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
+
+
+def fails(*arguments: object) -> str:
+    """The single line that a failing command prints."""
+    done = run(*arguments)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 2, lines
+    assert len(lines) == 1, lines
+    assert not done.stdout
+    return lines[0]
+
+
+def frames_in(path: Path) -> int:
+    with open_source(path) as reader:
+        return sum(1 for _ in reader)
+
+
+def test_interpolate_says_in_a_line_what_it_did(tmp_path):
+    source = make_clip(tmp_path / "my clip ü.mp4", times=4)
+    done = run("interpolate", source, "--factor", 2, "--crf", 23, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "4 frames became 7" in done.stderr.decode()
+    assert frames_in(tmp_path / "my clip ü_2x.mp4") == 7
+
+
+def test_pipes_carry_y4m_in_and_out(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=3, codec="ffv1", options={})
+    with open_source(source) as reader, av.open(str(tmp_path / "in.y4m"), "w", format="yuv4mpegpipe") as out:
+        stream = out.add_stream("wrapped_avframe", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n, frame in enumerate(reader):
+            frame.native.pts, frame.native.time_base = n, Fraction(1, 25)
+            out.mux(stream.encode(frame.native))
+    done = run("interpolate", "-", "-", "--device", "cpu", stdin=(tmp_path / "in.y4m").read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"YUV4MPEG2")
+    assert done.stdout.count(b"FRAME") == 5
+
+
+def test_mask_and_compare_make_videos_and_pictures(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    for arguments, size in (
+        (("mask", source, tmp_path / "mask.mp4"), (64, 48)),
+        (("mask", source, tmp_path / "over.mp4", "--overlay"), (64, 48)),
+        (("compare", source, tmp_path / "both.mp4"), (64, 96)),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+        with open_source(arguments[2]) as reader:
+            assert (reader.info.width, reader.info.height) == size
+    assert (frames_in(tmp_path / "mask.mp4"), frames_in(tmp_path / "both.mp4")) == (3, 5)
+    assert run("compare", source, tmp_path / "both.png", "--at", 0.02).returncode == 0
+    assert cv2.imread(str(tmp_path / "both.png")).shape == (96, 64, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pair_makes_pictures_of_the_same_depth(tmp_path, dtype):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), rng.integers(0, 200, (40, 50, 3)).astype(dtype))
+    assert run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png").returncode == 0
+    assert cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED).dtype == dtype
+    done = run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "s.png", "--at", 0.25, "--at", 0.75)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("s_*.png")} == {"s_0.25.png", "s_0.75.png"}
+    assert "exists" in fails("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png")
+
+
+def test_doctor_and_weights_say_what_there_is():
+    doctor = run("doctor")
+    assert doctor.returncode == 0, doctor.stderr
+    assert b"static-s" in doctor.stdout
+    listed = run("weights", "list").stdout.decode()
+    assert "vfi-s" in listed
+    assert "static-s" in listed
+    assert "sha256" in run("weights", "info", "vfi-s").stdout.decode()
+    assert "unknown weights 'nope'" in fails("weights", "info", "nope")
+
+
+def test_bad_files_end_in_one_line(tmp_path):
+    good = make_clip(tmp_path / "good.mp4", times=8)
+    garbage, cut, empty = tmp_path / "garbage.mp4", tmp_path / "cut.mp4", tmp_path / "empty.mkv"
+    garbage.write_bytes(np.random.default_rng(0).bytes(5000))
+    cut.write_bytes(good.read_bytes()[:600])
+    empty.write_bytes(b"")
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000)
+        stream.layout = "mono"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        silence.sample_rate = 8000
+        out.mux(stream.encode(silence))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for source, why in (
+        (tmp_path / "missing.mp4", "no such file"),
+        (garbage, "garbage.mp4"),
+        (cut, "cut.mp4"),
+        (empty, "empty.mkv"),
+        (sound, "no video"),
+    ):
+        assert why in fails("interpolate", source, tmp_path / "out.mp4", "--device", "cpu")
+    assert "warble" in fails(
+        "interpolate", good, tmp_path / "out.mp4", "--codec", "warble", "--device", "cpu"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
+    assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
+    assert run("interpolate").returncode == 2

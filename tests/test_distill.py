@@ -1,0 +1,149 @@
+"""The training side: exact labels are exact, losses are defined, a resumed run is the same run."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from distill.clips import Shards, prepare, prepare_textures
+from distill.degrade import degrade
+from distill.evaluate.staticbench import f1
+from distill.losses import balanced_bce, laplacian, soft_dice
+from distill.motion import Layer, Scene
+from distill.overlays import Overlay, paste, random_overlays
+from distill.stills import Stills
+from distill.train import train
+from distill.triplets import Triplets
+from maskvfi.warp import backward_warp
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Shards of one small moving clip and a few pictures."""
+    folder = tmp_path_factory.mktemp("material")
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(0, 256, (80, 120, 3)).astype(np.uint8), (480, 320))
+    writer = cv2.VideoWriter(str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 272))
+    for k in range(40):
+        writer.write(np.ascontiguousarray(texture[8:280, k : k + 320]))
+    writer.release()
+    (folder / "pictures").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / "pictures" / f"{k}.png"), rng.permutation(texture))
+    out = folder / "shards"
+    assert prepare(folder, out, tuples=6, length=5, size=256) == 6
+    assert prepare_textures(folder / "pictures", out, count=6) == 6
+    return out
+
+
+def test_shards_give_back_the_tuples_in_order(data):
+    shards = Shards(data)
+    frames = shards.frames(0)
+    assert [frame.shape for frame in frames] == [(256, 256, 3)] * 5
+    near, far = (cv2.absdiff(frames[0], frames[k]).mean() for k in (1, 4))
+    assert 0 < near < far
+    assert shards.facts[0]["clip"] == "clip.avi"
+
+
+def test_the_flow_of_a_synthetic_scene_leads_to_the_same_texture(data):
+    texture = Shards(data, "textures").frames(0)[0]
+    scene = Scene((Layer(texture, None, (64.0, 64.0), velocity=(9.0, -6.0), turn=0.05, growth=0.03),), 128)
+    start, middle = (torch.from_numpy(scene.frame(t)).permute(2, 0, 1)[None].float() for t in (0.0, 0.5))
+    flow = torch.from_numpy(scene.flow(0.5, 0.0))[None]
+    inside = (slice(None), slice(None), slice(16, -16), slice(16, -16))
+    moved = (backward_warp(start, flow) - middle).abs()[inside].median()
+    unmoved = (start - middle).abs()[inside].median()
+    assert moved < 0.5 * unmoved
+
+
+def test_a_mover_makes_moving_all_that_it_crosses():
+    picture, size = np.zeros((64, 64, 3), np.uint8), 64
+    square = np.zeros((64, 64), np.float32)
+    square[24:40, 24:40] = 1
+    scene = Scene(
+        (Layer(picture, None, (31.5, 31.5)), Layer(picture, square, (8.0, 32.0), velocity=(48.0, 0.0))), size
+    )
+    reach = scene.reach((0.0, 0.25, 0.5, 0.75, 1.0))
+    assert reach[32, 32] > 1
+    assert (reach[:20] == 0).all()
+
+
+def test_an_overlay_is_static_where_it_covers_and_unsure_at_its_rim():
+    frames = [np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 200, np.uint8)]
+    coverage = np.zeros((40, 40), np.float32)
+    coverage[10:20, 10:20], coverage[20, 10:20] = 1, 0.3
+    colour = np.full((40, 40, 3), 90, np.float32)
+    steady = paste(frames, [Overlay(colour, coverage, (1.0, 1.0), ((0, 0), (0, 0)))])
+    assert steady.static[0].sum() == 100
+    assert steady.unsure[0].sum() == 10
+    assert (steady.frames[1][12, 12] == 90).all()
+    fading = paste(frames, [Overlay(colour, coverage, (0.3, 1.0), ((0, 0), (0, 0)))])
+    assert fading.static[0][12, 12]
+    jumping = paste(frames, [Overlay(colour, coverage, (1.0, 1.0), ((0, 0), (15, 0)))])
+    assert not jumping.static[0].any()
+
+
+def test_overlays_and_degradation_keep_size_and_type():
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        frames = paste([np.zeros((96, 128, 3), np.uint8)] * 3, random_overlays(3, 96, 128, rng)).frames
+        out = degrade(frames, rng)
+        assert [(f.shape, f.dtype) for f in out] == [((96, 128, 3), np.uint8)] * 3
+
+
+def test_a_sample_depends_on_its_number_alone(data):
+    for samples in (Stills(data, size=64), Triplets(data, size=64)):
+        first = samples[3]
+        samples[4]
+        assert all(torch.equal(first[key], samples[3][key]) for key in first)
+
+
+def test_losses_are_defined_when_a_class_is_missing():
+    logits = torch.randn(2, 1, 8, 8, requires_grad=True)
+    for labels in (torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)):
+        for sure in (torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)):
+            loss = balanced_bce(logits, labels, sure) + soft_dice(logits, labels, sure)
+            (gradient,) = torch.autograd.grad(loss, logits, allow_unused=True)
+            assert loss.isfinite()
+            assert gradient is None or gradient.isfinite().all()
+
+
+def test_the_balanced_loss_weighs_a_small_class_more_than_its_area():
+    labels = torch.zeros(1, 1, 10, 10)
+    labels[..., :1, :1] = 1
+    sure = torch.ones_like(labels)
+    miss_rare = torch.full_like(labels, -4.0)
+    miss_one_common = torch.where(labels > 0, 4.0, -4.0)
+    miss_one_common[..., 9, 9] = 4.0
+    assert balanced_bce(miss_rare, labels, sure) > 3 * balanced_bce(miss_one_common, labels, sure)
+
+
+def test_the_laplacian_loss_is_zero_only_for_equal_pictures():
+    a = torch.rand(1, 3, 33, 47)
+    assert laplacian(a, a) == 0
+    assert laplacian(a, a + 0.1) > 0
+
+
+def test_f1_judges_the_rarer_class_and_ignores_what_is_unsure():
+    truth = np.array([True, False, False, False, False])
+    unsure = np.array([False, False, False, False, True])
+    assert f1(truth, truth, unsure) == 1
+    assert f1(~truth, ~truth, unsure) == 1
+    assert f1(np.array([True, True, False, False, True]), truth, unsure) == pytest.approx(2 / 3)
+
+
+def test_a_run_broken_off_and_resumed_is_the_unbroken_run(data, tmp_path):
+    def losses(run: Path) -> dict[int, float]:
+        return {
+            line["step"]: line["total"]
+            for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        }
+
+    options = {"batch": 1, "size": 64, "length": 3}
+    train(data, tmp_path / "whole", steps=4, log_every=1, store_every=2, **options)
+    train(data, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
+    train(data, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "broken")

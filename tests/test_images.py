@@ -1,0 +1,228 @@
+"""Folders of images as videos, and videos as folders of images."""
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from clips import digest, make_clip
+
+from maskvfi.video import (
+    Frame,
+    ImageFolderReader,
+    ImageFolderWriter,
+    MediaError,
+    VideoReader,
+    open_sink,
+    open_source,
+)
+from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, to_tensors
+
+
+def noise(seed, dtype, channels, size=(19, 23)):
+    rng = np.random.default_rng(seed)
+    if dtype is np.float32:
+        return (rng.random((*size, channels)) * 3).astype(np.float32)
+    return rng.integers(0, np.iinfo(dtype).max + 1, (*size, channels)).astype(dtype)
+
+
+def folder_of(path, names, dtype=np.uint8, channels=3):
+    path.mkdir()
+    for n, name in enumerate(names):
+        assert cv2.imwrite(str(path / name), noise(n, dtype, channels))
+    return path
+
+
+def copied(source, target, **more):
+    with open_source(source) as reader, open_sink(target, reader.info, rate=reader.info.rate, **more) as sink:
+        for frame in reader:
+            sink.write(frame)
+    return sink.warnings
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "channels"),
+    [
+        (".png", np.uint8, 1),
+        (".png", np.uint8, 3),
+        (".png", np.uint8, 4),
+        (".png", np.uint16, 1),
+        (".png", np.uint16, 3),
+        (".png", np.uint16, 4),
+        (".tiff", np.uint8, 3),
+        (".tiff", np.uint16, 3),
+    ],
+)
+def test_images_pass_bit_by_bit_in_their_own_depth(tmp_path, suffix, dtype, channels):
+    source = folder_of(tmp_path / "in", [f"{n}{suffix}" for n in range(3)], dtype, channels)
+    assert copied(source, tmp_path / "out" / f"%08d{suffix}" if suffix != ".png" else tmp_path / "out") == []
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == [f"{n:08d}{suffix}" for n in (1, 2, 3)]
+    for n, name in enumerate(names):
+        back = cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED)
+        assert back.dtype == dtype
+        assert np.array_equal(back.reshape(19, 23, channels), noise(n, dtype, channels))
+
+
+def test_names_are_in_natural_order(tmp_path):
+    names = ["f10.png", "f9.png", "f1.png", "f100.png", "f2.png"]
+    source = folder_of(tmp_path / "in", names)
+    (source / "notes.txt").write_text("not an image")
+    (source / ".hidden.png").write_bytes(b"")
+    with ImageFolderReader(source) as reader:
+        frames = list(reader)
+    for frame, name in zip(frames, ["f1.png", "f2.png", "f9.png", "f10.png", "f100.png"], strict=True):
+        expected = cv2.imread(str(source / name))
+        assert np.array_equal(np.stack([frame.planes[i] for i in (1, 0, 2)], axis=2), expected)
+
+
+def test_images_are_shown_at_the_rate_that_is_given(tmp_path):
+    source = folder_of(tmp_path / "in", [f"{n}.png" for n in range(10)])
+    with open_source(source) as reader:
+        assert reader.info.rate == 24
+    with open_source(source, rate=Fraction(10), start=Fraction(2, 10), end=Fraction(5, 10)) as reader:
+        assert [frame.pts for frame in reader] == [Fraction(n, 10) for n in (2, 3, 4)]
+        assert (reader.info.frames_estimate, reader.info.duration) == (3, Fraction(3, 10))
+
+
+def test_an_image_of_another_size_is_named(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png", "2.png", "3.png"])
+    cv2.imwrite(str(source / "2.png"), noise(0, np.uint8, 3, (19, 24)))
+    with open_source(source) as reader, pytest.raises(MediaError, match=r"2\.png: is 24x19, .* are 23x19"):
+        list(reader)
+
+
+def test_an_image_of_another_kind_is_named(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png", "2.png"])
+    cv2.imwrite(str(source / "2.png"), noise(0, np.uint16, 3))
+    with open_source(source) as reader, pytest.raises(MediaError, match=r"2\.png: is gbrp16le"):
+        list(reader)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all"])
+def test_a_broken_image_is_named(tmp_path, content):
+    source = folder_of(tmp_path / "in", ["1.png", "2.png"])
+    (source / "2.png").write_bytes(content)
+    with (
+        open_source(source) as reader,
+        pytest.raises(MediaError, match=r"2\.png: cannot be read as an image"),
+    ):
+        list(reader)
+
+
+def test_a_folder_without_images_is_an_error(tmp_path):
+    with pytest.raises(MediaError, match="no PNG, JPEG, TIFF or EXR images"):
+        open_source(tmp_path)
+
+
+def test_jpeg_is_full_range_bt601_with_centred_chroma(tmp_path):
+    path = tmp_path / "in"
+    path.mkdir()
+    flat = np.full((32, 32, 3), (40, 90, 250), np.uint8)
+    cv2.imwrite(str(path / "1.jpg"), flat, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    with open_source(path) as reader:
+        colour = reader.info.colour
+        frame = next(iter(reader))
+    assert (colour.matrix, colour.full_range, colour.siting) == ("bt601", True, "center")
+    rgb = planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, colour)[0, :, 5, 5] * 255
+    assert np.abs(rgb.numpy() - (250, 90, 40)).max() < 2
+
+
+def test_exr_keeps_its_floats(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", times=2)
+    with VideoReader(source) as reader:
+        info = reader.info
+    floats = [(noise(n, np.float32, 1)[..., 0] * 4 - 1) for n in range(3)]
+    fmt = PixelFormat.parse("gbrpf32le")
+    for key, value in {"format": fmt, "width": 23, "height": 19, "colour": Colour("bt709", True)}.items():
+        object.__setattr__(info, key, value)
+    with ImageFolderWriter(tmp_path / "out", info) as writer:
+        writer.write(Frame(tuple(floats), fmt, Fraction(0), Fraction(1)))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["00000001.exr"]
+    with open_source(tmp_path / "out") as reader:
+        assert reader.info.format == fmt
+        (frame,) = reader
+    for sent, back in zip(floats, frame.planes, strict=True):
+        assert np.array_equal(sent, back)
+
+
+def test_a_video_becomes_images_of_the_right_colour_and_depth(tmp_path):
+    for pix_fmt, dtype in (("yuv420p", np.uint8), ("yuv444p10le", np.uint16)):
+        source = make_clip(tmp_path / f"{pix_fmt}.mkv", codec="ffv1", pix_fmt=pix_fmt, times=2)
+        warnings = copied(source, tmp_path / pix_fmt)
+        assert len(warnings) == 1
+        assert "converted to RGB" in warnings[0]
+        with VideoReader(source) as reader:
+            frame = next(iter(reader))
+            rgb = planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, reader.info.colour)
+        image = cv2.imread(str(tmp_path / pix_fmt / "00000001.png"), cv2.IMREAD_UNCHANGED)
+        assert image.dtype == dtype
+        expected = rgb[0].permute(1, 2, 0).clamp(0, 1).numpy()[..., ::-1] * np.iinfo(dtype).max
+        assert np.abs(image - expected).max() <= 0.51
+
+
+def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png"])
+    target = folder_of(tmp_path / "out", ["00000001.png", "00000002.png"])
+    with pytest.raises(MediaError, match="not empty"):
+        copied(source, target)
+    (target / "diary.txt").write_text("mine")
+    with pytest.raises(MediaError, match=r"diary\.txt"):
+        copied(source, target, overwrite=True)
+    (target / "diary.txt").unlink()
+    copied(source, target, overwrite=True)
+    assert [p.name for p in target.iterdir()] == ["00000001.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    copied(folder_of(tmp_path / "in", ["1.png"]), f"{tmp_path}/out/")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["00000001.png"]
+
+
+def test_a_failed_run_leaves_no_folder(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png", "2.png"])
+    (source / "2.png").write_bytes(b"")
+    with pytest.raises(MediaError):
+        copied(source, tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_jpeg_sequences_are_not_written(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png"])
+    with pytest.raises(MediaError, match=r"written as \.png"):
+        copied(source, tmp_path / "out" / "%04d.jpg")
+
+
+def test_images_become_a_video_and_come_back(tmp_path):
+    source = folder_of(tmp_path / "in", [f"{n}.png" for n in range(5)])
+    assert copied(source, tmp_path / "a.mkv", codec="ffv1", carry=source) == []
+    copied(tmp_path / "a.mkv", tmp_path / "out")
+    with open_source(source) as a, open_source(tmp_path / "out") as b:
+        assert [digest(frame) for frame in a] == [digest(frame) for frame in b]
+
+
+def test_sound_that_a_folder_cannot_keep_is_named(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", audio="aac", times=3)
+    assert "a folder of images keeps no sound: left out" in copied(source, tmp_path / "out", carry=source)
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".tiff", np.uint16)])
+def test_single_pictures_are_read_and_written(tmp_path, suffix, dtype):
+    source = folder_of(tmp_path / "in", [f"a{suffix}", f"b{suffix}"], dtype, 4)
+    info, frames = read_pictures([source / f"a{suffix}", source / f"b{suffix}"])
+    assert [frame.pts for frame in frames] == [0, 1]
+    target = tmp_path / f"out{suffix}"
+    write_picture(target, frames[1], info)
+    assert np.array_equal(
+        cv2.imread(str(target), cv2.IMREAD_UNCHANGED),
+        cv2.imread(str(source / f"b{suffix}"), cv2.IMREAD_UNCHANGED),
+    )
+    with pytest.raises(MediaError, match="pictures are written as"):
+        write_picture(tmp_path / "out.bmp", frames[0], info)
+    with pytest.raises(MediaError, match="cannot be written"):
+        write_picture(tmp_path / "none" / f"out{suffix}", frames[0], info)
+    with pytest.raises(MediaError, match="no such file"):
+        read_pictures([tmp_path / "none.png"])
