@@ -118,6 +118,18 @@ def static(
     Console().print(static_table(measure_static(clips, mask, cases)))
 
 
+@evaluation.command()
+def speed(
+    weights: Annotated[list[str] | None, typer.Argument(help="Names or paths.")] = None,
+    width: int = 1920,
+    height: int = 1080,
+) -> None:
+    """Parameters, operations and seconds of networks on the CPU."""
+    from distill.evaluate.speed import cost_table, measure_cost
+
+    Console().print(cost_table(measure_cost(weights or ["vfi-s", "static-s"], width, height), width, height))
+
+
 def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
     try:

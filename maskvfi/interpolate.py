@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -188,9 +187,13 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory this process has held: on the card for CUDA, else resident."""
+    """The most memory this process has held: on the card for CUDA, else resident; 0 where the system hides it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

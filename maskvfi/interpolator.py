@@ -32,12 +32,13 @@ class View:
 class Interpolator:
     """Makes the frame at any time between two frames: still pixels copied, moving pixels warped.
 
-    vfi and static are networks, or what `load_vfi` and `load_static` take; static=None gives plain RIFE.
-    device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision is "auto" (fp16 on CUDA, else
-    fp32), "fp32", "fp16" or "bf16", and never touches coordinates. threshold is the probability from which a
-    pixel counts as still; mode "fade" cross-fades still pixels, "nearest" copies the nearer frame's.
-    protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy, always warp.
-    Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown choice.
+    vfi and static are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
+    take; static=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
+    is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. threshold is
+    the probability from which a pixel counts as still; mode "fade" cross-fades still pixels, "nearest" copies
+    the nearer frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy,
+    always warp. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
+    choice.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class Interpolator:
         """The frame at `timestep` (a number in 0..1, or [B,1,1,1]) between two frames.
 
         Frames are float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8/uint16 arrays [H,W,3] or
-        [B,H,W,3]; the result is of the same kind. Tensors come back on the device they came from. Raises ValueError for other shapes, types
-        or times, and when the two frames differ in them.
+        [B,H,W,3]; the result is of the same kind, and a tensor is on the device its frames were on. Raises
+        ValueError for other shapes, types or times, and when the two frames differ in them.
         """
         start, end = self.view(as_images(img0)), self.view(as_images(img1))
         if type(img0) is not type(img1) or img0.dtype != img1.dtype:
@@ -117,7 +118,7 @@ class Interpolator:
 
     @torch.inference_mode()
     def probability(self, start: View, end: View) -> Tensor | None:
-        """How likely each pixel stands still, [B,1,H,W]; None without a mask network. Features are kept in the views."""
+        """How likely each pixel stands still, [B,1,H,W]; None without a mask network. Views keep their features."""
         if self.static is None:
             return None
         for view in (start, end):

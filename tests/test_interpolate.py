@@ -1,5 +1,6 @@
 """A file in, a file out: frame counts, times, streams, untouched source frames, and errors of one line."""
 
+import itertools
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,6 @@ from clips import LOSSLESS, make_clip
 import maskvfi
 from maskvfi.hub import WeightsError
 from maskvfi.video import Frame, MediaError, open_source
-import itertools
 
 
 def read(path: Path) -> list[Frame]:

@@ -84,6 +84,16 @@ def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
     assert weight.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
 
 
+def test_half_precision_gives_nearly_the_same_picture(interpolator):
+    torch.manual_seed(0)
+    a, b = (
+        torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), size=(64, 96), mode="bicubic")
+        for _ in range(2)
+    )
+    half = maskvfi.Interpolator(device="cpu", precision="bf16")
+    assert (half(a, b, 0.5) - interpolator(a, b, 0.5)).abs().mean() < 0.01
+
+
 def test_wrong_input_is_refused_with_the_reason(interpolator):
     frame = np.zeros((8, 8, 3), np.uint8)
     for bad, why in (

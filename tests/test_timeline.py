@@ -1,5 +1,6 @@
 """Output times: exact, without drift, nothing lost at the ends."""
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskvfi.video.timeline import ByFactor, ByRate, Slot, Timeline, parse_rate
-import itertools
 
 gaps = st.lists(st.fractions(Fraction(1, 240), Fraction(2), max_denominator=90000), min_size=1, max_size=40)
 

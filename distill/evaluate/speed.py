@@ -1,0 +1,51 @@
+"""What the networks cost: parameters, operations, seconds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from maskvfi.hub import find_weights, load_static, load_vfi, read_header
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one pair of frames, both encoded anew; GFLOP counts a multiplication and an addition as two."""
+
+    name: str
+    parameters: int
+    gflop: float
+    seconds: float
+
+
+def measure_cost(names: list[str], width: int, height: int, repeats: int = 3) -> list[Cost]:
+    """Costs on the CPU in float32; seconds are the fastest of `repeats` runs after one that does not count."""
+    pair = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
+    costs = []
+    for name in names:
+        is_mask = read_header(find_weights(name)).get("kind") == "static"
+        network: nn.Module = load_static(name) if is_mask else load_vfi(name)
+        with torch.inference_mode():
+            with FlopCounterMode(display=False) as counter:
+                network(*pair)
+            seconds = []
+            for _ in range(repeats):
+                since = time.perf_counter()
+                network(*pair)
+                seconds.append(time.perf_counter() - since)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        costs.append(Cost(name, parameters, counter.get_total_flops() / 1e9, min(seconds)))
+    return costs
+
+
+def cost_table(costs: list[Cost], width: int, height: int) -> Table:
+    title = f"{width}x{height}, CPU float32, {torch.get_num_threads()} threads"
+    table = Table("weights", "parameters", "GFLOP", "seconds", title=title)
+    for cost in costs:
+        table.add_row(cost.name, f"{cost.parameters:,}", f"{cost.gflop:.1f}", f"{cost.seconds:.2f}")
+    return table
