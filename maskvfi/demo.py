@@ -27,7 +27,7 @@ def run_demo(folder: Path, device: str = "auto", progress: Progress | None = Non
     render_clip(clip)
     interpolate(clip, smooth, device=device, overwrite=True, progress=progress)
     mask_video(clip, seen, overlay=True, device=device, overwrite=True, progress=progress)
-    compare(clip, picture, at=FRAMES / RATE / 2, device=device, overwrite=True)
+    compare(clip, picture, at=FRAMES / RATE / 4, device=device, overwrite=True)
     return [clip, smooth, seen, picture]
 
 

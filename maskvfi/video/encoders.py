@@ -17,6 +17,7 @@ from .frames import Frame, SourceInfo
 from .pixels import frame_of, packing_of, planar_name
 from .planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
+DEFAULT_CRF = "18"  # of libx264 and libx265: no loss that the eye finds
 _MOST_TICKS = 10_000_000  # per second: gaps of minutes still fit MP4's 32-bit sample durations
 _MPEG4_TICKS = 65_535  # ISO/IEC 14496-2, vop_time_increment_resolution
 _PIPED = (  # what yuv4mpeg can say of a stream
@@ -74,6 +75,8 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
 
     Raises MediaError for an encoder that is not there.
     """
+    if codec in ("libx264", "libx265") and not {"crf", "qp", "b", "x265-params"} & options.keys():
+        options = {**options, "crf": DEFAULT_CRF}
     if codec == "libx264" and info.format.family == "rgb" and info.format.depth == 8:
         codec = "libx264rgb"
     names = _formats_of(codec)
