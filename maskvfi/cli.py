@@ -79,7 +79,7 @@ def interpolate(
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
     codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
-    crf: Annotated[str | None, typer.Option(help="Quality of libx264 and its kin, lower is better (default 18).")] = None,
+    crf: Annotated[str | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
     overwrite: Overwrite = False,
     report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
