@@ -79,13 +79,12 @@ def interpolate(
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
     codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
-    crf: Annotated[str | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
+    crf: Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
     overwrite: Overwrite = False,
     report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
 ) -> None:
     """Raise the frame rate of a video."""
-    options = {name: value for name, value in (("crf", crf), ("preset", preset)) if value is not None}
     with _progress("interpolating") as progress:
         done = maskvfi.interpolate(
             source,
@@ -111,7 +110,8 @@ def interpolate(
             device=device,
             precision=precision,
             codec=codec,
-            options=options,
+            crf=crf,
+            options={} if preset is None else {"preset": preset},
             overwrite=overwrite,
             report=report,
             progress=progress,

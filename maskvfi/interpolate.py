@@ -79,6 +79,7 @@ def interpolate(
     device: str = "auto",
     precision: str = "auto",
     codec: str | None = None,
+    crf: float | None = None,
     options: dict[str, str] | None = None,
     overwrite: bool = False,
     report: PathLike | None = None,
@@ -86,17 +87,21 @@ def interpolate(
 ) -> Report:
     """Raise the frame rate of a video; pixels that stand still are copied, the rest is warped.
 
-    source is a video file, a folder of images or "-" (yuv4mpegpipe on stdin); target likewise, by default
-    beside the source. One of factor (k-1 new frames in every gap; default 2) and fps (an even grid) says how
-    many frames; slow stretches time by that factor and keeps the frame rate; loop closes the clip from its
-    last frame to its first. vfi and mask are names or paths of weights, mask=None is plain RIFE; protect and
-    release are pictures whose white is always copied, or always warped. static "fade" cross-fades still
-    pixels, "nearest" copies the nearer frame's. scene_cut is "auto", "off" or a threshold; at a cut the
-    earlier frame is held, or with on_cut="blend" blended over. duplicates="resolve" evens out repeated
-    frames. start and end are seconds from the first frame, start <= time < end. rate is the frame rate of an
-    image folder. codec and options go to the encoder. progress is called with frames read and their number,
-    if known. Raises MediaError, WeightsError or ValueError with one line that names the cause; then nothing
-    is written.
+    source, target: a video file, a folder of images or "-" (yuv4mpegpipe); target is beside source by default.
+    factor: k-1 new frames in every gap (default 2), or fps: an even grid of that rate.
+    slow: stretch time by this factor and keep the frame rate. loop: close the clip from last frame to first.
+    vfi, mask: names or paths of weights; mask=None is plain RIFE. threshold: from which probability a pixel
+    counts as still. protect, release: pictures whose white is always copied, or always warped.
+    static: "fade" cross-fades still pixels, "nearest" copies the nearer frame's.
+    scene_cut: "auto", "off" or a threshold; on_cut: "hold" the earlier frame or "blend" over it.
+    duplicates: "keep", or "resolve" repeated frames into even motion.
+    scale, ensemble: as `IFNet.forward` has them.
+    start, end: seconds from the first frame, start <= time < end. rate: frames per second of an image folder.
+    device, precision: as `Interpolator` has them.
+    codec (FFmpeg's name of it), crf, options: for the encoder. overwrite: replace a target that exists.
+    report: also write the report there, as JSON. progress: called with frames read, and their number if known.
+
+    Raises MediaError, WeightsError or ValueError with one line that names the cause; then nothing is written.
     """
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
@@ -119,7 +124,7 @@ def interpolate(
             scale=scale,
             ensemble=ensemble,
             threshold=threshold,
-            mode=static,
+            static=static,
             protect=read_painted_mask(protect, info) if protect is not None else None,
             release=read_painted_mask(release, info) if release is not None else None,
         )
@@ -131,7 +136,7 @@ def interpolate(
             info,
             rate=out_rate,
             codec=codec,
-            options=options,
+            options=({} if crf is None else {"crf": f"{crf:g}"}) | (options or {}),
             carry=source,
             slow=stretch,
             overwrite=overwrite,

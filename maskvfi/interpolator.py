@@ -32,10 +32,10 @@ class View:
 class Interpolator:
     """Makes the frame at any time between two frames: still pixels copied, moving pixels warped.
 
-    vfi and static are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
-    take; static=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
+    vfi and mask are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
+    take; mask=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
     is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. threshold is
-    the probability from which a pixel counts as still; mode "fade" cross-fades still pixels, "nearest" copies
+    the probability from which a pixel counts as still; static "fade" cross-fades still pixels, "nearest" copies
     the nearer frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy,
     always warp. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
     choice.
@@ -44,19 +44,19 @@ class Interpolator:
     def __init__(
         self,
         vfi: IFNet | str | os.PathLike[str] | Mapping[str, Tensor] = DEFAULT_VFI,
-        static: StaticMaskNet | str | os.PathLike[str] | Mapping[str, Tensor] | None = DEFAULT_STATIC,
+        mask: StaticMaskNet | str | os.PathLike[str] | Mapping[str, Tensor] | None = DEFAULT_STATIC,
         device: str | torch.device = "auto",
         precision: str = "auto",
         *,
         scale: float = 1.0,
         ensemble: bool = False,
         threshold: float = 0.5,
-        mode: str = "fade",
+        static: str = "fade",
         protect: Tensor | None = None,
         release: Tensor | None = None,
     ) -> None:
-        if mode not in STATIC_MODES:
-            raise ValueError(f"static mode must be one of {', '.join(STATIC_MODES)}, not {mode!r}")
+        if static not in STATIC_MODES:
+            raise ValueError(f"static must be one of {', '.join(STATIC_MODES)}, not {static!r}")
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
         self.device = choose_device(device)
@@ -69,9 +69,9 @@ class Interpolator:
         if not scale > 0:
             raise ValueError(f"scale must be positive, not {scale}")
         self.vfi = network.to(self.device, dtype).eval()
-        mask = static if static is None or isinstance(static, StaticMaskNet) else load_static(static)
-        self.static = None if mask is None else mask.to(self.device, dtype).eval()
-        self.scale, self.ensemble, self.threshold, self.mode = scale, ensemble, threshold, mode
+        student = mask if mask is None or isinstance(mask, StaticMaskNet) else load_static(mask)
+        self.mask = None if student is None else student.to(self.device, dtype).eval()
+        self.scale, self.ensemble, self.threshold, self.static = scale, ensemble, threshold, static
         self.protect, self.release = (
             None
             if painted is None
@@ -111,7 +111,7 @@ class Interpolator:
         moving = self.moving(start, end, time).frame
         if weight is None:
             return moving
-        return torch.lerp(moving, static_layer(start.rgb, end.rgb, time, self.mode), weight)
+        return torch.lerp(moving, static_layer(start.rgb, end.rgb, time, self.static), weight)
 
     def view(self, rgb: Tensor) -> View:
         return View(rgb.to(self.device, torch.float32))
@@ -119,14 +119,14 @@ class Interpolator:
     @torch.inference_mode()
     def probability(self, start: View, end: View) -> Tensor | None:
         """How likely each pixel stands still, [B,1,H,W]; None without a mask network. Views keep their features."""
-        if self.static is None:
+        if self.mask is None:
             return None
         for view in (start, end):
             if view.features is None:
-                view.features = self.static.encode(view.rgb)
+                view.features = self.mask.encode(view.rgb)
         assert start.features is not None
         assert end.features is not None
-        return self.static.between([start.features, end.features])
+        return self.mask.between([start.features, end.features])
 
     def weight(self, start: View, end: View) -> Tensor | None:
         """How far each pixel is copied, [B,1,H,W]: the mask with the painted masks over it; None: nowhere."""

@@ -44,7 +44,7 @@ def mask_video(
     pixels are tinted green over the source instead. Raises as `interpolate` does.
     """
     with open_source(source) as reader:
-        renderer = Renderer(Interpolator(static=mask, device=device, threshold=threshold), reader.info)
+        renderer = Renderer(Interpolator(mask=mask, device=device, threshold=threshold), reader.info)
         frames = _watched(reader, progress)
         last: Tensor | None = None
         count = 0

@@ -73,7 +73,7 @@ class Renderer:
                     weight,
                     self._info.format,
                     self._info.colour,
-                    self._interpolator.mode,
+                    self._interpolator.static,
                 )
                 planes = quantise(fused, self._info.format)
             yield Frame(planes, self._info.format, slot.pts, slot.duration)

@@ -59,7 +59,7 @@ def test_painted_masks_win_over_the_network():
     a, b = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64)
     left = torch.zeros(32, 64)
     left[:, :32] = 1
-    plain = maskvfi.Interpolator(device="cpu", static=None)(a, b, 0.5)
+    plain = maskvfi.Interpolator(device="cpu", mask=None)(a, b, 0.5)
     guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], plain[..., 32:], atol=1e-6)
@@ -111,7 +111,7 @@ def test_wrong_input_is_refused_with_the_reason(interpolator):
         ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
         ({"precision": "fp8"}, "precision must be"),
         ({"threshold": 0}, "threshold must lie"),
-        ({"mode": "wobble"}, "static mode must be"),
+        ({"static": "wobble"}, "static must be one of"),
         ({"ensemble": True}, "no ensemble mode"),
     ):
         with pytest.raises(ValueError, match=why):
