@@ -241,9 +241,6 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say("maskvfi: " + " ".join(str(error).split()))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say("maskvfi: stopped; nothing was written")
-        sys.exit(130)
 
 
 class _Speed(ProgressColumn):
@@ -258,7 +255,12 @@ def _progress(what: str) -> Iterator[OnProgress]:
     ]  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        try:
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        except KeyboardInterrupt:
+            bar.stop()
+            _say("maskvfi: stopped; nothing was written")
+            raise typer.Exit(130) from None
 
 
 def _say(line: str) -> None:

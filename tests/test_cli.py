@@ -1,7 +1,9 @@
 """The command line as a person uses it: a real process, its exit code and what it prints."""
 
+import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -127,3 +129,18 @@ def test_bad_files_end_in_one_line(tmp_path):
 def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
     assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
     assert run("interpolate").returncode == 2
+
+
+def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=400, size=(640, 360))
+    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".out*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.decode().splitlines() == ["maskvfi: stopped; nothing was written"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

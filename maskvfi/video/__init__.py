@@ -32,7 +32,7 @@ __all__ = [
 
 _PIPE = "-"
 _PIPE_FORMAT = "yuv4mpegpipe"
-_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif"}
+_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".y4m": "wrapped_avframe"}
 
 
 def open_source(
