@@ -69,7 +69,7 @@ class ByRate:
 
 
 def parse_rate(rate: Fraction | int | float | str) -> Fraction:
-    """Frames per second as a Fraction; 23.976, 29.97, 59.94 and their kin mean n*1000/1001.
+    """Frames per second as a Fraction; the decimals 23.976, 29.97, 59.94 and their kin mean n*1000/1001.
 
     Raises ValueError for what is not a positive number.
     """
@@ -82,4 +82,4 @@ def parse_rate(rate: Fraction | int | float | str) -> Fraction:
     if exact <= 0:
         raise ValueError(f"frame rate must be positive, not {rate}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    return ntsc if exact.denominator not in (1, 1001) and abs(exact - ntsc) < Fraction(1, 500) else exact
+    return ntsc if "." in str(rate) and abs(exact - ntsc) < Fraction(1, 500) else exact
