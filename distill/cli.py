@@ -44,6 +44,20 @@ def prepare(
 
 
 @app.command()
+def label(
+    data: Data,
+    teacher: Annotated[str, typer.Option(help="dis, rife:PATH, raft_large, ptlflow:NAME[:CKPT] ...")] = "dis",
+    device: Device = "cpu",
+) -> None:
+    """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
+    from distill.labels import label_tuples
+    from distill.teachers import load_teacher
+
+    gaps = label_tuples(data, load_teacher(teacher, device))
+    console.print(f"{data}: {gaps} gaps labelled by {teacher}")
+
+
+@app.command()
 def train(
     data: Data,
     run: Run,

@@ -11,7 +11,7 @@ import json
 import os
 import tarfile
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,13 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
         return writer.count
 
 
+def write_labels(out: Path, labels: Iterable[tuple[str, list[Image]]], facts: dict[str, Any]) -> None:
+    """Store label pictures [H,W] of tuples, given with their keys, as shards beside them."""
+    with _ShardWriter(out, "labels") as writer:
+        for key, pictures in labels:
+            writer.add(key, pictures, facts, "png")
+
+
 class Shards:
     """Random access to the samples of `PREFIX-*.tar`; safe to share between worker processes."""
 
@@ -114,24 +121,27 @@ class Shards:
         self.paths = sorted(folder.glob(f"{prefix}-*.tar"))
         if not self.paths:
             raise ValueError(f"{folder}: holds no {prefix}-*.tar (run `python -m distill prepare` first)")
-        self.samples: list[dict[str, tuple[int, int, int]]] = []
+        entries: dict[str, dict[str, tuple[int, int, int]]] = {}
         for number, path in enumerate(self.paths):
-            entries: dict[str, dict[str, tuple[int, int, int]]] = {}
             with tarfile.open(path) as tar:
                 for member in tar:
                     key, _, part = member.name.partition(".")
                     entries.setdefault(key, {})[part] = (number, member.offset_data, member.size)
-            self.samples += entries.values()
+        self.keys = [*entries]
+        self.samples = [*entries.values()]
         self.facts: list[dict[str, Any]] = [json.loads(self._read(sample["json"])) for sample in self.samples]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def frames(self, index: int) -> list[Image]:
-        """The RGB frames of one sample, each [H,W,3]."""
-        sample = self.samples[index]
-        pictures = (sample[f"{k}.jpg"] for k in range(len(sample) - 1))
-        return [_unpack(self._read(picture)) for picture in pictures]
+        """The pictures of one sample in order: RGB [H,W,3], or [H,W] where they are labels."""
+        parts = {
+            int(name.partition(".")[0]): place
+            for name, place in self.samples[index].items()
+            if name != "json"
+        }
+        return [_unpack(self._read(parts[number])) for number in sorted(parts)]
 
     def _read(self, place: tuple[int, int, int]) -> bytes:
         number, offset, size = place
@@ -140,10 +150,10 @@ class Shards:
 
 
 def _unpack(data: bytes) -> Image:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError("a shard holds a damaged picture")
-    return picture[..., ::-1]
+    return picture[..., ::-1] if picture.ndim == 3 else picture
 
 
 class _ShardWriter:
@@ -160,7 +170,7 @@ class _ShardWriter:
         if self.tar:
             self.tar.close()
 
-    def add(self, key: str, frames: list[Image], facts: dict[str, Any]) -> None:
+    def add(self, key: str, frames: list[Image], facts: dict[str, Any], kind: str = "jpg") -> None:
         if self.count % TUPLES_PER_SHARD == 0:
             if self.tar:
                 self.tar.close()
@@ -168,8 +178,8 @@ class _ShardWriter:
                 self.folder / f"{self.prefix}-{self.count // TUPLES_PER_SHARD:04d}.tar", "w"
             )
         for number, frame in enumerate(frames):
-            _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 96])
-            self._put(f"{key}.{number}.jpg", data.tobytes())
+            _, data = cv2.imencode(f".{kind}", frame, [cv2.IMWRITE_JPEG_QUALITY, 96] if kind == "jpg" else [])
+            self._put(f"{key}.{number}.{kind}", data.tobytes())
         self._put(f"{key}.json", json.dumps(facts).encode())
         self.count += 1
 

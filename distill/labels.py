@@ -2,49 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+from torch import Tensor
 
-from distill.clips import Image
+from distill.clips import Image, Shards, write_labels
+from distill.teachers import Motion, Teacher
 
-Floats = np.ndarray  # float32
-Bools = np.ndarray  # bool
-
-STATIC_BELOW = 0.3  # px per gap
-MOVING_ABOVE = 0.8  # px per gap
-NOISE = 4.0  # code values of 255
+MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
 
 
-def dis_labels(frames: Sequence[Image]) -> tuple[Bools, Bools]:
-    """Static and unsure pixels, both [N-1,H,W], of every gap between N real frames [H,W,3].
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a pixel counts as still: thresholds in px per gap, of every flow the teacher gave.
 
-    DIS flow is measured in both directions. Static: both flows under STATIC_BELOW and the frames alike at
-    zero motion. Moving: both over MOVING_ABOVE and the flow explains the frame better than zero motion does.
-    All else is unsure; so is a flat place, where motion cannot be seen, unless everything around it is still.
+    `components` measures x and y apart. Below still_below at all times and in both directions it is static, above moving_above in all of them it
+    moves. With `photometric` static pixels must also look alike at zero motion (to `noise` code values of
+    255, over 5x5), moving ones must not, and a flat place, where motion cannot be seen (slope under
+    `visible`), is static only if what surrounds it is. All else is unsure.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    shape = (len(frames) - 1, *greys[0].shape)
-    static, unsure = np.zeros(shape, bool), np.zeros(shape, bool)
-    for gap, (a, b) in enumerate(pairwise(greys)):
-        speed = [np.hypot(*np.moveaxis(search.calc(p, q, None), 2, 0)) for p, q in ((a, b), (b, a))]
-        difference = cv2.blur(cv2.absdiff(a, b).astype(np.float32), (5, 5))
-        texture = cv2.blur(
-            cv2.morphologyEx(a, cv2.MORPH_GRADIENT, np.ones((3, 3))).astype(np.float32), (7, 7)
-        )
-        alike = difference < NOISE
-        still = (np.maximum(*speed) < STATIC_BELOW) & alike
-        moves = (np.minimum(*speed) > MOVING_ABOVE) & (difference > 1.5 * NOISE)
-        seen_still = still & (texture > 2 * NOISE)
-        moved_near = cv2.dilate(moves.astype(np.uint8), np.ones((31, 31))) > 0
-        flat_still = alike & (texture <= 2 * NOISE) & ~moved_near & _near(seen_still)
-        static[gap] = seen_still | flat_still
-        unsure[gap] = ~static[gap] & ~moves
-    return static, unsure
+
+    still_below: float = 0.3
+    moving_above: float = 0.8
+    components: bool = False
+    photometric: bool = True
+    noise: float = 4.0
+    visible: float = 8.0
 
 
-def _near(mask: Bools, reach: int = 61) -> Bools:
-    return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach))) > 0
+# Published: all components of the t = 0.5 flow under 0.5 px, which is half the way of a gap.
+PUBLISHED = Rule(still_below=1.0, moving_above=1.0, components=True, photometric=False)
+
+
+def static_labels(
+    motion: Motion, img0: Tensor, img1: Tensor, rule: Rule | None = None
+) -> tuple[Tensor, Tensor]:
+    """Static and unsure pixels, both bool [B,H,W], of gaps between frames [B,3,H,W] in 0..1."""
+    rule = rule or Rule()
+    speeds = motion.speeds(rule.components)
+    slow, fast = speeds.amax(dim=1) < rule.still_below, speeds.amin(dim=1) >= rule.moving_above
+    if not rule.photometric:
+        return slow, ~slow & ~fast
+    luma0, luma1 = _luma(img0), _luma(img1)
+    difference = _mean(torch.abs(luma0 - luma1), 5)
+    slope = _mean(_highest(luma0, 3) + _highest(-luma0, 3), 7)
+    alike = difference < rule.noise
+    moves = fast & (difference > 1.5 * rule.noise)
+    seen_still = slow & alike & (slope > rule.visible)
+    flat = alike & (slope <= rule.visible) & ~_near(moves, 31) & _near(seen_still, 61)
+    static = seen_still | flat
+    return static, ~static & ~moves
+
+
+def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None) -> int:
+    """Label every gap of the tuples in `data` and store the labels beside them; returns the number of gaps."""
+    tuples = Shards(data)
+    gaps = 0
+
+    def labelled() -> Iterator[tuple[str, list[Image]]]:
+        nonlocal gaps
+        for index in track(range(len(tuples)), description=f"labelling with {teacher.name}"):
+            frames = as_batch(tuples.frames(index))
+            static, unsure = static_labels(
+                teacher.motion(frames[:-1], frames[1:]), frames[:-1], frames[1:], rule
+            )
+            codes = torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte().numpy()
+            gaps += len(codes)
+            yield tuples.keys[index], list(codes)
+
+    write_labels(data, labelled(), {"teacher": teacher.name})
+    return gaps
+
+
+def as_batch(frames: list[Image]) -> Tensor:
+    """Frames [H,W,3] as a float tensor [N,3,H,W] in 0..1."""
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
+
+
+def _luma(image: Tensor) -> Tensor:
+    """In code values of 255, [B,H,W]."""
+    return 255 * (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
+
+
+def _mean(x: Tensor, size: int) -> Tensor:
+    return F.avg_pool2d(F.pad(x[:, None], (size // 2,) * 4, mode="reflect"), size, 1)[:, 0]
+
+
+def _highest(x: Tensor, size: int) -> Tensor:
+    return F.max_pool2d(x[:, None], size, 1, size // 2)[:, 0]
+
+
+def _near(mask: Tensor, reach: int) -> Tensor:
+    """Pixels with a set one in the square of side `reach` around them."""
+    across = F.max_pool2d(mask[:, None].float(), (1, reach), 1, (0, reach // 2))
+    return F.max_pool2d(across, (reach, 1), 1, (reach // 2, 0))[:, 0] > 0

@@ -12,24 +12,33 @@ from torch.utils.data import Dataset
 
 from distill.clips import Image, Shards
 from distill.degrade import degrade
-from distill.labels import MOVING_ABOVE, STATIC_BELOW, Bools, dis_labels
+from distill.labels import STATIC, UNSURE, Rule, as_batch, static_labels
 from distill.motion import Scene, random_scene
 from distill.overlays import paste, random_overlays
+from distill.teachers import Dis
 
+Bools = np.ndarray  # bool
 Labelled = tuple[list[Image], Bools, Bools]
+RULE = Rule()
 
 
 class Stills(Dataset[dict[str, Tensor]]):
     """Sample `index` depends on (seed, index) alone: `frames` [N,3,S,S] uint8, `static` and `sure` [N-1,S,S].
 
-    Half of the samples lie over real footage, labelled by DIS consensus, half over synthetic scenes with
-    exact labels; most carry overlays. The labels are of the clean frames, the frames are degraded.
+    Some samples lie over real footage, with the stored labels of a teacher where there are any, else those of
+    DIS; the others over synthetic scenes with exact labels. Most carry overlays. The labels are of the clean
+    frames, the frames are degraded.
     """
 
     def __init__(
         self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False
     ) -> None:
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
+        self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
+        if self.labels and self.labels.keys != self.tuples.keys:
+            raise ValueError(
+                f"{folder}: the labels belong to other tuples (run `python -m distill label` again)"
+            )
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
@@ -65,17 +74,25 @@ class Stills(Dataset[dict[str, Tensor]]):
         }
 
     def _real(self, rng: np.random.Generator) -> Labelled:
-        frames = self.tuples.frames(
-            min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
-        )
+        index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
+        frames = self.tuples.frames(index)
         height, width = frames[0].shape[:2]
         y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
         flip = slice(None, None, 1 if rng.random() < 0.5 else -1)
         order = slice(None, None, 1 if rng.random() < 0.5 else -1)
-        frames = [
-            np.ascontiguousarray(f[y : y + self.size, x : x + self.size][:, flip]) for f in frames[order]
-        ]
-        return frames[: self.length], *dis_labels(frames[: self.length])
+
+        def cut(pictures: list[Image], count: int) -> list[Image]:
+            crops = (picture[y : y + self.size, x : x + self.size][:, flip] for picture in pictures[order])
+            return [np.ascontiguousarray(crop) for crop in crops][:count]
+
+        frames = cut(frames, self.length)
+        if self.labels:
+            codes = np.stack(cut(self.labels.frames(index), self.length - 1))
+            return frames, codes == STATIC, codes == UNSURE
+        images = as_batch(frames)
+        motion = Dis().motion(images[:-1], images[1:])
+        static, unsure = static_labels(motion, images[:-1], images[1:], RULE)
+        return frames, static.numpy(), unsure.numpy()
 
     def _scene(self, rng: np.random.Generator, speed: float, still: float) -> Labelled:
         """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
@@ -88,4 +105,4 @@ class Stills(Dataset[dict[str, Tensor]]):
 def _gap(scene: Scene, start: int) -> tuple[Bools, Bools]:
     times = (float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0)
     distance = scene.reach(times)
-    return distance < STATIC_BELOW, (distance >= STATIC_BELOW) & (distance <= MOVING_ABOVE)
+    return distance < RULE.still_below, (distance >= RULE.still_below) & (distance <= RULE.moving_above)

@@ -30,14 +30,18 @@ class Motion:
     times: tuple[float, ...]
     flows: Tensor
 
-    def speeds(self) -> Tensor:
-        """Px per gap that each pixel moves, as told by every flow to the farther frames: [B,M,H,W]."""
+    def speeds(self, components: bool = False) -> Tensor:
+        """Px per gap that each pixel moves, by every flow to a frame at another time: [B,M,H,W].
+
+        With components it is the larger of the shifts along x and y, else the length of both.
+        """
+        order = torch.inf if components else 2
         found = []
         for index, time in enumerate(self.times):
             to0, to1 = self.flows[:, index].split(2, dim=1)
             for flow, span in ((to0, time), (to1, 1 - time)):
                 if span > 0:
-                    found.append(torch.linalg.vector_norm(flow, dim=1) / span)
+                    found.append(torch.linalg.vector_norm(flow, order, dim=1) / span)
         return torch.stack(found, dim=1)
 
 

@@ -11,10 +11,12 @@ import torch
 from distill.clips import Shards, prepare, prepare_textures
 from distill.degrade import degrade
 from distill.evaluate.staticbench import f1
+from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
 from distill.losses import balanced_bce, laplacian, soft_dice
 from distill.motion import Layer, Scene
 from distill.overlays import Overlay, paste, random_overlays
 from distill.stills import Stills
+from distill.teachers import Dis, Motion
 from distill.train import train
 from distill.triplets import Triplets
 from maskvfi.warp import backward_warp
@@ -147,3 +149,32 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_run(data, tmp_path):
     train(data, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
     train(data, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_stored_labels_are_those_of_the_teacher_and_are_used(data, tmp_path):
+    for shard in data.glob("*.tar"):
+        (tmp_path / shard.name).write_bytes(shard.read_bytes())
+    assert label_tuples(tmp_path, Dis()) == 24
+    labels, frames = Shards(tmp_path, "labels"), as_batch(Shards(tmp_path).frames(0))
+    assert labels.keys == Shards(tmp_path).keys
+    static, unsure = static_labels(Dis().motion(frames[:1], frames[1:2]), frames[:1], frames[1:2])
+    stored = labels.frames(0)[0]
+    assert np.array_equal(stored == STATIC, static[0].numpy())
+    assert np.array_equal(stored == UNSURE, unsure[0].numpy())
+    assert (stored == MOVING).mean() > 0.5
+    sample = Stills(tmp_path, size=64, clean=True)[0]
+    assert sample["static"].shape == (4, 64, 64)
+
+
+def test_what_a_rule_calls_still():
+    still = Motion((0.5,), torch.zeros(1, 1, 4, 40, 40))
+    texture = torch.rand(1, 3, 40, 40)
+    flat = torch.full((1, 3, 40, 40), 0.5)
+    assert static_labels(still, texture, texture)[0].all()
+    static, unsure = static_labels(still, flat, flat)
+    assert unsure.all()
+    assert not static.any()
+    assert static_labels(still, flat, flat, PUBLISHED)[0].all()
+    moving = Motion((0.5,), torch.full((1, 1, 4, 40, 40), 0.4))
+    assert not static_labels(moving, texture, texture.roll(1, -1))[0].any()
+    assert static_labels(moving, texture, texture.roll(1, -1), PUBLISHED)[0].all()

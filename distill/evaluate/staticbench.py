@@ -15,13 +15,14 @@ from rich.table import Table
 
 from distill.clips import Image, find_clips
 from distill.degrade import degrade
-from distill.labels import MOVING_ABOVE, STATIC_BELOW
+from distill.labels import Rule
 from distill.motion import random_scene
 from distill.overlays import Overlay, paste, random_overlays
 from maskvfi.hub import load_static
 
 KINDS = ("hud", "fade", "still")
 SIDE = 320
+RULE = Rule()
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 DIFFERENCES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # code values
 
@@ -116,7 +117,7 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
 def _overlaid(kind: str, pictures: _Pictures, rng: np.random.Generator) -> Case:
     scene = random_scene(pictures, SIDE, rng, 24.0, 0.0, 0.0)
     frames = [scene.frame(0.0), scene.frame(1.0)]
-    moves = scene.reach((0.0, 0.5, 1.0)) > MOVING_ABOVE
+    moves = scene.reach((0.0, 0.5, 1.0)) > RULE.moving_above
     while True:
         overlays = [_steady(overlay, kind, rng) for overlay in random_overlays(2, SIDE, SIDE, rng, most=5)]
         composite = paste(frames, overlays)
@@ -136,11 +137,14 @@ def _still(pictures: _Pictures, rng: np.random.Generator) -> Case:
     while True:
         scene = random_scene(pictures, SIDE, rng, 24.0, 1.0, 0.0)
         distance = scene.reach((0.0, 0.25, 0.5, 0.75, 1.0))
-        if (distance > MOVING_ABOVE).mean() > 0.004:
+        if (distance > RULE.moving_above).mean() > 0.004:
             break
     frames = degrade([scene.frame(0.0), scene.frame(1.0)], rng)
     return Case(
-        "still", frames, distance < STATIC_BELOW, (distance >= STATIC_BELOW) & (distance <= MOVING_ABOVE)
+        "still",
+        frames,
+        distance < RULE.still_below,
+        (distance >= RULE.still_below) & (distance <= RULE.moving_above),
     )
 
 
