@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import cv2
@@ -30,13 +31,46 @@ def degrade(frames: Sequence[Image], rng: Rng) -> list[Image]:
     if rng.random() < 0.08:
         step = int(rng.integers(2, 8))
         pictures = [(frame // step * step).astype(np.uint8) for frame in pictures]
-    if rng.random() < 0.5:
+    codec = rng.random()
+    if codec < 0.3:
+        pictures = encode(pictures, "libx264" if rng.random() < 0.7 else "libx265", int(rng.integers(18, 36)))
+    elif codec < 0.55:
         quality = int(rng.integers(35, 92))
         pictures = [
             _jpeg(frame, quality + int(rng.integers(-8, 9)), int(rng.integers(0, 8)), rng)
             for frame in pictures
         ]
     return pictures
+
+
+def encode(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
+    """The frames as they come out of a video codec, in 4:2:0 and with motion-compensated frames between.
+
+    Where PyAV is missing (it is optional on training machines) the frames come back as they are.
+    """
+    try:
+        import av
+    except ImportError:
+        return list(frames)
+    height, width = frames[0].shape[:2]
+    memory = io.BytesIO()
+    quiet = (
+        {"x265-params": "log-level=none:pools=1:frame-threads=1"} if codec == "libx265" else {"threads": "1"}
+    )
+    with av.open(memory, "w", format="matroska") as container:
+        stream = container.add_stream(
+            codec, rate=25, options={"crf": str(crf), "preset": "ultrafast", **quiet}
+        )
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+            )
+        container.mux(stream.encode(None))
+    memory.seek(0)
+    with av.open(memory, "r") as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:

@@ -22,10 +22,10 @@ MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
 class Rule:
     """When a pixel counts as still: thresholds in px per gap, of every flow the teacher gave.
 
-    `components` measures x and y apart. Below still_below at all times and in both directions it is static, above moving_above in all of them it
-    moves. With `photometric` static pixels must also look alike at zero motion (to `noise` code values of
-    255, over 5x5), moving ones must not, and a flat place, where motion cannot be seen (slope under
-    `visible`), is static only if what surrounds it is. All else is unsure.
+    Below still_below at all times and in both directions it is static, above moving_above in all of them it
+    moves; `components` measures x and y apart. With `photometric` static pixels must also look alike at zero
+    motion (to `noise` code values of 255, over 5x5), moving ones must not, and a flat place, where motion
+    cannot be seen (slope under `visible`), is static only if what surrounds it is. All else is unsure.
     """
 
     still_below: float = 0.3

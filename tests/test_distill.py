@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from distill.clips import Shards, prepare, prepare_textures
-from distill.degrade import degrade
+from distill.degrade import degrade, encode
 from distill.evaluate.staticbench import f1
 from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
 from distill.losses import balanced_bce, laplacian, soft_dice
@@ -94,6 +94,16 @@ def test_overlays_and_degradation_keep_size_and_type():
         frames = paste([np.zeros((96, 128, 3), np.uint8)] * 3, random_overlays(3, 96, 128, rng)).frames
         out = degrade(frames, rng)
         assert [(f.shape, f.dtype) for f in out] == [((96, 128, 3), np.uint8)] * 3
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_codecs_blur_but_do_not_move(data, codec):
+    frames = Shards(data).frames(0)
+    coded = encode(frames, codec, 24)
+    assert len(coded) == len(frames)
+    errors = [cv2.absdiff(a, b).mean() for a, b in zip(frames, coded, strict=True)]
+    assert min(errors) > 0
+    assert max(errors) < 0.5 * cv2.absdiff(frames[0], frames[-1]).mean()
 
 
 def test_a_sample_depends_on_its_number_alone(data):
