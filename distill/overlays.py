@@ -7,43 +7,55 @@ anew with coverage and alpha kept apart, so that thin and half-transparent thing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
 
 from distill.clips import Image
+from distill.lettering import DIGITS, draw_text, words
 
 Floats = np.ndarray  # float32
 Rng = np.random.Generator
 
-_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789  .,:!?%/-+")
+
+Drawing = tuple[Floats, Floats]  # colour [H,W,3] 0..255, coverage [H,W] 0..1 with anti-aliased rims
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One thing on top of a clip.
-
-    colour [H,W,3] 0..255, coverage [H,W] 0..1 (geometry, with anti-aliased rims), and per frame its
-    opacity 0..1 and offset (x,y) in px.
+    """One thing on top of a clip: per frame a drawing (the same one, unless it changes), its opacity 0..1 and
+    its offset (x,y) in px. What lies behind it is blurred by `blur` px, as frosted panels do.
     """
 
-    colour: Floats
-    coverage: Floats
+    drawings: tuple[Drawing, ...]
     opacity: tuple[float, ...]
     offsets: tuple[tuple[int, int], ...]
+    blur: float = 0.0
 
-    def at(self, frame: int) -> tuple[Floats, Floats]:
+    @classmethod
+    def steady(cls, drawing: Drawing, frames: int, opacity: float = 1.0) -> Overlay:
+        """A thing that neither changes nor moves nor fades."""
+        return cls((drawing,) * frames, (opacity,) * frames, ((0, 0),) * frames)
+
+    def at(self, frame: int) -> Drawing:
         """Colour and coverage as placed in `frame`."""
+        colour, coverage = self.drawings[frame]
         x, y = self.offsets[frame]
         if not (x or y):
-            return self.colour, self.coverage
+            return colour, coverage
         shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
-        size = self.coverage.shape[::-1]
-        return cv2.warpAffine(self.colour, shift, size), cv2.warpAffine(self.coverage, shift, size)
+        size = coverage.shape[::-1]
+        return cv2.warpAffine(colour, shift, size), cv2.warpAffine(coverage, shift, size)
+
+    def changed(self, gap: int) -> NDArray[np.bool_] | bool:
+        """Pixels whose drawing differs between frames gap and gap+1."""
+        (colour0, cover0), (colour1, cover1) = self.drawings[gap : gap + 2]
+        if colour0 is colour1 and cover0 is cover1:
+            return False
+        difference = np.abs(colour0 - colour1).max(axis=2) * np.maximum(cover0, cover1)
+        return (difference > 12) | (np.abs(cover0 - cover1) > 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class Composite:
     """Frames with overlays on them, and the truth about every gap between neighbours.
 
     static [N-1,H,W]: covered by an overlay that stands still there (1), not covered (0);
-    unsure [N-1,H,W]: rims and faint overlays, where neither answer is right.
+    unsure [N-1,H,W]: rims, faint overlays and changing digits, where neither answer is right.
     """
 
     frames: list[Image]
@@ -68,6 +80,9 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
         placed = [overlay.at(index) for index in range(len(frames))]
         for index, (colour, coverage) in enumerate(placed):
             alpha = (coverage * overlay.opacity[index])[..., None]
+            if overlay.blur:
+                frosted = cv2.GaussianBlur(out[index], (0, 0), overlay.blur)
+                out[index] += (coverage * overlay.opacity[index] > 0)[..., None] * (frosted - out[index])
             out[index] += alpha * (colour - out[index])
         for gap in range(len(frames) - 1):
             cover = np.maximum(placed[gap][1], placed[gap + 1][1])
@@ -83,60 +98,129 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
                 unsure[gap] = np.where(solid, faint, unsure[gap] | rim)
             else:
                 unsure[gap] |= cover * high > 0.03
+            unsure[gap] |= overlay.changed(gap)
     pictures = [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in out]
     return Composite(pictures, static & ~unsure, unsure)
 
 
 def random_overlays(frames: int, height: int, width: int, rng: Rng, most: int = 4) -> list[Overlay]:
     """One to `most` overlays of random kinds for a clip of `frames` frames."""
-    kinds = [_subtitle, _subtitle, _label, _label, _panel, _bar, _logo, _frame_lines, _letterbox, _grid]
-    chosen = rng.choice(len(kinds), size=int(rng.integers(1, most + 1)))
-    return [_animate(kinds[index], frames, height, width, rng) for index in chosen]
-
-
-Drawing = tuple[Floats, Floats]
+    kinds = [
+        _subtitle,
+        _subtitle,
+        _label,
+        _label,
+        _panel,
+        _bar,
+        _logo,
+        _frame_lines,
+        _letterbox,
+        _grid,
+        _cursor,
+    ]
+    overlays = []
+    for _ in range(int(rng.integers(1, most + 1))):
+        if rng.random() < 0.15:
+            change = _clock if rng.random() < 0.5 else _changing_bar
+            overlays.append(change(frames, height, width, rng))
+        else:
+            overlays.append(_animate(kinds[int(rng.integers(len(kinds)))], frames, height, width, rng))
+    return overlays
 
 
 def _animate(
     draw: Callable[[int, int, Rng], Drawing], frames: int, height: int, width: int, rng: Rng
 ) -> Overlay:
-    colour, coverage = draw(height, width, rng)
-    still = ((0, 0),) * frames
-    steady = float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0
+    """Steady, fading, appearing or vanishing, jumping, or wandering."""
+    steady = Overlay.steady(
+        draw(height, width, rng), frames, float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0
+    )
+    level = steady.opacity[0]
     mood = rng.random()
-    if mood < 0.6:
-        return Overlay(colour, coverage, (steady,) * frames, still)
-    if mood < 0.85:
-        start, end = rng.uniform(0, 1.0, 2)
-        ramp = np.clip(np.linspace(start, end, frames), 0.0, 1.0) * steady
-        return Overlay(colour, coverage, tuple(map(float, ramp)), still)
-    if mood < 0.93:
+    if draw is _cursor or mood > 0.97:
+        walk = np.cumsum(rng.normal(0, 6, (frames, 2)), axis=0) * (rng.random() < 0.7)
+        return replace(steady, offsets=tuple((int(x), int(y)) for x, y in walk))
+    if mood < 0.58:
+        return replace(
+            steady, blur=float(rng.uniform(2, 8)) if draw is _panel and rng.random() < 0.4 else 0.0
+        )
+    if mood < 0.84:
+        first, last = rng.uniform(0, 1.0, 2)
+        ramp = np.linspace(first, last, frames) * level
+        return replace(steady, opacity=tuple(map(float, ramp)))
+    if mood < 0.92:
         shown = np.arange(frames) >= rng.integers(1, frames) if frames > 1 else np.ones(1, bool)
         shown = shown if rng.random() < 0.5 else ~shown
-        return Overlay(colour, coverage, tuple(steady * float(s) for s in shown), still)
+        return replace(steady, opacity=tuple(level * float(s) for s in shown))
     jump, place = rng.integers(1, frames), (int(rng.integers(-40, 41)), int(rng.integers(-40, 41)))
-    return Overlay(
-        colour, coverage, (steady,) * frames, tuple((0, 0) if k < jump else place for k in range(frames))
-    )
+    return replace(steady, offsets=tuple((0, 0) if k < jump else place for k in range(frames)))
+
+
+def _clock(frames: int, height: int, width: int, rng: Rng) -> Overlay:
+    """Digits of which some change from frame to frame."""
+    place, size = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height), int(rng.integers(12, 40))
+    ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
+    start, speed = int(rng.integers(0, 10**6)), int(rng.choice([1, 1, 7, 133]))
+    pace = int(rng.integers(1, 4))
+    drawings: dict[int, Drawing] = {}
+    for index in range(frames):
+        number = start + index // pace * speed
+        text = f"{number // 6000 % 100:02}:{number // 100 % 60:02}.{number % 100:02}"
+        drawings[index] = (
+            drawings[index - 1]
+            if index % pace
+            else _text(height, width, text, None, place, size, ink, edge, stroke)
+        )
+    return replace(Overlay.steady(drawings[0], frames), drawings=tuple(drawings[k] for k in range(frames)))
+
+
+def _changing_bar(frames: int, height: int, width: int, rng: Rng) -> Overlay:
+    """A health bar that drains or fills."""
+    colour, coverage = _bar(height, width, rng)
+    left, right = (int(side) for side in np.flatnonzero(coverage.max(axis=0) > 0.5)[[0, -1]])
+    level, step = rng.uniform(0.2, 0.9), rng.normal(0, 0.06)
+    full, empty = rng.uniform(60, 255, 3), rng.uniform(0, 80, 3)
+    drawings = []
+    for index in range(frames):
+        edge = left + int((right - left) * np.clip(level + step * index, 0, 1))
+        picture = np.empty_like(colour)
+        picture[:, :edge], picture[:, edge:] = full, empty
+        drawings.append((picture, coverage))
+    return replace(Overlay.steady(drawings[0], frames), drawings=tuple(drawings))
+
+
+def _cursor(height: int, width: int, rng: Rng) -> Drawing:
+    """A mouse pointer: a white arrow with a dark rim."""
+    x, y, s = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height, rng.uniform(8, 22)
+    outline = np.array(
+        [[0, 0], [0, 1], [0.24, 0.78], [0.4, 1.12], [0.55, 1.05], [0.4, 0.72], [0.7, 0.7]]
+    ) * s + (x, y)
+    points = np.rint(outline * 16).astype(np.int32)
+    inner, rim = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    cv2.fillPoly(inner, [points], 255, cv2.LINE_AA, shift=4)
+    cv2.polylines(rim, [points], True, 255, 1, cv2.LINE_AA, shift=4)
+    edge = (rim.astype(np.float32) / 255)[..., None]
+    return 255 * (1 - edge) * np.ones((height, width, 3), np.float32), np.maximum(inner, rim).astype(
+        np.float32
+    ) / 255
 
 
 def _subtitle(height: int, width: int, rng: Rng) -> Drawing:
     """One or two lines of light text, mostly with a dark outline, near the bottom or the top."""
     size = int(rng.integers(10, 30))
-    lines = "\n".join(_words(rng, 8, 28) for _ in range(int(rng.integers(1, 3))))
+    text, font = words(rng, 8, 28)
+    if rng.random() < 0.5:
+        text += "\n" + text[::-1][: int(rng.integers(4, 28))]
     place = (width / 2, height * (0.85 if rng.random() < 0.7 else 0.12))
     light = rng.uniform(180, 255, 3)
     stroke = int(rng.integers(1, 4)) if rng.random() < 0.75 else 0
-    return _text(height, width, lines, place, size, light, rng.uniform(0, 50, 3), stroke)
+    return _text(height, width, text, font, place, size, light, rng.uniform(0, 50, 3), stroke)
 
 
 def _label(height: int, width: int, rng: Rng) -> Drawing:
-    place = (rng.uniform(0, width), rng.uniform(0, height))
-    size = int(rng.integers(8, 42))
-    stroke = int(rng.integers(0, 3))
-    return _text(
-        height, width, _words(rng, 2, 18), place, size, rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), stroke
-    )
+    place, size = (rng.uniform(0, width), rng.uniform(0, height)), int(rng.integers(8, 42))
+    ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
+    return _text(height, width, *words(rng, 2, 18), place, size, ink, edge, stroke)
 
 
 def _panel(height: int, width: int, rng: Rng) -> Drawing:
@@ -148,11 +232,12 @@ def _panel(height: int, width: int, rng: Rng) -> Drawing:
     coverage = _box(height, width, x, y, w, h)
     if rng.random() < 0.5:
         coverage *= rng.uniform(0.7, 1)
-    rows = "\n".join(_words(rng, 3, 14) for _ in range(int(rng.integers(1, 4))))
-    ink, cover = _text(
-        height, width, rows, (x + w / 2, y + h / 2), int(rng.integers(9, 20)), rng.uniform(0, 255, 3), 0, 0
+    text, font = words(rng, 6, 14)
+    rows = "\n".join([text, "".join(rng.choice(list(DIGITS), 5)), text[::-1]][: int(rng.integers(1, 4))])
+    middle, size = (x + w / 2, y + h / 2), int(rng.integers(9, 20))
+    return _over(
+        colour, coverage, *_text(height, width, rows, font, middle, size, rng.uniform(0, 255, 3), 0, 0)
     )
-    return _over(colour, coverage, ink, cover)
 
 
 def _bar(height: int, width: int, rng: Rng) -> Drawing:
@@ -242,10 +327,6 @@ def _grid(height: int, width: int, rng: Rng) -> Drawing:
     return colour, mask.astype(np.float32) / 255
 
 
-def _words(rng: Rng, low: int, high: int) -> str:
-    return "".join(rng.choice(_LETTERS, int(rng.integers(low, high + 1))))
-
-
 def _box(height: int, width: int, x: float, y: float, w: float, h: float) -> Floats:
     """Exact coverage of an axis-aligned box."""
     columns = np.clip(np.minimum(np.arange(width) + 1, x + w) - np.maximum(np.arange(width), x), 0, 1)
@@ -257,27 +338,19 @@ def _text(
     height: int,
     width: int,
     text: str,
+    font: str | None,
     place: tuple[float, float],
     size: int,
     ink: object,
     edge: object,
     stroke: int,
 ) -> Drawing:
-    font = ImageFont.load_default(size)
-
-    def mask(stroke_width: int) -> Floats:
-        canvas = PILImage.new("L", (width, height))
-        ImageDraw.Draw(canvas).multiline_text(
-            place, text, 255, font, anchor="mm", align="center", stroke_width=stroke_width
-        )
-        return np.asarray(canvas, np.float32) / 255
-
-    inner = mask(0)
+    inner = draw_text(height, width, text, font, place, size)
     colour = np.empty((height, width, 3), np.float32)
     colour[:] = np.asarray(ink)
     if not stroke:
         return colour, inner
-    outer = mask(stroke)
+    outer = draw_text(height, width, text, font, place, size, stroke)
     rim = np.empty_like(colour)
     rim[:] = np.asarray(edge)
     return rim + inner[..., None] * (colour - rim), np.maximum(inner, outer)

@@ -1,6 +1,7 @@
 """The training side: exact labels are exact, losses are defined, a resumed run is the same run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from distill.clips import Shards, prepare, prepare_textures
 from distill.degrade import degrade, encode
 from distill.evaluate.staticbench import f1
 from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
+from distill.lettering import SCRIPTS, draw_text, fonts_by_script, words
 from distill.losses import balanced_bce, laplacian, soft_dice
 from distill.motion import Layer, Scene
 from distill.overlays import Overlay, paste, random_overlays
@@ -78,14 +80,28 @@ def test_an_overlay_is_static_where_it_covers_and_unsure_at_its_rim():
     coverage = np.zeros((40, 40), np.float32)
     coverage[10:20, 10:20], coverage[20, 10:20] = 1, 0.3
     colour = np.full((40, 40, 3), 90, np.float32)
-    steady = paste(frames, [Overlay(colour, coverage, (1.0, 1.0), ((0, 0), (0, 0)))])
-    assert steady.static[0].sum() == 100
-    assert steady.unsure[0].sum() == 10
-    assert (steady.frames[1][12, 12] == 90).all()
-    fading = paste(frames, [Overlay(colour, coverage, (0.3, 1.0), ((0, 0), (0, 0)))])
+    steady = Overlay.steady((colour, coverage), 2)
+    pasted = paste(frames, [steady])
+    assert pasted.static[0].sum() == 100
+    assert pasted.unsure[0].sum() == 10
+    assert (pasted.frames[1][12, 12] == 90).all()
+    fading = paste(frames, [replace(steady, opacity=(0.3, 1.0))])
     assert fading.static[0][12, 12]
-    jumping = paste(frames, [Overlay(colour, coverage, (1.0, 1.0), ((0, 0), (15, 0)))])
+    jumping = paste(frames, [replace(steady, offsets=((0, 0), (15, 0)))])
     assert not jumping.static[0].any()
+    other = colour.copy()
+    other[10:20, 10:15] = 200
+    changing = paste(frames, [replace(steady, drawings=((colour, coverage), (other, coverage)))])
+    assert changing.static[0].sum() == 50
+    assert changing.unsure[0][12, 12]
+
+
+def test_every_script_that_a_font_has_is_drawn():
+    rng = np.random.default_rng(0)
+    for script, fonts in fonts_by_script().items():
+        for font in fonts[:2]:
+            assert draw_text(40, 200, SCRIPTS[script][:8], font, (100, 20), 18).max() > 0.9, (script, font)
+    assert all(words(rng, 3, 9)[0] for _ in range(20))
 
 
 def test_overlays_and_degradation_keep_size_and_type():

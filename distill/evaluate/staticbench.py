@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -128,9 +128,8 @@ def _overlaid(kind: str, pictures: _Pictures, rng: np.random.Generator) -> Case:
 
 
 def _steady(overlay: Overlay, kind: str, rng: np.random.Generator) -> Overlay:
-    first = float(rng.uniform(0.35, 1.0)) if kind == "fade" else 1.0
-    second = float(rng.uniform(0.35, 1.0)) if kind == "fade" else 1.0
-    return Overlay(overlay.colour, overlay.coverage, (first, second), ((0, 0), (0, 0)))
+    levels = (float(rng.uniform(0.35, 1.0)), float(rng.uniform(0.35, 1.0))) if kind == "fade" else (1.0, 1.0)
+    return replace(Overlay.steady(overlay.drawings[0], 2), opacity=levels)
 
 
 def _still(pictures: _Pictures, rng: np.random.Generator) -> Case:

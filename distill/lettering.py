@@ -1,0 +1,99 @@
+"""Text in many scripts, drawn with whatever fonts the machine has."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
+
+Floats = np.ndarray  # float32
+Rng = np.random.Generator
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+DIGITS = "0123456789"
+SCRIPTS = {
+    "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789    .,:!?%/-+",
+    "accents": "ÄÖÜäöüßÀÉÈÊÇàéèêçñøåÅØĄĘŁśźżčšžřůğışő   ",
+    "cyrillic": "АБВГДЕЖЗИКЛМНОПРСТУФХЦЧШЩЭЮЯабвгдежзийклмнопрстуфхцчшщъыьэюя    ",
+    "greek": "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩαβγδεζηθικλμνξοπρστυφχψω   ",
+    "kana": "あいうえおかきくけこさしすせそたちつてとなにぬねのまみむめもアイウエオカキクケコサシスセソ",
+    "han": "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可",
+    "hangul": "가나다라마바사아자차카타파하고노도로모보소오조초코토포호구누두루무부수우주추쿠투푸후",
+    "arabic": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي   ",
+    "devanagari": "अआइईउऊएऐओऔकखगघचछजझटठडढणतथदधनपफबभमयरलवशषसह   ",
+    "thai": "กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ",
+}
+
+
+def words(rng: Rng, low: int, high: int) -> tuple[str, str | None]:
+    """Between `low` and `high` letters of one script, and the file of a font that has it (None: Pillow's own)."""
+    fonts = fonts_by_script()
+    script = "latin" if rng.random() < 0.6 else str(rng.choice(sorted(fonts)))
+    text = "".join(rng.choice(list(SCRIPTS[script]), int(rng.integers(low, high + 1))))
+    found = fonts[script]
+    return text, found[int(rng.integers(len(found)))]
+
+
+def draw_text(
+    height: int,
+    width: int,
+    text: str,
+    font: str | None,
+    place: tuple[float, float],
+    size: int,
+    stroke: int = 0,
+) -> Floats:
+    """Coverage [height,width] in 0..1 of lines of text, centred on `place` (x,y) and widened by `stroke` px."""
+    canvas = PILImage.new("L", (width, height))
+    ImageDraw.Draw(canvas).multiline_text(
+        place, text, 255, _load(font, size), anchor="mm", align="center", stroke_width=stroke
+    )
+    return np.asarray(canvas, np.float32) / 255
+
+
+@cache
+def fonts_by_script() -> dict[str, list[str | None]]:
+    """The fonts of this machine that can draw each script; a script without any is left out."""
+    folders = [folder for folder in _folders() if folder.is_dir()]
+    files = sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES
+    )
+    found: dict[str, list[str | None]] = {"latin": [None]}
+    for path in files[:: max(1, len(files) // 150)]:
+        try:
+            font = ImageFont.truetype(os.fspath(path), 20)
+        except OSError:
+            continue
+        missing = bytes(font.getmask("\U0010fffe"))
+        for script, letters in SCRIPTS.items():
+            sample = letters.replace(" ", "")[:: max(1, len(letters) // 6)]
+            if all((mask := bytes(font.getmask(letter))) != missing and any(mask) for letter in sample):
+                found.setdefault(script, []).append(os.fspath(path))
+    return found
+
+
+_SUFFIXES = {".ttf", ".otf", ".ttc"}
+
+
+def _folders() -> list[Path]:
+    home = Path.home()
+    if sys.platform == "win32":
+        return [Path(os.environ.get("WINDIR", "C:/Windows")) / "Fonts"]
+    if sys.platform == "darwin":
+        return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
+    return [
+        Path("/usr/share/fonts"),
+        Path("/usr/local/share/fonts"),
+        home / ".local/share/fonts",
+        home / ".fonts",
+    ]
+
+
+@cache
+def _load(font: str | None, size: int) -> Font:
+    return ImageFont.load_default(size) if font is None else ImageFont.truetype(font, size)
