@@ -17,7 +17,7 @@ class PublishedUNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.down0, self.down1, self.down2 = _down(7, 32), _down(32, 64), _down(64, 128)
+        self.down0, self.down1, self.down2 = _pair(7, 32, 2), _pair(32, 64, 2), _pair(64, 128, 2)
         self.up2, self.up1 = _up(128, 64), _up(128, 64)
         self.up_tail = nn.Sequential(_pair(96, 4), nn.PixelShuffle(2))
 
@@ -44,18 +44,9 @@ class PublishedUNet(nn.Module):
         return self.sequence(torch.stack((img0, img1), dim=1))
 
 
-def _down(inputs: int, outputs: int) -> nn.Sequential:
+def _pair(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 2, 1),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(outputs, outputs, 3, 1, 1),
-        nn.LeakyReLU(0.2),
-    )
-
-
-def _pair(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 1, 1),
+        nn.Conv2d(inputs, outputs, 3, stride, 1),
         nn.LeakyReLU(0.2),
         nn.Conv2d(outputs, outputs, 3, 1, 1),
         nn.LeakyReLU(0.2),
