@@ -23,7 +23,17 @@ Data = Annotated[Path, typer.Option(help="The folder of shards that `prepare` ma
 Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run there is continued.")]
 Start = Annotated[Path | None, typer.Option(help="Weights to start from.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Cpu = Annotated[bool, typer.Option("--cpu", help="Train on the CPU though there is a GPU.")]
+Precision = Annotated[str, typer.Option(help="Of the forward pass: no (float32), bf16 or fp16.")]
 Clips = Annotated[Path, typer.Option(help="A folder of videos.")]
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(help="Mask weights: a name, a path or published:PATH; static-s unless given."),
+]
+Teachers = Annotated[
+    list[str] | None, typer.Option(help="Flow teachers beside DIS: rife:PATH, raft_large ...")
+]
+Cases = Annotated[int, typer.Option(help="Composites per clip (and kind).")]
 
 
 @app.command()
@@ -47,13 +57,18 @@ def prepare(
 def label(
     data: Data,
     teacher: Annotated[str, typer.Option(help="dis, rife:PATH, raft_large, ptlflow:NAME[:CKPT] ...")] = "dis",
+    published: Annotated[
+        bool, typer.Option("--published", help="Label by StaticMaskNet's own rule.")
+    ] = False,
+    scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = 1.0,
     device: Device = "cpu",
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
-    from distill.labels import label_tuples
+    from distill.labels import PUBLISHED, Rule, label_tuples
     from distill.teachers import load_teacher
 
-    gaps = label_tuples(data, load_teacher(teacher, device))
+    rule = PUBLISHED if published else Rule()
+    gaps = label_tuples(data, load_teacher(teacher, device), rule, scale)
     console.print(f"{data}: {gaps} gaps labelled by {teacher}")
 
 
@@ -61,17 +76,30 @@ def label(
 def train(
     data: Data,
     run: Run,
-    steps: int = 8500,
-    batch: int = 4,
+    network: Annotated[str, typer.Option(help='"static-s", or "published", the baseline.')] = "static-s",
+    steps: int = 9000,
+    batch: int = 6,
     rate: float = 1.5e-3,
     seed: int = 0,
     start: Start = None,
-    device: Device = "cpu",
+    cpu: Cpu = False,
+    precision: Precision = "no",
 ) -> None:
-    """Train the static mask network."""
+    """Train the static mask network (on several GPUs: accelerate launch -m distill train ...)."""
     from distill.train import train as run_training
 
-    run_training(data, run, steps=steps, batch=batch, rate=rate, seed=seed, start=start, device=device)
+    run_training(
+        data,
+        run,
+        network=network,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        seed=seed,
+        start=start,
+        cpu=cpu,
+        precision=precision,
+    )
 
 
 @app.command("train-vfi")
@@ -87,7 +115,8 @@ def train_vfi(
     flow_weight: float = 0.2,
     seed: int = 0,
     start: Start = None,
-    device: Device = "cpu",
+    cpu: Cpu = False,
+    precision: Precision = "no",
 ) -> None:
     """Train an interpolation network."""
     from distill.train_vfi import train_vfi as run_training
@@ -104,7 +133,8 @@ def train_vfi(
         flow_weight=flow_weight,
         seed=seed,
         start=start,
-        device=device,
+        cpu=cpu,
+        precision=precision,
     )
 
 
@@ -121,15 +151,40 @@ def quality(
 
 
 @evaluation.command()
-def static(
-    clips: Clips,
-    mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
-    cases: Annotated[int, typer.Option(help="Composites per kind and clip.")] = 3,
-) -> None:
-    """F1 of the rarer class on composites with exact truth, beside the absolute difference."""
-    from distill.evaluate.staticbench import measure_static, static_table
+def static(clips: Clips, mask: Masks = None, cases: Cases = 3) -> None:
+    """StaticBench: F1 of the rarer class on composites with exact truth, and calibration, beside baselines."""
+    from distill.evaluate.staticbench import calibration_table, measure_static, static_table
 
-    Console().print(static_table(measure_static(clips, mask, cases)))
+    bench = measure_static(clips, mask or ["static-s"], cases)
+    Console().print(static_table(bench), calibration_table(bench))
+
+
+@app.command()
+def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Cases = 4) -> None:
+    """The D-map benchmark: which flows and masks see that overlays stand."""
+    from distill.evaluate.dmap import dmap_table, measure_dmap
+
+    scores = measure_dmap(clips, ["dis", *(teacher or [])], mask or ["static-s"], cases)
+    Console().print(dmap_table(scores))
+
+
+@app.command()
+def report(
+    clips: Clips,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    mask: Masks = None,
+    teacher: Teachers = None,
+    run: Annotated[Path | None, typer.Option(help="A training run whose log.jsonl is shown.")] = None,
+    cases: Cases = 3,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Everything that is measured of masks, as one self-contained HTML page."""
+    from distill.evaluate.report import write_report
+
+    teachers = ["dis", *(teacher or [])]
+    masks = mask or ["static-s"]
+    write_report(clips, out, masks, teachers, cases=cases, run=run, overwrite=overwrite)
+    console.print(f"{out}: written", soft_wrap=True)
 
 
 @evaluation.command()
@@ -139,9 +194,12 @@ def speed(
     height: int = 1080,
 ) -> None:
     """Parameters, operations and seconds of networks on the CPU."""
-    from distill.evaluate.speed import cost_table, measure_cost
+    from distill.evaluate.speed import cost_table, load_any, measure_cost
+    from distill.published import PublishedUNet
 
-    Console().print(cost_table(measure_cost(weights or ["vfi-s", "static-s"], width, height), width, height))
+    networks = {name: load_any(name) for name in weights or ["vfi-s", "static-s"]}
+    costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)
+    Console().print(cost_table(costs, width, height))
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ def degrade(frames: Sequence[Image], rng: Rng) -> list[Image]:
     out = [frame.astype(np.float32) for frame in frames]
     if rng.random() < 0.35:
         out = _light(out, rng)
+    if rng.random() < 0.12:
+        out = _fade(out, rng)
     if rng.random() < 0.2:
         out = _shadow(out, rng)
     if rng.random() < 0.5:
@@ -54,9 +56,9 @@ def encode(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
         return list(frames)
     height, width = frames[0].shape[:2]
     memory = io.BytesIO()
-    quiet = (
-        {"x265-params": "log-level=none:pools=1:frame-threads=1"} if codec == "libx265" else {"threads": "1"}
-    )
+    # Without bframes=0 libx265 gives clips of two frames random timestamps, which muxers refuse.
+    alone = "log-level=none:pools=1:frame-threads=1" + (":bframes=0" if len(frames) < 3 else "")
+    quiet = {"x265-params": alone} if codec == "libx265" else {"threads": "1"}
     with av.open(memory, "w", format="matroska") as container:
         stream = container.add_stream(
             codec, rate=25, options={"crf": str(crf), "preset": "ultrafast", **quiet}
@@ -86,6 +88,14 @@ def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
             frame * (1 + np.float32(gain * amount) + tint * np.float32(amount)) + np.float32(bias * amount)
         )
     return out
+
+
+def _fade(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+    """The whole picture fades to black, white or a colour, or comes from there."""
+    colour = rng.choice([np.zeros(3), np.full(3, 255.0), rng.uniform(0, 255, 3)]).astype(np.float32)
+    first, last = (float(amount) for amount in rng.uniform(0, 0.7, 2))
+    amounts = np.linspace(first, last, len(frames), dtype=np.float32)
+    return [frame + amount * (colour - frame) for frame, amount in zip(frames, amounts, strict=True)]
 
 
 def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:

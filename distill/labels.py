@@ -13,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from distill.clips import Image, Shards, write_labels
-from distill.teachers import Motion, Teacher
+from distill.teachers import Motion, Teacher, measure
 
 MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
 
@@ -60,8 +60,11 @@ def static_labels(
     return static, ~static & ~moves
 
 
-def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None) -> int:
-    """Label every gap of the tuples in `data` and store the labels beside them; returns the number of gaps."""
+def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: float = 1.0) -> int:
+    """Label every gap of the tuples in `data` and store the labels beside them; returns the number of gaps.
+
+    scale is what the teacher sees the frames at, as in `measure`.
+    """
     tuples = Shards(data)
     gaps = 0
 
@@ -69,14 +72,13 @@ def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None) -> int:
         nonlocal gaps
         for index in track(range(len(tuples)), description=f"labelling with {teacher.name}"):
             frames = as_batch(tuples.frames(index))
-            static, unsure = static_labels(
-                teacher.motion(frames[:-1], frames[1:]), frames[:-1], frames[1:], rule
-            )
+            motion = measure(teacher, frames[:-1], frames[1:], scale)
+            static, unsure = static_labels(motion, frames[:-1], frames[1:], rule)
             codes = torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte().numpy()
             gaps += len(codes)
             yield tuples.keys[index], list(codes)
 
-    write_labels(data, labelled(), {"teacher": teacher.name})
+    write_labels(data, labelled(), {"teacher": teacher.name, "scale": scale})
     return gaps
 
 

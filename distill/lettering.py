@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from PIL import ImageDraw, ImageFont
 Floats = np.ndarray  # float32
 Rng = np.random.Generator
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Fonts = Mapping[str, list[str | None]]  # files by script; None: Pillow's own
 
+PLAIN: Fonts = {"latin": [None]}
 DIGITS = "0123456789"
 SCRIPTS = {
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789    .,:!?%/-+",
@@ -30,9 +33,9 @@ SCRIPTS = {
 }
 
 
-def words(rng: Rng, low: int, high: int) -> tuple[str, str | None]:
-    """Between `low` and `high` letters of one script, and the file of a font that has it (None: Pillow's own)."""
-    fonts = fonts_by_script()
+def words(rng: Rng, low: int, high: int, fonts: Fonts | None = None) -> tuple[str, str | None]:
+    """Between `low` and `high` letters of one script, and one of its fonts (of the machine's, unless given)."""
+    fonts = fonts or fonts_by_script()
     script = "latin" if rng.random() < 0.6 else str(rng.choice(sorted(fonts)))
     text = "".join(rng.choice(list(SCRIPTS[script]), int(rng.integers(low, high + 1))))
     found = fonts[script]

@@ -1,4 +1,4 @@
-"""The training loop that both networks share: resumable to the same result, averaged, logged."""
+"""The training loop that all networks share: any device or many, resumable to the same result, averaged, logged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from rich.console import Console
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard import SummaryWriter
 
 from maskvfi.hub import save_weights
 from maskvfi.rife import IFNet
@@ -22,6 +25,7 @@ from maskvfi.static import StaticMaskNet
 
 Batch = dict[str, Tensor]
 Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]
+Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,60 +47,128 @@ class Schedule:
 
 
 def fit(
-    network: IFNet | StaticMaskNet,
+    network: nn.Module,
     samples: Dataset[Batch],
     losses: Losses,
     schedule: Schedule,
     run: Path,
-    device: str = "cpu",
+    *,
+    pictures: Pictures | None = None,
+    cpu: bool = False,
+    precision: str = "no",
     log_every: int = 50,
     store_every: int = 250,
     stop_after: int | None = None,
 ) -> None:
     """Minimise losses(network, batch, step)["total"]; continues where the state in `run` ends.
 
+    Runs on the device accelerate finds (with cpu, on the CPU), and on several under `accelerate launch`:
+    schedule.batch is then what all of them see together. precision is "no", "bf16" or "fp16".
+
     Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, so that a resumed
     run sees what an unbroken one sees. Writes run/state.pt (everything needed to go on), run/log.jsonl (means
-    since the line before) and run/weights.safetensors (the moving average of the weights). stop_after
-    ends before schedule.steps, to go on another time.
+    since the line before), run/weights.safetensors (the moving average of the weights), and scalars and
+    pictures(network, batch), each [N,3,H,W] in 0..1, for TensorBoard. stop_after ends before schedule.steps,
+    to go on another time. Raises ValueError when the processes cannot share a batch evenly.
     """
-    run.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    share, rest = divmod(schedule.batch, accelerator.num_processes)
+    if rest:
+        raise ValueError(
+            f"a batch of {schedule.batch} cannot be shared by {accelerator.num_processes} processes"
+        )
     torch.manual_seed(schedule.seed)
-    network = network.train().to(device)
+    network = network.train().to(accelerator.device)
     average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
     )
-    step = _restore(run / "state.pt", network, average, optimiser)
+    parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
+    if accelerator.scaler is not None:
+        parts["scaler"] = accelerator.scaler
+    step = _restore(run / "state.pt", parts)
     until = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
-    indices = range(step * schedule.batch, until * schedule.batch)
-    loader = DataLoader(samples, schedule.batch, sampler=indices, num_workers=1, prefetch_factor=4)
-    console, began, logged = Console(stderr=True), time.monotonic(), step
-    sums: dict[str, float] = {}
+    mine = [
+        number * schedule.batch + accelerator.process_index * share + place
+        for number in range(step, until)
+        for place in range(share)
+    ]
+    loader = DataLoader(samples, share, sampler=mine, num_workers=1, prefetch_factor=4)
+    objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
+    log = _Log(run, step, accelerator)
     for batch in loader:
+        batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate_at(step)
-        values = losses(network, {key: value.to(device) for key, value in batch.items()}, step)
-        optimiser.zero_grad()
-        values["total"].backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        with accelerator.autocast():
+            values = objective(batch, step)
+        stepper.zero_grad()
+        accelerator.backward(values["total"])
+        accelerator.clip_grad_norm_(network.parameters(), 1.0)
+        stepper.step()
         step += 1
         _follow(average, network, min(0.999, (step + 1) / (step + 20)))
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        log.add(values)
         if step % log_every == 0 or step == until:
-            record = {
-                "step": step,
-                **{name: round(total / (step - logged), 5) for name, total in sums.items()},
-            }
-            record["seconds_per_step"] = round((time.monotonic() - began) / (step - logged), 3)
-            console.print(record, soft_wrap=True)
-            with open(run / "log.jsonl", "a") as log:
-                log.write(json.dumps(record) + "\n")
-            began, logged, sums = time.monotonic(), step, {}
-        if step % store_every == 0 or step == until:
-            _store(run, step, network, average, optimiser, schedule)
+            log.write(step)
+        if accelerator.is_main_process and (step % store_every == 0 or step == until):
+            _store(run, step, parts, schedule)
+            if pictures:
+                log.show(step, pictures(average, batch))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+class _Objective(nn.Module):
+    """The losses as a module's forward, which is where several processes exchange gradients."""
+
+    def __init__(self, network: nn.Module, losses: Losses) -> None:
+        super().__init__()
+        self.network, self.losses = network, losses
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        return self.losses(self.network, batch, step)
+
+
+class _Log:
+    """Means of what the losses said: a line on the console and in log.jsonl, a point in TensorBoard."""
+
+    def __init__(self, run: Path, step: int, accelerator: Accelerator) -> None:
+        self.accelerator, self.path, self.console = accelerator, run / "log.jsonl", Console(stderr=True)
+        if accelerator.is_main_process:
+            run.mkdir(parents=True, exist_ok=True)
+            self.board = SummaryWriter(str(run), purge_step=step + 1)
+        self.step, self.since = step, time.monotonic()
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+
+    def write(self, step: int) -> None:
+        """Called by every process: the means are over all of them."""
+        count = step - self.step
+        totals = self.accelerator.reduce(torch.stack([*self.sums.values()]), reduction="mean")
+        means = (totals / count).tolist()
+        record = {name: round(mean, 5) for name, mean in zip(self.sums, means, strict=True)}
+        record["seconds_per_step"] = round((time.monotonic() - self.since) / count, 3)
+        self.step, self.since, self.sums = step, time.monotonic(), {}
+        if self.accelerator.is_main_process:
+            for name, value in record.items():
+                self.board.add_scalar(name, value, step)
+            line = {"step": step, **record}
+            self.console.print(line, soft_wrap=True)
+            with open(self.path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def show(self, step: int, pictures: dict[str, Tensor]) -> None:
+        for name, picture in pictures.items():
+            self.board.add_images(name, picture.float().clamp(0, 1), step)
+        self.board.flush()
 
 
 @torch.no_grad()
@@ -105,30 +177,22 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
         ours.lerp_(new, 1 - decay)
 
 
-def _restore(path: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def _restore(path: Path, parts: dict[str, Any]) -> int:
+    """Fill `parts` from the file, if there is one; returns the number of steps done."""
     if not path.is_file():
         return 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     return int(state["step"])
 
 
-def _store(
-    run: Path,
-    step: int,
-    network: nn.Module,
-    average: IFNet | StaticMaskNet,
-    optimiser: torch.optim.Optimizer,
-    schedule: Schedule,
-) -> None:
-    state = {
-        "step": step,
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
+def _store(run: Path, step: int, parts: dict[str, Any], schedule: Schedule) -> None:
+    state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
     torch.save(state, run / "state.part")
     (run / "state.part").replace(run / "state.pt")
-    save_weights(run / "weights.safetensors", average, steps=step, schedule=asdict(schedule))
+    average = parts["average"]
+    if isinstance(average, IFNet | StaticMaskNet):
+        save_weights(run / "weights.safetensors", average, steps=step, schedule=asdict(schedule))
+    else:
+        save_file(average.state_dict(), run / "weights.safetensors")

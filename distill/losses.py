@@ -35,17 +35,17 @@ def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
     return (error * trust).sum() / trust.sum().clamp(min=1)
 
 
-def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
-    """Cross-entropy in which static and moving pixels weigh the same in sum, over pixels where `sure` is 1.
+def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor, power: float = 0.8) -> Tensor:
+    """Cross-entropy over pixels where `sure` is 1, every sample and class weighing its pixel count to `power`.
 
-    All [B,N,H,W]. Defined when a class is missing: its weight then goes to the other one. Each sample is
-    balanced on its own, softened by a square root so that a few lone pixels cannot outweigh a whole picture.
+    All [B,N,H,W]. At power 1 classes weigh as they come (plain cross-entropy, a true probability); at 0 both
+    weigh the same, which says "static" far too often where little is. Defined when a class is missing.
     """
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * sure
     dims = (1, 2, 3)
     static, moving = labels * sure, (1 - labels) * sure
     counts = torch.stack((static.sum(dims), moving.sum(dims)))
-    shares = counts.sqrt()
+    shares = counts.clamp(min=1e-6).pow(power) * (counts > 0)
     shares = shares / shares.sum(0).clamp(min=1e-6)
     means = torch.stack(((loss * static).sum(dims), (loss * moving).sum(dims))) / counts.clamp(min=1)
     return (shares * means).sum(0).mean()
@@ -66,5 +66,22 @@ def soft_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
     )
     both = (probability * labels * sure).sum(dims)
     dice = 1 - (2 * both + 1) / (((probability + labels) * sure).sum(dims) + 1)
-    rare = (labels * sure).sum(dims) > 0
-    return (dice * rare).sum() / rare.sum().clamp(min=1)
+    return (dice * ((labels * sure).sum(dims) > 0)).mean()
+
+
+def bce_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """Plain cross-entropy and soft Dice of the static class, as the published author tried; all [B,N,H,W]."""
+    cross = balanced_bce(logits, labels, sure, power=1.0)
+    probability = torch.sigmoid(logits) * sure
+    both = (probability * labels).sum()
+    return cross + 1 - (2 * both + 1) / (probability.sum() + (labels * sure).sum() + 1)
+
+
+def published_l1(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """The published loss: L1 over all pixels plus L1 over static ones, of the bare output; all [B,N,H,W].
+
+    Where the published code divides by zero, without a static pixel, the second term is zero here.
+    """
+    error = (logits - labels).abs() * sure
+    static = labels * sure
+    return error.sum() / sure.sum().clamp(min=1) + (error * static).sum() / static.sum().clamp(min=1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.clips import Image
-from distill.lettering import DIGITS, draw_text, words
+from distill.lettering import DIGITS, Fonts, draw_text, words
 
 Floats = np.ndarray  # float32
 Rng = np.random.Generator
@@ -103,9 +103,14 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
     return Composite(pictures, static & ~unsure, unsure)
 
 
-def random_overlays(frames: int, height: int, width: int, rng: Rng, most: int = 4) -> list[Overlay]:
-    """One to `most` overlays of random kinds for a clip of `frames` frames."""
-    kinds = [
+def random_overlays(
+    frames: int, height: int, width: int, rng: Rng, most: int = 4, fonts: Fonts | None = None
+) -> list[Overlay]:
+    """One to `most` overlays of random kinds for a clip of `frames` frames.
+
+    Text is written in the machine's fonts, unless `fonts` are given.
+    """
+    kinds: list[Callable[..., Drawing]] = [
         _subtitle,
         _subtitle,
         _label,
@@ -124,16 +129,20 @@ def random_overlays(frames: int, height: int, width: int, rng: Rng, most: int = 
             change = _clock if rng.random() < 0.5 else _changing_bar
             overlays.append(change(frames, height, width, rng))
         else:
-            overlays.append(_animate(kinds[int(rng.integers(len(kinds)))], frames, height, width, rng))
+            draw = kinds[int(rng.integers(len(kinds)))]
+            overlays.append(_animate(draw, frames, height, width, rng, fonts))
     return overlays
 
 
 def _animate(
-    draw: Callable[[int, int, Rng], Drawing], frames: int, height: int, width: int, rng: Rng
+    draw: Callable[..., Drawing], frames: int, height: int, width: int, rng: Rng, fonts: Fonts | None
 ) -> Overlay:
     """Steady, fading, appearing or vanishing, jumping, or wandering."""
+    written = {"fonts": fonts} if draw in (_subtitle, _label, _panel) else {}
     steady = Overlay.steady(
-        draw(height, width, rng), frames, float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0
+        draw(height, width, rng, **written),
+        frames,
+        float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0,
     )
     level = steady.opacity[0]
     mood = rng.random()
@@ -205,10 +214,10 @@ def _cursor(height: int, width: int, rng: Rng) -> Drawing:
     ) / 255
 
 
-def _subtitle(height: int, width: int, rng: Rng) -> Drawing:
+def _subtitle(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
     """One or two lines of light text, mostly with a dark outline, near the bottom or the top."""
     size = int(rng.integers(10, 30))
-    text, font = words(rng, 8, 28)
+    text, font = words(rng, 8, 28, fonts)
     if rng.random() < 0.5:
         text += "\n" + text[::-1][: int(rng.integers(4, 28))]
     place = (width / 2, height * (0.85 if rng.random() < 0.7 else 0.12))
@@ -217,13 +226,13 @@ def _subtitle(height: int, width: int, rng: Rng) -> Drawing:
     return _text(height, width, text, font, place, size, light, rng.uniform(0, 50, 3), stroke)
 
 
-def _label(height: int, width: int, rng: Rng) -> Drawing:
+def _label(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
     place, size = (rng.uniform(0, width), rng.uniform(0, height)), int(rng.integers(8, 42))
     ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
-    return _text(height, width, *words(rng, 2, 18), place, size, ink, edge, stroke)
+    return _text(height, width, *words(rng, 2, 18, fonts), place, size, ink, edge, stroke)
 
 
-def _panel(height: int, width: int, rng: Rng) -> Drawing:
+def _panel(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
     """A rounded box with rows of text, as menus and scoreboards have."""
     w, h = rng.uniform(0.15, 0.6) * width, rng.uniform(0.08, 0.4) * height
     x, y = rng.uniform(-0.1 * w, width - 0.9 * w), rng.uniform(-0.1 * h, height - 0.9 * h)
@@ -232,7 +241,7 @@ def _panel(height: int, width: int, rng: Rng) -> Drawing:
     coverage = _box(height, width, x, y, w, h)
     if rng.random() < 0.5:
         coverage *= rng.uniform(0.7, 1)
-    text, font = words(rng, 6, 14)
+    text, font = words(rng, 6, 14, fonts)
     rows = "\n".join([text, "".join(rng.choice(list(DIGITS), 5)), text[::-1]][: int(rng.integers(1, 4))])
     middle, size = (x + w / 2, y + h / 2), int(rng.integers(9, 20))
     return _over(

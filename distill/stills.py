@@ -20,6 +20,7 @@ from distill.teachers import Dis
 Bools = np.ndarray  # bool
 Labelled = tuple[list[Image], Bools, Bools]
 RULE = Rule()
+VISITS, LAG = 3, 40
 
 
 class Stills(Dataset[dict[str, Tensor]]):
@@ -27,13 +28,15 @@ class Stills(Dataset[dict[str, Tensor]]):
 
     Some samples lie over real footage, with the stored labels of a teacher where there are any, else those of
     DIS; the others over synthetic scenes with exact labels. Most carry overlays. The labels are of the clean
-    frames, the frames are degraded.
+    frames, the frames are degraded. Every composite comes VISITS times, LAG composites apart, turned and degraded
+    anew each time: drawing one costs more than a training step on it (data echoing, Choi et al. 2019).
     """
 
     def __init__(
         self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False
     ) -> None:
-        self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
+        self.tuples = Shards(folder)
+        self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples)
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
         if self.labels and self.labels.keys != self.tuples.keys:
             raise ValueError(
@@ -43,37 +46,53 @@ class Stills(Dataset[dict[str, Tensor]]):
         chance = np.clip(motion, 1, 16) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
         self.size, self.length, self.seed, self.clean = size, length, seed, clean
+        self._drawn: dict[int, Labelled] = {}
 
     def __len__(self) -> int:
         return 1 << 40
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng((self.seed, 77, index))
+        newest, visit = divmod(index, VISITS)
+        frames, static, unsure = self._composite(newest + LAG * (VISITS - 1 - visit))
+        rng = np.random.default_rng((self.seed, 78, index))
+        frames, static, unsure = _turned(frames, static, unsure, rng)
+        if not self.clean and rng.random() < 0.85:
+            frames = degrade(frames, rng)
+        stacked = np.stack(frames).transpose(0, 3, 1, 2)
+        return {
+            "frames": torch.from_numpy(np.ascontiguousarray(stacked)),
+            "static": torch.from_numpy(np.ascontiguousarray(static)),
+            "sure": torch.from_numpy(~unsure),
+        }
+
+    def _composite(self, number: int) -> Labelled:
+        """Clean frames and their labels, kept for as long as they will be asked for."""
+        if number not in self._drawn:
+            self._drawn[number] = self._draw(np.random.default_rng((self.seed, 77, number)))
+            for old in [known for known in self._drawn if known < number - LAG * VISITS]:
+                del self._drawn[old]
+        return self._drawn[number]
+
+    def _draw(self, rng: np.random.Generator) -> Labelled:
         dice = rng.random()
-        if dice < 0.4:
-            frames, static, unsure = self._real(rng)
+        if dice < 0.34:
+            frames, static, unsure = self.footage(rng)
         elif dice < 0.72:
             frames, static, unsure = self._scene(rng, 32.0, 0.1)
         elif dice < 0.94:
             frames, static, unsure = self._scene(rng, 24.0, 1.0)
         else:
             frames, static, unsure = self._scene(rng, 1.2, 0.0)
-        if rng.random() < (0.85 if dice < 0.72 else 0.4):
+        if rng.random() < (0.9 if dice < 0.72 else 0.4):
             composite = paste(frames, random_overlays(self.length, self.size, self.size, rng))
             frames = composite.frames
             static = (static & ~composite.unsure) | composite.static
             unsure = (unsure | composite.unsure) & ~composite.static
-        if not self.clean and rng.random() < 0.8:
-            frames = degrade(frames, rng)
-        stacked = np.stack(frames).transpose(0, 3, 1, 2)
-        return {
-            "frames": torch.from_numpy(np.ascontiguousarray(stacked)),
-            "static": torch.from_numpy(static),
-            "sure": torch.from_numpy(~unsure),
-        }
+        return frames, static, unsure
 
-    def _real(self, rng: np.random.Generator) -> Labelled:
+    def footage(self, rng: np.random.Generator) -> Labelled:
+        """A crop of a real tuple, without overlays, and its labels."""
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
         height, width = frames[0].shape[:2]
@@ -96,10 +115,47 @@ class Stills(Dataset[dict[str, Tensor]]):
 
     def _scene(self, rng: np.random.Generator, speed: float, still: float) -> Labelled:
         """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
-        scene = random_scene(self.textures, self.size, rng, speed, still, still_objects=min(still, 0.15))
+        scene = random_scene(self.backdrops, self.size, rng, speed, still, still_objects=min(still, 0.15))
         frames = [scene.frame(float(time)) for time in range(self.length)]
         labels = [_gap(scene, time) for time in range(self.length - 1)]
         return frames, np.stack([label[0] for label in labels]), np.stack([label[1] for label in labels])
+
+
+class Backdrops:
+    """Pictures for synthetic scenes, `Textures` of motion.py: stills and frames of footage, also enlarged, soft,
+    dark or pale. Number `index` is always the same. What moves unseen is where a mask fails, so there is much of it.
+    """
+
+    def __init__(self, pictures: Shards, tuples: Shards) -> None:
+        self.pictures, self.tuples = pictures, tuples
+
+    def __len__(self) -> int:
+        return 1 << 31
+
+    def frames(self, index: int) -> list[Image]:
+        rng = np.random.default_rng((79, index))
+        source = self.pictures if rng.random() < 0.5 else self.tuples
+        picture = source.frames(int(rng.integers(len(source))))[0]
+        zoom = 384 / min(picture.shape[:2]) * np.exp(max(0.0, rng.normal(0, 0.4)))
+        picture = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+        y, x = (int(rng.integers(0, side - 383)) for side in picture.shape[:2])
+        picture = picture[y : y + 384, x : x + 384]
+        if rng.random() < 0.2:
+            picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.7, 4)))
+        if rng.random() < 0.3:
+            contrast, level = np.float32(rng.uniform(0.1, 0.8)), np.float32(rng.uniform(0, 255))
+            picture = np.clip(np.rint(level + contrast * (picture - level)), 0, 255).astype(np.uint8)
+        return [np.ascontiguousarray(picture)]
+
+
+def _turned(frames: list[Image], static: Bools, unsure: Bools, rng: np.random.Generator) -> Labelled:
+    """Mirrored, transposed, played backwards, with its colours exchanged: stillness survives all of it."""
+    flips = tuple(slice(None, None, int(step)) for step in rng.choice([-1, 1], 3))
+    colours = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
+    cube, static, unsure = np.stack(frames)[flips][..., colours], static[flips], unsure[flips]
+    if rng.random() < 0.3:
+        cube, static, unsure = cube.swapaxes(1, 2), static.swapaxes(1, 2), unsure.swapaxes(1, 2)
+    return [np.ascontiguousarray(frame) for frame in cube], static, unsure
 
 
 def _gap(scene: Scene, start: int) -> tuple[Bools, Bools]:

@@ -4,6 +4,7 @@ dis                    OpenCV's DIS, always there
 rife:PATH              any RIFE weights, by path or name
 raft_large, raft_small torchvision's RAFT (extra: torchvision)
 ptlflow:NAME[:CKPT]    any model of ptlflow, such as ptlflow:sea_raft_m:spring (extra: ptlflow)
+memfof:CKPT            MEMFOF's own package, such as memfof:egorchistov/optical-flow-MEMFOF-Tartan-T-TSKH
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 RIFE_TIMES = (0.25, 0.5, 0.75)
+TILE, OVERLAP = 1024, 128  # px: what a teacher sees at once, and how far neighbouring tiles are blended
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,67 @@ def load_teacher(name: str, device: str = "cpu") -> Teacher:
             return Raft(name, device)
         if kind == "ptlflow" and rest:
             return Ptlflow(rest, device)
+        if kind == "memfof" and rest:
+            return Memfof(rest, device)
     except ImportError as error:
         raise ValueError(f"teacher {name!r} needs a package that is not installed ({error})") from None
-    raise ValueError(f"unknown teacher {name!r}: dis, rife:PATH, raft_large, raft_small, ptlflow:NAME[:CKPT]")
+    known = "dis, rife:PATH, raft_large, raft_small, ptlflow:NAME[:CKPT], memfof:CKPT"
+    raise ValueError(f"unknown teacher {name!r}: {known}")
+
+
+def measure(teacher: Teacher, img0: Tensor, img1: Tensor, scale: float = 1.0, tile: int = TILE) -> Motion:
+    """What `teacher` sees between frames of any size [B,3,H,W], tile by tile and blended, in px of these frames.
+
+    scale shrinks (or enlarges) the frames before: motion under a pixel is lost at 0.5. Flow is whole only where
+    motion is shorter than what a tile sees around it. Raises ValueError for a tile that is no larger than the
+    blended rim.
+    """
+    if tile <= 2 * OVERLAP:
+        raise ValueError(f"a tile must be over {2 * OVERLAP} px wide, not {tile}")
+    height, width = img0.shape[-2:]
+    if scale != 1:
+        img0, img1 = (
+            F.interpolate(image, scale_factor=scale, mode="bilinear", antialias=True)
+            for image in (img0, img1)
+        )
+    tall, wide = img0.shape[-2:]
+    rows, columns = _starts(tall, tile), _starts(wide, tile)
+    total: Tensor | None = None
+    weights = img0.new_zeros(tall, wide)
+    for y in rows:
+        for x in columns:
+            part = (..., slice(y, y + tile), slice(x, x + tile))
+            motion = teacher.motion(img0[part], img1[part])
+            weight = _ramp(y, tile, tall).view(-1, 1) * _ramp(x, tile, wide)
+            weight = weight.to(img0.device)
+            if total is None:
+                total = motion.flows.new_zeros(*motion.flows.shape[:3], tall, wide)
+            total[part] += motion.flows * weight
+            weights[part[1:]] += weight
+    assert total is not None
+    flows = total / weights
+    if scale != 1:
+        ratio = flows.new_tensor([width / wide, height / tall] * 2).view(1, 4, 1, 1)
+        resized = F.interpolate(flows.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
+        flows = (resized * ratio).unflatten(0, flows.shape[:2])
+    return Motion(motion.times, flows)
+
+
+def _starts(size: int, tile: int) -> list[int]:
+    """Where tiles begin: evenly spread, at least OVERLAP px shared by neighbours."""
+    if size <= tile:
+        return [0]
+    count = -(-(size - OVERLAP) // (tile - OVERLAP))
+    return [round(k * (size - tile) / (count - 1)) for k in range(count)]
+
+
+def _ramp(start: int, tile: int, size: int) -> Tensor:
+    """How much each row or column of a tile counts: less towards a rim behind which the picture goes on."""
+    length = min(tile, size)
+    place = torch.arange(length) + 0.5
+    rise = place if start > 0 else torch.full_like(place, torch.inf)
+    fall = length - place if start + length < size else torch.full_like(place, torch.inf)
+    return torch.minimum(rise, fall).clamp(max=OVERLAP) / OVERLAP
 
 
 class Dis:
@@ -136,6 +196,24 @@ class Ptlflow:
         ahead, back = (
             self._network({"images": torch.stack(pair, dim=1)})["flows"][:, 0]
             for pair in ((img0, img1), (img1, img0))
+        )
+        return _between_frames(ahead, back)
+
+
+class Memfof:
+    """MEMFOF (Bargatin et al., ICCV 2025), which sees three frames; here the other frame stands on both sides."""
+
+    def __init__(self, checkpoint: str, device: str = "cpu") -> None:
+        from memfof import MEMFOF
+
+        self.name = f"memfof:{checkpoint}"
+        self._network = MEMFOF.from_pretrained(checkpoint).to(device).eval()
+
+    @torch.inference_mode()
+    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
+        ahead, back = (
+            self._network(255 * torch.stack((other, here, other), dim=1))["flow"][-1][:, 1]
+            for here, other in ((img0, img1), (img1, img0))
         )
         return _between_frames(ahead, back)
 

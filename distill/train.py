@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from distill.loop import Batch, Schedule, fit
 from distill.losses import balanced_bce, soft_dice
+from distill.published import PublishedUNet
 from distill.stills import Stills
 from maskvfi.hub import load_static
 from maskvfi.static import StaticMaskNet
+
+
+class Judge(Protocol):
+    """What can be trained here: frames [B,N,3,H,W] in 0..1 -> logits [B,N-1,H,W]."""
+
+    def logits(self, frames: Tensor) -> Tensor: ...
 
 
 def train(
     data: Path,
     run: Path,
     *,
-    steps: int = 8500,
-    batch: int = 4,
+    network: str = "static-s",
+    steps: int = 9000,
+    batch: int = 6,
     size: int = 224,
     length: int = 5,
     rate: float = 1.5e-3,
     seed: int = 0,
     start: Path | None = None,
-    device: str = "cpu",
     **fitting: Any,
 ) -> None:
-    """Train a `StaticMaskNet` on the shards in `data` (from random weights, or from those in `start`).
+    """Train a mask network on the shards in `data` (from random weights, or from those in `start`).
 
-    A batch is `batch` sequences of `length` frames, `size` px square; `fit` says what `run` will hold
-    and what else it takes.
+    network is "static-s" or "published", the baseline. A batch is `batch` sequences of `length` frames,
+    `size` px square; `fit` says what `run` will hold and what else it takes.
+    Raises ValueError for another network.
     """
     torch.manual_seed(seed)
-    network = load_static(start) if start else StaticMaskNet()
+    if network not in ("static-s", "published"):
+        raise ValueError(f"unknown network {network!r}: static-s or published")
+    student = load_static(start) if start else StaticMaskNet() if network == "static-s" else PublishedUNet()
     schedule = Schedule(steps, batch, rate, warmup=200, weight_decay=1e-3, seed=seed)
-    fit(network, Stills(data, size, length, seed), static_losses, schedule, run, device, **fitting)
+    fit(student, Stills(data, size, length, seed), static_losses, schedule, run, pictures=panels, **fitting)
 
 
 def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -46,13 +56,26 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
     batch: frames [B,N,3,H,W] uint8, static and sure [B,N-1,H,W] bool. At even steps every gap is judged by
     its own two frames, at odd ones the whole sequence is judged in one pass: one set of weights serves both.
     """
-    assert isinstance(network, StaticMaskNet)
-    frames = batch["frames"].float() / 255
-    static, sure = batch["static"].float(), batch["sure"].float()
+    frames, static, sure = as_floats(batch)
     if step % 2 == 0:
         frames = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2).flatten(0, 1)
         static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
-    logits = network.logits(frames)
+    logits = cast(Judge, network).logits(frames).float()
     cross, dice = balanced_bce(logits, static, sure), soft_dice(logits, static, sure)
     right = (((logits > 0) == static.bool()) * sure).sum() / sure.sum().clamp(min=1)
-    return {"total": cross + 0.3 * dice, "bce": cross, "dice": dice, "right": right}
+    return {"total": cross + 0.5 * dice, "bce": cross, "dice": dice, "right": right}
+
+
+def as_floats(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames in 0..1, static and sure as 0 or 1."""
+    return batch["frames"].float() / 255, batch["static"].float(), batch["sure"].float()
+
+
+@torch.no_grad()
+def panels(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """For TensorBoard, the first gap of every sequence: both frames, the truth (grey: unsure) and the mask."""
+    frames, static, sure = as_floats(batch)
+    mask = torch.sigmoid(cast(Judge, network).logits(frames))
+    truth = torch.where(sure > 0, static, 0.5)
+    grey = [plane[:, :1].expand(-1, 3, -1, -1) for plane in (truth, mask)]
+    return {"frames, truth, mask": torch.cat((frames[:, 0], frames[:, 1], *grey), dim=3)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +36,13 @@ def train_vfi(
     flow_weight: float = 0.2,
     seed: int = 0,
     start: Path | None = None,
-    device: str = "cpu",
+    **fitting: Any,
 ) -> None:
     """Train `variant` ("vfi-s" or any RIFE 4.x family) on the shards in `data`, or go on from `start`.
 
     synthetic and overlays are the shares of samples with synthetic motion, of up to `speed` px
-    per gap, and with overlays. flow_weight
-    falls to a fiftieth over the run: at first motion has to be learnt at all. `fit` says what `run` will hold.
+    per gap, and with overlays. flow_weight falls to a fiftieth over the run: at first motion has to be learnt
+    at all. `fit` says what `run` will hold and what else it takes.
     """
     torch.manual_seed(seed)
     if start:
@@ -55,7 +56,7 @@ def train_vfi(
         return vfi_losses(network, batch, flow_weight * 0.02 ** (step / steps))
 
     samples = Triplets(data, size, synthetic, overlays, seed, speed)
-    fit(network, samples, losses, Schedule(steps, batch, rate, warmup=300, seed=seed), run, device)
+    fit(network, samples, losses, Schedule(steps, batch, rate, warmup=300, seed=seed), run, **fitting)
 
 
 def vfi_losses(network: IFNet, batch: Batch, flow_weight: float) -> dict[str, Tensor]:

@@ -1,6 +1,9 @@
 """The training side: exact labels are exact, losses are defined, a resumed run is the same run."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +11,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import webdataset
+from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from distill.clips import Shards, prepare, prepare_textures
 from distill.degrade import degrade, encode
 from distill.evaluate.staticbench import f1
 from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
 from distill.lettering import SCRIPTS, draw_text, fonts_by_script, words
-from distill.losses import balanced_bce, laplacian, soft_dice
+from distill.losses import balanced_bce, bce_dice, laplacian, published_l1, soft_dice
 from distill.motion import Layer, Scene
 from distill.overlays import Overlay, paste, random_overlays
 from distill.stills import Stills
-from distill.teachers import Dis, Motion
+from distill.teachers import Dis, Motion, measure
 from distill.train import train
 from distill.triplets import Triplets
 from maskvfi.warp import backward_warp
@@ -50,6 +56,18 @@ def test_shards_give_back_the_tuples_in_order(data):
     near, far = (cv2.absdiff(frames[0], frames[k]).mean() for k in (1, 4))
     assert 0 < near < far
     assert shards.facts[0]["clip"] == "clip.avi"
+
+
+def test_the_webdataset_library_reads_the_same_tuples(data):
+    (shard,) = data.glob("tuples-*.tar")
+    found = list(webdataset.WebDataset(str(shard), shardshuffle=False).decode("rgb8"))
+    shards = Shards(data)
+    assert [sample["__key__"] for sample in found] == shards.keys
+    for index, sample in enumerate(found):
+        frames = [sample[f"{k}.jpg"] for k in range(5)]
+        errors = [cv2.absdiff(a, b).max() for a, b in zip(frames, shards.frames(index), strict=True)]
+        assert max(errors) <= 3
+        assert sample["json"] == shards.facts[index]
 
 
 def test_the_flow_of_a_synthetic_scene_leads_to_the_same_texture(data):
@@ -146,7 +164,9 @@ def test_the_balanced_loss_weighs_a_small_class_more_than_its_area():
     miss_rare = torch.full_like(labels, -4.0)
     miss_one_common = torch.where(labels > 0, 4.0, -4.0)
     miss_one_common[..., 9, 9] = 4.0
-    assert balanced_bce(miss_rare, labels, sure) > 3 * balanced_bce(miss_one_common, labels, sure)
+    for power, ratio in ((1.0, 0.9), (0.8, 1.5), (0.5, 3.0)):
+        rare, common = (balanced_bce(x, labels, sure, power) for x in (miss_rare, miss_one_common))
+        assert rare > ratio * common
 
 
 def test_the_laplacian_loss_is_zero_only_for_equal_pictures():
@@ -175,6 +195,73 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_run(data, tmp_path):
     train(data, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
     train(data, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_two_processes_see_together_what_one_sees_alone(data, tmp_path):
+    weights = []
+    for processes in ("1", "2"):
+        run = tmp_path / processes
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, "-m", "--"]
+        command = [
+            "distill",
+            "train",
+            "--data",
+            str(data),
+            "--run",
+            str(run),
+            "--steps",
+            "2",
+            "--batch",
+            "2",
+            "--cpu",
+        ]
+        subprocess.run(
+            launch + command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        weights.append(load_file(run / "weights.safetensors"))
+        assert list(run.glob("events.out.tfevents.*"))
+    alone, together = weights
+    assert all(torch.allclose(value, together[name], atol=1e-5) for name, value in alone.items())
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    with pytest.raises(ValueError, match="batch of 3"):
+        train(data, tmp_path, steps=1, batch=3, cpu=True)
+
+
+class Drifting:
+    """A teacher that sees every pixel go 2 px right and, in what it is shown, knows no place but its own tile."""
+
+    name = "drifting"
+
+    def motion(self, img0, img1):
+        flow = torch.zeros(len(img0), 1, 4, *img0.shape[-2:])
+        flow[:, :, 2] = 2
+        flow[:, 0, 3] = img0[:, 0]
+        return Motion((0.0,), flow)
+
+
+def test_a_tiled_teacher_joins_its_tiles_without_a_seam():
+    ramp = torch.linspace(0, 1, 700).expand(1, 3, 500, 700)
+    motion = measure(Drifting(), ramp, ramp, tile=300)
+    assert motion.flows.shape == (1, 1, 4, 500, 700)
+    assert torch.allclose(motion.flows[0, 0, 3], ramp[0, 0], atol=1e-6)
+    assert torch.allclose(motion.flows[0, 0, 2], torch.tensor(2.0))
+    assert torch.allclose(measure(Drifting(), ramp, ramp, scale=0.5).flows[0, 0, 2], torch.tensor(4.0))
+    with pytest.raises(ValueError, match="tile"):
+        measure(Drifting(), ramp, ramp, tile=100)
+
+
+def test_losses_are_defined_when_a_class_or_everything_is_missing():
+    logits = torch.randn(2, 1, 8, 8, requires_grad=True)
+    for labels in (torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)):
+        for sure in (torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)):
+            for loss in (balanced_bce, soft_dice, published_l1, bce_dice):
+                value = loss(logits, labels, sure)
+                assert value.isfinite(), loss
+                value.backward()
+                assert logits.grad.isfinite().all(), loss
 
 
 def test_stored_labels_are_those_of_the_teacher_and_are_used(data, tmp_path):

@@ -10,7 +10,7 @@ from maskvfi.static import StaticConfig
 @pytest.fixture(scope="module")
 def network() -> StaticMaskNet:
     torch.manual_seed(0)
-    network = StaticMaskNet(StaticConfig(widths=(8, 8, 8, 8), encoder=(8, 8))).eval()
+    network = StaticMaskNet(StaticConfig(widths=(8, 8, 8, 8, 8), encoder=(8, 8))).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return network

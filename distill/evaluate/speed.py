@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,13 +24,11 @@ class Cost:
     seconds: float
 
 
-def measure_cost(names: list[str], width: int, height: int, repeats: int = 3) -> list[Cost]:
+def measure_cost(networks: Mapping[str, nn.Module], width: int, height: int, repeats: int = 3) -> list[Cost]:
     """Costs on the CPU in float32; seconds are the fastest of `repeats` runs after one that does not count."""
     pair = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
     costs = []
-    for name in names:
-        is_mask = read_header(find_weights(name)).get("kind") == "static"
-        network: nn.Module = load_static(name) if is_mask else load_vfi(name)
+    for name, network in networks.items():
         with torch.inference_mode():
             with FlopCounterMode(display=False) as counter:
                 network(*pair)
@@ -41,6 +40,12 @@ def measure_cost(names: list[str], width: int, height: int, repeats: int = 3) ->
         parameters = sum(parameter.numel() for parameter in network.parameters())
         costs.append(Cost(name, parameters, counter.get_total_flops() / 1e9, min(seconds)))
     return costs
+
+
+def load_any(name: str) -> nn.Module:
+    """Weights of a mask or an interpolation network by name or path. Raises WeightsError."""
+    is_mask = read_header(find_weights(name)).get("kind") == "static"
+    return load_static(name) if is_mask else load_vfi(name)
 
 
 def cost_table(costs: list[Cost], width: int, height: int) -> Table:

@@ -1,95 +1,152 @@
-"""StaticBench: composites over real footage whose still pixels are known exactly."""
+"""StaticBench: how well masks find what stands still, how honest their probabilities are, and what comes for free."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from distill.clips import Image, find_clips
-from distill.degrade import degrade
-from distill.labels import Rule
-from distill.motion import random_scene
-from distill.overlays import Overlay, paste, random_overlays
-from maskvfi.hub import load_static
+from distill.evaluate.cases import KINDS, SIDE, Case, motion_shows, static_cases
+from distill.evaluate.footage import Footage
+from distill.evaluate.judges import Judge, difference_judge, dis_judge, network_judge
 
-KINDS = ("hud", "fade", "still")
-SIDE = 320
-RULE = Rule()
-THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-DIFFERENCES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # code values
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Two frames, the pixels that stand still, and those nobody should be judged on."""
-
-    kind: str
-    frames: list[Image]
-    static: NDArray[np.bool_]
-    unsure: NDArray[np.bool_]
+PAIRS = "by pairs"  # the cases of "sequence", every gap judged by its own two frames
+COLUMNS = (*KINDS, PAIRS)
+TARGET = ("hud", "fade", "still")  # the kinds whose mean the project aims at
+BINS = 10
+PAN = 20  # px
+KEPT = 4  # examples of a kind
+Floats = np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """F1 of the rarer class, averaged over the cases of a kind: at 0.5, at its best threshold, and the baseline."""
+class Example:
+    """A case, what the first mask said about its first gap [S,S], and the F1 of that at 0.5."""
 
-    kind: str
-    cases: int
+    case: Case
+    said: Floats
     f1: float
-    best_f1: float
-    best_threshold: float
-    difference_f1: float
 
 
-def measure_static(clips: Path, mask: str, cases: int, seed: int = 1) -> list[Score]:
-    """Scores by kind on `cases` composites per kind and clip of the folder."""
-    network = load_static(mask)
-    found: dict[str, list[tuple[list[float], list[float]]]] = {kind: [] for kind in KINDS}
-    for case in static_cases(clips, cases, seed):
-        tensor = torch.from_numpy(np.stack(case.frames)).permute(0, 3, 1, 2)[None].float() / 255
-        with torch.inference_mode():
-            probability = network.sequence(tensor)[0, 0].numpy()
-        ours = [f1(probability >= t, case.static, case.unsure) for t in THRESHOLDS]
-        change = cv2.GaussianBlur(cv2.absdiff(*case.frames).max(axis=2).astype(np.float32), (0, 0), 1.5)
-        plain = [f1(change <= limit, case.static, case.unsure) for limit in DIFFERENCES]
-        found[case.kind].append((ours, plain))
-    scores = []
-    for kind, rows in found.items():
-        ours, plain = (np.mean([row[k] for row in rows], axis=0) for k in (0, 1))
-        best = int(ours.argmax())
-        middle = THRESHOLDS.index(0.5)
-        scores.append(
-            Score(
-                kind, len(rows), float(ours[middle]), float(ours[best]), THRESHOLDS[best], float(plain.max())
-            )
-        )
-    return scores
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one judge earned; arrays run over its thresholds, dictionaries over COLUMNS.
+
+    f1, of the class that is rarer in a gap, is the mean over gaps; precision and recall, of the class that is
+    rarer in a kind, are pooled over all its pixels. reliability [BINS,3] is, per bin of probability, its mean,
+    the share that truly was still, and the number of pixels; identical and pan are the shares said to stand still
+    in equal frames and, where it shows, under a pan. These three mean nothing for baselines, which give no
+    probabilities.
+    """
+
+    judge: Judge
+    f1: dict[str, Floats]
+    precision: dict[str, Floats]
+    recall: dict[str, Floats]
+    reliability: Floats
+    identical: float
+    pan: float
+
+    def common(self) -> int:
+        """Index of the threshold with the best mean F1 over KINDS."""
+        return int(np.mean([self.f1[kind] for kind in KINDS], axis=0).argmax())
+
+    def middle(self) -> int:
+        """Index of the threshold nearest to 0.5."""
+        return int(np.abs(self.judge.thresholds - 0.5).argmin())
+
+    def calibration_error(self) -> float:
+        """Expected calibration error (Naeini et al., AAAI 2015)."""
+        said, observed, pixels = self.reliability.T
+        return float((np.abs(said - observed) * pixels).sum() / max(pixels.sum(), 1))
 
 
-def static_table(scores: list[Score]) -> Table:
-    table = Table(
-        "kind", "cases", "F1 at 0.5", "best F1", "at", "best |difference|", title="F1 of the rarer class"
-    )
-    for s in scores:
-        table.add_row(
-            s.kind,
-            str(s.cases),
-            f"{s.f1:.3f}",
-            f"{s.best_f1:.3f}",
-            f"{s.best_threshold}",
-            f"{s.difference_f1:.3f}",
-        )
-    mean = [float(np.mean([getattr(s, name) for s in scores])) for name in ("f1", "best_f1", "difference_f1")]
-    table.add_row("mean", "", f"{mean[0]:.3f}", f"{mean[1]:.3f}", "", f"{mean[2]:.3f}")
-    return table
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Results by judge, networks first, the number of cases by kind, and the best and worst of the first mask."""
+
+    results: list[Result]
+    cases: dict[str, int]
+    examples: dict[str, list[Example]]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A judge's counts so far: per column, for every gap, pixels above k thresholds: static ones, moving ones."""
+
+    judge: Judge
+    gaps: dict[str, list[tuple[Floats, Floats]]] = field(default_factory=lambda: {c: [] for c in COLUMNS})
+    bins: Floats = field(default_factory=lambda: np.zeros((BINS, 3)))
+    identical: list[float] = field(default_factory=list)
+    pan: list[float] = field(default_factory=list)
+
+    def add(self, case: Case) -> Floats:
+        scores = self.judge.scores(case.frames)
+        self._count(case.kind, scores, case)
+        if case.kind == "sequence":
+            pairs = [self.judge.scores(case.frames[k : k + 2]) for k in range(len(scores))]
+            self._count(PAIRS, np.concatenate(pairs), case)
+        return scores
+
+    def _count(self, column: str, scores: Floats, case: Case) -> None:
+        count = len(self.judge.thresholds) + 1
+        passed = np.searchsorted(self.judge.thresholds, scores, side="right")
+        for level, static, sure in zip(passed, case.static, ~case.unsure, strict=True):
+            moving = np.bincount(level[sure & ~static], minlength=count)
+            self.gaps[column].append((np.bincount(level[sure & static], minlength=count), moving))
+        if column in KINDS and not self.judge.unit:
+            said, truth = scores[~case.unsure], case.static[~case.unsure]
+            place = np.minimum((said * BINS).astype(int), BINS - 1)
+            for index, weights in enumerate((said, truth, None)):
+                self.bins[:, index] += np.bincount(place, weights, BINS)
+
+    def result(self) -> Result:
+        counts = {column: np.array([_rarer(*gap) for gap in gaps]) for column, gaps in self.gaps.items()}
+        pooled = {column: _rarer(*np.sum(gaps, axis=0)) for column, gaps in self.gaps.items()}
+        f1 = {c: (2 * n[:, 0] / np.maximum(n[:, 1] + n[:, 2], 1)).mean(axis=0) for c, n in counts.items()}
+        # With nothing said there is nothing wrong: a curve ends at precision 1.
+        precision = {c: np.where(n[1] > 0, n[0] / np.maximum(n[1], 1), 1.0) for c, n in pooled.items()}
+        recall = {c: n[0] / np.maximum(n[2], 1) for c, n in pooled.items()}
+        reliability = np.column_stack((self.bins[:, :2] / np.maximum(self.bins[:, 2:], 1), self.bins[:, 2]))
+        shares = (float(np.mean(share)) for share in (self.identical, self.pan))
+        return Result(self.judge, f1, precision, recall, reliability, *shares)
+
+
+def measure_static(clips: Path, masks: list[str], cases: int, seed: int = 1) -> Bench:
+    """Judge `cases` composites per kind and clip of the folder by every mask, and by two baselines.
+
+    masks are what `load_judge` takes. Raises ValueError where clips or weights cannot be read.
+    """
+    judges = [*(network_judge(name) for name in masks), difference_judge(), dis_judge()]
+    composites, total = static_cases(clips, cases, seed), len(find_clips(clips)) * cases * len(KINDS)
+    progress = track(composites, "StaticBench", total, console=Console(stderr=True))
+    return judge_cases(judges, progress, list(_pans(clips, seed)))
+
+
+def judge_cases(judges: list[Judge], cases: Iterable[Case], pans: list[tuple[Image, Image]]) -> Bench:
+    """What the judges earn on the cases; `pans` are pairs of frames in which all pixels move, and some show it."""
+    tallies = [_Tally(judge) for judge in judges]
+    examples: dict[str, list[Example]] = {kind: [] for kind in KINDS}
+    count = dict.fromkeys(KINDS, 0)
+    for case in cases:
+        count[case.kind] += 1
+        said, *_ = [tally.add(case) for tally in tallies]
+        earned = f1(said[0] >= 0.5, case.static[0], case.unsure[0])
+        kept = sorted((*examples[case.kind], Example(case, said[0], earned)), key=lambda e: -e.f1)
+        examples[case.kind] = kept if len(kept) <= KEPT else kept[: KEPT // 2] + kept[-(KEPT // 2) :]
+    for tally in tallies:
+        for first, second in pans:
+            tally.identical.append(float((tally.judge.scores([first, first]) >= 0.5).mean()))
+            panned = tally.judge.scores([first, second])[0][motion_shows(first, second)]
+            tally.pan.append(float((panned >= 0.5).mean()))
+    return Bench([tally.result() for tally in tallies], count, examples)
 
 
 def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> float:
@@ -101,73 +158,92 @@ def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_], unsure: NDArray[np.boo
     return float(2 * right / max(said.sum() + truth.sum(), 1))
 
 
-def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
-    """`count` cases per kind and clip: overlays that stand, overlays that fade, still scenes with movers.
+def static_table(bench: Bench) -> Table:
+    """F1 by judge and kind, at 0.5, at one best threshold for all kinds, and at each kind's own best."""
+    table = Table(title="StaticBench: F1 of the rarer class (mean: over hud, fade, still)")
+    for header, justify in STATIC_HEADERS:
+        table.add_column(header, justify=justify)  # type: ignore[arg-type]
+    for result in bench.results:
+        for number, (rule, row) in enumerate(f1_rows(result)):
+            name = result.judge.name if number == 0 else ""
+            table.add_row(name, rule, *(f"{x:.3f}" for x in row), end_section=rule.startswith("each"))
+    counts = [str(bench.cases[kind]) for kind in KINDS]
+    split = len(TARGET)
+    table.add_row("cases", "", *counts[:split], "", *counts[split:], counts[-1])
+    return table
 
-    hud and fade lie over footage that is made to move throughout, so that everything uncovered moves.
-    """
+
+def calibration_table(bench: Bench) -> Table:
+    table = Table(title="Probabilities: are they true, is 0.5 the right threshold, and two things to expect")
+    for header, justify in CALIBRATION_HEADERS:
+        table.add_column(header, justify=justify)  # type: ignore[arg-type]
+    for row in calibration_rows(bench):
+        table.add_row(*row)
+    return table
+
+
+def f1_rows(result: Result) -> list[tuple[str, list[float]]]:
+    """By way of choosing the threshold: F1 of TARGET, their mean, then the other COLUMNS."""
+    rows = []
+    if not result.judge.unit:
+        rows.append(("0.5", {c: float(v[result.middle()]) for c, v in result.f1.items()}))
+    common = result.common()
+    limit = float(abs(result.judge.thresholds[common]))
+    rule = f"common {limit:.3g} {result.judge.unit}".rstrip()
+    rows.append((rule, {column: float(values[common]) for column, values in result.f1.items()}))
+    rows.append(("each its best", {column: float(values.max()) for column, values in result.f1.items()}))
+    return [
+        (rule, [*(by[c] for c in TARGET), float(np.mean([by[c] for c in TARGET])), *(by[c] for c in OTHERS)])
+        for rule, by in rows
+    ]
+
+
+OTHERS = tuple(column for column in COLUMNS if column not in TARGET)
+STATIC_HEADERS = (
+    ("judge", "left"),
+    ("threshold", "left"),
+    *((column, "right") for column in (*TARGET, "mean", *OTHERS)),
+)
+CALIBRATION_HEADERS = (
+    ("mask", "left"),
+    ("calibration error", "right"),
+    ("F1 at 0.5", "right"),
+    ("best F1, one threshold", "right"),
+    ("at", "right"),
+    ("identical frames: still", "right"),
+    (f"pan of {PAN} px: still", "right"),
+)
+
+
+def calibration_rows(bench: Bench) -> list[list[str]]:
+    """Rows under CALIBRATION_HEADERS, one per network; F1 is the mean over all KINDS."""
+    rows = []
+    for result in bench.results:
+        if not result.judge.unit:
+            mean = np.mean([result.f1[kind] for kind in KINDS], axis=0)
+            best = result.common()
+            figures = (result.calibration_error(), mean[result.middle()], mean[best])
+            threshold = f"{result.judge.thresholds[best]:.2f}"
+            shares = (f"{result.identical:.2%}", f"{result.pan:.2%}")
+            rows.append([result.judge.name, *(f"{x:.3f}" for x in figures), threshold, *shares])
+    return rows
+
+
+def _rarer(static: Floats, moving: Floats) -> tuple[Floats, Floats, Floats]:
+    """Per threshold: right, said and true pixels of the rarer class, from histograms of passed thresholds."""
+    if static.sum() > moving.sum():
+        right, wrong, total = np.cumsum(moving)[:-1], np.cumsum(static)[:-1], moving.sum()
+    else:
+        right, wrong, total = *(np.cumsum(part[::-1])[-2::-1] for part in (static, moving)), static.sum()
+    return right, right + wrong, np.full_like(right, total)
+
+
+def _pans(clips: Path, seed: int) -> Iterator[tuple[Image, Image]]:
+    """Three pictures of every clip, each with itself PAN px further."""
     for number, clip in enumerate(find_clips(clips)):
-        pictures = _Pictures(clip.path)
-        for index in range(count):
-            rng = np.random.default_rng((seed, number, index))
-            for kind in KINDS:
-                yield _still(pictures, rng) if kind == "still" else _overlaid(kind, pictures, rng)
-
-
-def _overlaid(kind: str, pictures: _Pictures, rng: np.random.Generator) -> Case:
-    scene = random_scene(pictures, SIDE, rng, 24.0, 0.0, 0.0)
-    frames = [scene.frame(0.0), scene.frame(1.0)]
-    moves = scene.reach((0.0, 0.5, 1.0)) > RULE.moving_above
-    while True:
-        overlays = [_steady(overlay, kind, rng) for overlay in random_overlays(2, SIDE, SIDE, rng, most=5)]
-        composite = paste(frames, overlays)
-        if composite.static[0].sum() > 0.004 * SIDE * SIDE:
-            break
-    unsure = composite.unsure[0] | (~moves & ~composite.static[0])
-    return Case(kind, degrade(composite.frames, rng), composite.static[0], unsure)
-
-
-def _steady(overlay: Overlay, kind: str, rng: np.random.Generator) -> Overlay:
-    levels = (float(rng.uniform(0.35, 1.0)), float(rng.uniform(0.35, 1.0))) if kind == "fade" else (1.0, 1.0)
-    return replace(Overlay.steady(overlay.drawings[0], 2), opacity=levels)
-
-
-def _still(pictures: _Pictures, rng: np.random.Generator) -> Case:
-    while True:
-        scene = random_scene(pictures, SIDE, rng, 24.0, 1.0, 0.0)
-        distance = scene.reach((0.0, 0.25, 0.5, 0.75, 1.0))
-        if (distance > RULE.moving_above).mean() > 0.004:
-            break
-    frames = degrade([scene.frame(0.0), scene.frame(1.0)], rng)
-    return Case(
-        "still",
-        frames,
-        distance < RULE.still_below,
-        (distance >= RULE.still_below) & (distance <= RULE.moving_above),
-    )
-
-
-class _Pictures:
-    """Frames of one clip as textures."""
-
-    def __init__(self, path: Path, count: int = 6, size: int = 448) -> None:
-        video = cv2.VideoCapture(os.fspath(path))
-        total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        wanted = {int(k) for k in np.linspace(0, total - 1, count)}
-        self._pictures: list[Image] = []
-        for number in range(total):
-            found, frame = video.read()
-            if found and number in wanted:
-                factor = size / min(frame.shape[:2])
-                frame = cv2.resize(
-                    frame, None, fx=factor + 1e-3, fy=factor + 1e-3, interpolation=cv2.INTER_AREA
-                )
-                self._pictures.append(np.ascontiguousarray(frame[:size, -size:, ::-1]))
-        if not self._pictures:
-            raise ValueError(f"{path}: no frame could be read")
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def frames(self, index: int) -> Sequence[Image]:
-        return [self._pictures[index]]
+        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)), textures=3, runs=0)
+        for index in range(len(footage)):
+            picture = footage.frames(index)[0][:SIDE]
+            first, second = picture[:, :SIDE], picture[:, PAN : PAN + SIDE]
+            if motion_shows(first, second).any():
+                yield first, second

@@ -1,0 +1,181 @@
+"""Which network, which loss, which labels: the same short training for each, judged by StaticBench.
+
+python benchmarks/ablate.py network|loss|labels --data SHARDS --clips CLIPS --out FOLDER
+
+Every variant sees the same samples in the same order; only one thing differs from the first row. A run that
+is there is continued, so a broken command can be given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import cv2
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from distill.degrade import degrade
+from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
+from distill.evaluate.staticbench import measure_static, static_table
+from distill.labels import PUBLISHED, Rule, as_batch, static_labels
+from distill.loop import Batch, Losses, Schedule, fit
+from distill.losses import balanced_bce, bce_dice, published_l1, soft_dice
+from distill.overlays import paste, random_overlays
+from distill.published import PublishedUNet
+from distill.stills import Stills
+from distill.teachers import Dis
+from distill.train import Judge, as_floats, static_losses
+from maskvfi.static import StaticConfig, StaticMaskNet
+
+SIZE, LENGTH, BATCH, RATE, SEED = 160, 3, 8, 1.5e-3, 5
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+FULL = StaticConfig()
+
+NETWORKS: dict[str, StaticConfig | None] = {
+    "as shipped": FULL,
+    "no local flow, no correlation at zero motion": replace(FULL, moments=False),
+    "no matching of neighbouring cells": replace(FULL, reach=(0, 0)),
+    "no view of the whole picture": replace(FULL, context=False),
+    "8 channels at 1/2": replace(FULL, widths=(8, *FULL.widths[1:])),
+    "half as wide below 1/2": replace(FULL, widths=(12, 12, 16, 18, 28), encoder=(6, 12)),
+    "published UNet": None,
+}
+LOSSES: dict[str, Loss] = {
+    "cross-entropy^0.8 + 0.5 Dice (as shipped)": lambda x, y, m: (
+        balanced_bce(x, y, m) + 0.5 * soft_dice(x, y, m)
+    ),
+    "cross-entropy^0.8 alone": balanced_bce,
+    "cross-entropy^0.5 + 0.5 Dice": lambda x, y, m: balanced_bce(x, y, m, 0.5) + 0.5 * soft_dice(x, y, m),
+    "cross-entropy, classes equal, + 0.5 Dice": lambda x, y, m: (
+        balanced_bce(x, y, m, 0.0) + 0.5 * soft_dice(x, y, m)
+    ),
+    "plain cross-entropy + Dice of static": bce_dice,
+    "published: L1 + L1 of static": published_l1,
+}
+LABELS = (
+    "exact overlays, footage labelled clean",
+    "labelled clean",
+    "labelled as degraded",
+    "published rule",
+)
+
+
+class Drawn(Dataset[dict[str, Tensor]]):
+    """Samples drawn once and kept, so that every variant trains at the network's speed: `kept[key]` is [K,...]."""
+
+    def __init__(self, kept: dict[str, np.ndarray], label: int = 0) -> None:
+        self.kept, self.label = kept, label
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        place = index % len(self.kept["frames"])
+        pick = {"frames": (), "static": (self.label,), "sure": (self.label,)}
+        return {key: torch.from_numpy(self.kept[key][(place, *part)].copy()) for key, part in pick.items()}
+
+
+def main(
+    what: Annotated[str, typer.Argument(help="network, loss or labels.")],
+    data: Annotated[Path, typer.Option(help="Shards.")],
+    clips: Annotated[Path, typer.Option(help="Clips for StaticBench.")],
+    out: Annotated[Path, typer.Option(help="Where samples and runs go.")],
+    steps: int = 600,
+    samples: int = 1600,
+    cases: Annotated[int, typer.Option(help="Composites per kind and clip.")] = 3,
+) -> None:
+    """Train the variants, then print their table."""
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = draw_footage if what == "labels" else draw_samples
+    kept = once(out / f"{drawn.__name__}.npz", lambda: drawn(data, samples))
+    schedule = Schedule(steps, BATCH, RATE, warmup=50, weight_decay=1e-3, seed=SEED)
+    judged = []
+    for name, (config, loss, label) in variants(what).items():
+        run = out / what / name.replace("/", " of ").replace(":", "")
+        torch.manual_seed(SEED)
+        network = StaticMaskNet(config) if config else PublishedUNet()
+        fit(network, Drawn(kept, label), loss, schedule, run, cpu=True, store_every=200)
+        judged.append(f"{'' if config else PUBLISHED_UNET}{run / 'weights.safetensors'}")
+    Console(width=200).print(static_table(measure_static(clips, judged, cases)))
+
+
+def variants(what: str) -> dict[str, tuple[StaticConfig | None, Losses, int]]:
+    """Name -> network (None: the published one), losses, labels. Raises ValueError for an unknown subject."""
+    if what == "network":
+        return {name: (config, static_losses, 0) for name, config in NETWORKS.items()}
+    if what == "loss":
+        return {name: (FULL, pairs_and_sequences(loss), 0) for name, loss in LOSSES.items()}
+    if what == "labels":
+        return {name: (FULL, static_losses, place) for place, name in enumerate(LABELS)}
+    raise ValueError(f"unknown subject {what!r}: network, loss or labels")
+
+
+def pairs_and_sequences(loss: Loss) -> Losses:
+    """Like `static_losses`, with another loss."""
+
+    def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+        frames, static, sure = as_floats(batch)
+        if step % 2 == 0:
+            frames = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2).flatten(0, 1)
+            static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
+        return {"total": loss(cast(Judge, network).logits(frames), static, sure)}
+
+    return losses
+
+
+def draw_samples(data: Path, count: int) -> dict[str, np.ndarray]:
+    """As the shipped weights see them, smaller and shorter."""
+    stills = Stills(data, SIZE, LENGTH, SEED)
+    found = [stills[index] for index in track(range(count), description="drawing")]
+    kept = {key: np.stack([sample[key].numpy() for sample in found]) for key in ("frames", "static", "sure")}
+    return {key: value if key == "frames" else value[:, None] for key, value in kept.items()}
+
+
+def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
+    """Real footage with overlays, degraded, and four sets of labels (LABELS)."""
+    cv2.setNumThreads(1)
+    stills = Stills(data, SIZE, LENGTH, SEED)
+    kept: dict[str, list[np.ndarray]] = {"frames": [], "static": [], "sure": []}
+    for index in track(range(count), description="drawing"):
+        rng = np.random.default_rng((SEED, 79, index))
+        clean, static, unsure = stills.footage(rng)
+        composite = paste(clean, random_overlays(LENGTH, SIZE, SIZE, rng))
+        shown = degrade(composite.frames, rng)
+        exact = (
+            (static & ~composite.unsure) | composite.static,
+            (unsure | composite.unsure) & ~composite.static,
+        )
+        seen = (composite.frames, Rule()), (shown, Rule()), (shown, PUBLISHED)
+        labels = [exact, *(_measured(frames, rule) for frames, rule in seen)]
+        kept["frames"].append(np.stack(shown).transpose(0, 3, 1, 2))
+        kept["static"].append(np.stack([static for static, _ in labels]))
+        kept["sure"].append(~np.stack([unsure for _, unsure in labels]))
+    return {key: np.stack(value) for key, value in kept.items()}
+
+
+def _measured(frames: list[np.ndarray], rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    images = as_batch(frames)
+    static, unsure = static_labels(Dis().motion(images[:-1], images[1:]), images[:-1], images[1:], rule)
+    return static.numpy(), unsure.numpy()
+
+
+def once(path: Path, draw: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What is in `path`, drawn before if need be."""
+    if not path.is_file():
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **draw())  # type: ignore[arg-type]
+        part.replace(path)
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+if __name__ == "__main__":
+    typer.run(main)

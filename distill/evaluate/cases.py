@@ -1,0 +1,192 @@
+"""StaticBench's cases: composites over real footage whose still pixels are known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.clips import Image, find_clips
+from distill.degrade import degrade
+from distill.evaluate.footage import RUN, Footage
+from distill.labels import Rule, as_batch, static_labels
+from distill.lettering import PLAIN
+from distill.motion import Scene, random_scene
+from distill.overlays import Overlay, paste, random_overlays
+from distill.teachers import Dis
+
+KINDS = ("hud", "fade", "still", "light", "sequence")
+SIDE = 320
+RULE = Rule()
+LEAST = 0.004  # share of the picture that either class has in every gap
+MOVING = 0.1  # share of a background that surely moves in every gap
+SHOWN = 2.0  # mean change over 5x5 px, in code values, from which on motion can be seen
+
+Bools = NDArray[np.bool_]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """N frames [S,S,3]; per gap the pixels that stand still and those nobody is judged on, [N-1,S,S].
+
+    `real`: the background is real frames of the clip, not synthetic motion of its pictures.
+    """
+
+    kind: str
+    clip: str
+    real: bool
+    frames: list[Image]
+    static: Bools
+    unsure: Bools
+
+
+def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
+    """`count` cases per kind and clip of the folder; equal seeds give equal cases.
+
+    hud       overlays that stand, some half-transparent, over a background that moves
+    fade      the same, their opacity changing between the frames
+    still     a still camera with slow and fast movers
+    light     either of these under changing light and shadow
+    sequence  hud with heavy noise, RUN frames long; all others are pairs
+
+    Backgrounds that move are synthetic motion in one half of the cases: exact, and judged wherever some picture
+    of the gap shows it. In the other half they are real neighbouring frames: there the truth of overlays is exact,
+    and what they leave uncovered counts only where DIS in both directions and the difference of the clean frames
+    say that it moves. All is degraded afterwards. Text is in Pillow's own font: cases do not depend on the fonts
+    of a machine.
+    """
+    for number, clip in enumerate(find_clips(clips)):
+        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
+        for index in range(count):
+            for place, kind in enumerate(KINDS):
+                rng = np.random.default_rng((seed, number, index, place))
+                yield _draw(kind, clip.path.name, footage, (number + index + place) % 2 == 0, rng)
+
+
+def motion_shows(first: Image, second: Image) -> Bools:
+    """Where [H,W] two clean frames [H,W,3] differ enough for somebody to see that something moved."""
+    change = cv2.absdiff(first, second).mean(axis=2, dtype=np.float32)
+    return cv2.blur(change, (5, 5)) > SHOWN
+
+
+def _draw(kind: str, clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
+    if kind == "still" or (kind == "light" and rng.random() < 0.5):
+        real = False
+        frames, static, unsure = _still(footage, rng)
+    else:
+        count = RUN if kind == "sequence" else 2
+        background = _real_motion(footage, count, rng) if real else None
+        real = background is not None
+        frames, static, unsure = _overlaid(kind, background or _synthetic_motion(footage, count, rng), rng)
+    if kind == "light":
+        frames = _relit(frames, rng)
+    elif kind == "sequence":
+        frames = _noisy(frames, float(np.exp(rng.uniform(np.log(4), np.log(12)))), rng)
+    else:
+        frames = degrade(frames, rng)
+    return Case(kind, clip, real, frames, static, unsure)
+
+
+def _still(footage: Footage, rng: Rng) -> tuple[list[Image], Bools, Bools]:
+    while True:
+        scene = random_scene(footage, SIDE, rng, speed=48.0, still_camera=1.0, still_objects=0.0)
+        static, moves = (part[None] for part in _truth(scene, 0))
+        if min(static.mean(), moves.mean()) > LEAST:
+            return [scene.frame(0.0), scene.frame(1.0)], static, ~static & ~moves
+
+
+def _overlaid(kind: str, background: tuple[list[Image], Bools], rng: Rng) -> tuple[list[Image], Bools, Bools]:
+    frames, moves = background
+    while True:
+        overlays = random_overlays(len(frames), SIDE, SIDE, rng, most=5, fonts=PLAIN)
+        composite = paste(frames, [_standing(overlay, kind == "fade", rng) for overlay in overlays])
+        unsure = ~composite.static & (composite.unsure | ~moves)
+        moving = ~composite.static & ~unsure
+        if min(part.mean(axis=(1, 2)).min() for part in (composite.static, moving)) > LEAST:
+            return composite.frames, composite.static, unsure
+
+
+def _standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
+    """The overlay without what it does over time; fading, opaque or half-transparent."""
+    count = len(overlay.drawings)
+    steady = replace(Overlay.steady(overlay.drawings[0], count), blur=overlay.blur)
+    if fades:
+        first = last = 0.0
+        while abs(first - last) < 0.15:
+            first, last = rng.uniform(0.35, 1.0, 2)
+        return replace(steady, opacity=tuple(map(float, np.linspace(first, last, count))))
+    level = float(rng.uniform(0.35, 1.0)) if rng.random() < 0.35 else 1.0
+    return replace(steady, opacity=(level,) * count)
+
+
+def _synthetic_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], Bools]:
+    """Frames of a scene in which the camera and all objects move, and where they do."""
+    while True:
+        scene: Scene = random_scene(footage, SIDE, rng, speed=24.0, still_camera=0.0, still_objects=0.0)
+        moves = np.stack([_truth(scene, gap)[1] for gap in range(count - 1)])
+        if moves.mean(axis=(1, 2)).min() > MOVING:
+            return [scene.frame(float(time)) for time in range(count)], moves
+
+
+def _real_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], Bools] | None:
+    """Neighbouring frames and where they surely move; None where nothing in the clip moves enough."""
+    for index in rng.permutation(len(footage.runs)):
+        start = int(rng.integers(RUN - count + 1))
+        frames = footage.runs[index][start : start + count]
+        images = as_batch(frames)
+        static, unsure = static_labels(Dis().motion(images[:-1], images[1:]), images[:-1], images[1:], RULE)
+        moves: Bools = (~static & ~unsure).numpy()
+        if moves.mean(axis=(1, 2)).min() > MOVING:
+            return frames, moves
+    return None
+
+
+def _truth(scene: Scene, gap: int) -> tuple[Bools, Bools]:
+    """Where a scene stands still all through a gap, and where it moves and some picture in the gap shows it.
+
+    Black that slides over black is neither: nobody could tell, and nobody would mind.
+    """
+    times = tuple(gap + step for step in (0.0, 0.25, 0.5, 0.75, 1.0))
+    distance, first = scene.reach(times), scene.frame(times[0])
+    seen = np.any([motion_shows(first, scene.frame(time)) for time in times[1:]], axis=0)
+    return distance < RULE.still_below, (distance > RULE.moving_above) & seen
+
+
+def _relit(frames: Sequence[Image], rng: Rng) -> list[Image]:
+    """Each frame under its own brightness, contrast, gamma and tint, or a shadow that wanders, or both; noisy."""
+    mood = rng.random()
+    ys, xs = np.mgrid[: frames[0].shape[0], : frames[0].shape[1]].astype(np.float32)
+    angle, edge, soft = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8) * SIDE, rng.uniform(2, 40)
+    depth, pace = rng.uniform(0.15, 0.6), rng.uniform(3, 60)
+    across = np.cos(angle) * (xs - SIDE / 2) + np.sin(angle) * (ys - SIDE / 2) + SIDE / 2
+    out = []
+    for index, frame in enumerate(frames):
+        lit = frame.astype(np.float32) / 255
+        if mood < 0.7:
+            gain, gamma = np.exp(rng.normal(0, 0.15, 2))
+            tint = 1 + rng.normal(0, 0.04, 3)
+            lit = lit ** np.float32(gamma) * (gain * tint).astype(np.float32) + np.float32(
+                rng.normal(0, 0.04)
+            )
+        if mood > 0.4:
+            shadow = 1 / (1 + np.exp(np.clip((across - edge - pace * index) / soft, -30, 30)))
+            lit = lit * (1 - np.float32(depth) * shadow[..., None].astype(np.float32))
+        out.append(np.clip(np.rint(lit * 255), 0, 255).astype(np.uint8))
+    return _noisy(out, float(rng.uniform(0, 5)), rng)
+
+
+def _noisy(frames: Sequence[Image], sigma: float, rng: Rng) -> list[Image]:
+    """Gaussian noise of `sigma` code values, anew in every frame; as coarse as 2 px in half of the cases."""
+    height, width = frames[0].shape[:2]
+    grain, strength = (2, 1.5 * sigma) if rng.random() < 0.5 else (1, sigma)
+    out = []
+    for frame in frames:
+        noise = rng.standard_normal((height // grain, width // grain, 3), np.float32) * np.float32(strength)
+        noise = cv2.resize(noise, (width, height)) if grain > 1 else noise
+        out.append(np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8))
+    return out

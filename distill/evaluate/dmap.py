@@ -1,0 +1,222 @@
+"""The D-map benchmark: figures and text over real frames; which flows and masks see that they stand?
+
+Drawn as the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291) is described: overlays are
+the same up to the middle one of three frames, where the D-map is taken; text jumps, vanishes or appears after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from distill.clips import Image, find_clips
+from distill.evaluate.cases import motion_shows
+from distill.evaluate.footage import Footage
+from distill.evaluate.judges import network_judge
+from distill.labels import PUBLISHED, Rule, as_batch, static_labels
+from distill.lettering import draw_text
+from distill.overlays import Drawing, Overlay, paste
+from distill.teachers import load_teacher
+
+SIDE = 256
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 "
+RULES = {"our rule": Rule(), "published rule": PUBLISHED}
+
+Bools = NDArray[np.bool_]
+Floats = np.ndarray
+Rng = np.random.Generator
+Method = Callable[[Image, Image], dict[str, Floats]]  # masks [H,W] of a gap, by name
+
+
+@dataclass(frozen=True, slots=True)
+class DmapCase:
+    """Three frames [S,S,3] and where [S,S] an overlay stands from the first to the second (the D-map), where the
+    picture surely moves meanwhile (known under synthetic pans only), and where text changes before the third.
+    """
+
+    frames: list[Image]
+    standing: Bools
+    moving: Bools
+    changed: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class DmapScore:
+    """Of one method, over all pixels of all cases: L1 to the D-map where it is 1, and the share found there at
+    0.5 (the D-map marks no other still things, so it says nothing where it is 0); the shares of the moving area
+    and of changed text that are said to stand still.
+    """
+
+    method: str
+    l1: float
+    found: float
+    false_static: float
+    changed: float
+
+
+def measure_dmap(
+    clips: Path, teachers: list[str], masks: list[str], cases: int, seed: int = 1
+) -> list[DmapScore]:
+    """Scores in order of L1, on `cases` composites per clip of the folder; half of them lie over synthetic pans.
+
+    teachers are what `load_teacher` takes: their flow becomes a mask by our rule and by the published one. masks
+    are what `load_judge` takes. Raises ValueError where clips or weights cannot be read.
+    """
+    methods = [*(_flow_masks(name) for name in teachers), *(_network_mask(name) for name in masks)]
+    sums: dict[str, Floats] = {}
+    total = len(find_clips(clips)) * cases
+    for case in track(
+        dmap_cases(clips, cases, seed), total=total, description="D-map", console=Console(stderr=True)
+    ):
+        for method in methods:
+            first, second = method(*case.frames[:2]), method(*case.frames[1:])
+            for name, mask in first.items():
+                sums[name] = sums.get(name, 0) + count_errors(mask, second[name], case)
+    return sorted((_score(name, counts) for name, counts in sums.items()), key=lambda score: score.l1)
+
+
+def dmap_table(scores: list[DmapScore]) -> Table:
+    table = Table(title="D-map: figures and text that stand, in order of L1")
+    for header, justify in DMAP_HEADERS:
+        table.add_column(header, justify=justify)  # type: ignore[arg-type]
+    for row in dmap_rows(scores):
+        table.add_row(*row)
+    return table
+
+
+DMAP_HEADERS = (
+    ("method", "left"),
+    ("L1 on overlays", "right"),
+    ("overlays found", "right"),
+    ("moving area said still", "right"),
+    ("changed text said still", "right"),
+)
+
+
+def dmap_rows(scores: list[DmapScore]) -> list[list[str]]:
+    """Rows under DMAP_HEADERS."""
+    return [
+        [s.method, f"{s.l1:.3f}", *(f"{share:.1%}" for share in (s.found, s.false_static, s.changed))]
+        for s in scores
+    ]
+
+
+def count_errors(first: Floats, second: Floats, case: DmapCase) -> Floats:
+    """Sums over a case, of the masks [S,S] of its two gaps: L1, found, standing; still, moving; still, changed."""
+    over, under, after = first[case.standing], first[case.moving], second[case.changed]
+    missed = (1 - over).sum()
+    counts = [missed, (over >= 0.5).sum(), over.size]
+    return np.array([*counts, (under >= 0.5).sum(), under.size, (after >= 0.5).sum(), after.size])
+
+
+def dmap_cases(clips: Path, count: int, seed: int) -> Iterator[DmapCase]:
+    """`count` cases per clip, over real neighbouring frames and over synthetic pans in turn; seeded."""
+    for number, clip in enumerate(find_clips(clips)):
+        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
+        for index in range(count):
+            rng = np.random.default_rng((seed, number, index))
+            real = (number + index) % 2 == 0 and bool(footage.runs)
+            frames = footage.runs[rng.integers(len(footage.runs))][:3] if real else _pan(footage, rng)
+            yield mix_figures(frames, rng, pans=not real)
+
+
+def mix_figures(frames: list[Image], rng: Rng, pans: bool) -> DmapCase:
+    """Text, a circle and a rectangle, each with chance 0.5, over three frames; drawn anew until one stands."""
+    while True:
+        text = _text(rng) if rng.random() < 0.5 else None
+        figures = [Overlay.steady(draw(rng), 3) for draw in (_circle, _rectangle) if rng.random() < 0.5]
+        composite = paste(frames, [*([text] if text else []), *figures])
+        if composite.static[0].any():
+            break
+    moving = np.zeros((SIDE, SIDE), bool)
+    if pans:
+        moving = ~composite.static[0] & ~composite.unsure[0] & motion_shows(*frames[:2])
+    changed = np.zeros((SIDE, SIDE), bool)
+    if text:
+        before, after = (text.at(k)[1] * text.opacity[k] for k in (1, 2))
+        changed = (np.abs(before - after) >= 0.6) & ~composite.static[1]
+    return DmapCase(composite.frames, composite.static[0], moving, changed)
+
+
+def _text(rng: Rng) -> Overlay:
+    """5 to 29 characters that jump up or down, vanish or appear after the second frame."""
+    letters = "".join(rng.choice(list(LETTERS), int(rng.integers(5, 30))))
+    place, size = (rng.uniform(0, SIDE), rng.uniform(0, SIDE)), int(rng.integers(10, 40))
+    ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
+    inner = draw_text(SIDE, SIDE, letters, None, place, size)
+    outer = draw_text(SIDE, SIDE, letters, None, place, size, stroke)
+    colour = (edge + inner[..., None] * (ink - edge)).astype(np.float32)
+    steady = Overlay.steady((colour, np.maximum(inner, outer)), 3)
+    mood = rng.random()
+    if mood < 0.5:
+        jump = int(rng.choice([0, 1, -1]) * rng.integers(21, 41))
+        return Overlay(steady.drawings, steady.opacity, ((0, 0), (0, 0), (0, jump)))
+    opacity = (1.0, 1.0, 0.0) if mood < 0.75 else (0.0, 0.0, 1.0)
+    return Overlay(steady.drawings, opacity, steady.offsets)
+
+
+def _circle(rng: Rng) -> Drawing:
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    centre, radius = rng.uniform(0, SIDE, 2), int(rng.integers(5, 21))
+    cv2.circle(mask, [int(x) for x in centre], radius, 255, int(rng.integers(1, 4)), cv2.LINE_AA)
+    return _coloured(mask, rng)
+
+
+def _rectangle(rng: Rng) -> Drawing:
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    x, y = rng.integers(0, SIDE, 2)
+    w, h = rng.integers(10, 41, 2)
+    cv2.rectangle(mask, (int(x), int(y)), (int(x + w), int(y + h)), 255, int(rng.integers(1, 4)))
+    return _coloured(mask, rng)
+
+
+def _coloured(mask: NDArray[np.uint8], rng: Rng) -> Drawing:
+    colour = np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (SIDE, SIDE, 3))
+    return colour, mask.astype(np.float32) / 255
+
+
+def _pan(footage: Footage, rng: Rng) -> list[Image]:
+    """Three crops of a picture, whole pixels apart: 2 to 24 of them per gap."""
+    picture = footage.frames(int(rng.integers(len(footage))))[0]
+    speed, angle = np.exp(rng.uniform(np.log(2), np.log(24))), rng.uniform(0, 2 * np.pi)
+    step = np.rint(speed * np.array([np.sin(angle), np.cos(angle)])).astype(int)
+    room = picture.shape[0] - SIDE - 2 * np.abs(step)
+    y, x = (int(c) for c in rng.integers(0, room + 1) + np.maximum(-2 * step, 0))
+    corners = [(y + k * step[0], x + k * step[1]) for k in range(3)]
+    return [np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE]) for top, left in corners]
+
+
+def _flow_masks(name: str) -> Method:
+    teacher = load_teacher(name)
+
+    def masks(start: Image, end: Image) -> dict[str, Floats]:
+        img0, img1 = as_batch([start]), as_batch([end])
+        motion = teacher.motion(img0, img1)
+        labels = {key: static_labels(motion, img0, img1, rule)[0] for key, rule in RULES.items()}
+        return {f"{name}, {key}": static[0].float().numpy() for key, static in labels.items()}
+
+    return masks
+
+
+def _network_mask(name: str) -> Method:
+    judge = network_judge(name)
+    return lambda start, end: {name: judge.scores([start, end])[0]}
+
+
+def _score(method: str, counts: Floats) -> DmapScore:
+    missed, found, standing, still, moving, kept, changed = (float(count) for count in counts)
+    return DmapScore(
+        method,
+        missed / max(standing, 1),
+        found / max(standing, 1),
+        still / max(moving, 1),
+        kept / max(changed, 1),
+    )

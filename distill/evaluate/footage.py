@@ -1,0 +1,77 @@
+"""A clip as material for benchmarks: pictures to cut moving layers from, and short runs of real frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from distill.clips import CUT, Image
+
+RUN = 5  # frames
+Rng = np.random.Generator
+
+
+class Footage:
+    """RGB squares out of one clip: `len()` textures of 1.4 `size` px, and `runs` of RUN frames of `size` px.
+
+    A run is a crop of neighbouring frames with no cut between them, at the clip's own resolution or at half of
+    it, mostly where something moves. Equal rng, equal crops. Raises ValueError when nothing can be read.
+    """
+
+    def __init__(self, path: Path, size: int, rng: Rng, textures: int = 6, runs: int = 8) -> None:
+        total = int(cv2.VideoCapture(os.fspath(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+        still = {int(k) for k in np.linspace(0, total - 1, textures)}
+        starts = [int(k) for k in np.linspace(0, max(total - RUN, 0), runs)]
+        frames = dict(_decode(path, still | {start + k for start in starts for k in range(RUN)}))
+        self._pictures = [_texture(frames[k], size * 7 // 5) for k in sorted(still) if k in frames]
+        if not self._pictures:
+            raise ValueError(f"{path}: no frame could be read")
+        found = ([frames[k] for k in range(start, start + RUN) if k in frames] for start in starts)
+        self.runs = [_crop(run, size, rng) for run in found if len(run) == RUN and not _cut(run)]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def frames(self, index: int) -> Sequence[Image]:
+        return [self._pictures[index]]
+
+
+def _decode(path: Path, wanted: set[int]) -> Iterator[tuple[int, Image]]:
+    """The wanted frames of a video, with their numbers."""
+    video = cv2.VideoCapture(os.fspath(path))
+    for number in range(max(wanted) + 1):
+        if not video.grab():
+            return
+        if number in wanted and (frame := video.retrieve()[1]) is not None:
+            yield number, frame[..., ::-1]
+
+
+def _texture(frame: Image, size: int) -> Image:
+    factor = size / min(frame.shape[:2]) + 1e-3
+    return np.ascontiguousarray(
+        cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)[:size, -size:]
+    )
+
+
+def _crop(run: list[Image], size: int, rng: Rng) -> list[Image]:
+    """Of four random crops the one that moves most."""
+    height, width = run[0].shape[:2]
+    factor = 0.5 if min(height, width) >= 2 * size and rng.random() < 0.5 else 1.0
+    factor = max(factor, size / min(height, width) + 1e-3) if min(height, width) < size else factor
+    if factor != 1:
+        run = [cv2.resize(f, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for f in run]
+    height, width = run[0].shape[:2]
+    change = cv2.absdiff(run[0], run[-1]).mean(axis=2)
+    corners = [(int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))) for _ in range(4)]
+    y, x = max(corners, key=lambda at: float(change[at[0] : at[0] + size, at[1] : at[1] + size].mean()))
+    return [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in run]
+
+
+def _cut(run: list[Image]) -> bool:
+    thumbs = [cv2.resize(f, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for f in run]
+    return any(float(np.abs(b - a).mean()) > CUT for a, b in pairwise(thumbs))
