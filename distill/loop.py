@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -30,20 +29,23 @@ Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: `rate` warms up linearly, then falls along half a cosine to a fiftieth."""
+    """How long and how fast: `rate` warms up linearly, holds, and in the end falls linearly to a fiftieth.
+
+    Unlike a cosine, this lets a run be prolonged: what comes before the last `cooldown` share of the steps does not
+    depend on how many there are (Hägele et al., NeurIPS 2024).
+    """
 
     steps: int
     batch: int
     rate: float
     warmup: int = 250
+    cooldown: float = 0.2
     weight_decay: float = 1e-4
     seed: int = 0
 
     def rate_at(self, step: int) -> float:
-        if step < self.warmup:
-            return self.rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        left = (self.steps - step) / max(self.cooldown * self.steps, 1)
+        return self.rate * min((step + 1) / self.warmup, 1.0, max(left, 0.02))
 
 
 def fit(

@@ -149,15 +149,15 @@ def _animate(
     if draw is _cursor or mood > 0.97:
         walk = np.cumsum(rng.normal(0, 6, (frames, 2)), axis=0) * (rng.random() < 0.7)
         return replace(steady, offsets=tuple((int(x), int(y)) for x, y in walk))
-    if mood < 0.58:
+    if mood < 0.45:
         return replace(
             steady, blur=float(rng.uniform(2, 8)) if draw is _panel and rng.random() < 0.4 else 0.0
         )
-    if mood < 0.84:
+    if mood < 0.81:
         first, last = rng.uniform(0, 1.0, 2)
         ramp = np.linspace(first, last, frames) * level
         return replace(steady, opacity=tuple(map(float, ramp)))
-    if mood < 0.92:
+    if mood < 0.9:
         shown = np.arange(frames) >= rng.integers(1, frames) if frames > 1 else np.ones(1, bool)
         shown = shown if rng.random() < 0.5 else ~shown
         return replace(steady, opacity=tuple(level * float(s) for s in shown))
