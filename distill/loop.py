@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
+from distill.muon import Muon
 from maskvfi.hub import save_weights
 from maskvfi.rife import IFNet
 from maskvfi.static import StaticMaskNet
@@ -86,9 +87,7 @@ def fit(
     torch.manual_seed(schedule.seed)
     network = network.train().to(accelerator.device)
     average = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=schedule.rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
-    )
+    optimiser = Muon(network, schedule.rate, schedule.weight_decay)
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
@@ -105,7 +104,7 @@ def fit(
     for batch in loader:
         batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate_at(step)
+            group["lr"] = schedule.rate_at(step) * group["ratio"]
         with accelerator.autocast():
             values = objective(batch, step)
         stepper.zero_grad()
@@ -121,6 +120,7 @@ def fit(
             _store(run, step, parts, schedule)
             if pictures:
                 log.show(step, pictures(average, batch))
+    log.close()
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
@@ -166,6 +166,10 @@ class _Log:
             self.console.print(line, soft_wrap=True)
             with open(self.path, "a") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        if self.accelerator.is_main_process:
+            self.board.close()
 
     def show(self, step: int, pictures: dict[str, Tensor]) -> None:
         for name, picture in pictures.items():

@@ -37,6 +37,7 @@ class Stills(Dataset[dict[str, Tensor]]):
     def __init__(
         self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False
     ) -> None:
+        cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
         self.tuples = Shards(folder)
         self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples)
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
@@ -54,7 +55,6 @@ class Stills(Dataset[dict[str, Tensor]]):
         return 1 << 40
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        cv2.setNumThreads(1)
         newest, visit = divmod(index, VISITS)
         frames, static, unsure = self._composite(newest + LAG * (VISITS - 1 - visit))
         rng = np.random.default_rng((self.seed, 78, index))

@@ -33,6 +33,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
         seed: int = 0,
         speed: float = 16.0,
     ) -> None:
+        cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 0.5, 12) ** 0.5
@@ -44,7 +45,6 @@ class Triplets(Dataset[dict[str, Tensor]]):
         return 1 << 40
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, index))
         if rng.random() < self.synthetic:
             frames, time, flow, trust = self._scene(rng)

@@ -22,6 +22,7 @@ from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tu
 from distill.lettering import SCRIPTS, draw_text, fonts_by_script, words
 from distill.losses import balanced_bce, bce_dice, laplacian, published_l1, soft_dice
 from distill.motion import Layer, Scene
+from distill.muon import Muon, orthogonal
 from distill.overlays import Overlay, paste, random_overlays
 from distill.stills import Stills
 from distill.teachers import Dis, Motion, measure
@@ -262,6 +263,23 @@ def test_losses_are_defined_when_a_class_or_everything_is_missing():
                 assert value.isfinite(), loss
                 value.backward()
                 assert logits.grad.isfinite().all(), loss
+
+
+def test_muon_makes_steps_orthogonal_and_leaves_biases_to_adam():
+    for shape in ((8, 40), (40, 8), (1, 9)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(*shape)))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 8, 3)
+    before = network.weight.detach().clone(), network.bias.detach().clone()
+    optimiser = Muon(network, 1e-3, 0.0)
+    network(torch.rand(1, 3, 9, 9)).square().mean().backward()
+    optimiser.step()
+    assert torch.allclose((network.bias - before[1]).abs(), torch.tensor(1e-3), rtol=1e-3)
+    step = torch.linalg.svdvals((network.weight - before[0]).detach().flatten(1)) / 1e-3
+    assert step.min() > 0.6
+    assert step.max() < 1.3
 
 
 def test_stored_labels_are_those_of_the_teacher_and_are_used(data, tmp_path):
