@@ -107,20 +107,20 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
         return writer.count
 
 
-def write_labels(out: Path, labels: Iterable[tuple[str, list[Image]]], facts: dict[str, Any]) -> None:
-    """Store label pictures [H,W] of tuples, given with their keys, as shards beside them."""
-    with _ShardWriter(out, "labels") as writer:
+def write_labels(path: Path, labels: Iterable[tuple[str, list[Image]]], facts: dict[str, Any]) -> None:
+    """Store label pictures [H,W] of tuples, given with their keys, as one shard, which is there when it is whole."""
+    with _Shard(path) as shard:
         for key, pictures in labels:
-            writer.add(key, pictures, facts, "png")
+            shard.add(key, pictures, facts, "png")
 
 
 class Shards:
-    """Random access to the samples of `PREFIX-*.tar`; safe to share between worker processes."""
+    """Random access to the samples of `PREFIX*.tar`; safe to share between worker processes."""
 
     def __init__(self, folder: Path, prefix: str = "tuples") -> None:
-        self.paths = sorted(folder.glob(f"{prefix}-*.tar"))
+        self.paths = sorted(folder.glob(f"{prefix}*.tar"))
         if not self.paths:
-            raise ValueError(f"{folder}: holds no {prefix}-*.tar (run `python -m distill prepare` first)")
+            raise ValueError(f"{folder}: holds no {prefix}*.tar (run `python -m distill prepare` first)")
         entries: dict[str, dict[str, tuple[int, int, int]]] = {}
         for number, path in enumerate(self.paths):
             with tarfile.open(path) as tar:
@@ -133,6 +133,11 @@ class Shards:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def members(self, number: int) -> range:
+        """Indices of the samples in file `number` of `paths`."""
+        inside = [index for index, sample in enumerate(self.samples) if sample["json"][0] == number]
+        return range(inside[0], inside[-1] + 1) if inside else range(0)
 
     def frames(self, index: int) -> list[Image]:
         """The pictures of one sample in order: RGB [H,W,3], or [H,W] where they are labels."""
@@ -157,34 +162,55 @@ def _unpack(data: bytes) -> Image:
 
 
 class _ShardWriter:
+    """Samples into as many shards as they need; shards of before go."""
+
     def __init__(self, folder: Path, prefix: str) -> None:
         self.folder, self.prefix, self.count = folder, prefix, 0
-        self.tar: tarfile.TarFile | None = None
+        self.shard: _Shard | None = None
 
     def __enter__(self) -> _ShardWriter:
         for old in self.folder.glob(f"{self.prefix}-*.tar"):
             old.unlink()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.tar:
-            self.tar.close()
+    def __exit__(self, *failure: Any) -> None:
+        if self.shard:
+            self.shard.__exit__(*failure)
 
-    def add(self, key: str, frames: list[Image], facts: dict[str, Any], kind: str = "jpg") -> None:
-        if self.count % TUPLES_PER_SHARD == 0:
-            if self.tar:
-                self.tar.close()
-            self.tar = tarfile.open(  # noqa: SIM115
-                self.folder / f"{self.prefix}-{self.count // TUPLES_PER_SHARD:04d}.tar", "w"
-            )
+    def add(self, key: str, frames: list[Image], facts: dict[str, Any]) -> None:
+        number, first = divmod(self.count, TUPLES_PER_SHARD)
+        if first == 0:
+            self.__exit__(None, None, None)
+            self.shard = _Shard(self.folder / f"{self.prefix}-{number:04d}.tar")
+        assert self.shard is not None
+        self.shard.add(key, frames, facts, "jpg")
+        self.count += 1
+
+
+class _Shard:
+    """One tar file of samples, named so when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, path.with_suffix(".part")
+        self.tar = tarfile.open(self.part, "w")  # noqa: SIM115
+
+    def __enter__(self) -> _Shard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.tar.close()
+        if kind is None:
+            self.part.replace(self.path)
+        else:
+            self.part.unlink()
+
+    def add(self, key: str, frames: list[Image], facts: dict[str, Any], kind: str) -> None:
         for number, frame in enumerate(frames):
             _, data = cv2.imencode(f".{kind}", frame, [cv2.IMWRITE_JPEG_QUALITY, 96] if kind == "jpg" else [])
             self._put(f"{key}.{number}.{kind}", data.tobytes())
         self._put(f"{key}.json", json.dumps(facts).encode())
-        self.count += 1
 
     def _put(self, name: str, data: bytes) -> None:
-        assert self.tar is not None
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         self.tar.addfile(entry, io.BytesIO(data))

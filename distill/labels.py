@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,16 +62,20 @@ def static_labels(
 
 
 def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: float = 1.0) -> int:
-    """Label every gap of the tuples in `data` and store the labels beside them; returns the number of gaps.
+    """Label every gap of the tuples in `data`, a shard of labels per shard of tuples; returns how many it labelled.
 
-    scale is what the teacher sees the frames at, as in `measure`.
+    scale is what the teacher sees the frames at, as in `measure`. Shards that the same teacher labelled by the
+    same rule before are kept, so that an interrupted run can be given again; others are replaced.
     """
     tuples = Shards(data)
+    facts = {"teacher": teacher.name, "scale": scale, "rule": asdict(rule or Rule())}
     gaps = 0
 
-    def labelled() -> Iterator[tuple[str, list[Image]]]:
+    def labelled(number: int) -> Iterator[tuple[str, list[Image]]]:
         nonlocal gaps
-        for index in track(range(len(tuples)), description=f"labelling with {teacher.name}"):
+        for index in track(
+            tuples.members(number), f"labelling {tuples.paths[number].name} with {teacher.name}"
+        ):
             frames = as_batch(tuples.frames(index))
             motion = measure(teacher, frames[:-1], frames[1:], scale)
             static, unsure = static_labels(motion, frames[:-1], frames[1:], rule)
@@ -78,8 +83,19 @@ def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: 
             gaps += len(codes)
             yield tuples.keys[index], list(codes)
 
-    write_labels(data, labelled(), {"teacher": teacher.name, "scale": scale})
+    for number, path in enumerate(tuples.paths):
+        target = path.with_name(path.name.replace("tuples", "labels"))
+        keys = [tuples.keys[index] for index in tuples.members(number)]
+        if not _labelled_before(target, keys, facts):
+            write_labels(target, labelled(number), facts)
     return gaps
+
+
+def _labelled_before(path: Path, keys: list[str], facts: dict[str, Any]) -> bool:
+    if not path.is_file():
+        return False
+    stored = Shards(path.parent, path.stem)
+    return stored.keys == keys and stored.facts[0] == facts
 
 
 def as_batch(frames: list[Image]) -> Tensor:

@@ -85,7 +85,7 @@ def fit(
             f"a batch of {schedule.batch} cannot be shared by {accelerator.num_processes} processes"
         )
     torch.manual_seed(schedule.seed)
-    network = network.train().to(accelerator.device)
+    network = network.train().to(accelerator.device, memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval()
     optimiser = Muon(network, schedule.rate, schedule.weight_decay)
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
@@ -189,7 +189,10 @@ def _restore(path: Path, parts: dict[str, Any]) -> int:
         return 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     for name, part in parts.items():
-        part.load_state_dict(state[name])
+        try:
+            part.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{path}: does not continue this run, its {name} differs: {error}") from None
     return int(state["step"])
 
 

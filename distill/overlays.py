@@ -154,8 +154,9 @@ def _animate(
             steady, blur=float(rng.uniform(2, 8)) if draw is _panel and rng.random() < 0.4 else 0.0
         )
     if mood < 0.81:
-        first, last = rng.uniform(0, 1.0, 2)
-        ramp = np.linspace(first, last, frames) * level
+        middle, span = rng.uniform(0, frames - 1), float(np.exp(rng.uniform(np.log(0.5), np.log(2 * frames))))
+        when = (middle - span / 2, middle + span / 2)
+        ramp = np.interp(np.arange(frames), when, rng.uniform(0, 1, 2)) * level
         return replace(steady, opacity=tuple(map(float, ramp)))
     if mood < 0.9:
         shown = np.arange(frames) >= rng.integers(1, frames) if frames > 1 else np.ones(1, bool)

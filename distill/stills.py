@@ -22,6 +22,7 @@ Bools = np.ndarray  # bool
 Labelled = tuple[list[Image], Bools, Bools]
 RULE = Rule()
 VISITS, LAG = 3, 40
+NOISE = 14.0  # code values: the heaviest
 SHOWN, NEAR = 3.0, 61  # code values of mean change from which on motion can be seen; px
 
 
@@ -43,7 +44,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
         if self.labels and self.labels.keys != self.tuples.keys:
             raise ValueError(
-                f"{folder}: the labels belong to other tuples (run `python -m distill label` again)"
+                f"{folder}: the labels are not those of all its tuples (run `python -m distill label` again)"
             )
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
@@ -60,7 +61,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self.seed, 78, index))
         frames, static, unsure = _turned(frames, static, unsure, rng)
         if not self.clean and rng.random() < 0.85:
-            frames = degrade(frames, rng)
+            frames = degrade(frames, rng, NOISE)
         stacked = np.stack(frames).transpose(0, 3, 1, 2)
         return {
             "frames": torch.from_numpy(np.ascontiguousarray(stacked)),

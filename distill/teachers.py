@@ -37,13 +37,13 @@ class Motion:
 
         With components it is the larger of the shifts along x and y, else the length of both.
         """
-        order = torch.inf if components else 2
         found = []
         for index, time in enumerate(self.times):
             to0, to1 = self.flows[:, index].split(2, dim=1)
             for flow, span in ((to0, time), (to1, 1 - time)):
                 if span > 0:
-                    found.append(torch.linalg.vector_norm(flow, order, dim=1) / span)
+                    length = flow.abs().amax(dim=1) if components else flow.square().sum(dim=1).sqrt()
+                    found.append(length / span)
         return torch.stack(found, dim=1)
 
 

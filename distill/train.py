@@ -46,7 +46,7 @@ def train(
     if network not in ("static-s", "published"):
         raise ValueError(f"unknown network {network!r}: static-s or published")
     student = load_static(start) if start else StaticMaskNet() if network == "static-s" else PublishedUNet()
-    schedule = Schedule(steps, batch, rate, warmup=200, weight_decay=1e-3, seed=seed)
+    schedule = Schedule(steps, batch, rate, warmup=200, cooldown=0.4, weight_decay=1e-3, seed=seed)
     fit(student, Stills(data, size, length, seed), static_losses, schedule, run, pictures=panels, **fitting)
 
 

@@ -295,6 +295,28 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(data, tmp_path):
     assert (stored == MOVING).mean() > 0.5
     sample = Stills(tmp_path, size=64, clean=True)[0]
     assert sample["static"].shape == (4, 64, 64)
+    assert label_tuples(tmp_path, Dis()) == 0  # all there
+    assert label_tuples(tmp_path, Dis(), PUBLISHED) == 24  # another rule
+
+
+def test_an_interrupted_labelling_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("distill.clips.TUPLES_PER_SHARD", 2)
+    assert prepare(data.parent, tmp_path, tuples=6, length=5, size=256) == 6
+
+    class Tiring(Dis):
+        calls = 0
+
+        def motion(self, img0, img1):
+            self.calls += 1
+            if self.calls > 3:
+                raise KeyboardInterrupt
+            return super().motion(img0, img1)
+
+    with pytest.raises(KeyboardInterrupt):
+        label_tuples(tmp_path, Tiring())
+    assert [path.name for path in sorted(tmp_path.iterdir()) if "label" in path.name] == ["labels-0000.tar"]
+    assert label_tuples(tmp_path, Dis()) == 16
+    assert Shards(tmp_path, "labels").keys == Shards(tmp_path).keys
 
 
 def test_what_a_rule_calls_still():
@@ -309,3 +331,9 @@ def test_what_a_rule_calls_still():
     moving = Motion((0.5,), torch.full((1, 1, 4, 40, 40), 0.4))
     assert not static_labels(moving, texture, texture.roll(1, -1))[0].any()
     assert static_labels(moving, texture, texture.roll(1, -1), PUBLISHED)[0].all()
+
+
+def test_a_state_of_another_network_is_named(data, tmp_path):
+    train(data, tmp_path, steps=1, batch=1, size=64, length=2, cpu=True)
+    with pytest.raises(ValueError, match=r"state.pt: does not continue this run, its network differs"):
+        train(data, tmp_path, network="published", steps=2, batch=1, size=64, length=2, cpu=True)
