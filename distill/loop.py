@@ -85,7 +85,8 @@ def fit(
             f"a batch of {schedule.batch} cannot be shared by {accelerator.num_processes} processes"
         )
     torch.manual_seed(schedule.seed)
-    network = network.train().to(accelerator.device, memory_format=torch.channels_last)
+    network = network.train().to(accelerator.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     optimiser = Muon(network, schedule.rate, schedule.weight_decay)
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
