@@ -122,6 +122,8 @@ def random_overlays(
         _letterbox,
         _grid,
         _cursor,
+        _vignette,
+        _watermark,
     ]
     overlays = []
     for _ in range(int(rng.integers(1, most + 1))):
@@ -138,13 +140,9 @@ def _animate(
     draw: Callable[..., Drawing], frames: int, height: int, width: int, rng: Rng, fonts: Fonts | None
 ) -> Overlay:
     """Steady, fading, appearing or vanishing, jumping, or wandering."""
-    written = {"fonts": fonts} if draw in (_subtitle, _label, _panel) else {}
-    steady = Overlay.steady(
-        draw(height, width, rng, **written),
-        frames,
-        float(rng.uniform(0.35, 1)) if rng.random() < 0.3 else 1.0,
-    )
-    level = steady.opacity[0]
+    written = {"fonts": fonts} if draw in (_subtitle, _label, _panel, _watermark) else {}
+    level = float(rng.uniform(0.35, 1)) if rng.random() < 0.3 or draw is _watermark else 1.0
+    steady = Overlay.steady(draw(height, width, rng, **written), frames, level)
     mood = rng.random()
     if draw is _cursor or mood > 0.97:
         walk = np.cumsum(rng.normal(0, 6, (frames, 2)), axis=0) * (rng.random() < 0.7)
@@ -314,6 +312,26 @@ def _letterbox(height: int, width: int, rng: Rng) -> Drawing:
     else:
         coverage[:, :bar] = coverage[:, -bar:] = 1
     return np.full((height, width, 3), rng.uniform(0, 24), np.float32), coverage
+
+
+def _vignette(height: int, width: int, rng: Rng) -> Drawing:
+    """Corners that get darker."""
+    ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    begin, strength = rng.uniform(0.5, 1), rng.uniform(0.4, 1)
+    coverage = strength * np.clip((np.hypot(xs, ys) - begin) / (2**0.5 - begin), 0, 1)
+    return np.full((height, width, 3), rng.uniform(0, 20), np.float32), coverage.astype(np.float32)
+
+
+def _watermark(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
+    """A word, slanting, again and again over the whole picture."""
+    text, font = words(rng, 4, 12, fonts)
+    size, sheet = int(rng.integers(12, 34)), height + width
+    line = draw_text(size * 3, sheet, (text + "   ") * 4, font, (sheet / 2, size * 1.5), size)
+    turned = cv2.getRotationMatrix2D((sheet / 2, sheet / 2), float(rng.uniform(-45, 45)), 1.0)
+    turned[:, 2] -= (width / 2, height / 2)
+    many = np.tile(line, (sheet // (size * 3) + 1, 1))[:sheet]
+    coverage = cv2.warpAffine(many, turned, (width, height), flags=cv2.INTER_LINEAR)
+    return np.full((height, width, 3), rng.choice([0.0, 128.0, 255.0]), np.float32), coverage
 
 
 def _grid(height: int, width: int, rng: Rng) -> Drawing:

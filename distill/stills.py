@@ -82,9 +82,9 @@ class Stills(Dataset[dict[str, Tensor]]):
         if dice < 0.3:
             frames, static, unsure = self.footage(rng)
         elif dice < 0.66:
-            frames, static, unsure = self._scene(rng, 32.0, 0.1)
+            frames, static, unsure = self._scene(rng, 60.0, 0.1)
         elif dice < 0.94:
-            frames, static, unsure = self._scene(rng, 24.0, 1.0)
+            frames, static, unsure = self._scene(rng, 60.0, 1.0)
         else:
             frames, static, unsure = self._scene(rng, 1.2, 0.0)
         if rng.random() < (0.9 if dice < 0.66 else 0.4):
