@@ -112,13 +112,19 @@ def train_vfi(
     size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 128,
     rate: float = 1.2e-3,
     speed: Annotated[float, typer.Option(help="Fastest synthetic motion, px per gap.")] = 16.0,
-    flow_weight: float = 0.2,
+    laplacian: Annotated[float, typer.Option(help="Weight of the Laplacian pyramid.")] = 0.2,
+    flow: Annotated[float, typer.Option(help="Weight of known flow, at the start.")] = 0.2,
+    census: Annotated[float, typer.Option(help="Weight of the census transform.")] = 0.0,
+    reversal: Annotated[float, typer.Option(help="Weight of agreement when time runs backwards.")] = 0.0,
+    privileged: Annotated[float, typer.Option(help="Weight of a block that sees the truth.")] = 0.0,
+    perceptual: Annotated[float, typer.Option(help="Weight of LPIPS (needs lpips).")] = 0.0,
     seed: int = 0,
     start: Start = None,
     cpu: Cpu = False,
     precision: Precision = "no",
 ) -> None:
     """Train an interpolation network."""
+    from distill.train_vfi import Terms
     from distill.train_vfi import train_vfi as run_training
 
     run_training(
@@ -130,9 +136,49 @@ def train_vfi(
         size=size,
         rate=rate,
         speed=speed,
-        flow_weight=flow_weight,
+        terms=Terms(laplacian, flow, census, reversal, privileged, perceptual),
         seed=seed,
         start=start,
+        cpu=cpu,
+        precision=precision,
+    )
+
+
+@app.command()
+def joint(
+    data: Data,
+    run: Run,
+    vfi: Annotated[
+        str, typer.Option(help="Interpolation weights to begin with: a name or a path.")
+    ] = "vfi-s",
+    mask: Annotated[str, typer.Option(help="Mask weights to begin with: a name or a path.")] = "static-s",
+    parts: Annotated[str, typer.Option(help="What learns: both, mask or vfi.")] = "both",
+    last_blocks: Annotated[
+        int, typer.Option(help="Only these last blocks of the interpolation network learn; 0: all.")
+    ] = 0,
+    steps: int = 2000,
+    batch: int = 8,
+    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 160,
+    rate: float = 2e-4,
+    seed: int = 0,
+    cpu: Cpu = False,
+    precision: Precision = "no",
+) -> None:
+    """Refine a mask and an interpolation network together, through their fusion."""
+    from distill.joint import joint as run_training
+
+    run_training(
+        data,
+        run,
+        vfi=vfi,
+        mask=mask,
+        parts=parts,
+        last_blocks=last_blocks,
+        steps=steps,
+        batch=batch,
+        size=size,
+        rate=rate,
+        seed=seed,
         cpu=cpu,
         precision=precision,
     )

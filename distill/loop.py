@@ -26,6 +26,15 @@ from maskvfi.static import StaticMaskNet
 Batch = dict[str, Tensor]
 Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]
 Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Save = Callable[..., None]  # (run, network, **facts): writes weights into the folder, facts into their header
+
+
+def save_one(run: Path, network: nn.Module, **facts: Any) -> None:
+    """run/weights.safetensors."""
+    if isinstance(network, IFNet | StaticMaskNet):
+        save_weights(run / "weights.safetensors", network, **facts)
+    else:
+        save_file(network.state_dict(), run / "weights.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ def fit(
     run: Path,
     *,
     pictures: Pictures | None = None,
+    save: Save = save_one,
     cpu: bool = False,
     precision: str = "no",
     log_every: int = 50,
@@ -70,9 +80,11 @@ def fit(
 
     Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, so that a resumed
     run sees what an unbroken one sees. Writes run/state.pt (everything needed to go on), run/log.jsonl (means
-    since the line before), run/weights.safetensors (the moving average of the weights), and scalars and
-    pictures(network, batch), each [N,3,H,W] in 0..1, for TensorBoard. stop_after ends before schedule.steps,
-    to go on another time. Raises ValueError when the processes cannot share a batch evenly.
+    since the line before), what `save` makes of the moving average of the weights, and scalars and
+    pictures(network, batch), each [N,3,H,W] in 0..1, for TensorBoard. Frozen parameters stay as they are.
+    stop_after ends before schedule.steps, to go on another time.
+
+    Raises ValueError when the processes cannot share a batch evenly.
     """
     accelerator = Accelerator(
         cpu=cpu,
@@ -118,7 +130,8 @@ def fit(
         if step % log_every == 0 or step == until:
             log.write(step)
         if accelerator.is_main_process and (step % store_every == 0 or step == until):
-            _store(run, step, parts, schedule)
+            _store(run, step, parts)
+            save(run, average, steps=step, schedule=asdict(schedule))
             if pictures:
                 log.show(step, pictures(average, batch))
     log.close()
@@ -197,12 +210,7 @@ def _restore(path: Path, parts: dict[str, Any]) -> int:
     return int(state["step"])
 
 
-def _store(run: Path, step: int, parts: dict[str, Any], schedule: Schedule) -> None:
+def _store(run: Path, step: int, parts: dict[str, Any]) -> None:
     state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
     torch.save(state, run / "state.part")
     (run / "state.part").replace(run / "state.pt")
-    average = parts["average"]
-    if isinstance(average, IFNet | StaticMaskNet):
-        save_weights(run / "weights.safetensors", average, steps=step, schedule=asdict(schedule))
-    else:
-        save_file(average.state_dict(), run / "weights.safetensors")

@@ -26,6 +26,24 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
     return total + 2.0**level * difference.abs().mean()
 
 
+def census(a: Tensor, b: Tensor, reach: int = 1) -> Tensor:
+    """How differently the neighbours of a pixel compare with it in pictures a, b [B,3,H,W] in 0..1: a mean over pixels.
+
+    The soft census transform of UnFlow (Meister et al., AAAI 2018), blind to changes of brightness.
+    """
+
+    def signs(image: Tensor) -> Tensor:
+        luma = 255 * (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(
+            dim=1, keepdim=True
+        )
+        around = F.unfold(luma, 2 * reach + 1).unflatten(2, tuple(n - 2 * reach for n in luma.shape[-2:]))
+        difference = around - luma[..., reach:-reach, reach:-reach]
+        return difference / (0.81 + difference.square()).sqrt()
+
+    distance = (signs(a) - signs(b)).square()
+    return (distance / (0.1 + distance)).mean()
+
+
 def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
     """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W]."""
     error = torch.stack(

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.loop import Batch, Schedule, fit
-from distill.losses import charbonnier, end_point_error, laplacian
+from distill.loop import Batch, Schedule, fit, save_one
+from distill.losses import census, charbonnier, end_point_error, laplacian
 from distill.triplets import Triplets
 from maskvfi.hub import load_vfi
 from maskvfi.rife import IFNet, find_variant
+from maskvfi.rife.network import Stage
+from maskvfi.warp import backward_warp
 
 VFI_S = replace(
-    find_variant("4.25"), family="vfi-s", versions=("vfi-s",), channels=(96, 64, 48, 32, 16), encoder_mid=8
+    find_variant("4.25"),
+    family="vfi-s",
+    versions=("vfi-s",),
+    channels=(64, 48, 32, 24),
+    scales=(8, 4, 2, 1),
+    encoder_mid=8,
+    start="calculated",
 )
 CONTRAST = 5.0  # how much louder than other filters those that look at the frames begin
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How much each term of the loss counts; at 0 it is not computed.
+
+    flow, where it is known, falls to a fiftieth over the run: at first motion has to be learnt at all. census
+    compares neighbourhoods; reversal asks for the same frame when time runs backwards; privileged pulls flow towards
+    that of a block which also sees the truth, where this does better (Huang et al., ECCV 2022); perceptual is
+    LPIPS (needs the package lpips and its backbone).
+    """
+
+    laplacian: float = 0.2
+    flow: float = 0.2
+    census: float = 0.0
+    reversal: float = 0.0
+    privileged: float = 0.0
+    perceptual: float = 0.0
 
 
 def train_vfi(
@@ -33,16 +62,15 @@ def train_vfi(
     synthetic: float = 0.5,
     speed: float = 16.0,
     overlays: float = 0.25,
-    flow_weight: float = 0.2,
+    terms: Terms | None = None,
     seed: int = 0,
     start: Path | None = None,
     **fitting: Any,
 ) -> None:
     """Train `variant` ("vfi-s" or any RIFE 4.x family) on the shards in `data`, or go on from `start`.
 
-    synthetic and overlays are the shares of samples with synthetic motion, of up to `speed` px
-    per gap, and with overlays. flow_weight falls to a fiftieth over the run: at first motion has to be learnt
-    at all. `fit` says what `run` will hold and what else it takes.
+    synthetic and overlays are the shares of samples with synthetic motion, of up to `speed` px per gap, and with
+    overlays. `fit` says what `run` will hold and what else it takes.
     """
     torch.manual_seed(seed)
     if start:
@@ -50,40 +78,111 @@ def train_vfi(
     else:
         network = IFNet(VFI_S if variant == "vfi-s" else find_variant(variant))
         initialise(network)
+    pupil = Pupil(network, terms or Terms())
 
-    def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        assert isinstance(network, IFNet)
-        return vfi_losses(network, batch, flow_weight * 0.02 ** (step / steps))
+    def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+        assert isinstance(pupil, Pupil)
+        return pupil.losses(batch, step / steps)
+
+    def save(run: Path, pupil: nn.Module, **facts: Any) -> None:
+        assert isinstance(pupil, Pupil)
+        save_one(run, pupil.network, **facts)
 
     samples = Triplets(data, size, synthetic, overlays, seed, speed)
-    fit(network, samples, losses, Schedule(steps, batch, rate, warmup=300, seed=seed), run, **fitting)
+    schedule = Schedule(steps, batch, rate, warmup=300, cooldown=0.4, seed=seed)
+    fit(pupil, samples, losses, schedule, run, save=save, **fitting)
 
 
-def vfi_losses(network: IFNet, batch: Batch, flow_weight: float) -> dict[str, Tensor]:
-    """Reconstruction after every block (the last counts most), and flow where it is known.
+class Pupil(nn.Module):
+    """A network in training, and what is needed only there."""
 
-    batch: img0, img1, truth [B,3,H,W] uint8; time [B,1,1,1]; flow [B,4,H,W]; trust [B,2,H,W].
-    """
-    img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
-    height, width = truth.shape[-2:]
-    stages = [*network.stages(img0, img1, batch["time"])]
-    picture = flow = truth.new_zeros(())
-    for index, stage in enumerate(stages):
-        weight = 0.6 ** (len(stages) - 1 - index)
-        picture = picture + weight * charbonnier(stage.frame()[..., :height, :width], truth)
-        flow = flow + weight * end_point_error(
-            stage.flow[..., :height, :width], batch["flow"], batch["trust"]
+    def __init__(self, network: IFNet, terms: Terms) -> None:
+        super().__init__()
+        self.network, self.terms = network, terms
+        self.tutor = Tutor() if terms.privileged else None
+        self.perceptual = _lpips() if terms.perceptual else None
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Terms and their weighted sum "total", for what `Triplets` yields, stacked; progress in 0..1.
+
+        The picture counts after every block, after the last one most.
+        """
+        terms, network = self.terms, self.network
+        img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
+        inside = (..., slice(truth.shape[-2]), slice(truth.shape[-1]))
+        stages = [*network.stages(img0, img1, batch["time"])]
+        weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
+        frame = stages[-1].frame()[inside]
+        found = {
+            "picture": sum_of(
+                w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
+            ),
+            "laplacian": terms.laplacian * laplacian(frame, truth),
+        }
+        if terms.flow:
+            errors = (end_point_error(s.flow[inside], batch["flow"], batch["trust"]) for s in stages)
+            fall = terms.flow * 0.02**progress
+            found["flow"] = fall * sum_of(w * e for w, e in zip(weights, errors, strict=True))
+        if terms.census:
+            found["census"] = terms.census * census(frame, truth)
+        if terms.reversal:
+            *_, back = network.stages(img1, img0, 1 - batch["time"])
+            found["reversal"] = terms.reversal * charbonnier(frame, back.frame()[inside])
+        if self.tutor is not None:
+            found["privileged"] = terms.privileged * self.tutor(img0, img1, truth, stages[-1], inside)
+        if self.perceptual is not None:
+            found["perceptual"] = terms.perceptual * self.perceptual(frame, truth, normalize=True).mean()
+        error = (frame.detach() - truth).square().mean(dim=(1, 2, 3))
+        total = sum_of(found.values())
+        return {"total": total, **found, "psnr": (-10 * error.clamp(min=1e-6).log10()).mean()}
+
+
+class Tutor(nn.Module):
+    """One block more, which sees the frame that is to be made; its flow teaches where its frame is the better one."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        planes = [3 * 5 + 5, width // 2, width, width, width]
+        layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(pairwise(planes)):
+            layers += [nn.Conv2d(inputs, outputs, 3, 2 if index < 2 else 1, 1), nn.LeakyReLU(0.2)]
+        self.look = nn.Sequential(*layers, nn.ConvTranspose2d(width, 5, 4, 4))
+
+    def forward(self, img0: Tensor, img1: Tensor, truth: Tensor, last: Stage, inside: Any) -> Tensor:
+        """The tutor's own error, and the pupil's distance from its flow in px."""
+        seen = [img0, img1, *(x[inside] for x in (last.warped0, last.warped1, last.flow, last.logit)), truth]
+        correction = F.interpolate(
+            self.look(torch.cat(seen, dim=1).detach()), truth.shape[-2:], mode="bilinear"
         )
-    frame = stages[-1].frame()[..., :height, :width]
-    sharp = laplacian(frame, truth)
-    error = (frame.detach() - truth).square().mean(dim=(1, 2, 3))
-    return {
-        "total": picture + 0.2 * sharp + flow_weight * flow,
-        "picture": picture,
-        "laplacian": sharp,
-        "flow": flow,
-        "psnr": (-10 * error.clamp(min=1e-6).log10()).mean(),
-    }
+        flow, logit = (
+            last.flow[inside].detach() + correction[:, :4],
+            last.logit[inside].detach() + correction[:, 4:],
+        )
+        warped0, warped1 = (
+            backward_warp(x, f) for x, f in zip((img0, img1), flow.split(2, dim=1), strict=True)
+        )
+        made = torch.lerp(warped1, warped0, torch.sigmoid(logit))
+        own, others = (
+            (x.detach() - truth).abs().mean(dim=1, keepdim=True) for x in (made, last.frame()[inside])
+        )
+        better = (own + 0.01 < others).float()
+        apart = (last.flow[inside] - flow.detach()).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+        return charbonnier(made, truth) + 0.01 * (apart * better).mean()
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack([*terms]).sum()
+
+
+def _lpips() -> nn.Module:
+    try:
+        import lpips
+    except ImportError:
+        raise ValueError(
+            "the perceptual term needs the package lpips (pip install lpips torchvision)"
+        ) from None
+    backbone: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
+    return backbone
 
 
 def initialise(network: IFNet) -> None:

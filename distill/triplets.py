@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,19 @@ from torch.utils.data import Dataset
 
 from distill.clips import Image, Shards
 from distill.motion import random_scene
-from distill.overlays import paste, random_overlays
+from distill.overlays import Overlay, paste, random_overlays
 
 Floats = np.ndarray  # float32
+Bools = np.ndarray  # bool
 
 
 class Triplets(Dataset[dict[str, Tensor]]):
     """Sample `index` depends on (seed, index) alone, so that a resumed run sees what an unbroken one sees.
 
-    Real tuples come with a flow measured by DIS from the frame in the middle, trusted where it explains
-    that frame; synthetic scenes come with their exact flow.
+    img0, truth, img1 [3,S,S] uint8; time [1,1,1]; flow [4,S,S] from the truth to both ends, with trust [2,S,S] 0..1;
+    covered [1,S,S]: an overlay stands still there; clear: nothing pasted is in doubt there. Real tuples come with a
+    flow measured by DIS from the frame in the middle, trusted where it explains that frame; synthetic scenes come
+    with their exact flow.
     """
 
     def __init__(
@@ -50,12 +54,15 @@ class Triplets(Dataset[dict[str, Tensor]]):
             frames, time, flow, trust = self._scene(rng)
         else:
             frames, time, flow, trust = self._real(rng)
+        covered: Bools = np.zeros((self.size, self.size), bool)
+        clear: Bools = ~covered
         if rng.random() < self.overlays:
-            composite = paste(frames, random_overlays(3, self.size, self.size, rng))
-            covered = composite.static.all(axis=0)
+            drawn = random_overlays(3, self.size, self.size, rng)
+            composite = paste(frames, [_even(overlay, time) for overlay in drawn])
+            covered, clear = np.all(composite.static, axis=0), ~np.any(composite.unsure, axis=0)
             frames = composite.frames
             flow = np.where(covered, 0, flow)
-            trust = np.where(covered, 1, np.where(composite.unsure.any(axis=0), 0, trust))
+            trust = np.where(covered, 1, np.where(clear, trust, 0))
         start, middle, end = (torch.from_numpy(np.ascontiguousarray(f)).permute(2, 0, 1) for f in frames)
         return {
             "img0": start,
@@ -64,6 +71,8 @@ class Triplets(Dataset[dict[str, Tensor]]):
             "time": torch.tensor([[[time]]], dtype=torch.float32),
             "flow": torch.from_numpy(np.ascontiguousarray(flow, np.float32)),
             "trust": torch.from_numpy(np.ascontiguousarray(trust, np.float32)),
+            "covered": torch.from_numpy(covered)[None],
+            "clear": torch.from_numpy(clear)[None],
         }
 
     def _scene(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
@@ -81,13 +90,11 @@ class Triplets(Dataset[dict[str, Tensor]]):
     def _real(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
-        reach = int(rng.choice([1, 1, 1, 2, 2])) if len(frames) >= 5 else 1
-        if rng.random() < 0.75 or reach == 2:
-            first = int(rng.integers(0, len(frames) - 2 * reach))
-            places = [first, first + reach, first + 2 * reach]
-        else:
-            first, gap = int(rng.integers(0, len(frames) - 3)), 3
-            places = [first, first + int(rng.integers(1, gap)), first + gap]
+        span = int(rng.choice([2, 2, 2, 4, 3, len(frames) - 1]))  # mostly x2, else up to the whole tuple
+        span = min(span, len(frames) - 1)
+        first = int(rng.integers(0, len(frames) - span))
+        middle = span // 2 if span % 2 == 0 and rng.random() < 0.6 else int(rng.integers(1, span))
+        places = [first, first + middle, first + span]
         if rng.random() < 0.5:
             places.reverse()
         time = (places[1] - places[0]) / (places[2] - places[0])
@@ -102,6 +109,14 @@ class Triplets(Dataset[dict[str, Tensor]]):
             crops = [np.ascontiguousarray(crop.transpose(1, 0, 2)) for crop in crops]
         flow, trust = _measure(crops)
         return crops, time, flow, trust
+
+
+def _even(overlay: Overlay, time: float) -> Overlay:
+    """The overlay with a fade, if it has one, that is even over the gap, as a picture at `time` must show it."""
+    first, _, last = overlay.opacity
+    if not (first and last):
+        return overlay
+    return replace(overlay, opacity=(first, first + time * (last - first), last))
 
 
 def _measure(frames: list[Image]) -> tuple[Floats, Floats]:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 
@@ -13,3 +15,24 @@ def dev_clips() -> Path:
     if not (root / "dev").is_dir():
         pytest.skip(f"there are no real clips in {root}; set MASKVFI_CLIPS")
     return root / "dev"
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory) -> Path:
+    """Shards of one small moving clip and a few pictures."""
+    folder = tmp_path_factory.mktemp("material")
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(0, 256, (80, 120, 3)).astype(np.uint8), (480, 320))
+    writer = cv2.VideoWriter(str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 272))
+    for k in range(40):
+        writer.write(np.ascontiguousarray(texture[8:280, k : k + 320]))
+    writer.release()
+    (folder / "pictures").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / "pictures" / f"{k}.png"), rng.permutation(texture))
+    out = folder / "shards"
+    from distill.clips import prepare, prepare_textures
+
+    assert prepare(folder, out, tuples=6, length=5, size=256) == 6
+    assert prepare_textures(folder / "pictures", out, count=6) == 6
+    return out

@@ -15,7 +15,7 @@ import webdataset
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from distill.clips import Shards, prepare, prepare_textures
+from distill.clips import Shards, prepare
 from distill.degrade import degrade, encode
 from distill.evaluate.staticbench import f1
 from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
@@ -32,22 +32,8 @@ from maskvfi.warp import backward_warp
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Shards of one small moving clip and a few pictures."""
-    folder = tmp_path_factory.mktemp("material")
-    rng = np.random.default_rng(0)
-    texture = cv2.resize(rng.integers(0, 256, (80, 120, 3)).astype(np.uint8), (480, 320))
-    writer = cv2.VideoWriter(str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 272))
-    for k in range(40):
-        writer.write(np.ascontiguousarray(texture[8:280, k : k + 320]))
-    writer.release()
-    (folder / "pictures").mkdir()
-    for k in range(3):
-        cv2.imwrite(str(folder / "pictures" / f"{k}.png"), rng.permutation(texture))
-    out = folder / "shards"
-    assert prepare(folder, out, tuples=6, length=5, size=256) == 6
-    assert prepare_textures(folder / "pictures", out, count=6) == 6
-    return out
+def data(shards) -> Path:
+    return shards
 
 
 def test_shards_give_back_the_tuples_in_order(data):

@@ -10,6 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskvfi.flow import calculated_flow
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
@@ -120,6 +121,11 @@ class IFNet(nn.Module):
         images: tuple[Tensor, ...] = (img0, img1)
         wenc = enc
         state = _State()
+        if self.variant.start:
+            flow = calculated_flow(img0, img1, time[..., :1, :1])
+            still = flow.new_zeros(flow[:, :1].shape)
+            state = _State(flow, still, still.expand(-1, self.variant.features, -1, -1))
+            images, wenc = (tuple(map(backward_warp, x, flow.split(2, dim=1))) for x in (images, enc))
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
             delta = block(images, wenc, time, state, scale)
             if self.variant.dynamic_scale and not fixed and index == 1 and _exceeds(delta.flow, 32):
@@ -164,7 +170,7 @@ class Block(nn.Module):
     def __init__(self, variant: Variant, index: int) -> None:
         super().__init__()
         width = variant.channels[index]
-        planes = 7 + 2 * variant.encoder + (5 + variant.features if index else 0)
+        planes = 7 + 2 * variant.encoder + (5 + variant.features if index or variant.start else 0)
         self.skip = variant.trunk == "plain+skip"
         self.deconv = variant.head == "deconv5"
         self.conv0 = nn.Sequential(

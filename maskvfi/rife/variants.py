@@ -13,10 +13,11 @@ class Variant:
     """What distinguishes one RIFE 4.x network from another.
 
     channels and scales go from the coarsest block to the finest; a scale is the factor by which a block
-    shrinks its input. encoder is the number of feature planes per frame (0: none), encoder_mid the width
-    inside it, encoder_names its layers' names in a checkpoint (two names: the short form without
-    activations). trunk is "plain", "plain+skip" or "res"; head names the output layer; masks are summed
-    over the blocks ("add") or the last one counts ("replace").
+    shrinks its input. start is "" or, with features only, "calculated": the first block refines
+    `calculated_flow`. encoder is the number of feature planes per frame (0: none), encoder_mid the width inside
+    it, encoder_names its layers' names in a checkpoint (two names: the short form without activations). trunk
+    is "plain", "plain+skip" or "res"; head names the output layer; masks are summed over the blocks ("add") or
+    the last one counts ("replace").
     """
 
     family: str
@@ -32,6 +33,7 @@ class Variant:
     prelu: bool = False
     mask: str = "replace"
     dynamic_scale: bool = False
+    start: str = ""
 
     @property
     def features(self) -> int:
