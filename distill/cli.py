@@ -38,14 +38,14 @@ Cases = Annotated[int, typer.Option(help="Composites per clip (and kind).")]
 
 @app.command()
 def prepare(
-    clips: Clips,
+    clips: Annotated[Path, typer.Option(help="A folder of videos, or Vimeo-90K, X4K1000FPS or ATD-12K.")],
     pictures: Annotated[Path, typer.Option(help="A folder of still pictures, textures of synthetic motion.")],
     out: Annotated[Path, typer.Option(help="Where the shards go.")],
     tuples: Annotated[int, typer.Option(help="Frame tuples to cut.")] = 5000,
     length: Annotated[int, typer.Option(help="Frames in a tuple.")] = 5,
     size: Annotated[int, typer.Option(help="Side of a tuple in px.")] = 256,
 ) -> None:
-    """Cut videos and pictures into shards."""
+    """Cut videos (or a data set's frames) and pictures into shards."""
     from distill import clips as source
 
     count = source.prepare_textures(pictures, out)

@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from distill.layouts import PICTURE_SUFFIXES, find_sequences
+
 Image = np.ndarray  # uint8 [H,W,3]
 
 KIND_SHARE = {
@@ -31,7 +33,6 @@ KIND_SHARE = {
     "anime": 0.06,
 }
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 CUT = 0.10  # mean change of a 32x32 thumbnail, of 1, from one frame to the next
 TUPLES_PER_SHARD = 500
 
@@ -65,14 +66,32 @@ def find_clips(folder: Path) -> list[Clip]:
 def prepare(
     clips: Path, out: Path, tuples: int = 4000, length: int = 5, size: int = 256, seed: int = 0
 ) -> int:
-    """Cut `tuples` tuples of `length` frames, `size` px square, out of the videos; returns how many were found."""
+    """Cut `tuples` tuples of `length` frames, `size` px square, out of a folder; returns how many were found.
+
+    The folder holds videos or is a data set that `layouts.py` knows; what is longer than a tuple is also taken at a
+    fraction of its frame rate, what is shorter as it is. Raises ValueError when there is neither.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if sequences := find_sequences(clips):
+        rng = np.random.default_rng(seed)
+        chosen = (
+            rng.permutation(len(sequences))[:tuples] if tuples < len(sequences) else range(len(sequences))
+        )
+        with _ShardWriter(out, "tuples") as writer:
+            for number in track(sorted(chosen), description="cutting tuples"):
+                sequence = sequences[number]
+                frames = [_read_picture(path) for path in _spread(sequence.paths, length, rng)]
+                cut, motion = _choose_crop(frames, size, rng)
+                writer.add(
+                    sequence.name, cut, {"clip": sequence.name, "kind": sequence.kind, "motion": motion}
+                )
+            return writer.count
     found = find_clips(clips)
     total = sum(KIND_SHARE.get(kind, 0.1) for kind in {clip.kind for clip in found})
     weight = Counter({clip.path: clip.frames**0.5 for clip in found})
     per_kind = {
         kind: sum(weight[c.path] for c in found if c.kind == kind) for kind in {c.kind for c in found}
     }
-    out.mkdir(parents=True, exist_ok=True)
     with _ShardWriter(out, "tuples") as writer:
         for index, clip in enumerate(track(found, description="cutting tuples")):
             share = KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip.path] / per_kind[clip.kind]
@@ -243,6 +262,23 @@ def _tuples(
             found.append(_choose_crop(list(window)[len(window) - 1 - span :: step], size, rng))
     order = np.argsort([-motion * rng.uniform(0.3, 1) for _, motion in found])[:wanted]
     yield from (found[index] for index in sorted(order))
+
+
+def _spread(paths: tuple[Path, ...], length: int, rng: np.random.Generator) -> tuple[Path, ...]:
+    """`length` of the files at an even step, in order; all, where there are fewer."""
+    if len(paths) <= length:
+        return paths
+    step = int(rng.integers(1, (len(paths) - 1) // (length - 1) + 1))
+    start = int(rng.integers(0, len(paths) - step * (length - 1)))
+    return paths[start::step][:length]
+
+
+def _read_picture(path: Path) -> Image:
+    """BGR. Raises ValueError."""
+    picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path}: cannot be read as a picture")
+    return picture
 
 
 def _decoded(path: Path) -> Iterator[Image]:

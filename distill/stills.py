@@ -46,6 +46,8 @@ class Stills(Dataset[dict[str, Tensor]]):
             raise ValueError(
                 f"{folder}: the labels are not those of all its tuples (run `python -m distill label` again)"
             )
+        if (found := len(self.tuples.frames(0))) < length:
+            raise ValueError(f"{folder}: its tuples have {found} frames, the mask is trained on {length}")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
