@@ -34,7 +34,8 @@ def save_one(run: Path, network: nn.Module, **facts: Any) -> None:
     if isinstance(network, IFNet | StaticMaskNet):
         save_weights(run / "weights.safetensors", network, **facts)
     else:
-        save_file(network.state_dict(), run / "weights.safetensors")
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, run / "weights.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
