@@ -111,6 +111,7 @@ def train_vfi(
     batch: int = 8,
     size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 128,
     rate: float = 1.2e-3,
+    synthetic: Annotated[float, typer.Option(help="Share of samples whose motion is synthetic.")] = 0.5,
     speed: Annotated[float, typer.Option(help="Fastest synthetic motion, px per gap.")] = 16.0,
     laplacian: Annotated[float, typer.Option(help="Weight of the Laplacian pyramid.")] = 0.2,
     flow: Annotated[float, typer.Option(help="Weight of known flow, at the start.")] = 0.2,
@@ -135,6 +136,7 @@ def train_vfi(
         batch=batch,
         size=size,
         rate=rate,
+        synthetic=synthetic,
         speed=speed,
         terms=Terms(laplacian, flow, census, reversal, privileged, perceptual),
         seed=seed,
@@ -188,12 +190,19 @@ def joint(
 def quality(
     clips: Clips,
     vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = "vfi-s",
-    triplets: Annotated[int, typer.Option(help="Triplets per clip.")] = 12,
+    mask: Annotated[
+        str, typer.Option(help='Mask weights for frames under overlays, or "none".')
+    ] = "static-s",
+    runs: Annotated[int, typer.Option(help="Places per clip.")] = 12,
+    times: Annotated[int, typer.Option(help="2: every other frame is made; 4: three of four.")] = 2,
 ) -> None:
-    """PSNR of the middle frame of real triplets, beside frame blending and DIS warping."""
-    from distill.evaluate.quality import measure_quality, quality_table
+    """PSNR, SSIM, LPIPS, VMAF and flicker of made frames, beside blending, DIS and ffmpeg's minterpolate."""
+    from distill.evaluate.quality import measure_quality, quality_tables
 
-    Console().print(quality_table(measure_quality(clips, vfi, triplets)))
+    measured = measure_quality(clips, vfi, None if mask == "none" else mask, runs, times)
+    Console().print(*quality_tables(measured))
+    for name in measured.missing:
+        console.print(f"not measured: {name}", markup=False)
 
 
 @evaluation.command()

@@ -13,10 +13,10 @@ from distill.clips import Image
 Rng = np.random.Generator
 
 
-def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0) -> list[Image]:
+def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0, noisy: float = 0.5) -> list[Image]:
     """The same frames [H,W,3] under other light, through other sensors and codecs; each frame its own way.
 
-    noise is the strongest there may be, as standard deviation in code values.
+    noise is the strongest there may be, as standard deviation in code values; noisy is the chance of any.
     """
     out = [frame.astype(np.float32) for frame in frames]
     if rng.random() < 0.35:
@@ -25,7 +25,7 @@ def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0) -> list[Image
         out = _fade(out, rng)
     if rng.random() < 0.2:
         out = _shadow(out, rng)
-    if rng.random() < 0.5:
+    if rng.random() < noisy:
         sigma = float(np.exp(rng.uniform(np.log(0.7), np.log(noise))))
         coarse = rng.random() < 0.3
         out = [frame + _noise(frame.shape, sigma, coarse, rng) for frame in out]

@@ -51,11 +51,12 @@ def joint(
     if parts not in PARTS:
         raise ValueError(f"parts must be one of {', '.join(PARTS)}, not {parts!r}")
     torch.manual_seed(seed)
-    duet = Duet(load_vfi(vfi), load_static(mask), keep_mask, keep_vfi)
+    duet = Duet(load_vfi(vfi), load_static(mask))
+    start = copy.deepcopy(duet).eval().requires_grad_(False)
     duet.freeze(parts, last_blocks)
 
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        return cast(Duet, network).losses(batch)
+        return refinement_losses(network, start.to(batch["img0"].device), batch, keep_mask, keep_vfi)
 
     samples = Triplets(data, size, synthetic, overlays, seed)
     schedule = Schedule(steps, batch, rate, warmup=100, cooldown=0.5, seed=seed)
@@ -63,16 +64,11 @@ def joint(
 
 
 class Duet(nn.Module):
-    """Both networks as they learn, and as they began."""
+    """An interpolation network and a mask, one frame made by both."""
 
-    def __init__(
-        self, vfi: IFNet, mask: StaticMaskNet, keep_mask: float = 0.2, keep_vfi: float = 1.0
-    ) -> None:
+    def __init__(self, vfi: IFNet, mask: StaticMaskNet) -> None:
         super().__init__()
         self.vfi, self.mask = vfi, mask
-        self.keep_mask, self.keep_vfi = keep_mask, keep_vfi
-        self.vfi_before = copy.deepcopy(vfi).eval().requires_grad_(False)
-        self.mask_before = copy.deepcopy(mask).eval().requires_grad_(False)
 
     def freeze(self, parts: str, last_blocks: int) -> None:
         """Let only `parts` learn, and of the interpolation network only its last blocks (0: all of it)."""
@@ -94,26 +90,27 @@ class Duet(nn.Module):
         weight = probability + (static_weight(probability) - probability).detach()
         return torch.lerp(moving, static_layer(img0, img1, time), weight), moving, logits
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Terms and their sum "total", for what `Triplets` yields, stacked."""
-        img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
-        composed, moving, logits = self.compose(img0, img1, batch["time"])
-        with torch.no_grad():
-            *_, before = self.vfi_before.stages(img0, img1, batch["time"])
-            held = before.frame()[..., : truth.shape[-2], : truth.shape[-1]]
-            said = self.mask_before.logits(torch.stack((img0, img1), dim=1))
-        covered, clear = batch["covered"].float(), batch["clear"].float()
-        wanted = torch.where(covered > 0, 1.0, torch.sigmoid(said.float()))
-        doubt = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
-        plain = 1 - (batch["covered"] | ~batch["clear"]).flatten(1).any(dim=1).float().view(-1, 1, 1, 1)
-        found = {
-            "composed": charbonnier(composed, truth) + 0.2 * laplacian(composed, truth),
-            "mask": self.keep_mask * (doubt * torch.maximum(covered, clear)).mean(),
-            "vfi": self.keep_vfi * charbonnier(moving * plain, held * plain),
-        }
-        error = (composed.detach() - truth).square().mean(dim=(1, 2, 3))
-        psnr = (-10 * error.clamp(min=1e-6).log10()).mean()
-        return {"total": torch.stack([*found.values()]).sum(), **found, "psnr": psnr}
+
+def refinement_losses(
+    network: nn.Module, start: Duet, batch: Batch, keep_mask: float, keep_vfi: float
+) -> dict[str, Tensor]:
+    """Terms and their sum "total", for what `Triplets` yields, stacked; `start` is the duet before refinement."""
+    img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
+    composed, moving, logits = cast(Duet, network).compose(img0, img1, batch["time"])
+    with torch.no_grad():
+        _, held, said = start.compose(img0, img1, batch["time"])
+    covered, clear = batch["covered"].float(), batch["clear"].float()
+    wanted = torch.where(covered > 0, 1.0, torch.sigmoid(said.float()))
+    doubt = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+    plain = 1 - (batch["covered"] | ~batch["clear"]).flatten(1).any(dim=1).float().view(-1, 1, 1, 1)
+    found = {
+        "composed": charbonnier(composed, truth) + 0.2 * laplacian(composed, truth),
+        "mask": keep_mask * (doubt * torch.maximum(covered, clear)).mean(),
+        "vfi": keep_vfi * charbonnier(moving * plain, held * plain),
+    }
+    error = (composed.detach() - truth).square().mean(dim=(1, 2, 3))
+    psnr = (-10 * error.clamp(min=1e-6).log10()).mean()
+    return {"total": torch.stack([*found.values()]).sum(), **found, "psnr": psnr}
 
 
 def save_both(run: Path, network: nn.Module, **facts: Any) -> None:

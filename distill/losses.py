@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def charbonnier(a: Tensor, b: Tensor, eps: float = 1e-3) -> Tensor:
@@ -42,6 +42,19 @@ def census(a: Tensor, b: Tensor, reach: int = 1) -> Tensor:
 
     distance = (signs(a) - signs(b)).square()
     return (distance / (0.1 + distance)).mean()
+
+
+def lpips_network() -> nn.Module:
+    """LPIPS on AlexNet (Zhang et al., CVPR 2018), frozen.
+
+    Raises ValueError where the package is missing, OSError where the backbone cannot be had.
+    """
+    try:
+        import lpips
+    except ImportError:
+        raise ValueError("LPIPS needs the package lpips (pip install lpips torchvision)") from None
+    network: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
+    return network
 
 
 def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:

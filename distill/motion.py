@@ -150,6 +150,10 @@ def _layer(
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
     lively = velocity != (0.0, 0.0)
+
+    def some() -> float:  # mostly little, now and then a fast turn or zoom: heavier tails than Gauss's
+        return float(np.clip(0.03 * rng.standard_t(3), -0.4, 0.4)) if lively and rng.random() < 0.5 else 0.0
+
     place = (size / 2, size / 2) if coverage is None else (rng.uniform(0, size), rng.uniform(0, size))
     return Layer(
         np.ascontiguousarray(picture),
@@ -157,8 +161,8 @@ def _layer(
         place,
         velocity,
         acceleration=tuple(rng.normal(0, 0.1, 2) * np.hypot(*velocity)) if lively else (0.0, 0.0),
-        turn=float(rng.normal(0, 0.03)) if lively and rng.random() < 0.5 else 0.0,
-        growth=float(rng.normal(0, 0.03)) if lively and rng.random() < 0.5 else 0.0,
+        turn=some(),
+        growth=some(),
     )
 
 

@@ -147,21 +147,30 @@ def _animate(
     if draw is _cursor or mood > 0.97:
         walk = np.cumsum(rng.normal(0, 6, (frames, 2)), axis=0) * (rng.random() < 0.7)
         return replace(steady, offsets=tuple((int(x), int(y)) for x, y in walk))
-    if mood < 0.45:
+    if mood < 0.38:
         return replace(
             steady, blur=float(rng.uniform(2, 8)) if draw is _panel and rng.random() < 0.4 else 0.0
         )
     if mood < 0.81:
-        middle, span = rng.uniform(0, frames - 1), float(np.exp(rng.uniform(np.log(0.5), np.log(2 * frames))))
-        when = (middle - span / 2, middle + span / 2)
-        ramp = np.interp(np.arange(frames), when, rng.uniform(0, 1, 2)) * level
-        return replace(steady, opacity=tuple(map(float, ramp)))
+        opacity = _ramp(frames, rng) * level if mood < 0.58 else _pulse(frames, rng)
+        return replace(steady, opacity=tuple(map(float, opacity)))
     if mood < 0.9:
         shown = np.arange(frames) >= rng.integers(1, frames) if frames > 1 else np.ones(1, bool)
         shown = shown if rng.random() < 0.5 else ~shown
         return replace(steady, opacity=tuple(level * float(s) for s in shown))
     jump, place = rng.integers(1, frames), (int(rng.integers(-40, 41)), int(rng.integers(-40, 41)))
     return replace(steady, offsets=tuple((0, 0) if k < jump else place for k in range(frames)))
+
+
+def _ramp(frames: int, rng: Rng) -> Floats:
+    """A fade from one opacity to another, in half a gap or over twice the clip."""
+    middle, span = rng.uniform(0, frames - 1), float(np.exp(rng.uniform(np.log(0.5), np.log(2 * frames))))
+    return np.interp(np.arange(frames), (middle - span / 2, middle + span / 2), rng.uniform(0, 1, 2))
+
+
+def _pulse(frames: int, rng: Rng) -> Floats:
+    """An opacity that changes much in every gap, up and down: the hardest fade there is."""
+    return rng.uniform(0.2, 1, frames)
 
 
 def _clock(frames: int, height: int, width: int, rng: Rng) -> Overlay:

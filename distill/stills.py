@@ -22,7 +22,7 @@ Bools = np.ndarray  # bool
 Labelled = tuple[list[Image], Bools, Bools]
 RULE = Rule()
 VISITS, LAG = 3, 40
-NOISE = 14.0  # code values: the heaviest
+NOISE, NOISY = 14.0, 0.7  # code values: the heaviest; the chance of any
 SHOWN, NEAR = 3.0, 61  # code values of mean change from which on motion can be seen; px
 
 
@@ -63,7 +63,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self.seed, 78, index))
         frames, static, unsure = _turned(frames, static, unsure, rng)
         if not self.clean and rng.random() < 0.85:
-            frames = degrade(frames, rng, NOISE)
+            frames = degrade(frames, rng, NOISE, NOISY)
         stacked = np.stack(frames).transpose(0, 3, 1, 2)
         return {
             "frames": torch.from_numpy(np.ascontiguousarray(stacked)),

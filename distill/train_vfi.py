@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.loop import Batch, Schedule, fit, save_one
-from distill.losses import census, charbonnier, end_point_error, laplacian
+from distill.losses import census, charbonnier, end_point_error, laplacian, lpips_network
 from distill.triplets import Triplets
 from maskvfi.hub import load_vfi
 from maskvfi.rife import IFNet, find_variant
@@ -100,7 +100,7 @@ class Pupil(nn.Module):
         super().__init__()
         self.network, self.terms = network, terms
         self.tutor = Tutor() if terms.privileged else None
-        self.perceptual = _lpips() if terms.perceptual else None
+        self.perceptual = lpips_network() if terms.perceptual else None
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Terms and their weighted sum "total", for what `Triplets` yields, stacked; progress in 0..1.
@@ -172,17 +172,6 @@ class Tutor(nn.Module):
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack([*terms]).sum()
-
-
-def _lpips() -> nn.Module:
-    try:
-        import lpips
-    except ImportError:
-        raise ValueError(
-            "the perceptual term needs the package lpips (pip install lpips torchvision)"
-        ) from None
-    backbone: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
-    return backbone
 
 
 def initialise(network: IFNet) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from maskvfi.warp import backward_warp
 
 LEVELS = 6  # halvings of the frame; the coarsest sees motion of some 6 * 2^LEVELS px
-FINEST = 2  # the level at which it ends; learnt blocks go on from there
+FINEST = 1  # the level at which it ends; learnt blocks go on from there
 WARPS, SWEEPS = 3, 16  # per level: linearisations, and exchanges with the neighbours after each
 SMOOTHNESS = 3e-3
 TRUST = 0.01  # a residual, of 1, from which on a pixel counts less and less

@@ -104,14 +104,14 @@ def _overlaid(kind: str, background: tuple[list[Image], Bools], rng: Rng) -> tup
     frames, moves = background
     while True:
         overlays = random_overlays(len(frames), SIDE, SIDE, rng, most=5, fonts=PLAIN)
-        composite = paste(frames, [_standing(overlay, kind == "fade", rng) for overlay in overlays])
+        composite = paste(frames, [standing(overlay, kind == "fade", rng) for overlay in overlays])
         unsure = ~composite.static & (composite.unsure | ~moves)
         moving = ~composite.static & ~unsure
         if min(part.mean(axis=(1, 2)).min() for part in (composite.static, moving)) > LEAST:
             return composite.frames, composite.static, unsure
 
 
-def _standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
+def standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
     """The overlay without what it does over time; fading, opaque or half-transparent."""
     count = len(overlay.drawings)
     steady = replace(Overlay.steady(overlay.drawings[0], count), blur=overlay.blur)

@@ -51,6 +51,17 @@ class FrameFeatures(NamedTuple):
     coarse: Tensor
 
 
+class View(NamedTuple):
+    """What is compared at 1/2 and 1/4: `colour`, `detail` and `fine` of FrameFeatures, [B*K,C,h,w] for K gaps."""
+
+    colour: Tensor
+    detail: Tensor
+    fine: Tensor
+
+    def mean(self, other: View) -> View:
+        return View(*((a + b) / 2 for a, b in zip(self, other, strict=True)))
+
+
 class StaticMaskNet(nn.Module):
     """The probability that a pixel stands still over the whole gap between two frames.
 
@@ -58,7 +69,8 @@ class StaticMaskNet(nn.Module):
     differ at zero motion; place by place, how far the detail has gone (Lucas and Kanade) and how well it
     correlates where it was; and cell by cell how well zero motion matches compared to the neighbouring
     displacements. With more than two frames, neighbouring gaps tell each other what they saw, and every gap is
-    also looked at from one frame before to one frame after it: what creeps has gone three times as far by then.
+    looked at twice more: from one frame before to one frame after it, for what creeps has gone three times as far
+    by then; and from the mean of two frames to the mean of the next two, for that has less noise.
     """
 
     def __init__(self, config: StaticConfig | None = None) -> None:
@@ -70,11 +82,11 @@ class StaticMaskNet(nn.Module):
         known = MOMENTS if self.config.moments else 0
         self.encoder = FrameEncoder(fine, coarse)
         self.look2 = nn.Conv2d(6 + 2 * 4, w2, 3, 1, 1)
-        self.time2 = TemporalMix(w2, 3)
+        self.time2 = TemporalMix(w2, 4)
         self.down4 = nn.Conv2d(w2, w4, 2, 2)
         self.compare4 = nn.Conv2d(fine, 4, 1)
         self.join4 = nn.Conv2d(2 * fine + near + known, w4, 1)
-        self.time4 = TemporalMix(w4, 3)
+        self.time4 = TemporalMix(w4, 4)
         self.down8 = nn.Conv2d(w4, w8, 3, 2, 1)
         self.compare8 = nn.Conv2d(coarse, 8, 1)
         self.join8 = nn.Conv2d(2 * coarse + far + known, w8, 1)
@@ -144,10 +156,17 @@ class StaticMaskNet(nn.Module):
         """Logits [B,N-1,H,W]; the tensors of `frames` carry frames in dimension 1."""
         batch, gaps = frames.colour.shape[0], frames.colour.shape[1] - 1
         start = torch.arange(gaps, device=frames.colour.device)
-        x2, x4 = self._look(frames, start, start + 1)
+
+        def at(index: Tensor) -> View:
+            return View(*(x[:, index].flatten(0, 1) for x in (frames.colour, frames.detail, frames.fine)))
+
+        first, second = at(start), at(start + 1)
+        x2, x4 = self._look(first, second)
         if gaps > 1:
-            wide2, wide4 = self._look(frames, (start - 1).clamp(min=0), (start + 2).clamp(max=gaps))
-            x2, x4 = self.time2(x2, gaps, wide2), self.time4(x4, gaps, wide4)
+            before, after = at((start - 1).clamp(min=0)), at((start + 2).clamp(max=gaps))
+            wide2, wide4 = self._look(before, after)
+            calm2, calm4 = self._look(before.mean(first), second.mean(after))
+            x2, x4 = self.time2(x2, gaps, wide2, calm2), self.time4(x4, gaps, wide4, calm4)
         x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(frames, gaps))))
         x16 = self.time16(self.see16(self.down16(x8)), gaps)
         x = self.see32(self.down32(x16))
@@ -159,14 +178,9 @@ class StaticMaskNet(nn.Module):
         height, width = frames.size
         return logits[..., :height, :width].reshape(batch, gaps, height, width)
 
-    def _look(self, frames: FrameFeatures, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """What is seen at 1/2 and 1/4 between the frames numbered first[k] and second[k], [B*K,C,h,w]."""
-        colour0, detail0, fine0 = (
-            x[:, first].flatten(0, 1) for x in (frames.colour, frames.detail, frames.fine)
-        )
-        colour1, detail1, fine1 = (
-            x[:, second].flatten(0, 1) for x in (frames.colour, frames.detail, frames.fine)
-        )
+    def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
+        """What is seen at 1/2 and 1/4 between two views of B*K gaps, [B*K,C,h,w]."""
+        (colour0, detail0, fine0), (colour1, detail1, fine1) = first, second
         change = (colour0 - colour1).abs_().mul_(4), (detail0 - detail1).abs_(), detail0 + detail1
         x2 = _active(self.look2(torch.cat(change, dim=1).to(self.head.weight.dtype)))
         match = correlation(self.compare4(fine0), self.compare4(fine1), self.config.reach[0])

@@ -1,0 +1,92 @@
+"""How like the true frames the made ones are, by every measure whose tool is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from distill.clips import Image
+from distill.evaluate.methods import as_tensor, find_ffmpeg
+from distill.losses import lpips_network
+
+Run = Sequence[Image]  # frames that follow each other; the first and the last are the source's
+
+
+def psnr(made: Image, truth: Image, where: np.ndarray | None = None) -> float:
+    """In dB over all pixels or those [H,W] where `where` is set, of 8-bit RGB; at most 60."""
+    error = (made.astype(np.float32) - truth.astype(np.float32)) ** 2
+    mean = float(error.mean() if where is None else error[where].mean())
+    return min(60.0, 10 * math.log10(255**2 / max(mean, 1e-9)))
+
+
+def flicker(made: Run, truth: Run) -> float:
+    """How much the changes from frame to frame differ from the true ones, mean over pixels, in code values."""
+    steps = [np.diff(np.stack(run).astype(np.float32), axis=0) for run in (made, truth)]
+    return float(np.abs(steps[0] - steps[1]).mean())
+
+
+class Similarity:
+    """The measures that can be had here, each the mean over a run's made frames.
+
+    "psnr" and "flicker" always; "ssim" (Wang et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with
+    lpips and its backbone; "vmaf" where ffmpeg has libvmaf. `missing` names the others.
+    """
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        try:
+            from pytorch_msssim import ssim
+        except ImportError:
+            ssim = None
+            self.missing.append("SSIM: pip install pytorch-msssim")
+        self._ssim = ssim
+        self._lpips: nn.Module | None = None
+        try:
+            self._lpips = lpips_network()
+        except (ValueError, OSError) as error:
+            self.missing.append(f"LPIPS: {error}")
+        self._vmaf = find_ffmpeg("libvmaf")
+        if self._vmaf is None:
+            self.missing.append("VMAF: pip install imageio-ffmpeg, or an ffmpeg with libvmaf")
+
+    @torch.inference_mode()
+    def measures(self, made: Run, truth: Run) -> dict[str, float]:
+        """All but VMAF, of a run."""
+        inner = list(zip(made[1:-1], truth[1:-1], strict=True))
+        found = {
+            "psnr": float(np.mean([psnr(*pair) for pair in inner])),
+            "flicker": flicker(made, truth),
+        }
+        pairs = [(as_tensor(a), as_tensor(b)) for a, b in inner]
+        if self._ssim:
+            found["ssim"] = float(np.mean([float(self._ssim(a, b, data_range=1.0)) for a, b in pairs]))
+        if self._lpips:
+            found["lpips"] = float(np.mean([float(self._lpips(a, b, normalize=True)) for a, b in pairs]))
+        return found
+
+    def vmaf(self, made: Sequence[Run], truth: Sequence[Run]) -> list[float] | None:
+        """VMAF of every run of a clip, by one call; None without libvmaf."""
+        if self._vmaf is None:
+            return None
+        height, width = truth[0][0].shape[:2]
+        size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25"]
+        with tempfile.TemporaryDirectory() as folder:
+            for name, runs in (("made", made), ("truth", truth)):
+                with open(Path(folder) / name, "wb") as file:
+                    for run in runs:
+                        file.writelines(np.ascontiguousarray(frame).tobytes() for frame in run)
+            graph = "[0]format=yuv420p[a];[1]format=yuv420p[b];[a][b]libvmaf=log_fmt=json:log_path=log"
+            inputs = [*size, "-i", "made", *size, "-i", "truth"]
+            command = [self._vmaf, "-v", "error", *inputs, "-lavfi", graph, "-f", "null", "-"]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            frames = json.loads((Path(folder) / "log").read_text())["frames"]
+        scores = iter(frame["metrics"]["vmaf"] for frame in frames)
+        return [float(np.mean([next(scores) for _ in run][1:-1])) for run in truth]

@@ -1,0 +1,89 @@
+"""The bench of made frames: do its methods hit the right moment, do its measures say what they should."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from distill.evaluate.methods import blend, dis, find_ffmpeg, minterpolate
+from distill.evaluate.quality import measure_quality, moving_runs, quality_tables
+from distill.evaluate.similarity import Similarity, flicker, psnr
+
+RNG = np.random.default_rng(3)
+SHEET = cv2.GaussianBlur(RNG.integers(0, 256, (160, 400, 3), np.uint8), (0, 0), 3)
+
+
+def pan(at: float) -> np.ndarray:
+    """A window that slides over a sheet of soft noise, stretched to full contrast."""
+    shift = np.float32([[1, 0, -at - 40], [0, 1, 0]])
+    window = cv2.warpAffine(SHEET, shift, (224, 160), flags=cv2.INTER_CUBIC)
+    return np.clip((window.astype(np.float32) - 128) * 6 + 128, 0, 255).astype(np.uint8)
+
+
+def methods() -> dict:
+    found = {"dis": dis}
+    if ffmpeg := find_ffmpeg("minterpolate"):
+        found["minterpolate"] = minterpolate(ffmpeg)
+    return found
+
+
+@pytest.mark.parametrize("times", [2, 4])
+@pytest.mark.parametrize("name", ["dis", "minterpolate"])
+def test_every_made_frame_is_the_one_of_its_moment(name, times):
+    if name not in methods():
+        pytest.skip("no ffmpeg with minterpolate")
+    truth = [pan(8 * k / times) for k in range(times + 1)]
+    made = methods()[name](truth[0], truth[-1], times)
+    assert len(made) == times - 1
+    for k, frame in enumerate(made, 1):
+        scores = [psnr(frame[16:-16, 32:-32], other[16:-16, 32:-32]) for other in truth]
+        assert int(np.argmax(scores)) == k
+        assert scores[k] > psnr(
+            blend(truth[0], truth[-1], times)[k - 1][16:-16, 32:-32], truth[k][16:-16, 32:-32]
+        )
+
+
+def test_psnr_knows_its_region_and_flicker_what_does_not_move_evenly():
+    truth = [pan(4 * k) for k in range(3)]
+    worse = truth[1].copy()
+    worse[:80] ^= 16
+    top = np.zeros(truth[0].shape[:2], bool)
+    top[:80] = True
+    assert psnr(worse, truth[1], top) == pytest.approx(20 * np.log10(255 / 16), abs=1e-3)
+    assert psnr(worse, truth[1], ~top) == 60
+    assert flicker(truth, truth) == 0
+    assert flicker([truth[0], worse, truth[2]], truth) == pytest.approx(8, abs=1e-3)
+
+
+def test_measures_prefer_the_truth():
+    similarity = Similarity()
+    truth = [pan(4 * k) for k in range(3)]
+    blurred = [truth[0], cv2.GaussianBlur(truth[1], (0, 0), 2), truth[2]]
+    best, worse = similarity.measures(truth, truth), similarity.measures(blurred, truth)
+    assert best["psnr"] == 60
+    assert worse["psnr"] < best["psnr"]
+    if "ssim" in best:
+        assert best["ssim"] == pytest.approx(1)
+        assert worse["ssim"] < 0.99
+    if (scores := similarity.vmaf([truth, blurred], [truth, truth])) is not None:
+        assert scores[0] > 95 > scores[1]
+
+
+def test_bench_over_a_clip(tmp_path: Path):
+    path = tmp_path / "pan.mkv"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25, (224, 160))
+    for k in range(9):
+        video.write(pan(3 * k)[..., ::-1].copy())
+    video.release()
+    runs = list(moving_runs(path, 3, 2))
+    assert [len(run) for run in runs] == [3, 3, 3]
+    assert psnr(runs[0][1], pan(3)) > 30
+    measured = measure_quality(tmp_path, "vfi-s", "static-s", runs=1)
+    by_method = {score.method: score.measures for score in measured.plain}
+    assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
+    masked = {score.method: score.measures for score in measured.overlaid}
+    assert set(masked) == {"mask off", "mask on"}
+    titles = [table.title or "" for table in quality_tables(measured)]
+    assert len(titles) == 5
+    assert not any("nan" in title for title in titles)
