@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from distill.loop import Batch, Schedule, fit
 from distill.losses import charbonnier, laplacian
 from distill.triplets import Triplets
-from maskvfi.fuse import static_layer, static_weight
+from maskvfi.fuse import static_layer, static_weight, without_static
 from maskvfi.hub import load_static, load_vfi, save_weights
 from maskvfi.rife import IFNet
+from maskvfi.rife.network import Interpolation
 from maskvfi.static import StaticMaskNet
 
 PARTS = ("both", "mask", "vfi")
@@ -84,11 +85,13 @@ class Duet(nn.Module):
         the threshold.
         """
         *_, last = self.vfi.stages(img0, img1, time)
-        moving = last.frame()[..., : img0.shape[-2], : img0.shape[-1]]
+        inside = (..., slice(img0.shape[-2]), slice(img0.shape[-1]))
+        plain = Interpolation(last.frame()[inside], last.flow[inside], torch.sigmoid(last.logit)[inside])
         logits = self.mask.logits(torch.stack((img0, img1), dim=1))
         probability = torch.sigmoid(logits)
         weight = probability + (static_weight(probability) - probability).detach()
-        return torch.lerp(moving, static_layer(img0, img1, time), weight), moving, logits
+        moving = without_static(plain, img0, img1, weight)
+        return torch.lerp(moving.frame, static_layer(img0, img1, time), weight), plain.frame, logits
 
 
 def refinement_losses(

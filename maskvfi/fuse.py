@@ -12,6 +12,7 @@ from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_pla
 from maskvfi.warp import backward_warp
 
 SOFTNESS = 0.15  # probability on either side of the threshold over which the layers blend
+FALLBACK = 1e-3  # the share of a hidden sample, of 1: it decides only where both are hidden
 STATIC_MODES = ("fade", "nearest")
 
 
@@ -30,6 +31,23 @@ def static_weight(
     if release is not None:
         weight = torch.minimum(weight, 1 - release)
     return weight
+
+
+def without_static(moving: Interpolation, img0: Tensor, img1: Tensor, weight: Tensor) -> Interpolation:
+    """The moving layer alone: what stands still in front of it or behind it is not dragged along.
+
+    weight [B,1,H,W]: how far each pixel of either frame [B,3,H,W] stands still. A warped sample that lands on such a
+    pixel of its frame does not belong to what moves, so its share goes to the other frame's sample; where neither
+    frame shows what moves, both keep theirs.
+    """
+    (sample0, hidden0), (sample1, hidden1) = (
+        backward_warp(torch.cat((image, weight), dim=1), flow).split((image.shape[1], 1), dim=1)
+        for image, flow in zip((img0, img1), moving.flow.split(2, dim=1), strict=True)
+    )
+    share0 = moving.blend * (1 - hidden0 + FALLBACK)
+    share1 = (1 - moving.blend) * (1 - hidden1 + FALLBACK)
+    blend = share0 / (share0 + share1)
+    return Interpolation(torch.lerp(sample1, sample0, blend), moving.flow, blend)
 
 
 def static_layer(start: Tensor, end: Tensor, time: float | Tensor, mode: str = "fade") -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.fuse import STATIC_MODES, static_layer, static_weight
+from maskvfi.fuse import STATIC_MODES, static_layer, static_weight, without_static
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.rife.network import IFNet, Interpolation, as_timestep, check_pair
 from maskvfi.static.network import FrameFeatures, StaticMaskNet
@@ -108,7 +108,7 @@ class Interpolator:
         """RGB [B,3,H,W] at `timestep` between two views."""
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
-        moving = self.moving(start, end, time).frame
+        moving = self.moving(start, end, time, weight).frame
         if weight is None:
             return moving
         return torch.lerp(moving, static_layer(start.rgb, end.rgb, time, self.static), weight)
@@ -143,9 +143,12 @@ class Interpolator:
         return static_weight(probability, self.threshold, self.protect, self.release)
 
     @torch.inference_mode()
-    def moving(self, start: View, end: View, timestep: float | Tensor) -> Interpolation:
-        """The interpolation network's answer at `timestep`."""
-        return self.vfi(start.rgb, end.rgb, timestep, self.scale, self.ensemble)
+    def moving(
+        self, start: View, end: View, timestep: float | Tensor, weight: Tensor | None = None
+    ) -> Interpolation:
+        """The interpolation network's answer at `timestep`, without what stands still by `weight` [B,1,H,W]."""
+        moving = self.vfi(start.rgb, end.rgb, timestep, self.scale, self.ensemble)
+        return moving if weight is None else without_static(moving, start.rgb, end.rgb, weight)
 
 
 def choose_device(device: str | torch.device) -> torch.device:

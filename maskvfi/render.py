@@ -63,7 +63,7 @@ class Renderer:
                 between = self._between(gap)
             start, end, weight, moves = between
             with self._stage("network"):
-                moving = self._interpolator.moving(start.view, end.view, float(t)) if moves else None
+                moving = self._interpolator.moving(start.view, end.view, float(t), weight) if moves else None
             with self._stage("fuse"):
                 fused = fuse_planes(
                     start.planes,
