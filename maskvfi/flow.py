@@ -18,11 +18,11 @@ FARTHEST = 2.0  # px that one linearisation may move
 
 @torch.no_grad()
 def calculated_flow(img0: Tensor, img1: Tensor, time: Tensor) -> Tensor:
-    """Flow [B,4,H,W] in px, from `time` to img0 and to img1, of motion that is straight and even.
+    """Flow [B,4,h,w] in px, from `time` to img0 and to img1, of motion that is straight and even, 2^FINEST px apart.
 
-    img0, img1 [B,3,H,W] in 0..1, time [B,1,1,1]; float32. Lucas and Kanade's equations, robust, over 5x5 px, joined
-    to the neighbours as Horn and Schunck's are (Bruhn, Weickert, Schnoerr, IJCV 2005), with both frames warped to
-    `time`, so that nothing has to be carried there from either frame.
+    img0, img1 [B,3,H,W] in 0..1, time [B,1,1,1]; float32; h and w are H and W over 2^FINEST, rounded up. Lucas and
+    Kanade's equations, robust, over 5x5 px, joined to the neighbours as Horn and Schunck's are (Bruhn, Weickert,
+    Schnoerr, IJCV 2005), with both frames warped to `time`, so that nothing has to be carried there from either frame.
     """
     pyramid = [(img0, img1)]
     for _ in range(LEVELS):
@@ -32,8 +32,7 @@ def calculated_flow(img0: Tensor, img1: Tensor, time: Tensor) -> Tensor:
         motion = _enlarged(motion, start)
         for _ in range(WARPS):
             motion = motion + _step(start, end, motion, time).clamp(-FARTHEST, FARTHEST)
-    for start, _ in reversed(pyramid[:FINEST]):
-        motion = _enlarged(motion, start)
+    motion = motion * 2**FINEST
     return torch.cat((-time * motion, (1 - time) * motion), dim=1)
 
 

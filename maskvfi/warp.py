@@ -5,19 +5,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
+def backward_warp(
+    image: Tensor, flow: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
+) -> Tensor:
     """Sample `image` at each pixel's own position plus `flow`.
 
-    image [B,C,H,W] any float type; flow [B,2,H,W] in pixels, x then y. Returns [B,C,H,W] in image's type.
-    Positions outside the picture take the border's colour. Coordinates stay float32: in half precision a
-    1920-wide grid steps by half a pixel. The grid is clamped here, since MPS samples with zero padding only.
+    image [B,C,H,W] any float type; flow [B,2,h,w] in pixels, x then y, at the pixels rows [h] x columns [w], or at all
+    of them. Returns [B,C,h,w] in image's type. Positions outside the picture take the border's colour. Coordinates
+    stay float32: in half precision a 1920-wide grid steps by half a pixel.
     """
-    height, width = flow.shape[-2:]
-    ys = torch.linspace(-1, 1, height, device=flow.device)[:, None]
-    xs = torch.linspace(-1, 1, width, device=flow.device)[None, :]
-    flow = flow.float()
-    grid = torch.stack(
-        (xs + flow[:, 0] * (2 / max(width - 1, 1)), ys + flow[:, 1] * (2 / max(height - 1, 1))), dim=-1
-    ).clamp(-1, 1)
-    out = F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    height, width = image.shape[-2:]
+    ys, xs = (torch.linspace(-1, 1, size, device=flow.device) for size in (height, width))
+    if rows is not None and columns is not None:
+        ys, xs = ys[rows], xs[columns]
+    own = torch.stack((xs.expand(len(ys), -1), ys[:, None].expand(-1, len(xs))))[None]
+    unit = flow.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=torch.float32)
+    grid = torch.addcmul(own, flow.float(), unit.view(1, 2, 1, 1))
+    border = "border"
+    if flow.device.type == "mps":  # which samples with zero padding only
+        grid, border = grid.clamp(-1, 1), "zeros"
+    out = F.grid_sample(image.float(), grid.permute(0, 2, 3, 1), padding_mode=border, align_corners=True)
     return out.to(image.dtype)

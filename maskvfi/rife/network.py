@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.flow import calculated_flow
+from maskvfi.flow import FINEST, calculated_flow
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
@@ -27,16 +28,14 @@ class Interpolation(NamedTuple):
     blend: Tensor
 
 
-class Stage(NamedTuple):
-    """The state after one block, at padded size: flow [B,4,H,W], blend logit [B,1,H,W], both warped frames."""
+class PreparedFrame(NamedTuple):
+    """What the network keeps of one frame, whatever it is paired with: a stream prepares every frame once.
 
-    flow: Tensor
-    logit: Tensor
-    warped0: Tensor
-    warped1: Tensor
+    size (H,W) of the frame; planes [B,3+E,h,w] at padded size: its colours in 0..1 and its E encoded planes.
+    """
 
-    def frame(self) -> Tensor:
-        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
+    size: tuple[int, int]
+    planes: Tensor
 
 
 class IFNet(nn.Module):
@@ -75,23 +74,46 @@ class IFNet(nn.Module):
         if ensemble and not self.variant.ensemble:
             raise ValueError(f"RIFE {self.variant.family} has no ensemble mode (4.0 to 4.20 and 4.24 have)")
         time = as_timestep(timestep, img0)
-        height, width = img0.shape[-2:]
-        *_, last = self.stages(img0, img1, time, scale, ensemble)
+        made = self.between(self.prepare(img0, scale), self.prepare(img1, scale), time, scale, ensemble)
+        return made._replace(frame=made.frame.to(img0.dtype))
+
+    def prepare(self, image: Tensor, scale: float = 1.0) -> PreparedFrame:
+        """A frame [B,3,H,W] for `between`, which must be given the same scale. Zeros are to its right and below it."""
+        modulo = max(self.variant.modulo, int(self.variant.modulo / scale))
+        return self._prepare(image, modulo)
+
+    def between(
+        self,
+        start: PreparedFrame,
+        end: PreparedFrame,
+        time: Tensor,
+        scale: float = 1.0,
+        ensemble: bool = False,
+    ) -> Interpolation:
+        """As `forward`, from two frames of one size that are prepared; time [B,1,1,1]."""
+        *_, last = self._stages(start, end, time, scale, ensemble)
+        height, width = start.size
         crop = (..., slice(height), slice(width))
-        return Interpolation(
-            last.frame()[crop].to(img0.dtype), last.flow[crop], torch.sigmoid(last.logit)[crop]
-        )
+        return Interpolation(last.frame()[crop], last.flow[crop], torch.sigmoid(last.logit)[crop])
 
     def stages(
         self, img0: Tensor, img1: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Iterator[Stage]:
-        """The estimate after every block, coarse to fine, at padded size (training looks at all of them).
+        """The estimate after every block, coarse to fine, at padded size (training looks at all of them)."""
+        return self._stages(self.prepare(img0, scale), self.prepare(img1, scale), time, scale, ensemble)
 
-        time [B,1,1,1]. Frames are zero-padded to the right and the bottom.
-        """
+    def _prepare(self, image: Tensor, modulo: int) -> PreparedFrame:
+        planes = _pad(image.float().clamp(0, 1), modulo)
+        if self.variant.encoder:
+            planes = torch.cat((planes, self.encode(planes)), dim=1)
+        return PreparedFrame((image.shape[-2], image.shape[-1]), planes)
+
+    def _stages(
+        self, start: PreparedFrame, end: PreparedFrame, time: Tensor, scale: float, ensemble: bool
+    ) -> Iterator[Stage]:
         scales = [s / scale for s in self.variant.scales]
-        modulo = max(self.variant.modulo, int(self.variant.modulo / scale))
-        stages = self._refine(img0, img1, time, scales, modulo, 0 if ensemble else len(scales))
+        planes = start.planes, end.planes
+        stages = self._refine(planes, time, scales, 0 if ensemble else len(scales))
         if not self.variant.dynamic_scale:
             yield from stages
             return
@@ -99,65 +121,153 @@ class IFNet(nn.Module):
             yield from stages
         except _MotionTooLarge:
             # The doubled run pads to its own multiple; its first block is not averaged (ARCHITECTURE 5).
-            wider = max(64, int(64 / scale))
-            grown = max(modulo, wider) if _off_grid(img0, modulo, wider) else modulo
+            (height, width), wider = start.size, max(64, int(64 / scale))
+            if planes[0].shape[-2] % wider or planes[0].shape[-1] % wider:
+                modulo = max(self.variant.modulo, int(self.variant.modulo / scale), wider)
+                images = (x[:, :3, :height, :width] for x in planes)
+                planes = tuple(self._prepare(image, modulo).planes for image in images)  # type: ignore[assignment]
             yield from self._refine(
-                img0, img1, time, [2 * s for s in scales], grown, 1 if ensemble else len(scales), fixed=True
+                planes, time, [2 * s for s in scales], 1 if ensemble else len(scales), fixed=True
             )
 
     def _refine(
         self,
-        img0: Tensor,
-        img1: Tensor,
+        planes: tuple[Tensor, Tensor],
         time: Tensor,
         scales: list[float],
-        modulo: int,
         ensemble_from: int,
         fixed: bool = False,
     ) -> Iterator[Stage]:
-        img0, img1 = (_pad(image.float().clamp(0, 1), modulo) for image in (img0, img1))
-        time = time.float().expand(img0.shape[0], 1, *img0.shape[-2:])
-        enc: tuple[Tensor, ...] = (self.encode(img0), self.encode(img1)) if self.variant.encoder else ()
-        images: tuple[Tensor, ...] = (img0, img1)
-        wenc = enc
-        state = _State()
+        stage = Stage(planes, (), add=self.variant.mask == "add")
         if self.variant.start:
-            flow = calculated_flow(img0, img1, time[..., :1, :1])
-            still = flow.new_zeros(flow[:, :1].shape)
-            state = _State(flow, still, still.expand(-1, self.variant.features, -1, -1))
-            images, wenc = (tuple(map(backward_warp, x, flow.split(2, dim=1))) for x in (images, enc))
+            motion = calculated_flow(planes[0][:, :3], planes[1][:, :3], time.float())
+            nothing = motion.new_zeros(motion[:, :1].shape)
+            features = nothing.expand(-1, self.variant.features, -1, -1)
+            stage = stage.refined(Part(motion, nothing, features, 2.0**FINEST))
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
-            delta = block(images, wenc, time, state, scale)
-            if self.variant.dynamic_scale and not fixed and index == 1 and _exceeds(delta.flow, 32):
+            part = block(stage, time, scale)
+            if self.variant.dynamic_scale and not fixed and index == 1 and part.exceeds(32):
                 raise _MotionTooLarge
             if index >= ensemble_from:
-                back = block(images[::-1], wenc[::-1], 1 - time, state.reversed(), scale).reversed()
-                delta = _State(*((a + b) / 2 for a, b in zip(delta[:2], back[:2], strict=True)))
-            add = self.variant.mask == "add"
-            state = _State(
-                delta.flow if state.flow is None else state.flow + delta.flow,
-                delta.logit if state.logit is None or not add else state.logit + delta.logit,
-                delta.features,
-            )
-            flows = state.flow.split(2, dim=1)
-            images = tuple(map(backward_warp, (img0, img1), flows))
-            if index + 1 < len(scales):
-                wenc = tuple(map(backward_warp, enc, flows))
-            yield Stage(state.flow, state.logit, *images)
+                part = part.mean(block(stage.reversed(), 1 - time, scale).reversed())
+            stage = stage.refined(part)
+            yield stage
 
 
-class _State(NamedTuple):
-    """What a block reads from the blocks before it, and what it gives: flow, blend logit, features."""
+class Part(NamedTuple):
+    """What one block adds, on its own grid, `factor` px apart: flow [B,4,h,w] in px, blend logit, features."""
 
-    flow: Tensor = None  # type: ignore[assignment]
-    logit: Tensor = None  # type: ignore[assignment]
-    features: Tensor | None = None
+    flow: Tensor
+    logit: Tensor
+    features: Tensor | None
+    factor: float
 
-    def reversed(self) -> _State:
-        """The same state seen from frame 1 to frame 0."""
-        if self.flow is None:
-            return self
-        return _State(torch.cat(self.flow.split(2, dim=1)[::-1], dim=1), -self.logit, self.features)
+    def reversed(self) -> Part:
+        """The same seen from frame 1 to frame 0."""
+        flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
+        return Part(flow, -self.logit, self.features, self.factor)
+
+    def mean(self, other: Part) -> Part:
+        return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
+
+    def exceeds(self, limit: float) -> bool:
+        flow = _resize(self.flow, self.factor)
+        return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
+
+
+class Stage:
+    """The estimate after some blocks, at padded size; what nobody asks for is not computed.
+
+    flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
+    unless `add`), warped0 and warped1 [B,3,H,W] the frames moved by it, frame() their blend.
+    """
+
+    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
+        self.planes, self.parts, self.add = planes, parts, add
+        self._before: Tensor | None = (
+            None  # full-size flow of all parts but the last, if somebody asked for it
+        )
+
+    def refined(self, part: Part) -> Stage:
+        stage = Stage(self.planes, (*self.parts, part), self.add)
+        stage._before = self.__dict__.get("flow")
+        return stage
+
+    def reversed(self) -> Stage:
+        """The same estimate seen from frame 1 to frame 0."""
+        parts = tuple(part.reversed() for part in self.parts)
+        return Stage((self.planes[1], self.planes[0]), parts, self.add)
+
+    @cached_property
+    def flow(self) -> Tensor:
+        last = _resize(self.parts[-1].flow, self.parts[-1].factor)
+        if len(self.parts) == 1:
+            return last
+        before = self._before
+        if before is None:
+            before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
+        return before + last
+
+    @cached_property
+    def logit(self) -> Tensor:
+        return _sum(_resize(part.logit, part.factor) for part in self._logits())
+
+    @cached_property
+    def _warped(self) -> tuple[Tensor, Tensor]:
+        first, second = (
+            backward_warp(x[:, :3], flow)
+            for x, flow in zip(self.planes, self.flow.split(2, dim=1), strict=True)
+        )
+        return first, second
+
+    @property
+    def warped0(self) -> Tensor:
+        return self._warped[0]
+
+    @property
+    def warped1(self) -> Tensor:
+        return self._warped[1]
+
+    def frame(self) -> Tensor:
+        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
+
+    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
+        """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and
+        logit, features and flow, in its own pixels, once there are any.
+
+        The networks are trained on full-size planes shrunk bilinearly, which by an even factor reads the four pixels
+        around a cell's middle and nothing else: so only these are made. What blocks said on coarser grids is linear
+        between these four, so that their mean is its value in the cell's middle.
+        """
+        sparse = scale % 2 == 0
+        if not self.parts:
+            return [_middles(x, int(scale)) if sparse else _resize(x, 1 / scale) for x in self.planes], []
+        at: tuple[Tensor, ...] = ()
+        if sparse and scale > 2:
+            at = _around_middles(self.planes[0], int(scale))
+            flow = _sum(_sampled(part.flow, part.factor, *at) for part in self.parts)
+        else:
+            flow = self.flow
+        frames = [
+            backward_warp(x, half, *at) for x, half in zip(self.planes, flow.split(2, dim=1), strict=True)
+        ]
+        frames = [F.avg_pool2d(x, 2) if sparse else _resize(x, 1 / scale) for x in frames]
+        known = [_sum(self._at(part.logit, part.factor, scale) for part in self._logits())]
+        last = self.parts[-1]
+        if last.features is not None:
+            known.append(self._at(last.features, last.factor, scale))
+        known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
+        return frames, known
+
+    def _logits(self) -> tuple[Part, ...]:
+        return self.parts if self.add else self.parts[-1:]
+
+    @staticmethod
+    def _at(x: Tensor, factor: float, scale: float) -> Tensor:
+        """Planes on a grid `factor` px apart as a block at `scale` sees them: made full-size, then shrunk."""
+        if scale == 1 or (scale % 2 == 0 and factor != scale):
+            return _resize(x, factor / scale)
+        return _resize(_resize(x, factor), 1 / scale)
 
 
 class _MotionTooLarge(Exception):
@@ -188,31 +298,32 @@ class Block(nn.Module):
         head = nn.ConvTranspose2d(width, HEAD_PLANES[variant.head], 4, 2, 1)
         self.lastconv = head if self.deconv else nn.Sequential(head, nn.PixelShuffle(2))
         self.features = variant.features
+        self.hands_on = bool(variant.features) and index + 1 < len(variant.channels)
 
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def forward(
-        self,
-        images: tuple[Tensor, ...],
-        encodings: tuple[Tensor, ...],
-        time: Tensor,
-        state: _State,
-        scale: float,
-    ) -> _State:
-        planes = [*images, *encodings, time]
-        if state.flow is not None:
-            planes += [state.logit, *([] if state.features is None else [state.features])]
-        x = _resize(torch.cat(planes, dim=1), 1 / scale)
-        if state.flow is not None:
-            x = torch.cat((x, _resize(state.flow, 1 / scale) / scale), dim=1)
-        x = self.conv0(x.to(self.dtype))
+    def forward(self, stage: Stage, time: Tensor, scale: float) -> Part:
+        (planes0, planes1), known = stage.seen(scale)
+        height, width = planes0.shape[-2:]
+        planes = [planes0[:, :3], planes1[:, :3], planes0[:, 3:], planes1[:, 3:]]
+        planes += [time.float().expand(planes0.shape[0], 1, height, width), *known]
+        x = self.conv0(torch.cat(planes, dim=1).to(self.dtype))
         y = self.convblock(x)
-        out = self.lastconv(y + x if self.skip else y).float()
+        out = self.answer(y + x if self.skip else y).float()
         factor = 2 * scale if self.deconv else scale
-        out = _resize(out, factor)
-        return _State(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.features else None)
+        return Part(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.hands_on else None, factor)
+
+    def answer(self, x: Tensor) -> Tensor:
+        """What `lastconv` says, without the features that nobody reads."""
+        if self.deconv or self.hands_on or not self.features:
+            out: Tensor = self.lastconv(x)
+            return out
+        head = cast(nn.ConvTranspose2d, cast(nn.Sequential, self.lastconv)[0])
+        assert head.bias is not None
+        read = 4 * 5
+        return F.pixel_shuffle(F.conv_transpose2d(x, head.weight[:, :read], head.bias[:read], 2, 1), 2)
 
 
 class ResConv(nn.Module):
@@ -224,7 +335,19 @@ class ResConv(nn.Module):
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(torch.addcmul(x, self.conv(x), self.beta), 0.2)
+        if torch.is_grad_enabled() or x.dtype != torch.float32:
+            return F.leaky_relu(torch.addcmul(x, self.conv(x), self.beta), 0.2)
+        weight, bias = self.folded()
+        return F.leaky_relu_(F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups), 0.2)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that is beta * conv(x) + x."""
+        beta = self.beta.flatten()
+        weight = self.conv.weight * beta.view(-1, 1, 1, 1)
+        rows = torch.arange(len(beta), device=beta.device)
+        weight[rows, rows % weight.shape[1], 1, 1] += 1
+        assert self.conv.bias is not None
+        return weight, self.conv.bias * beta
 
 
 class FrameEncoder(nn.Module):
@@ -283,15 +406,42 @@ def _resize(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    first, *rest = terms
+    for term in rest:
+        first = first + term
+    return first
+
+
+def _middles(x: Tensor, scale: int) -> Tensor:
+    """Planes [B,C,H,W] shrunk bilinearly by an even factor: the mean of the four pixels in each cell's middle."""
+    before, after = (slice(scale // 2 - 1 + k, None, scale) for k in (0, 1))
+    rows = x[:, :, before] + x[:, :, after]
+    return (rows[..., before] + rows[..., after]) / 4
+
+
+def _around_middles(x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns of x [B,C,H,W] that hold the four pixels in each cell's middle, in order."""
+    rows, columns = (
+        (torch.arange(0, size, scale, device=x.device)[:, None] + scale // 2 - 1)
+        .add(torch.arange(2, device=x.device))
+        .flatten()
+        for size in x.shape[-2:]
+    )
+    return rows, columns
+
+
+def _sampled(x: Tensor, factor: float, rows: Tensor, columns: Tensor) -> Tensor:
+    """`_resize(x, factor)` at the pixels rows x columns alone."""
+    for dim, places in ((2, rows), (3, columns)):
+        last = x.shape[dim] - 1
+        source = ((places + 0.5) / factor - 0.5).clamp(0, last)
+        below = source.floor().long()
+        part = (source - below).view(-1, 1) if dim == 2 else source - below
+        x = torch.lerp(x.index_select(dim, below), x.index_select(dim, (below + 1).clamp(max=last)), part)
+    return x
+
+
 def _pad(image: Tensor, modulo: int) -> Tensor:
     height, width = image.shape[-2:]
     return F.pad(image, (0, -width % modulo, 0, -height % modulo))
-
-
-def _off_grid(image: Tensor, modulo: int, wider: int) -> bool:
-    height, width = _pad(image[:1, :1], modulo).shape[-2:]
-    return bool(height % wider or width % wider)
-
-
-def _exceeds(flow: Tensor, limit: float) -> bool:
-    return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
