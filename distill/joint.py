@@ -16,7 +16,6 @@ from distill.triplets import Triplets
 from maskvfi.fuse import static_layer, static_weight, without_static
 from maskvfi.hub import load_static, load_vfi, save_weights
 from maskvfi.rife import IFNet
-from maskvfi.rife.network import Interpolation
 from maskvfi.static import StaticMaskNet
 
 PARTS = ("both", "mask", "vfi")
@@ -86,12 +85,12 @@ class Duet(nn.Module):
         """
         *_, last = self.vfi.stages(img0, img1, time)
         inside = (..., slice(img0.shape[-2]), slice(img0.shape[-1]))
-        plain = Interpolation(last.frame()[inside], last.flow[inside], torch.sigmoid(last.logit)[inside])
+        flow, blend = last.flow[inside], torch.sigmoid(last.logit)[inside]
         logits = self.mask.logits(torch.stack((img0, img1), dim=1))
         probability = torch.sigmoid(logits)
         weight = probability + (static_weight(probability) - probability).detach()
-        moving = without_static(plain, img0, img1, weight)
-        return torch.lerp(moving.frame, static_layer(img0, img1, time), weight), plain.frame, logits
+        moving = without_static(flow, blend, img0, img1, weight)
+        return torch.lerp(moving.frame, static_layer(img0, img1, time), weight), last.frame()[inside], logits
 
 
 def refinement_losses(

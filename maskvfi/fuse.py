@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from maskvfi.regions import Box
 from maskvfi.rife.network import Interpolation
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
 from maskvfi.warp import backward_warp
@@ -14,6 +16,13 @@ from maskvfi.warp import backward_warp
 SOFTNESS = 0.15  # probability on either side of the threshold over which the layers blend
 FALLBACK = 1e-3  # the share of a hidden sample, of 1: it decides only where both are hidden
 STATIC_MODES = ("fade", "nearest")
+
+
+class Moving(NamedTuple):
+    """What the network says of one box of the picture."""
+
+    box: Box
+    made: Interpolation
 
 
 def static_weight(
@@ -33,21 +42,29 @@ def static_weight(
     return weight
 
 
-def without_static(moving: Interpolation, img0: Tensor, img1: Tensor, weight: Tensor) -> Interpolation:
+def without_static(
+    flow: Tensor, blend: Tensor, img0: Tensor, img1: Tensor, weight: Tensor, box: Box | None = None
+) -> Interpolation:
     """The moving layer alone: what stands still in front of it or behind it is not dragged along.
 
-    weight [B,1,H,W]: how far each pixel of either frame [B,3,H,W] stands still. A warped sample that lands on such a
-    pixel of its frame does not belong to what moves, so its share goes to the other frame's sample; where neither
-    frame shows what moves, both keep theirs.
+    flow [B,4,h,w] and blend [B,1,h,w] as the network says, of `box` or of the whole frames [B,3,H,W]; weight
+    [B,1,H,W]: how far each pixel of either frame stands still. A warped sample that lands on such a pixel of its frame
+    does not belong to what moves, so its share goes to the other frame's sample; where neither frame shows what
+    moves, both keep theirs.
     """
+    at: tuple[Tensor, ...] = ()
+    if box is not None:
+        at = tuple(
+            torch.arange(*ends, device=flow.device) for ends in ((box.top, box.bottom), (box.left, box.right))
+        )
     (sample0, hidden0), (sample1, hidden1) = (
-        backward_warp(torch.cat((image, weight), dim=1), flow).split((image.shape[1], 1), dim=1)
-        for image, flow in zip((img0, img1), moving.flow.split(2, dim=1), strict=True)
+        backward_warp(torch.cat((image, weight), dim=1), half, *at).split((image.shape[1], 1), dim=1)
+        for image, half in zip((img0, img1), flow.split(2, dim=1), strict=True)
     )
-    share0 = moving.blend * (1 - hidden0 + FALLBACK)
-    share1 = (1 - moving.blend) * (1 - hidden1 + FALLBACK)
+    share0 = blend * (1 - hidden0 + FALLBACK)
+    share1 = (1 - blend) * (1 - hidden1 + FALLBACK)
     blend = share0 / (share0 + share1)
-    return Interpolation(torch.lerp(sample1, sample0, blend), moving.flow, blend)
+    return Interpolation(torch.lerp(sample1, sample0, blend), flow, blend)
 
 
 def static_layer(start: Tensor, end: Tensor, time: float | Tensor, mode: str = "fade") -> Tensor:
@@ -64,7 +81,7 @@ def fuse_planes(
     start: Sequence[Tensor],
     end: Sequence[Tensor],
     time: float,
-    moving: Interpolation | None,
+    moving: Sequence[Moving],
     weight: Tensor | None,
     fmt: PixelFormat,
     colour: Colour,
@@ -72,21 +89,27 @@ def fuse_planes(
 ) -> tuple[Tensor, ...]:
     """The frame at `time`, composed in the source's own planes; code values, not yet rounded.
 
-    start, end: planes [h,w] of float32 code values; moving: the network's answer, of a batch of one, or None
-    where nothing moves; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still pixel never
+    start, end: planes [h,w] of float32 code values; moving: the network's answers, of a batch of one, wherever
+    something moves; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still pixel never
     goes through RGB.
     """
-    still = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
-    if moving is None:
-        return still
-    warped = rgb_to_planes(moving.frame, fmt, colour)
-    if fmt.alpha:
-        alpha0, alpha1 = (
-            backward_warp(planes[-1][None, None], flow)
-            for planes, flow in zip((start, end), moving.flow.split(2, dim=1), strict=True)
-        )
-        warped = (*warped, torch.lerp(alpha1, alpha0, moving.blend)[0, 0])
-    if weight is None:
-        return warped
-    weights = mask_to_planes(weight, fmt, colour)
-    return tuple(torch.lerp(w, s, k) for w, s, k in zip(warped, still, weights, strict=True))
+    out = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
+    weights = None if weight is None else mask_to_planes(weight, fmt, colour)
+    chroma, full = fmt.log2_chroma, (0, 0)
+    shifts = [full, chroma, chroma][: fmt.colour_planes] + [full] * fmt.alpha
+    for box, made in moving:
+        warped = rgb_to_planes(made.frame, fmt, colour)
+        if fmt.alpha:
+            rows, columns = (
+                torch.arange(*ends, device=made.flow.device)
+                for ends in ((box.top, box.bottom), (box.left, box.right))
+            )
+            alpha0, alpha1 = (
+                backward_warp(planes[-1][None, None], flow, rows, columns)
+                for planes, flow in zip((start, end), made.flow.split(2, dim=1), strict=True)
+            )
+            warped = (*warped, torch.lerp(alpha1, alpha0, made.blend)[0, 0])
+        for index, (plane, log2) in enumerate(zip(warped, shifts, strict=True)):
+            still = box.of(out[index], log2)
+            still.copy_(plane if weights is None else torch.lerp(plane, still, box.of(weights[index], log2)))
+    return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.fuse import STATIC_MODES, static_layer, static_weight, without_static
+from maskvfi.fuse import STATIC_MODES, Moving, static_layer, static_weight, without_static
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
-from maskvfi.rife.network import IFNet, Interpolation, as_timestep, check_pair
+from maskvfi.regions import Box, moving_boxes
+from maskvfi.rife.network import IFNet, PreparedFrame, as_timestep, check_pair
 from maskvfi.static.network import FrameFeatures, StaticMaskNet
 
 Array = NDArray[np.integer]
@@ -23,9 +24,10 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 @dataclass(slots=True)
 class View:
-    """A frame as the networks see it: RGB [B,3,H,W] in 0..1 on the device, and its mask features once computed."""
+    """A frame as the networks see it: RGB [B,3,H,W] in 0..1 on the device, and what they keep of it once computed."""
 
     rgb: Tensor
+    prepared: PreparedFrame | None = field(default=None, repr=False)
     features: FrameFeatures | None = field(default=None, repr=False)
 
 
@@ -104,14 +106,20 @@ class Interpolator:
         return codes.astype(img0.dtype).reshape(img0.shape)
 
     @torch.inference_mode()
-    def between(self, start: View, end: View, timestep: float | Tensor) -> Tensor:
-        """RGB [B,3,H,W] at `timestep` between two views."""
+    def between(
+        self, start: View, end: View, timestep: float | Tensor, boxes: Sequence[Box] | None = None
+    ) -> Tensor:
+        """RGB [B,3,H,W] at `timestep` between two views; boxes: where anything moves, if that is known."""
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
-        moving = self.moving(start, end, time, weight).frame
+        moving = self.moving(start, end, time, weight, self.boxes(weight) if boxes is None else boxes)
         if weight is None:
-            return moving
-        return torch.lerp(moving, static_layer(start.rgb, end.rgb, time, self.static), weight)
+            return moving[0].made.frame
+        out = static_layer(start.rgb, end.rgb, time, self.static)
+        for box, made in moving:
+            still = box.of(out)
+            still.copy_(torch.lerp(made.frame, still, box.of(weight)))
+        return out
 
     def view(self, rgb: Tensor) -> View:
         return View(rgb.to(self.device, torch.float32))
@@ -142,13 +150,38 @@ class Interpolator:
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
         return static_weight(probability, self.threshold, self.protect, self.release)
 
+    def boxes(self, weight: Tensor | None) -> list[Box]:
+        """Where there is anything to compute, by how far [B,1,H,W] each pixel is copied; None: everywhere."""
+        return [] if weight is None else moving_boxes(weight, self.vfi.multiple(self.scale))
+
     @torch.inference_mode()
     def moving(
-        self, start: View, end: View, timestep: float | Tensor, weight: Tensor | None = None
-    ) -> Interpolation:
-        """The interpolation network's answer at `timestep`, without what stands still by `weight` [B,1,H,W]."""
-        moving = self.vfi(start.rgb, end.rgb, timestep, self.scale, self.ensemble)
-        return moving if weight is None else without_static(moving, start.rgb, end.rgb, weight)
+        self, start: View, end: View, timestep: float | Tensor, weight: Tensor | None, boxes: Sequence[Box]
+    ) -> list[Moving]:
+        """The interpolation network's answers at `timestep`: of the whole frame without `weight`, else of the boxes,
+        without what stands still by it. Views keep what the network prepares of them.
+        """
+        time, size = as_timestep(timestep, start.rgb), (start.rgb.shape[-2], start.rgb.shape[-1])
+        whole = Box(0, 0, *size)
+        if weight is None:
+            made = self.vfi.between(
+                self._prepared(start), self._prepared(end), time, self.scale, self.ensemble
+            )
+            return [Moving(whole, made)]
+        found = []
+        for box in boxes:
+            first, last = (
+                self._prepared(view) if box == whole else self.vfi.prepare(box.of(view.rgb), self.scale)
+                for view in (start, end)
+            )
+            flow, blend = self.vfi.motion(first, last, time, self.scale, self.ensemble)
+            found.append(Moving(box, without_static(flow, blend, start.rgb, end.rgb, weight, box)))
+        return found
+
+    def _prepared(self, view: View) -> PreparedFrame:
+        if view.prepared is None:
+            view.prepared = self.vfi.prepare(view.rgb, self.scale)
+        return view.prepared
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -14,6 +14,7 @@ from torch import Tensor
 from maskvfi.fuse import fuse_planes
 from maskvfi.gaps import Gap
 from maskvfi.interpolator import Interpolator, View
+from maskvfi.regions import Box
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
@@ -61,9 +62,13 @@ class Renderer:
                 continue
             if between is None:
                 between = self._between(gap)
-            start, end, weight, moves = between
+            start, end, weight, boxes = between
             with self._stage("network"):
-                moving = self._interpolator.moving(start.view, end.view, float(t), weight) if moves else None
+                moving = (
+                    []
+                    if boxes is None
+                    else self._interpolator.moving(start.view, end.view, float(t), weight, boxes)
+                )
             with self._stage("fuse"):
                 fused = fuse_planes(
                     start.planes,
@@ -84,17 +89,18 @@ class Renderer:
         with self._stage("mask"):
             return self._interpolator.weight(self._look(gap.start).view, self._look(gap.end).view)
 
-    def _between(self, gap: Gap) -> tuple[Looked, Looked, Tensor | None, bool]:
-        """Both frames, how far each pixel is copied, and whether anything is left to warp."""
+    def _between(self, gap: Gap) -> tuple[Looked, Looked, Tensor | None, list[Box] | None]:
+        """Both frames, how far each pixel is copied, and where anything moves; no boxes: nothing is warped."""
         assert gap.end is not None
         start, end = self._look(gap.start), self._look(gap.end)
         if gap.cut:
-            return start, end, None, False
+            return start, end, None, None
         weight = self.weight(gap)
+        boxes = self._interpolator.boxes(weight)
         share = 0.0 if weight is None else float(weight.mean())
-        moves = weight is None or bool((weight < 1).any())
-        self._count(share, float(moves))
-        return start, end, weight, moves
+        pixels = start.view.rgb.shape[-2] * start.view.rgb.shape[-1]
+        self._count(share, 1.0 if weight is None else sum(box.area for box in boxes) / pixels)
+        return start, end, weight, boxes
 
     def _count(self, static: float, computed: float) -> None:
         self.gaps += 1

@@ -59,7 +59,8 @@ def test_painted_masks_win_over_the_network():
     a, b = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64)
     left = torch.zeros(32, 64)
     left[:, :32] = 1
-    moving = without_static(maskvfi.load_vfi("vfi-s")(a, b, 0.5), a, b, left[None, None]).frame
+    plain = maskvfi.load_vfi("vfi-s")(a, b, 0.5)
+    moving = without_static(plain.flow, plain.blend, a, b, left[None, None]).frame
     guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)

@@ -79,8 +79,11 @@ class IFNet(nn.Module):
 
     def prepare(self, image: Tensor, scale: float = 1.0) -> PreparedFrame:
         """A frame [B,3,H,W] for `between`, which must be given the same scale. Zeros are to its right and below it."""
-        modulo = max(self.variant.modulo, int(self.variant.modulo / scale))
-        return self._prepare(image, modulo)
+        return self._prepare(image, self.multiple(scale))
+
+    def multiple(self, scale: float = 1.0) -> int:
+        """The number of px that the sides of frames are padded to a multiple of."""
+        return max(self.variant.modulo, int(self.variant.modulo / scale))
 
     def between(
         self,
@@ -95,6 +98,20 @@ class IFNet(nn.Module):
         height, width = start.size
         crop = (..., slice(height), slice(width))
         return Interpolation(last.frame()[crop], last.flow[crop], torch.sigmoid(last.logit)[crop])
+
+    def motion(
+        self,
+        start: PreparedFrame,
+        end: PreparedFrame,
+        time: Tensor,
+        scale: float = 1.0,
+        ensemble: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """flow and blend of `between` alone, for callers who make the frame themselves."""
+        *_, last = self._stages(start, end, time, scale, ensemble)
+        height, width = start.size
+        crop = (..., slice(height), slice(width))
+        return last.flow[crop], torch.sigmoid(last.logit)[crop]
 
     def stages(
         self, img0: Tensor, img1: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
@@ -123,7 +140,7 @@ class IFNet(nn.Module):
             # The doubled run pads to its own multiple; its first block is not averaged (ARCHITECTURE 5).
             (height, width), wider = start.size, max(64, int(64 / scale))
             if planes[0].shape[-2] % wider or planes[0].shape[-1] % wider:
-                modulo = max(self.variant.modulo, int(self.variant.modulo / scale), wider)
+                modulo = max(self.multiple(scale), wider)
                 images = (x[:, :3, :height, :width] for x in planes)
                 planes = tuple(self._prepare(image, modulo).planes for image in images)  # type: ignore[assignment]
             yield from self._refine(
@@ -385,6 +402,10 @@ def check_pair(img0: Tensor, img1: Tensor) -> None:
 
 def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
     """`timestep` as a float32 [B,1,1,1] tensor beside `like`. Raises ValueError outside 0..1."""
+    if isinstance(timestep, int | float):  # no question to the device, which would have to be waited for
+        if not 0 <= timestep <= 1:
+            raise ValueError(f"timestep must lie in 0..1, not {timestep}")
+        return torch.full((like.shape[0], 1, 1, 1), float(timestep), device=like.device)
     time = torch.as_tensor(timestep, dtype=torch.float32, device=like.device)
     if time.numel() not in (1, like.shape[0]):
         raise ValueError(
