@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -212,6 +213,56 @@ def doctor() -> None:
     for what, found in diagnose():
         table.add_row(what, found)
     Console().print(table)
+
+
+@app.command()
+def bench(
+    vfi: Annotated[
+        str, typer.Option(help="Interpolation weights, or a RIFE version whose shape is measured.")
+    ] = hub.DEFAULT_VFI,
+    mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = hub.DEFAULT_STATIC,
+    size: Annotated[
+        list[str] | None, typer.Option(help="WIDTHxHEIGHT, again for more; 360p to 4K unless given.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the best counts.")] = 3,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there, too.")] = None,
+) -> None:
+    """How fast this machine is, beside the plain network and ffmpeg's minterpolate."""
+    from maskvfi.bench import SIZES, parse_size, run_bench
+
+    sizes = [parse_size(text) for text in size] if size else SIZES
+    if json_file is not None and json_file.exists():
+        raise ValueError(f"{json_file}: exists")
+    with console.status("measuring") as status:
+        found = run_bench(
+            vfi, mask, device, precision, sizes, repeats, lambda what: status.update(f"measuring {what}")
+        )
+    out = Console()
+    out.print(f"{found.vfi} on {found.device}, {found.precision}, {found.threads} threads", highlight=False)
+    table = Table(
+        "size", "plain s", "ours s", "ratio", "mask s", "fuse s", "minterpolate s", title="One frame"
+    )
+    for cost in found.sizes:
+        other = "" if cost.minterpolate is None else f"{cost.minterpolate:.3f}"
+        seconds = (f"{x:.3f}" for x in (cost.mask, cost.fuse))
+        ratio = f"{cost.plain / cost.network:.2f}"
+        table.add_row(
+            f"{cost.width}x{cost.height}", f"{cost.plain:.3f}", f"{cost.network:.3f}", ratio, *seconds, other
+        )
+    title = f"{found.still[0].width}x{found.still[0].height} with the mask"
+    still = Table("still", "computed", "seconds", "ratio to plain", title=title)
+    for point in found.still:
+        still.add_row(
+            f"{point.share:.0%}", f"{point.computed:.0%}", f"{point.seconds:.3f}", f"{point.ratio:.2f}"
+        )
+    whole = Table("stage", "seconds", title="A whole file, 640x360, 24 frames to 48")
+    for stage, seconds_spent in found.file.items():
+        whole.add_row(stage.replace("_", " "), f"{seconds_spent:.2f}")
+    out.print(table, still, whole)
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 @weights.command("list")

@@ -1,5 +1,6 @@
 """The command line as a person uses it: a real process, its exit code and what it prints."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -144,3 +145,17 @@ def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
     assert process.returncode == 130
     assert said.decode().splitlines() == ["maskvfi: stopped; nothing was written"]
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_bench_measures_every_part_and_writes_json(tmp_path):
+    target = tmp_path / "bench.json"
+    arguments = ["bench", "--size", "96x64", "--repeats", "1", "--json", str(target)]
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert found["sizes"][0]["difference"] < 1e-3
+    assert all(found["sizes"][0][part] > 0 for part in ("plain", "network", "mask", "fuse"))
+    assert [point["share"] for point in found["still"]][-1] == 1.0
+    assert found["still"][-1]["computed"] == 0
+    assert run(*arguments).returncode == 2
+    assert b"WIDTHxHEIGHT" in run("bench", "--size", "huge").stderr

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from maskvfi.hub import WeightsError, load_vfi, save_weights
 from maskvfi.rife import VARIANTS, IFNet, find_variant
 from maskvfi.rife.network import as_timestep
+from maskvfi.rife.plain import PlainIFNet
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 SHAPES = json.loads((GOLDEN.parent / "rife_shapes.json").read_text())
@@ -154,3 +155,19 @@ def test_half_precision_weights_keep_coordinates_in_float32():
     assert half.frame.dtype == img0.dtype
     assert half.flow.dtype == torch.float32
     assert (half.frame - exact.frame).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.count(".") == 1 or "lite" in f])
+def test_savings_do_not_change_the_frame(family: str, scale: float):
+    """Warping only what is read, folding and leaving out: the same as everything at full size."""
+    network = load_vfi(weights(family), variant=family)
+    plain = PlainIFNet(network.variant).eval()
+    plain.load_state_dict(network.state_dict())
+    small = torch.rand(2, 3, 14, 20, generator=torch.Generator().manual_seed(1))
+    img0, img1 = torch.nn.functional.interpolate(small, (109, 157), mode="bicubic").clamp(0, 1).split(1)
+    with torch.inference_mode():
+        ours, theirs = (x(img0, img1, 0.3, scale) for x in (network, plain))
+    assert theirs.flow.abs().mean() > 0.05
+    torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours.flow, theirs.flow, atol=1e-3, rtol=1e-3)

@@ -38,8 +38,126 @@ class PreparedFrame(NamedTuple):
     planes: Tensor
 
 
+class Part(NamedTuple):
+    """What one block adds, on its own grid, `factor` px apart: flow [B,4,h,w] in px, blend logit, features."""
+
+    flow: Tensor
+    logit: Tensor
+    features: Tensor | None
+    factor: float
+
+    def reversed(self) -> Part:
+        """The same seen from frame 1 to frame 0."""
+        flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
+        return Part(flow, -self.logit, self.features, self.factor)
+
+    def mean(self, other: Part) -> Part:
+        return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
+
+    def exceeds(self, limit: float) -> bool:
+        flow = _resize(self.flow, self.factor)
+        return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
+
+
+class Stage:
+    """The estimate after some blocks, at padded size; what nobody asks for is not computed.
+
+    flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
+    unless `add`), warped0 and warped1 [B,3,H,W] the frames moved by it, frame() their blend.
+    """
+
+    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
+        self.planes, self.parts, self.add = planes, parts, add
+        self._before: Tensor | None = (
+            None  # full-size flow of all parts but the last, if somebody asked for it
+        )
+
+    def refined(self, part: Part) -> Stage:
+        stage = type(self)(self.planes, (*self.parts, part), self.add)
+        stage._before = self.__dict__.get("flow")
+        return stage
+
+    def reversed(self) -> Stage:
+        """The same estimate seen from frame 1 to frame 0."""
+        parts = tuple(part.reversed() for part in self.parts)
+        return type(self)((self.planes[1], self.planes[0]), parts, self.add)
+
+    @cached_property
+    def flow(self) -> Tensor:
+        last = _resize(self.parts[-1].flow, self.parts[-1].factor)
+        if len(self.parts) == 1:
+            return last
+        before = self._before
+        if before is None:
+            before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
+        return before + last
+
+    @cached_property
+    def logit(self) -> Tensor:
+        return _sum(_resize(part.logit, part.factor) for part in self._logits())
+
+    @cached_property
+    def _warped(self) -> tuple[Tensor, Tensor]:
+        first, second = (
+            backward_warp(x[:, :3], flow)
+            for x, flow in zip(self.planes, self.flow.split(2, dim=1), strict=True)
+        )
+        return first, second
+
+    @property
+    def warped0(self) -> Tensor:
+        return self._warped[0]
+
+    @property
+    def warped1(self) -> Tensor:
+        return self._warped[1]
+
+    def frame(self) -> Tensor:
+        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
+
+    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
+        """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and
+        logit, features and flow, in its own pixels, once there are any.
+
+        The networks are trained on full-size planes shrunk bilinearly, which by an even factor reads the four pixels
+        around a cell's middle and nothing else: so only these are made. What blocks said on coarser grids is linear
+        between these four, so that their mean is its value in the cell's middle.
+        """
+        sparse = scale % 2 == 0
+        if not self.parts:
+            return [_middles(x, int(scale)) if sparse else _resize(x, 1 / scale) for x in self.planes], []
+        at: tuple[Tensor, ...] = ()
+        if sparse and scale > 2:
+            at = _around_middles(self.planes[0], int(scale))
+            flow = _sum(_sampled(part.flow, part.factor, *at) for part in self.parts)
+        else:
+            flow = self.flow
+        frames = [
+            backward_warp(x, half, *at) for x, half in zip(self.planes, flow.split(2, dim=1), strict=True)
+        ]
+        frames = [F.avg_pool2d(x, 2) if sparse else _resize(x, 1 / scale) for x in frames]
+        known = [_sum(self._at(part.logit, part.factor, scale) for part in self._logits())]
+        last = self.parts[-1]
+        if last.features is not None:
+            known.append(self._at(last.features, last.factor, scale))
+        known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
+        return frames, known
+
+    def _logits(self) -> tuple[Part, ...]:
+        return self.parts if self.add else self.parts[-1:]
+
+    @staticmethod
+    def _at(x: Tensor, factor: float, scale: float) -> Tensor:
+        """Planes on a grid `factor` px apart as a block at `scale` sees them: made full-size, then shrunk."""
+        if scale == 1 or (scale % 2 == 0 and factor != scale):
+            return _resize(x, factor / scale)
+        return _resize(_resize(x, factor), 1 / scale)
+
+
 class IFNet(nn.Module):
     """Intermediate flow network of the RIFE 4.x family (Huang et al., ECCV 2022, and Practical-RIFE)."""
+
+    stage = Stage
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -155,7 +273,7 @@ class IFNet(nn.Module):
         ensemble_from: int,
         fixed: bool = False,
     ) -> Iterator[Stage]:
-        stage = Stage(planes, (), add=self.variant.mask == "add")
+        stage = self.stage(planes, (), add=self.variant.mask == "add")
         if self.variant.start:
             motion = calculated_flow(planes[0][:, :3], planes[1][:, :3], time.float())
             nothing = motion.new_zeros(motion[:, :1].shape)
@@ -169,122 +287,6 @@ class IFNet(nn.Module):
                 part = part.mean(block(stage.reversed(), 1 - time, scale).reversed())
             stage = stage.refined(part)
             yield stage
-
-
-class Part(NamedTuple):
-    """What one block adds, on its own grid, `factor` px apart: flow [B,4,h,w] in px, blend logit, features."""
-
-    flow: Tensor
-    logit: Tensor
-    features: Tensor | None
-    factor: float
-
-    def reversed(self) -> Part:
-        """The same seen from frame 1 to frame 0."""
-        flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
-        return Part(flow, -self.logit, self.features, self.factor)
-
-    def mean(self, other: Part) -> Part:
-        return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
-
-    def exceeds(self, limit: float) -> bool:
-        flow = _resize(self.flow, self.factor)
-        return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
-
-
-class Stage:
-    """The estimate after some blocks, at padded size; what nobody asks for is not computed.
-
-    flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
-    unless `add`), warped0 and warped1 [B,3,H,W] the frames moved by it, frame() their blend.
-    """
-
-    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
-        self.planes, self.parts, self.add = planes, parts, add
-        self._before: Tensor | None = (
-            None  # full-size flow of all parts but the last, if somebody asked for it
-        )
-
-    def refined(self, part: Part) -> Stage:
-        stage = Stage(self.planes, (*self.parts, part), self.add)
-        stage._before = self.__dict__.get("flow")
-        return stage
-
-    def reversed(self) -> Stage:
-        """The same estimate seen from frame 1 to frame 0."""
-        parts = tuple(part.reversed() for part in self.parts)
-        return Stage((self.planes[1], self.planes[0]), parts, self.add)
-
-    @cached_property
-    def flow(self) -> Tensor:
-        last = _resize(self.parts[-1].flow, self.parts[-1].factor)
-        if len(self.parts) == 1:
-            return last
-        before = self._before
-        if before is None:
-            before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
-        return before + last
-
-    @cached_property
-    def logit(self) -> Tensor:
-        return _sum(_resize(part.logit, part.factor) for part in self._logits())
-
-    @cached_property
-    def _warped(self) -> tuple[Tensor, Tensor]:
-        first, second = (
-            backward_warp(x[:, :3], flow)
-            for x, flow in zip(self.planes, self.flow.split(2, dim=1), strict=True)
-        )
-        return first, second
-
-    @property
-    def warped0(self) -> Tensor:
-        return self._warped[0]
-
-    @property
-    def warped1(self) -> Tensor:
-        return self._warped[1]
-
-    def frame(self) -> Tensor:
-        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
-
-    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
-        """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and
-        logit, features and flow, in its own pixels, once there are any.
-
-        The networks are trained on full-size planes shrunk bilinearly, which by an even factor reads the four pixels
-        around a cell's middle and nothing else: so only these are made. What blocks said on coarser grids is linear
-        between these four, so that their mean is its value in the cell's middle.
-        """
-        sparse = scale % 2 == 0
-        if not self.parts:
-            return [_middles(x, int(scale)) if sparse else _resize(x, 1 / scale) for x in self.planes], []
-        at: tuple[Tensor, ...] = ()
-        if sparse and scale > 2:
-            at = _around_middles(self.planes[0], int(scale))
-            flow = _sum(_sampled(part.flow, part.factor, *at) for part in self.parts)
-        else:
-            flow = self.flow
-        frames = [
-            backward_warp(x, half, *at) for x, half in zip(self.planes, flow.split(2, dim=1), strict=True)
-        ]
-        frames = [F.avg_pool2d(x, 2) if sparse else _resize(x, 1 / scale) for x in frames]
-        known = [_sum(self._at(part.logit, part.factor, scale) for part in self._logits())]
-        last = self.parts[-1]
-        if last.features is not None:
-            known.append(self._at(last.features, last.factor, scale))
-        known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
-        return frames, known
-
-    def _logits(self) -> tuple[Part, ...]:
-        return self.parts if self.add else self.parts[-1:]
-
-    @staticmethod
-    def _at(x: Tensor, factor: float, scale: float) -> Tensor:
-        """Planes on a grid `factor` px apart as a block at `scale` sees them: made full-size, then shrunk."""
-        if scale == 1 or (scale % 2 == 0 and factor != scale):
-            return _resize(x, factor / scale)
-        return _resize(_resize(x, factor), 1 / scale)
 
 
 class _MotionTooLarge(Exception):
@@ -346,13 +348,15 @@ class Block(nn.Module):
 class ResConv(nn.Module):
     """lrelu(beta * conv(x) + x), beta one number per channel."""
 
+    fold = True  # compute it as one convolution where no gradient is asked for
+
     def __init__(self, width: int, groups: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, 1, 1, groups=groups)
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or x.dtype != torch.float32:
+        if torch.is_grad_enabled() or x.dtype != torch.float32 or not self.fold:
             return F.leaky_relu(torch.addcmul(x, self.conv(x), self.beta), 0.2)
         weight, bias = self.folded()
         return F.leaky_relu_(F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups), 0.2)

@@ -1,0 +1,247 @@
+"""How fast this machine is at every part of the work, beside the plain network in the same run."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskvfi.demo import render_clip
+from maskvfi.fuse import fuse_planes
+from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_vfi
+from maskvfi.interpolate import interpolate
+from maskvfi.interpolator import Interpolator, View
+from maskvfi.rife import IFNet
+from maskvfi.rife.plain import PlainIFNet
+from maskvfi.rife.variants import find_variant
+from maskvfi.video.planes import Colour, PixelFormat, rgb_to_planes
+
+SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
+STILL_SHARES = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)
+FORMAT = PixelFormat.parse("yuv420p")
+COLOUR = Colour("bt709", False)
+TIME = 0.5
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeCost:
+    """Seconds for one frame between two at a size, each the best of several; plain: the network as it is written down.
+
+    network and plain see the whole picture, which is as if everything moved; minterpolate is ffmpeg's, or None.
+    """
+
+    width: int
+    height: int
+    plain: float
+    network: float
+    mask: float
+    fuse: float
+    minterpolate: float | None
+    difference: float  # largest, of 1, between the network's frame and the plain one's
+
+
+@dataclass(frozen=True, slots=True)
+class StillCost:
+    """Seconds for one frame, mask and fusion included, where this share of the picture stands still."""
+
+    width: int
+    height: int
+    share: float
+    computed: float
+    seconds: float
+    ratio: float  # to the plain network without a mask
+
+
+@dataclass(slots=True)
+class BenchReport:
+    """All that `run_bench` measures; to_dict() is what --json writes."""
+
+    machine: str
+    device: str
+    precision: str
+    threads: int
+    vfi: str
+    sizes: list[SizeCost] = field(default_factory=list)
+    still: list[StillCost] = field(default_factory=list)
+    file: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds per stage of a whole file, and frames per second
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_bench(
+    vfi: str = DEFAULT_VFI,
+    mask: str = DEFAULT_STATIC,
+    device: str = "auto",
+    precision: str = "auto",
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    repeats: int = 3,
+    progress: Progress | None = None,
+) -> BenchReport:
+    """Measure weights, or the random-weight network of a RIFE version ("4.25") whose weights are not at hand.
+
+    A network's speed depends on its shape, not on its weights. Raises WeightsError for unknown weights.
+    """
+    say = progress or (lambda _: None)
+    try:
+        variant = find_variant(vfi)
+    except ValueError:
+        network = load_vfi(vfi)
+    else:
+        network = IFNet(variant).eval()
+    interpolator = Interpolator(network, mask, device, precision)
+    plain = PlainIFNet(network.variant).to(interpolator.device, next(network.parameters()).dtype).eval()
+    plain.load_state_dict(network.state_dict())
+    report = BenchReport(
+        f"{platform.machine()} {platform.processor()}".strip(),
+        _device_name(interpolator.device),
+        interpolator.precision,
+        torch.get_num_threads(),
+        vfi,
+    )
+    for width, height in sizes:
+        say(f"{width}x{height}")
+        report.sizes.append(_measure_size(interpolator, plain, width, height, repeats))
+    say("still pictures")
+    report.still.extend(_measure_still(interpolator, plain, *sizes[(len(sizes) - 1) // 2], repeats))
+    say("a whole file")
+    report.file = _measure_file(interpolator)
+    return report
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of "1280x720". Raises ValueError for anything else."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ValueError(f"a size is WIDTHxHEIGHT, such as 1280x720, not {text!r}")
+    return int(width), int(height)
+
+
+@torch.inference_mode()
+def _measure_size(
+    interpolator: Interpolator, plain: IFNet, width: int, height: int, repeats: int
+) -> SizeCost:
+    img0, img1 = _pictures(width, height, interpolator.device)
+    weight = torch.zeros_like(img0[:, :1])
+    planes = [rgb_to_planes(image, FORMAT, COLOUR) for image in (img0, img1)]
+
+    def view(image: Tensor) -> View:
+        return interpolator.view(image)
+
+    moving = interpolator.moving(view(img0), view(img1), TIME, weight, interpolator.boxes(weight))
+    difference = (
+        interpolator.vfi(img0, img1, TIME).frame.float() - plain(img0, img1, TIME).frame.float()
+    ).abs()
+    tasks = {
+        "plain": lambda: plain(img0, img1, TIME),
+        "network": lambda: interpolator.vfi(img0, img1, TIME),
+        "mask": lambda: interpolator.probability(view(img0), view(img1)),
+        "fuse": lambda: fuse_planes(planes[0], planes[1], TIME, moving, weight, FORMAT, COLOUR),
+    }
+    return SizeCost(
+        width,
+        height,
+        **_best(tasks, repeats, interpolator.device),
+        minterpolate=_minterpolate(img0, img1),
+        difference=float(difference.max()),
+    )
+
+
+def _measure_still(
+    interpolator: Interpolator, plain: IFNet, width: int, height: int, repeats: int
+) -> Iterator[StillCost]:
+    """One rectangle in the middle moves and the rest stands still."""
+    img0, img1 = _pictures(width, height, interpolator.device)
+    for share in STILL_SHARES:
+        still = torch.ones(height, width)
+        h, w = (int(side * (1 - share) ** 0.5) for side in (height, width))
+        top, left = (height - h) // 2, (width - w) // 2
+        still[top : top + h, left : left + w] = 0
+        painted = Interpolator(
+            interpolator.vfi, interpolator.mask, interpolator.device, interpolator.precision,
+            protect=still, release=1 - still,
+        )  # fmt: skip
+
+        def masked(painted: Interpolator = painted) -> Tensor:
+            return painted.between(painted.view(img0), painted.view(img1), TIME)
+
+        found = _best(
+            {"plain": lambda: plain(img0, img1, TIME), "masked": masked}, repeats, interpolator.device
+        )
+        boxes = painted.boxes(painted.weight(painted.view(img0), painted.view(img1)))
+        computed = sum(box.area for box in boxes) / (width * height)
+        yield StillCost(width, height, share, computed, found["masked"], found["plain"] / found["masked"])
+
+
+def _measure_file(interpolator: Interpolator) -> dict[str, float]:
+    """The demo's clip, 640x360, from file to file."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip, smooth = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        render_clip(clip, 24)
+        report = interpolate(clip, smooth, device=str(interpolator.device), precision=interpolator.precision)
+    return {**report.seconds, "frames_per_second": report.frames_out / report.seconds["total"]}
+
+
+def _best(tasks: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """The shortest time of each task; they take turns, so that a busy machine hinders all alike."""
+    best = dict.fromkeys(tasks, float("inf"))
+    with torch.inference_mode():
+        for turn in range(repeats + 1):  # the first warms up
+            for name, task in tasks.items():
+                _wait(device)
+                began = time.perf_counter()
+                task()
+                _wait(device)
+                if turn:
+                    best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def _pictures(width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Two soft pictures, the second shifted."""
+    random = torch.Generator().manual_seed(1)
+    small = torch.rand(1, 3, height // 16 + 2, width // 16 + 2, generator=random)
+    sheet = F.interpolate(small, scale_factor=16, mode="bicubic").clamp(0, 1).to(device)
+    return sheet[..., :height, :width].contiguous(), sheet[..., 4 : height + 4, 6 : width + 6].contiguous()
+
+
+def _minterpolate(img0: Tensor, img1: Tensor) -> float | None:
+    """Seconds per made frame of ffmpeg's minterpolate, without the start of the program."""
+    if not (ffmpeg := shutil.which("ffmpeg")):
+        return None
+    height, width = img0.shape[-2:]
+    frames = [(x[0] * 255).byte().permute(1, 2, 0).cpu().numpy().tobytes() for x in (img0, img1)]
+    command = [
+        ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "1", "-i", "-",
+        "-vf", "format=yuv420p,minterpolate=fps=2", "-f", "null", "-",
+    ]  # fmt: skip
+    times = {}
+    for count in (8, 40):
+        began = time.perf_counter()
+        subprocess.run(command, input=b"".join(frames * (count // 2)), check=True, capture_output=True)
+        times[count] = time.perf_counter() - began
+    return max((times[40] - times[8]) / 32, 0.0)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
