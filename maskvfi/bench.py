@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import shutil
 import subprocess
@@ -36,7 +37,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SizeCost:
-    """Seconds for one frame between two at a size, each the best of several; plain: the network as it is written down.
+    """Seconds for one frame between two at a size, each the best of several; plain: the network as it is written
+    down, in torch and float32.
 
     network and plain see the whole picture, which is as if everything moved; minterpolate is ffmpeg's, or None.
     """
@@ -69,6 +71,7 @@ class BenchReport:
 
     machine: str
     device: str
+    runtime: str
     precision: str
     threads: int
     vfi: str
@@ -87,6 +90,7 @@ def run_bench(
     mask: str = DEFAULT_STATIC,
     device: str = "auto",
     precision: str = "auto",
+    runtime: str = "auto",
     sizes: Sequence[tuple[int, int]] = SIZES,
     repeats: int = 3,
     progress: Progress | None = None,
@@ -102,12 +106,14 @@ def run_bench(
         network = load_vfi(vfi)
     else:
         network = IFNet(variant).eval()
-    interpolator = Interpolator(network, mask, device, precision)
-    plain = PlainIFNet(network.variant).to(interpolator.device, next(network.parameters()).dtype).eval()
+    plain = PlainIFNet(network.variant).eval()
     plain.load_state_dict(network.state_dict())
+    interpolator = Interpolator(network, mask, device, precision, runtime=runtime)
+    plain.to(interpolator.device)
     report = BenchReport(
         f"{platform.machine()} {platform.processor()}".strip(),
         _device_name(interpolator.device),
+        interpolator.runtime,
         interpolator.precision,
         torch.get_num_threads(),
         vfi,
@@ -170,10 +176,8 @@ def _measure_still(
         h, w = (int(side * (1 - share) ** 0.5) for side in (height, width))
         top, left = (height - h) // 2, (width - w) // 2
         still[top : top + h, left : left + w] = 0
-        painted = Interpolator(
-            interpolator.vfi, interpolator.mask, interpolator.device, interpolator.precision,
-            protect=still, release=1 - still,
-        )  # fmt: skip
+        painted = copy.copy(interpolator)
+        painted.protect, painted.release = (x[None, None].to(interpolator.device) for x in (still, 1 - still))
 
         def masked(painted: Interpolator = painted) -> Tensor:
             return painted.between(painted.view(img0), painted.view(img1), TIME)
@@ -187,7 +191,7 @@ def _measure_still(
 
 
 def _measure_file(interpolator: Interpolator) -> dict[str, float]:
-    """The demo's clip, 640x360, from file to file."""
+    """The demo's clip, 640x360, from file to file, with the networks in the box."""
     with tempfile.TemporaryDirectory() as folder:
         clip, smooth = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
         render_clip(clip, 24)

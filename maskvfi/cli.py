@@ -79,6 +79,7 @@ def interpolate(
     rate: Annotated[str | None, typer.Option(help="Frame rate of an image folder (default 24).")] = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
     crf: Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
@@ -110,6 +111,7 @@ def interpolate(
             rate=rate,
             device=device,
             precision=precision,
+            runtime=runtime,
             codec=codec,
             crf=crf,
             options={} if preset is None else {"preset": preset},
@@ -227,6 +229,7 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the best counts.")] = 3,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there, too.")] = None,
 ) -> None:
     """How fast this machine is, beside the plain network and ffmpeg's minterpolate."""
@@ -237,10 +240,20 @@ def bench(
         raise ValueError(f"{json_file}: exists")
     with console.status("measuring") as status:
         found = run_bench(
-            vfi, mask, device, precision, sizes, repeats, lambda what: status.update(f"measuring {what}")
+            vfi,
+            mask,
+            device,
+            precision,
+            runtime,
+            sizes,
+            repeats,
+            lambda what: status.update(f"measuring {what}"),
         )
     out = Console()
-    out.print(f"{found.vfi} on {found.device}, {found.precision}, {found.threads} threads", highlight=False)
+    out.print(
+        f"{found.vfi} on {found.device}, {found.runtime}, {found.precision}, {found.threads} threads",
+        highlight=False,
+    )
     table = Table(
         "size", "plain s", "ours s", "ratio", "mask s", "fuse s", "minterpolate s", title="One frame"
     )

@@ -12,6 +12,8 @@ import torch
 
 from maskvfi import hub
 from maskvfi.interpolator import choose_device, choose_precision
+from maskvfi.rife import IFNet, find_variant
+from maskvfi.runtimes import choose_runtime
 
 ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "h264_nvenc", "hevc_nvenc")
 
@@ -34,6 +36,9 @@ def diagnose() -> Iterator[tuple[str, str]]:
     }[device.type]
     yield "device", f"{device} ({why})"
     yield "precision", choose_precision("auto", device)[0]
+    for name in ("4.25", hub.DEFAULT_VFI):
+        network = IFNet(find_variant(name)) if name[0].isdigit() else hub.load_vfi(name)
+        yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
     for folder in hub.weight_folders():
         yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
     for file in hub.list_weights():

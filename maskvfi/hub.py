@@ -150,12 +150,16 @@ def count_parameters(path: Path) -> int:
     return sum(value.numel() for value in _read_state(path).values())
 
 
+def cache_folder() -> Path:
+    """Where the user's own weights, and what is made of them, are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskvfi"
+
+
 def weight_folders() -> list[Path]:
     """Where names are looked up: inside the package, then MASKVFI_WEIGHTS or the user's cache folder."""
     package = Path(__file__).parent
     bundled = [folder for folder in (package / "weights", package.parent / "weights") if folder.is_dir()]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskvfi"
-    return [*bundled[:1], Path(os.environ.get("MASKVFI_WEIGHTS") or cache)]
+    return [*bundled[:1], Path(os.environ.get("MASKVFI_WEIGHTS") or cache_folder())]
 
 
 def read_header(path: Path) -> dict[str, Any]:

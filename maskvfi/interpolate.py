@@ -45,7 +45,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     device: str = ""
-    runtime: str = "torch"
+    runtime: str = ""
     precision: str = ""
     weights: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -78,6 +78,7 @@ def interpolate(
     rate: Fraction | float | str | None = None,
     device: str = "auto",
     precision: str = "auto",
+    runtime: str = "auto",
     codec: str | None = None,
     crf: float | None = None,
     options: dict[str, str] | None = None,
@@ -97,7 +98,7 @@ def interpolate(
     duplicates: "keep", or "resolve" repeated frames into even motion.
     scale, ensemble: as `IFNet.forward` has them.
     start, end: seconds from the first frame, start <= time < end. rate: frames per second of an image folder.
-    device, precision: as `Interpolator` has them.
+    device, precision, runtime: as `Interpolator` has them.
     codec (FFmpeg's name of it), crf, options: for the encoder. overwrite: replace a target that exists.
     report: also write the report there, as JSON. progress: called with frames read, and their number if known.
 
@@ -121,6 +122,7 @@ def interpolate(
             mask,
             device,
             precision,
+            runtime=runtime,
             scale=scale,
             ensemble=ensemble,
             threshold=threshold,
@@ -159,6 +161,7 @@ def interpolate(
     result.computed_share = renderer.computed_sum / max(renderer.gaps, 1)
     result.seconds = {**waits, **renderer.seconds, "total": time.perf_counter() - began}
     result.device, result.precision = str(interpolator.device), interpolator.precision
+    result.runtime = interpolator.runtime
     result.peak_memory_bytes = peak_memory(interpolator.device)
     if report is not None:
         Path(report).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")

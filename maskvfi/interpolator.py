@@ -16,6 +16,7 @@ from maskvfi.fuse import STATIC_MODES, Moving, static_layer, static_weight, with
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.regions import Box, moving_boxes
 from maskvfi.rife.network import IFNet, PreparedFrame, as_timestep, check_pair
+from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.static.network import FrameFeatures, StaticMaskNet
 
 Array = NDArray[np.integer]
@@ -36,7 +37,8 @@ class Interpolator:
 
     vfi and mask are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
     take; mask=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
-    is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. threshold is
+    is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. runtime is "auto",
+    "torch" or "openvino", which computes the interpolation network. threshold is
     the probability from which a pixel counts as still; static "fade" cross-fades still pixels, "nearest" copies
     the nearer frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy,
     always warp. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
@@ -50,6 +52,7 @@ class Interpolator:
         device: str | torch.device = "auto",
         precision: str = "auto",
         *,
+        runtime: str = "auto",
         scale: float = 1.0,
         ensemble: bool = False,
         threshold: float = 0.5,
@@ -70,7 +73,10 @@ class Interpolator:
             )
         if not scale > 0:
             raise ValueError(f"scale must be positive, not {scale}")
-        self.vfi = network.to(self.device, dtype).eval()
+        self.runtime, _ = choose_runtime(runtime, self.device, network)
+        if self.runtime == "torch":
+            network = network.to(self.device, dtype)
+        self.vfi = with_runtime(network, self.runtime, dtype).eval()
         student = mask if mask is None or isinstance(mask, StaticMaskNet) else load_static(mask)
         self.mask = None if student is None else student.to(self.device, dtype).eval()
         self.scale, self.ensemble, self.threshold, self.static = scale, ensemble, threshold, static

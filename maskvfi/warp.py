@@ -18,11 +18,17 @@ def backward_warp(
     ys, xs = (torch.linspace(-1, 1, size, device=flow.device) for size in (height, width))
     if rows is not None and columns is not None:
         ys, xs = ys[rows], xs[columns]
-    own = torch.stack((xs.expand(len(ys), -1), ys[:, None].expand(-1, len(xs))))[None]
-    unit = flow.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=torch.float32)
+    ys, xs = ys[:, None], xs[None]
+    own = torch.stack((xs + 0 * ys, ys + 0 * xs))[None]
+    unit = torch.stack([2 / _as_float(size - 1, flow).clamp(min=1) for size in (width, height)])
     grid = torch.addcmul(own, flow.float(), unit.view(1, 2, 1, 1))
     border = "border"
     if flow.device.type == "mps":  # which samples with zero padding only
         grid, border = grid.clamp(-1, 1), "zeros"
     out = F.grid_sample(image.float(), grid.permute(0, 2, 3, 1), padding_mode=border, align_corners=True)
     return out.to(image.dtype)
+
+
+def _as_float(size: int | Tensor, like: Tensor) -> Tensor:
+    """A size as a tensor: an export to another runtime must not take it for a constant."""
+    return torch.as_tensor(size, dtype=torch.float32, device=like.device)

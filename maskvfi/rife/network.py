@@ -212,10 +212,17 @@ class IFNet(nn.Module):
         ensemble: bool = False,
     ) -> Interpolation:
         """As `forward`, from two frames of one size that are prepared; time [B,1,1,1]."""
-        *_, last = self._stages(start, end, time, scale, ensemble)
+        flow, logit = self.answer(start, end, time, scale, ensemble)
+        moved = [
+            backward_warp(x.planes[:, :3], half)
+            for x, half in zip((start, end), flow.split(2, dim=1), strict=True)
+        ]
+        blend = torch.sigmoid(logit)
         height, width = start.size
-        crop = (..., slice(height), slice(width))
-        return Interpolation(last.frame()[crop], last.flow[crop], torch.sigmoid(last.logit)[crop])
+        frame, flow, blend = (
+            x[..., :height, :width] for x in (torch.lerp(moved[1], moved[0], blend), flow, blend)
+        )
+        return Interpolation(frame, flow, blend)
 
     def motion(
         self,
@@ -226,10 +233,16 @@ class IFNet(nn.Module):
         ensemble: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """flow and blend of `between` alone, for callers who make the frame themselves."""
-        *_, last = self._stages(start, end, time, scale, ensemble)
+        flow, logit = self.answer(start, end, time, scale, ensemble)
         height, width = start.size
-        crop = (..., slice(height), slice(width))
-        return last.flow[crop], torch.sigmoid(last.logit)[crop]
+        return flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width])
+
+    def answer(
+        self, start: PreparedFrame, end: PreparedFrame, time: Tensor, scale: float, ensemble: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Flow [B,4,h,w] in px and blend logit [B,1,h,w] at padded size: what a runtime computes its own way."""
+        *_, last = self._stages(start, end, time, scale, ensemble)
+        return last.flow, last.logit
 
     def stages(
         self, img0: Tensor, img1: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
@@ -248,7 +261,7 @@ class IFNet(nn.Module):
     ) -> Iterator[Stage]:
         scales = [s / scale for s in self.variant.scales]
         planes = start.planes, end.planes
-        stages = self._refine(planes, time, scales, 0 if ensemble else len(scales))
+        stages = self.refine(planes, time, scales, 0 if ensemble else len(scales), self.begin(planes, time))
         if not self.variant.dynamic_scale:
             yield from stages
             return
@@ -261,24 +274,34 @@ class IFNet(nn.Module):
                 modulo = max(self.multiple(scale), wider)
                 images = (x[:, :3, :height, :width] for x in planes)
                 planes = tuple(self._prepare(image, modulo).planes for image in images)  # type: ignore[assignment]
-            yield from self._refine(
+            yield from self.refine(
                 planes, time, [2 * s for s in scales], 1 if ensemble else len(scales), fixed=True
             )
 
-    def _refine(
+    def begin(self, planes: tuple[Tensor, Tensor], time: Tensor) -> Tensor | None:
+        """The flow [B,4,h,w] in px that the first block refines, 2^FINEST px apart; None: there is none."""
+        if not self.variant.start:
+            return None
+        return calculated_flow(planes[0][:, :3], planes[1][:, :3], time.float())
+
+    def refine(
         self,
         planes: tuple[Tensor, Tensor],
         time: Tensor,
         scales: list[float],
         ensemble_from: int,
+        begin: Tensor | None = None,
         fixed: bool = False,
     ) -> Iterator[Stage]:
+        """The estimate after every block, each at its scale, begun with `begin`'s result.
+
+        Blocks from `ensemble_from` on are averaged with themselves seen backwards. fixed: no motion is too large.
+        """
         stage = self.stage(planes, (), add=self.variant.mask == "add")
-        if self.variant.start:
-            motion = calculated_flow(planes[0][:, :3], planes[1][:, :3], time.float())
-            nothing = motion.new_zeros(motion[:, :1].shape)
+        if begin is not None:
+            nothing = begin.new_zeros(begin[:, :1].shape)
             features = nothing.expand(-1, self.variant.features, -1, -1)
-            stage = stage.refined(Part(motion, nothing, features, 2.0**FINEST))
+            stage = stage.refined(Part(begin, nothing, features, 2.0**FINEST))
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
             part = block(stage, time, scale)
             if self.variant.dynamic_scale and not fixed and index == 1 and part.exceeds(32):
@@ -330,11 +353,11 @@ class Block(nn.Module):
         planes += [time.float().expand(planes0.shape[0], 1, height, width), *known]
         x = self.conv0(torch.cat(planes, dim=1).to(self.dtype))
         y = self.convblock(x)
-        out = self.answer(y + x if self.skip else y).float()
+        out = self.head(y + x if self.skip else y).float()
         factor = 2 * scale if self.deconv else scale
         return Part(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.hands_on else None, factor)
 
-    def answer(self, x: Tensor) -> Tensor:
+    def head(self, x: Tensor) -> Tensor:
         """What `lastconv` says, without the features that nobody reads."""
         if self.deconv or self.hands_on or not self.features:
             out: Tensor = self.lastconv(x)

@@ -1,0 +1,78 @@
+"""Every runtime makes the frames that torch makes."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import maskvfi
+from maskvfi.rife import IFNet, find_variant
+from maskvfi.runtimes import choose_runtime, with_runtime
+
+CPU = torch.device("cpu")
+NARROW = {"channels": (16, 16, 12, 8), "scales": (8, 4, 2, 1), "encoder_mid": 8}
+
+
+def network(start: str = "") -> IFNet:
+    torch.manual_seed(0)
+    return IFNet(dataclasses.replace(find_variant("4.25"), **NARROW, start=start)).eval()
+
+
+def frames(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    small = torch.rand(2 * batch, 3, height // 8 + 2, width // 8 + 2)
+    sheet = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(0, 1)
+    return sheet[:batch], sheet[batch:]
+
+
+@pytest.fixture
+def openvino(tmp_path, monkeypatch):
+    """OpenVINO, its graphs kept in an empty folder."""
+    found = pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return found
+
+
+@pytest.mark.parametrize("start", ["", "calculated"])
+def test_openvino_makes_the_frames_of_torch_at_any_size(openvino, start):
+    plain = network(start)
+    compiled = with_runtime(plain, "openvino", torch.float32)
+    for height, width, batch, time in ((64, 96, 1, 0.5), (101, 67, 1, 0.2), (70, 40, 2, 0.9)):
+        img0, img1 = frames(height, width, batch)
+        with torch.inference_mode():
+            ours, theirs = (x(img0, img1, time) for x in (compiled, plain))
+        torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+        torch.testing.assert_close(ours.flow, theirs.flow, atol=1e-2, rtol=1e-2)
+
+
+def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvino, tmp_path):
+    img0, img1 = frames(64, 64)
+    plain = network()
+    for expected in (1, 1):
+        with_runtime(plain, "openvino", torch.float32)(img0, img1, 0.5)
+        assert len(list(tmp_path.rglob("*.xml"))) == expected
+    plain.blocks[0].lastconv[0].bias.data += 1
+    changed = with_runtime(plain, "openvino", torch.float32)(img0, img1, 0.5)
+    assert len(list(tmp_path.rglob("*.xml"))) == 2
+    torch.testing.assert_close(changed.flow, plain(img0, img1, 0.5).flow, atol=1e-2, rtol=1e-2)
+
+
+def test_bf16_is_near(openvino):
+    img0, img1 = frames(96, 128)
+    plain = network()
+    out = maskvfi.Interpolator(plain, None, "cpu", "bf16", runtime="openvino")(img0, img1, 0.5)
+    assert (out - plain(img0, img1, 0.5).frame).abs().mean() < 0.01
+
+
+def test_the_choice_says_why(openvino):
+    assert choose_runtime("auto", CPU, network())[0] == "openvino"
+    assert choose_runtime("auto", CPU, network("calculated"))[0] == "torch"
+    assert "CPUs" in choose_runtime("auto", torch.device("meta"), network())[1]
+    old = IFNet(find_variant("4.0"))
+    assert "changes its scales" in choose_runtime("auto", CPU, old)[1]
+    with pytest.raises(ValueError, match="changes its scales"):
+        choose_runtime("openvino", CPU, old)
+
+
+def test_an_unknown_runtime_is_refused():
+    with pytest.raises(ValueError, match="runtime must be auto, torch, openvino, not 'tvm'"):
+        maskvfi.Interpolator(device="cpu", runtime="tvm")
