@@ -154,7 +154,7 @@ def _measure_size(
     tasks = {
         "plain": lambda: plain(img0, img1, TIME),
         "network": lambda: interpolator.vfi(img0, img1, TIME),
-        "mask": lambda: interpolator.probability(view(img0), view(img1)),
+        "mask": lambda: interpolator.probability([view(img0), view(img1)]),
         "fuse": lambda: fuse_planes(planes[0], planes[1], TIME, moving, weight, FORMAT, COLOUR),
     }
     return SizeCost(

@@ -38,6 +38,7 @@ def calculated_flow(img0: Tensor, img1: Tensor, time: Tensor) -> Tensor:
 
 def _step(start: Tensor, end: Tensor, motion: Tensor, time: Tensor) -> Tensor:
     """How much further everything moves [B,2,h,w], by the frames' linearisation around `motion`."""
+    u, v = motion.split(1, dim=1)
     warped0, warped1 = backward_warp(start, -time * motion), backward_warp(end, (1 - time) * motion)
     change = warped1 - warped0
     x, y = _slopes((1 - time) * warped1 + time * warped0)
@@ -48,18 +49,18 @@ def _step(start: Tensor, end: Tensor, motion: Tensor, time: Tensor) -> Tensor:
     xx, xy, yy, xt, yt = _mean(weight * torch.cat(products, dim=1), 5).split(1, dim=1)
     xx, yy = xx + SMOOTHNESS, yy + SMOOTHNESS
     area = xx * yy - xy * xy
-    inverse = torch.cat((yy, -xy, xx), dim=1) / area
-    step = torch.zeros_like(motion)
+    a, b, c = yy / area, -xy / area, xx / area  # the inverse of [[xx,xy],[xy,yy]]
+    # motion + step solves u = inverse * (SMOOTHNESS * mean(u) + pull), which Jacobi's sweeps approach.
+    pull_x, pull_y = (xx - SMOOTHNESS) * u + xy * v - xt, xy * u + (yy - SMOOTHNESS) * v - yt
+    own_x, own_y = a * pull_x + b * pull_y, b * pull_x + c * pull_y
+    a, b, c = SMOOTHNESS * a, SMOOTHNESS * b, SMOOTHNESS * c
+    moved = motion
     for _ in range(SWEEPS):
-        pull = SMOOTHNESS * (_mean(motion + step, 3) - motion) - torch.cat((xt, yt), dim=1)
-        step = torch.cat(
-            (
-                (inverse[:, :2] * pull).sum(dim=1, keepdim=True),
-                (inverse[:, 1:] * pull).sum(dim=1, keepdim=True),
-            ),
-            dim=1,
-        )
-    return step
+        around_x, around_y = F.avg_pool2d(moved, 3, 1, 1, count_include_pad=False).split(1, dim=1)
+        x = torch.addcmul(own_x, a, around_x).addcmul_(b, around_y)
+        y = torch.addcmul(own_y, b, around_x).addcmul_(c, around_y)
+        moved = torch.cat((x, y), dim=1)
+    return moved - motion
 
 
 def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -148,12 +148,12 @@ def interpolate(
             waits = {"read": 0.0, "write": 0.0}
             frames = _waiting(stretched(reader, info.start_time, stretch), waits)
             watched = _counting(watcher.watch(frames), result, info.frames_estimate, progress)
-            for gap in split(watched, timeline, resolve=duplicates == "resolve", loop=loop):
-                for frame in renderer.frames(gap):
-                    since = time.perf_counter()
-                    sink.write(frame)
-                    waits["write"] += time.perf_counter() - since
-                    result.frames_out += 1
+            gaps = split(watched, timeline, resolve=duplicates == "resolve", loop=loop)
+            for frame in renderer.render(gaps):
+                since = time.perf_counter()
+                sink.write(frame)
+                waits["write"] += time.perf_counter() - since
+                result.frames_out += 1
             if not result.frames_in:
                 raise MediaError(f"{os.fspath(source)}: no frames between start and end")
         result.warnings = [*reader.warnings, *sink.warnings]

@@ -131,30 +131,37 @@ class Interpolator:
         return View(rgb.to(self.device, torch.float32))
 
     @torch.inference_mode()
-    def probability(self, start: View, end: View) -> Tensor | None:
-        """How likely each pixel stands still, [B,1,H,W]; None without a mask network. Views keep their features."""
+    def probability(self, views: Sequence[View]) -> Tensor | None:
+        """How likely each pixel stands still in every gap between N views, [B,N-1,H,W]; None without a mask network.
+
+        Gaps that are seen together tell each other what they saw. Views keep their features.
+        """
         if self.mask is None:
             return None
-        for view in (start, end):
+        for view in views:
             if view.features is None:
                 view.features = self.mask.encode(view.rgb)
-        assert start.features is not None
-        assert end.features is not None
-        return self.mask.between([start.features, end.features])
+        return self.mask.between([view.features for view in views if view.features is not None])
 
     def weight(self, start: View, end: View) -> Tensor | None:
         """How far each pixel is copied, [B,1,H,W]: the mask with the painted masks over it; None: nowhere."""
-        probability = self.probability(start, end)
+        (weight,) = self.weights([start, end])
+        return weight
+
+    def weights(self, views: Sequence[View]) -> list[Tensor] | list[None]:
+        """`weight` for every gap between consecutive views."""
+        probability, like = self.probability(views), views[0].rgb[:, :1]
         if probability is None:
             if self.protect is None:
-                return None
-            probability = torch.zeros_like(start.rgb[:, :1])
+                return [None] * (len(views) - 1)
+            probability = torch.zeros_like(like).expand(-1, len(views) - 1, -1, -1)
         for painted, name in ((self.protect, "protect"), (self.release, "release")):
-            if painted is not None and painted.shape[-2:] != probability.shape[-2:]:
+            if painted is not None and painted.shape[-2:] != like.shape[-2:]:
                 size = "x".join(str(side) for side in reversed(painted.shape[-2:]))
-                frame = "x".join(str(side) for side in reversed(probability.shape[-2:]))
+                frame = "x".join(str(side) for side in reversed(like.shape[-2:]))
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
-        return static_weight(probability, self.threshold, self.protect, self.release)
+        each = probability.split(1, dim=1)
+        return [static_weight(one, self.threshold, self.protect, self.release) for one in each]
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Where there is anything to compute, by how far [B,1,H,W] each pixel is copied; None: everywhere."""

@@ -49,19 +49,16 @@ def mask_video(
         last: Tensor | None = None
         count = 0
         with open_sink(target, reader.info, rate=reader.info.rate, overwrite=overwrite) as sink:
-            for gap in split(frames, ByFactor(1)):
+            for gap, weight in renderer.masks(split(frames, ByFactor(1))):
                 if gap.end is not None:
-                    last = (
-                        torch.zeros(1, 1, reader.info.height, reader.info.width)
-                        if gap.cut
-                        else renderer.weight(gap)
-                    )
+                    nothing = torch.zeros(1, 1, reader.info.height, reader.info.width)
+                    last = nothing if gap.cut else 1 - nothing if weight is None else weight
                 assert last is not None or gap.end is None
-                weight = (
+                shown = (
                     torch.ones(1, 1, reader.info.height, reader.info.width) if last is None else last.cpu()
                 )
                 picture = (
-                    _tinted(_rgb(gap.start, reader.info), weight) if overlay else weight.expand(1, 3, -1, -1)
+                    _tinted(_rgb(gap.start, reader.info), shown) if overlay else shown.expand(1, 3, -1, -1)
                 )
                 sink.write(_frame(picture, reader.info, gap.slots[0][0]))
                 count += 1
@@ -105,8 +102,8 @@ def compare(
             return path
         carry = source if os.fspath(source) != "-" else None
         with open_sink(path, _twice_as_high(info), rate=rate, carry=carry, overwrite=overwrite) as sink:
-            for gap in gaps:
-                for above, below in zip(plain.frames(gap), masked.frames(gap), strict=True):
+            for gap, weight in masked.masks(gaps):
+                for above, below in zip(plain.frames(gap, None), masked.frames(gap, weight), strict=True):
                     sink.write(_stacked(above, below, info))
     return path
 
@@ -137,7 +134,7 @@ def pair(
     info, (start, end) = read_pictures([first, second])
     renderer = Renderer(interpolator or Interpolator(), info)
     slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
-    for each, frame in zip(paths, renderer.frames(Gap(start, end, False, slots)), strict=True):
+    for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
         write_picture(each, frame, info)
     return paths
 
@@ -154,13 +151,13 @@ def _one_new_frame(
 ) -> tuple[Frame, Frame] | None:
     """The new frame nearest to `at`, or of those in the middle of a gap the one that differs most, made both ways."""
     best, most = None, -1.0
-    for gap in gaps:
+    for gap, weight in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
         if gap.end is None or gap.cut or not new or (at is not None and gap.end.pts <= at):
             continue
         chosen = new[len(new) // 2] if at is None else min(new, key=lambda made: abs(made[0].pts - at))
         one = replace(gap, slots=(chosen,))
-        both = next(plain.frames(one)), next(masked.frames(one))
+        both = next(plain.frames(one, None)), next(masked.frames(one, weight))
         if at is not None:
             return both
         a, b = (frame.planes[0].astype(np.float32) for frame in both)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
 ON_CUT = ("hold", "blend")
+TOGETHER = 4  # gaps whose masks are made in one pass
 
 
 @dataclass(slots=True)
@@ -47,8 +48,39 @@ class Renderer:
         self.computed_sum = 0.0
         self.seconds: dict[str, float] = defaultdict(float)
 
-    def frames(self, gap: Gap) -> Iterator[Frame]:
-        """The output frames of a gap. A frame at time 0 is the source's own, untouched."""
+    def render(self, gaps: Iterable[Gap]) -> Iterator[Frame]:
+        """The output frames of a stream of gaps."""
+        for gap, weight in self.masks(gaps):
+            yield from self.frames(gap, weight)
+
+    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+        """Every gap, and how far each of its pixels is copied, [1,1,H,W]; None where there is no mask, or no need.
+
+        Up to TOGETHER neighbouring gaps are looked at in one pass, so that the mask of a subtitle holds from gap to
+        gap; that is also how far the stream is read ahead.
+        """
+        group: list[Gap] = []
+        for gap in gaps:
+            alone = gap.end is None or gap.cut or _identical(gap.start, gap.end)
+            if group and (alone or len(group) == TOGETHER or gap.start is not group[-1].end):
+                yield from self._together(group)
+                group = []
+            if alone:
+                yield gap, None
+            else:
+                group.append(gap)
+        if group:
+            yield from self._together(group)
+
+    def _together(self, group: list[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+        frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
+        views = [self._look(frame).view for frame in frames]
+        with self._stage("mask"):
+            weights = self._interpolator.weights(views)
+        yield from zip(group, weights, strict=True)
+
+    def frames(self, gap: Gap, weight: Tensor | None) -> Iterator[Frame]:
+        """The output frames of a gap with that mask. A frame at time 0 is the source's own, untouched."""
         if gap.end is None or (gap.cut and self._on_cut == "hold") or _identical(gap.start, gap.end):
             if gap.end is not None and not gap.cut:
                 self._count(1.0, 0.0)
@@ -61,8 +93,8 @@ class Renderer:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
                 continue
             if between is None:
-                between = self._between(gap)
-            start, end, weight, boxes = between
+                between = self._between(gap, weight)
+            start, end, boxes = between
             with self._stage("network"):
                 moving = (
                     []
@@ -83,24 +115,17 @@ class Renderer:
                 planes = quantise(fused, self._info.format)
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
-    def weight(self, gap: Gap) -> Tensor | None:
-        """How far each pixel of a gap is copied, [1,1,H,W]; None where there is no mask."""
-        assert gap.end is not None
-        with self._stage("mask"):
-            return self._interpolator.weight(self._look(gap.start).view, self._look(gap.end).view)
-
-    def _between(self, gap: Gap) -> tuple[Looked, Looked, Tensor | None, list[Box] | None]:
-        """Both frames, how far each pixel is copied, and where anything moves; no boxes: nothing is warped."""
+    def _between(self, gap: Gap, weight: Tensor | None) -> tuple[Looked, Looked, list[Box] | None]:
+        """Both frames, and where anything moves; no boxes: nothing is warped."""
         assert gap.end is not None
         start, end = self._look(gap.start), self._look(gap.end)
         if gap.cut:
-            return start, end, None, None
-        weight = self.weight(gap)
+            return start, end, None
         boxes = self._interpolator.boxes(weight)
         share = 0.0 if weight is None else float(weight.mean())
         pixels = start.view.rgb.shape[-2] * start.view.rgb.shape[-1]
         self._count(share, 1.0 if weight is None else sum(box.area for box in boxes) / pixels)
-        return start, end, weight, boxes
+        return start, end, boxes
 
     def _count(self, static: float, computed: float) -> None:
         self.gaps += 1
@@ -115,7 +140,7 @@ class Renderer:
             planes = to_tensors(frame.planes, self._interpolator.device)
             view = self._interpolator.view(planes_to_rgb(planes, frame.format, self._info.colour))
         looked = Looked(frame, planes, view)
-        self._looked = [*self._looked[-1:], looked]
+        self._looked = [*self._looked[-TOGETHER:], looked]
         return looked
 
     @contextmanager

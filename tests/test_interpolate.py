@@ -13,6 +13,7 @@ from clips import LOSSLESS, make_clip
 
 import maskvfi
 from maskvfi.hub import WeightsError
+from maskvfi.runtimes import RUNTIMES
 from maskvfi.video import Frame, MediaError, open_source
 
 
@@ -145,7 +146,8 @@ def test_the_report_says_what_was_done(tmp_path):
     assert written["peak_memory_bytes"] > 1e6
     assert {"read", "mask", "network", "fuse", "write", "total"} <= set(written["seconds"])
     assert [(w["name"], len(w["sha256"])) for w in written["weights"]] == [("vfi-s", 64), ("static-s", 64)]
-    assert (written["device"], written["runtime"], written["precision"]) == ("cpu", "torch", "fp32")
+    assert (written["device"], written["precision"]) == ("cpu", "fp32")
+    assert written["runtime"] in RUNTIMES
 
 
 def test_a_still_clip_runs_no_network(tmp_path):
