@@ -13,7 +13,7 @@ RATIO = 13.0  # how much larger a filter's rate is than that of biases, which go
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) for convolutions' filters, AdamW for all else.
+    """Muon (Jordan et al. 2024) for convolutions' filters, AdamW for all else (biases, heads).
 
     A filter [out,in,h,w] counts as a matrix [out,in*h*w]: its momentum is made orthogonal by Newton-Schulz steps and
     scaled by sqrt(max(1, rows/columns)). torch.optim.Muon takes matrices only. `rate` is AdamW's; a group's "ratio"
@@ -23,8 +23,9 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, network: nn.Module, rate: float, weight_decay: float) -> None:
         filters: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
+        inner = {m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.out_channels > 1}
         for parameter in network.parameters():
-            (filters if parameter.ndim == 4 and parameter.shape[0] > 1 else rest).append(parameter)
+            (filters if parameter in inner else rest).append(parameter)
         groups: list[dict[str, Any]] = [{"params": filters, "ratio": RATIO}, {"params": rest, "ratio": 1.0}]
         super().__init__(groups, {"lr": rate, "weight_decay": weight_decay})
 

@@ -27,7 +27,7 @@ VFI_S = replace(
     channels=(64, 48, 32, 24),
     scales=(8, 4, 2, 1),
     encoder_mid=8,
-    start="calculated",
+    start="dis",
 )
 CONTRAST = 5.0  # how much louder than other filters those that look at the frames begin
 
@@ -179,7 +179,7 @@ def initialise(network: IFNet) -> None:
 
     In every block one half of the first filters sees the difference of the two frames, the other half the
     slope of their sum: the terms of the brightness constancy equation (Horn and Schunck 1981), without the mean
-    that would drown them. Output layers begin near zero: no motion, an even blend.
+    that would drown them. Output layers begin at zero: no motion, or what the network starts from, and an even blend.
     """
     for block in network.blocks:
         first, second = (stage[0].weight for stage in block.conv0)  # type: ignore[index]
@@ -204,5 +204,5 @@ def initialise(network: IFNet) -> None:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, a=0.2)
                     layer.weight.mul_(0.5)
-        nn.init.normal_(head.weight, std=1e-3)
+        nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)

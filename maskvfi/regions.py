@@ -11,7 +11,7 @@ from torch import Tensor
 
 MARGIN = 64  # px around what moves, for flow to see what it moves against
 CELL = 16  # px; how finely what moves is looked up
-SPARE = 4  # cells of the network's multiple that are computed for nothing rather than in a box of their own
+SPARE = 4  # squares of the network's multiple that are computed for nothing rather than in a box of their own
 WORTH = 0.8  # share of the picture from which on one box, all of it, is cheaper than several
 
 
@@ -47,25 +47,26 @@ def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
     """Boxes that hold every pixel which is not wholly copied, with MARGIN around it; none overlap.
 
     weight [B,1,H,W]: how far each pixel is copied, 1 being wholly; a batch shares its boxes. Their sides lie at
-    multiples of `multiple`, where the network's own grid lies, or at the picture's rim.
+    multiples of `multiple`, where the network's own grid lies (and of CELL), or at the picture's rim.
     """
+    step = CELL * -(-multiple // CELL)
     height, width = weight.shape[-2:]
     moves = (weight < 1).any(dim=0, keepdim=True).float()
     near = F.max_pool2d(moves, CELL, ceil_mode=True)
     reach = -(-MARGIN // CELL)
     near = F.max_pool2d(near, 2 * reach + 1, 1, reach)
-    cells = F.max_pool2d(near, max(multiple // CELL, 1), ceil_mode=True)[0, 0].byte().cpu().numpy()
+    cells = F.max_pool2d(near, step // CELL, ceil_mode=True)[0, 0].byte().cpu().numpy()
     _, _, found, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
     boxes = [
         Box(
-            top * multiple,
-            left * multiple,
-            min((top + h) * multiple, height),
-            min((left + w) * multiple, width),
+            top * step,
+            left * step,
+            min((top + h) * step, height),
+            min((left + w) * step, width),
         )
         for left, top, w, h, _ in np.asarray(found[1:]).tolist()
     ]
-    boxes = _merged(boxes, SPARE * multiple**2)
+    boxes = _merged(boxes, SPARE * step**2)
     if sum(box.area for box in boxes) > WORTH * height * width:
         return [Box(0, 0, height, width)]
     return boxes

@@ -1,10 +1,11 @@
-"""Calculated flow: it finds motion without weights, at any time, and nothing where nothing moves."""
+"""DIS flow: it finds motion without weights, at any time, and nothing where nothing moves."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from maskvfi.flow import FINEST, calculated_flow
+from maskvfi.flow import dis_flow
+from maskvfi.hub import load_vfi
 
 
 @pytest.fixture(scope="module")
@@ -20,29 +21,35 @@ def texture() -> torch.Tensor:
 @pytest.mark.parametrize(("x", "y"), [(1, 0), (-7, 5), (18, -12)])
 def test_a_shift_is_found_at_any_time(texture, x, y, time):
     first, second = (texture[..., 40 + s * y : 200 + s * y, 50 + s * x : 242 + s * x] for s in (1, 0))
-    flow = calculated_flow(first, second, torch.full((1, 1, 1, 1), time))
-    rim = 32 // 2**FINEST
-    flow = flow[..., rim:-rim, rim:-rim]
+    flow = dis_flow(first, second, torch.full((1, 1, 1, 1), time))[..., 32:-32, 32:-32]
     wanted = torch.tensor([-time * x, -time * y, (1 - time) * x, (1 - time) * y]).view(1, 4, 1, 1)
     assert (flow - wanted).abs().mean() < 0.15
 
 
 def test_nothing_moves_between_equal_frames(texture):
-    assert calculated_flow(texture, texture, torch.full((1, 1, 1, 1), 0.5)).abs().max() < 1e-4
+    assert dis_flow(texture, texture, torch.full((1, 1, 1, 1), 0.5)).abs().max() < 1e-4
 
 
 def test_a_frame_does_not_depend_on_its_batch(texture):
     pairs = texture[..., :96, :96], texture[..., 3:99, 2:98], texture[..., 60:156, 60:156]
     time = torch.tensor([0.5, 0.2]).view(2, 1, 1, 1)
-    both = calculated_flow(torch.cat((pairs[0], pairs[2])), torch.cat((pairs[1], pairs[0])), time)
-    assert torch.allclose(both[:1], calculated_flow(pairs[0], pairs[1], time[:1]), atol=1e-4)
+    both = dis_flow(torch.cat((pairs[0], pairs[2])), torch.cat((pairs[1], pairs[0])), time)
+    assert torch.allclose(both[:1], dis_flow(pairs[0], pairs[1], time[:1]), atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 70), (65, 33)])
 def test_any_size_will_do(height, width):
     images = torch.rand(2, 1, 3, height, width)
-    assert calculated_flow(*images, torch.full((1, 1, 1, 1), 0.5)).shape == (
-        1,
-        4,
-        *(-(-side // 2**FINEST) for side in (height, width)),
-    )
+    assert dis_flow(*images, torch.full((1, 1, 1, 1), 0.5)).shape == (1, 4, height, width)
+
+
+def test_a_network_may_consist_of_it_alone(texture):
+    """The member of the house without weights: its frames are where things are at that time."""
+    network = load_vfi("dis")
+    assert not list(network.parameters())
+    start, middle, end = (texture[..., 40 : 201 - s, 50 - s : 243 - s] for s in (0, 4, 16))
+    start, middle, end = (x[..., :144, :] for x in (start, middle, end))
+    made = network(start, end, 0.25).frame
+    inside = (..., slice(16, -16), slice(32, -32))
+    error = (made - middle)[inside].square().mean()
+    assert error < 0.02 * ((0.75 * start + 0.25 * end) - middle)[inside].square().mean()

@@ -11,7 +11,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.flow import FINEST, calculated_flow
+from maskvfi.flow import dis_flow
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
@@ -196,7 +196,7 @@ class IFNet(nn.Module):
         return made._replace(frame=made.frame.to(img0.dtype))
 
     def prepare(self, image: Tensor, scale: float = 1.0) -> PreparedFrame:
-        """A frame [B,3,H,W] for `between`, which must be given the same scale. Zeros are to its right and below it."""
+        """A frame [B,3,H,W] for `between`, which must be given the same scale."""
         return self._prepare(image, self.multiple(scale))
 
     def multiple(self, scale: float = 1.0) -> int:
@@ -251,7 +251,10 @@ class IFNet(nn.Module):
         return self._stages(self.prepare(img0, scale), self.prepare(img1, scale), time, scale, ensemble)
 
     def _prepare(self, image: Tensor, modulo: int) -> PreparedFrame:
-        planes = _pad(image.float().clamp(0, 1), modulo)
+        height, width = image.shape[-2:]
+        # The published networks were trained on rims of zeros, which shine through where something leaves the picture.
+        rim = "replicate" if self.variant.start else "constant"
+        planes = F.pad(image.float().clamp(0, 1), (0, -width % modulo, 0, -height % modulo), mode=rim)
         if self.variant.encoder:
             planes = torch.cat((planes, self.encode(planes)), dim=1)
         return PreparedFrame((image.shape[-2], image.shape[-1]), planes)
@@ -261,7 +264,9 @@ class IFNet(nn.Module):
     ) -> Iterator[Stage]:
         scales = [s / scale for s in self.variant.scales]
         planes = start.planes, end.planes
-        stages = self.refine(planes, time, scales, 0 if ensemble else len(scales), self.begin(planes, time))
+        stages = self.refine(
+            planes, time, scales, 0 if ensemble else len(scales), self.begin(start, end, time)
+        )
         if not self.variant.dynamic_scale:
             yield from stages
             return
@@ -278,11 +283,14 @@ class IFNet(nn.Module):
                 planes, time, [2 * s for s in scales], 1 if ensemble else len(scales), fixed=True
             )
 
-    def begin(self, planes: tuple[Tensor, Tensor], time: Tensor) -> Tensor | None:
-        """The flow [B,4,h,w] in px that the first block refines, 2^FINEST px apart; None: there is none."""
+    def begin(self, start: PreparedFrame, end: PreparedFrame, time: Tensor) -> Tensor | None:
+        """The flow [B,4,h,w] in px, at padded size, that the first block refines; None: there is none."""
         if not self.variant.start:
             return None
-        return calculated_flow(planes[0][:, :3], planes[1][:, :3], time.float())
+        height, width = start.size
+        img0, img1 = (frame.planes[:, :3, :height, :width] for frame in (start, end))
+        beyond = (0, start.planes.shape[-1] - width, 0, start.planes.shape[-2] - height)
+        return F.pad(dis_flow(img0, img1, time.float()), beyond, mode="replicate")
 
     def refine(
         self,
@@ -301,7 +309,9 @@ class IFNet(nn.Module):
         if begin is not None:
             nothing = begin.new_zeros(begin[:, :1].shape)
             features = nothing.expand(-1, self.variant.features, -1, -1)
-            stage = stage.refined(Part(begin, nothing, features, 2.0**FINEST))
+            stage = stage.refined(Part(begin, nothing, features, 1.0))
+            if not self.blocks:
+                yield stage
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
             part = block(stage, time, scale)
             if self.variant.dynamic_scale and not fixed and index == 1 and part.exceeds(32):
@@ -488,8 +498,3 @@ def _sampled(x: Tensor, factor: float, rows: Tensor, columns: Tensor) -> Tensor:
         part = (source - below).view(-1, 1) if dim == 2 else source - below
         x = torch.lerp(x.index_select(dim, below), x.index_select(dim, (below + 1).clamp(max=last)), part)
     return x
-
-
-def _pad(image: Tensor, modulo: int) -> Tensor:
-    height, width = image.shape[-2:]
-    return F.pad(image, (0, -width % modulo, 0, -height % modulo))

@@ -13,11 +13,10 @@ class Variant:
     """What distinguishes one RIFE 4.x network from another.
 
     channels and scales go from the coarsest block to the finest; a scale is the factor by which a block
-    shrinks its input. start is "" or, with features only, "calculated": the first block refines
-    `calculated_flow`. encoder is the number of feature planes per frame (0: none), encoder_mid the width inside
-    it, encoder_names its layers' names in a checkpoint (two names: the short form without activations). trunk
-    is "plain", "plain+skip" or "res"; head names the output layer; masks are summed over the blocks ("add") or
-    the last one counts ("replace").
+    shrinks its input. start is "" or, with features only, "dis": the first block refines `dis_flow`. encoder is
+    the number of feature planes per frame (0: none), encoder_mid the width inside it, encoder_names its layers'
+    names in a checkpoint (two names: the short form without activations). trunk is "plain", "plain+skip" or "res";
+    head names the output layer; masks are summed over the blocks ("add") or the last one counts ("replace").
     """
 
     family: str
@@ -48,7 +47,7 @@ class Variant:
     @property
     def modulo(self) -> int:
         """Frame sides are padded to a multiple of this, before the user's scale."""
-        return 4 * self.scales[0]
+        return 4 * self.scales[0] if self.scales else 1
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -146,6 +145,8 @@ _V425_LITE = replace(
 )
 _V425_HEAVY = replace(_V425, family="4.25.heavy", versions=("4.25.heavy",), channels=(384, 256, 192, 128, 64))
 _V426_HEAVY = replace(_V425, family="4.26.heavy", versions=("4.26.heavy",), encoder=16)
+
+DIS = Variant("dis", ("dis",), channels=(), scales=(), head="shuffle52", start="dis")
 
 VARIANTS: tuple[Variant, ...] = (
     _V40, _V42, _V45, _V46, _V47, _V410, _V412_LITE, _V413, _V414_LITE, _V415_LITE, _V420, _V421,

@@ -14,8 +14,8 @@ RUNTIMES = ("torch", "openvino")
 def choose_runtime(name: str, device: torch.device, network: IFNet) -> tuple[str, str]:
     """The runtime of a name, and why. Raises ValueError for an unknown name or one that cannot be had here.
 
-    "auto" is OpenVINO on a CPU where it is installed, for networks whose time it shortens: a calculated start stays in
-    torch, and what follows it is then too small to gain.
+    "auto" is OpenVINO on a CPU where it is installed, for networks whose time it shortens: a DIS start stays
+    outside, and what follows it is then too small to gain.
     """
     if name not in ("auto", *RUNTIMES):
         raise ValueError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
@@ -27,7 +27,7 @@ def choose_runtime(name: str, device: torch.device, network: IFNet) -> tuple[str
     if obstacle:
         return "torch", obstacle
     if network.variant.start:
-        return "torch", "a network with a calculated start is not faster elsewhere"
+        return "torch", "a network that starts from DIS is not faster elsewhere"
     return "openvino", "the fastest on a CPU"
 
 

@@ -41,7 +41,7 @@ class OpenVinoIFNet(IFNet):
         planes = start.planes, end.planes
         time = time.float().expand(len(start.planes), 1, 1, 1)
         given = [*planes, time]
-        begin = self.begin(planes, time)
+        begin = self.begin(start, end, time)
         if begin is not None:
             given.append(begin)
         key = (scale, ensemble)
@@ -79,9 +79,8 @@ class OpenVinoIFNet(IFNet):
         shapes = [[-1, channels, -1, -1], [-1, channels, -1, -1], [-1, 1, 1, 1]]
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
-            begin = self.begin((small, small), time)
-            if begin is not None:
-                example.append(begin)
+            if self.variant.start:
+                example.append(torch.rand(1, 4, *small.shape[-2:]))
                 shapes.append([-1, 4, -1, -1])
             blocks = _Blocks(self, scale, ensemble)
             return openvino.convert_model(blocks, example_input=tuple(example), input=shapes)

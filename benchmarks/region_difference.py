@@ -1,0 +1,68 @@
+"""What computing boxes instead of whole pictures changes: frames made both ways from real clips, compared.
+
+python benchmarks/region_difference.py --clips CLIPS [--vfi NAME] [--runs 4]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from distill.clips import find_clips
+from distill.evaluate.methods import as_picture, as_tensor
+from distill.evaluate.quality import moving_runs
+from distill.evaluate.similarity import psnr
+from maskvfi.interpolator import Interpolator
+from maskvfi.regions import Box
+
+
+def main(
+    clips: Annotated[Path, typer.Option(help="A folder of videos.")],
+    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = "vfi-s",
+    mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
+    runs: Annotated[int, typer.Option(help="Places per clip.")] = 4,
+) -> None:
+    """Share of the picture that is computed, difference from the whole, and PSNR of both against the true frame."""
+    interpolator = Interpolator(vfi, mask, "cpu")
+    table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
+    everything = []
+    for clip in track(find_clips(clips), console=Console(stderr=True)):
+        rows = [row for run in moving_runs(clip.path, runs) if (row := _compared(interpolator, run))]
+        if rows:
+            everything.extend(rows)
+            table.add_row(clip.path.name, str(len(rows)), *_cells(rows))
+    if everything:
+        table.add_row("all", str(len(everything)), *_cells(everything))
+    Console().print(table)
+
+
+def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
+    """Computed share; mean and 99.9th percentile of the change in code values inside the boxes; both PSNR."""
+    views = [interpolator.view(as_tensor(frame)) for frame in (run[0], run[2])]
+    weight = interpolator.weight(*views)
+    boxes = interpolator.boxes(weight)
+    height, width = run[0].shape[:2]
+    whole = [Box(0, 0, height, width)]
+    if not boxes or boxes == whole:
+        return None
+    made, full = (interpolator.between(*views, 0.5, chosen) for chosen in (boxes, whole))
+    change = 255 * torch.cat([(box.of(made) - box.of(full)).abs().flatten() for box in boxes]).numpy()
+    share = sum(box.area for box in boxes) / (height * width)
+    scores = (psnr(as_picture(x), run[1]) for x in (full, made))
+    return (share, float(change.mean()), float(np.quantile(change, 0.999)), *scores)
+
+
+def _cells(rows: list[tuple[float, ...]]) -> list[str]:
+    share, mean, most, full, made = np.mean(rows, axis=0)
+    return [f"{share:.0%}", f"{mean:.3f}", f"{most:.2f}", f"{full:.2f}", f"{made:.2f}"]
+
+
+if __name__ == "__main__":
+    typer.run(main)
