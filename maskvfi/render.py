@@ -19,7 +19,8 @@ from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
 ON_CUT = ("hold", "blend")
-TOGETHER = 4  # gaps whose masks are made in one pass
+TOGETHER = 4  # gaps whose masks are made in one pass, if they are no more than
+AT_ONCE = 5_000_000  # px
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Renderer:
             raise ValueError(f"on_cut must be one of {', '.join(ON_CUT)}, not {on_cut!r}")
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
         self._looked: list[Looked] = []
+        self._together = max(1, min(TOGETHER, AT_ONCE // (info.width * info.height)))
         self.gaps = 0
         self.static_sum = 0.0
         self.computed_sum = 0.0
@@ -62,17 +64,17 @@ class Renderer:
         group: list[Gap] = []
         for gap in gaps:
             alone = gap.end is None or gap.cut or _identical(gap.start, gap.end)
-            if group and (alone or len(group) == TOGETHER or gap.start is not group[-1].end):
-                yield from self._together(group)
+            if group and (alone or len(group) == self._together or gap.start is not group[-1].end):
+                yield from self._masked(group)
                 group = []
             if alone:
                 yield gap, None
             else:
                 group.append(gap)
         if group:
-            yield from self._together(group)
+            yield from self._masked(group)
 
-    def _together(self, group: list[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+    def _masked(self, group: list[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
@@ -140,7 +142,7 @@ class Renderer:
             planes = to_tensors(frame.planes, self._interpolator.device)
             view = self._interpolator.view(planes_to_rgb(planes, frame.format, self._info.colour))
         looked = Looked(frame, planes, view)
-        self._looked = [*self._looked[-TOGETHER:], looked]
+        self._looked = [*self._looked[-self._together :], looked]
         return looked
 
     @contextmanager
