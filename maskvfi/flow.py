@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maskvfi.warp import backward_warp
 
+OUTSIDE = 0.5  # px
 LEAST = 32  # px; smaller pictures are enlarged by their rims, DIS needs some room
 
 
@@ -27,6 +28,22 @@ def dis_flow(img0: Tensor, img1: Tensor, time: Tensor) -> Tensor:
     back, ahead = (torch.from_numpy(np.stack(flows)).to(img0.device) for flows in zip(*pairs, strict=True))
     back, ahead = backward_warp(back, (time - 1) * back), backward_warp(ahead, -time * ahead)
     return torch.cat((time * back, (1 - time) * ahead), dim=1)
+
+
+def inside_logit(flow: Tensor) -> Tensor:
+    """The blend logit [B,1,H,W] of `flow` [B,4,H,W] that leaves out what comes from beyond the picture's rim.
+
+    A sample fades as it leaves the picture, within about OUTSIDE px; where both are outside, or inside, both count.
+    """
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, device=flow.device)[:, None]
+    columns = torch.arange(width, device=flow.device)
+    share = []
+    for half in flow.split(2, dim=1):
+        x, y = columns + half[:, :1], rows + half[:, 1:]
+        beyond = ((x - width + 1).relu() + (-x).relu() + (y - height + 1).relu() + (-y).relu()) / OUTSIDE
+        share.append((-beyond).exp() + 1e-3)
+    return (share[0] / share[1]).log()
 
 
 def _search(search: cv2.DISOpticalFlow, start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskvfi.flow import dis_flow
+from maskvfi.flow import dis_flow, inside_logit
 from maskvfi.hub import load_vfi
 
 
@@ -53,3 +53,13 @@ def test_a_network_may_consist_of_it_alone(texture):
     inside = (..., slice(16, -16), slice(32, -32))
     error = (made - middle)[inside].square().mean()
     assert error < 0.02 * ((0.75 * start + 0.25 * end) - middle)[inside].square().mean()
+
+
+def test_what_comes_from_beyond_the_rim_does_not_count():
+    flow = torch.zeros(1, 4, 20, 30)
+    flow[:, 0], flow[:, 2] = 6, -6  # the frame at t=0 lies to the right, the one at t=1 to the left
+    share = torch.sigmoid(inside_logit(flow))[0, 0]
+    assert (share[:, -4:] < 0.01).all()
+    assert (share[:, :4] > 0.99).all()
+    assert (share[:, 8:-8] == 0.5).all()
+    assert torch.sigmoid(inside_logit(flow + 100))[0, 0].sub(0.5).abs().max() < 1e-6

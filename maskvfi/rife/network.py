@@ -11,7 +11,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.flow import dis_flow
+from maskvfi.flow import dis_flow, inside_logit
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
@@ -284,13 +284,14 @@ class IFNet(nn.Module):
             )
 
     def begin(self, start: PreparedFrame, end: PreparedFrame, time: Tensor) -> Tensor | None:
-        """The flow [B,4,h,w] in px, at padded size, that the first block refines; None: there is none."""
+        """Flow in px and blend logit [B,5,h,w], at padded size, that the first block refines; None: there are none."""
         if not self.variant.start:
             return None
         height, width = start.size
         img0, img1 = (frame.planes[:, :3, :height, :width] for frame in (start, end))
         beyond = (0, start.planes.shape[-1] - width, 0, start.planes.shape[-2] - height)
-        return F.pad(dis_flow(img0, img1, time.float()), beyond, mode="replicate")
+        flow = dis_flow(img0, img1, time.float())
+        return F.pad(torch.cat((flow, inside_logit(flow)), dim=1), beyond, mode="replicate")
 
     def refine(
         self,
@@ -307,9 +308,9 @@ class IFNet(nn.Module):
         """
         stage = self.stage(planes, (), add=self.variant.mask == "add")
         if begin is not None:
-            nothing = begin.new_zeros(begin[:, :1].shape)
-            features = nothing.expand(-1, self.variant.features, -1, -1)
-            stage = stage.refined(Part(begin, nothing, features, 1.0))
+            flow, logit = begin.split((4, 1), dim=1)
+            features = torch.zeros_like(logit).expand(-1, self.variant.features, -1, -1)
+            stage = stage.refined(Part(flow, logit, features, 1.0))
             if not self.blocks:
                 yield stage
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):

@@ -80,8 +80,8 @@ class OpenVinoIFNet(IFNet):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
             if self.variant.start:
-                example.append(torch.rand(1, 4, *small.shape[-2:]))
-                shapes.append([-1, 4, -1, -1])
+                example.append(torch.rand(1, 5, *small.shape[-2:]))
+                shapes.append([-1, 5, -1, -1])
             blocks = _Blocks(self, scale, ensemble)
             return openvino.convert_model(blocks, example_input=tuple(example), input=shapes)
 
