@@ -24,10 +24,11 @@ VFI_S = replace(
     find_variant("4.25"),
     family="vfi-s",
     versions=("vfi-s",),
-    channels=(64, 48, 32, 24),
-    scales=(8, 4, 2, 1),
+    channels=(48, 32),
+    scales=(4, 2),
     encoder_mid=8,
     start="dis",
+    mask="add",
 )
 CONTRAST = 5.0  # how much louder than other filters those that look at the frames begin
 
