@@ -213,12 +213,11 @@ class IFNet(nn.Module):
     ) -> Interpolation:
         """As `forward`, from two frames of one size that are prepared; time [B,1,1,1]."""
         flow, logit = self.answer(start, end, time, scale, ensemble)
-        # Where motion was too large the answer comes from a run that padded further.
-        further = (0, flow.shape[-1] - start.planes.shape[-1], 0, flow.shape[-2] - start.planes.shape[-2])
-        moved = [
-            backward_warp(F.pad(x.planes[:, :3], further), half)
-            for x, half in zip((start, end), flow.split(2, dim=1), strict=True)
-        ]
+        images = [x.planes[:, :3] for x in (start, end)]
+        if flow.shape[-2:] != images[0].shape[-2:]:  # motion was too large: the answer's run padded further
+            height, width = flow.shape[-2:]
+            images = [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
+        moved = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
         blend = torch.sigmoid(logit)
         height, width = start.size
         frame, flow, blend = (
