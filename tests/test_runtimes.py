@@ -1,6 +1,9 @@
 """Every runtime makes the frames that torch makes."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,3 +79,29 @@ def test_the_choice_says_why(openvino):
 def test_an_unknown_runtime_is_refused():
     with pytest.raises(ValueError, match="runtime must be auto, torch, openvino, not 'tvm'"):
         maskvfi.Interpolator(device="cpu", runtime="tvm")
+
+
+def test_a_signal_after_networks_are_gone_is_no_crash(openvino, tmp_path):
+    """Each OpenVINO core brings a signal stack: two that go in the order they came left a freed one behind."""
+    program = """
+import faulthandler, signal, torch
+from test_runtimes import network
+from maskvfi.runtimes import with_runtime
+
+faulthandler.enable()
+handled = []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
+frame = torch.rand(1, 3, 64, 64)
+first, second = (with_runtime(network(), "openvino", torch.float32) for _ in range(2))
+with torch.inference_mode():
+    first(frame, frame)
+    second(frame, frame)
+del first
+del second
+signal.raise_signal(signal.SIGUSR1)
+assert handled
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+from functools import cache
 from typing import Any
 
 import openvino
@@ -32,7 +33,7 @@ class OpenVinoIFNet(IFNet):
         super().__init__(network.variant)
         self.load_state_dict(network.state_dict())
         self.eval().requires_grad_(False)
-        self._core, self._hint = openvino.Core(), HINTS[dtype]
+        self._hint = HINTS[dtype]
         self._compiled: dict[tuple[float, bool], Any] = {}
 
     def answer(
@@ -52,7 +53,7 @@ class OpenVinoIFNet(IFNet):
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             }
-            self._compiled[key] = self._core.compile_model(model, "CPU", hints)
+            self._compiled[key] = _core().compile_model(model, "CPU", hints)
         found = self._compiled[key]([x.contiguous().numpy() for x in given])
         flow, logit = (torch.from_numpy(found[k].copy()) for k in (0, 1))
         return flow, logit
@@ -61,7 +62,7 @@ class OpenVinoIFNet(IFNet):
         """The converted network: read where it was stored, else made and stored."""
         path = cache_folder() / "openvino" / f"{self._fingerprint(scale, ensemble)}.xml"
         if path.is_file():
-            return self._core.read_model(path)
+            return _core().read_model(path)
         model = self._convert(scale, ensemble)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Weights first, under names of this process: a graph that is there is whole.
@@ -91,6 +92,16 @@ class OpenVinoIFNet(IFNet):
         for key, value in sorted(self.state_dict().items()):
             digest.update(key.encode() + value.float().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]
+
+
+@cache
+def _core() -> Any:
+    """The one core of this process.
+
+    A core gives the thread that loads it a signal stack and takes it back when it goes. Of two that go in the order
+    they came, the second leaves a stack that the first has freed, and the next signal is a crash.
+    """
+    return openvino.Core()
 
 
 class _Blocks(nn.Module):
