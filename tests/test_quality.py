@@ -83,7 +83,11 @@ def test_bench_over_a_clip(tmp_path: Path):
     by_method = {score.method: score.measures for score in measured.plain}
     assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
     masked = {score.method: score.measures for score in measured.overlaid}
-    assert set(masked) == {"mask off", "mask on"}
+    noisy = {score.method: score.measures for score in measured.noisy}
+    assert set(masked) == set(noisy) == {"mask off", "mask on", "true mask"}
+    # Two frames that are mixed have noise of 10 code values over the square root of 2.
+    assert noisy["true mask"]["standing"] == pytest.approx(20 * np.log10(255 / 10 * 2**0.5), abs=0.4)
+    assert masked["true mask"]["standing"] > 45
     titles = [table.title or "" for table in quality_tables(measured)]
-    assert len(titles) == 5
+    assert len(titles) == 6
     assert not any("nan" in title for title in titles)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -18,12 +19,13 @@ from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
 from distill.evaluate.similarity import Similarity, psnr
 from distill.lettering import PLAIN
-from distill.overlays import paste, random_overlays
+from distill.overlays import Composite, paste, random_overlays
 from maskvfi.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
 MOTION = (4.0, 16.0)  # px from end to end that part small from middling from large motion
 RING = 12  # px around what stands still
+NOISE = 10.0  # code values: the deviation of the noise in the second of the tables under overlays
 REGIONS = ("all", "standing", "ring", "elsewhere")
 
 
@@ -43,10 +45,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """All scores on plain footage; those under overlays, whose measures are PSNR by REGIONS; measures not to be had."""
+    """All scores on plain footage; those under overlays, whose measures are PSNR by REGIONS, and under overlays and
+    noise, against the clean truth; measures not to be had.
+    """
 
     plain: list[Score]
     overlaid: list[Score] = field(default_factory=list)
+    noisy: list[Score] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
@@ -57,13 +62,14 @@ def measure_quality(
 
     Without a mask there are no overlays. Raises WeightsError for bad weights, ValueError where there is no video.
     """
-    plain, similarity = network(Interpolator(vfi, None)), Similarity()
+    unmasked, similarity = Interpolator(vfi, None), Similarity()
+    plain = network(unmasked)
     methods: dict[str, Method] = {"blend": blend, "DIS": dis}
     if ffmpeg := find_ffmpeg("minterpolate"):
         methods["minterpolate"] = minterpolate(ffmpeg)
     methods[Path(vfi).name] = plain
     masked = {"mask off": plain, "mask on": network(Interpolator(vfi, mask))} if mask else {}
-    quality = Quality([], [], similarity.missing + ([] if ffmpeg else ["minterpolate (needs ffmpeg)"]))
+    quality = Quality([], missing=similarity.missing + ([] if ffmpeg else ["minterpolate (needs ffmpeg)"]))
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
         truths = list(moving_runs(clip.path, runs, times))
@@ -83,8 +89,17 @@ def measure_quality(
             cases = zip(truths, motions, strict=True)
             for index, (truth, motion) in enumerate(cases):
                 rng = np.random.default_rng((seed, number, index))
-                for name, measures in _under_overlays(truth, masked, rng):
-                    quality.overlaid.append(Score(clip.path.name, clip.kind, motion, name, measures))
+                composite = _overlaid(truth, rng)
+                still = torch.from_numpy(composite.static.all(axis=0)).float()
+                known = network(Interpolator(unmasked.vfi, None, protect=still))
+                clean = [composite.frames[0], composite.frames[-1]]
+                for scores, ends in (
+                    (quality.overlaid, clean),
+                    (quality.noisy, [_noisy(f, rng) for f in clean]),
+                ):
+                    for name, method in (masked | {"true mask": known}).items():
+                        measures = _by_region(composite, method(ends[0], ends[1], times))
+                        scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
     return quality
 
 
@@ -109,11 +124,16 @@ def quality_tables(quality: Quality) -> list[Table]:
     tables.append(_psnr_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
     tables.append(_psnr_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
     tables.append(_psnr_table("PSNR in dB by motion", quality.plain, lambda score: _size(score.motion)))
-    if quality.overlaid:
-        table = Table("", *REGIONS, title=f"PSNR in dB under overlays (ring: {RING} px around what stands)")
-        for method in _names(quality.overlaid):
-            table.add_row(method, *(f"{_mean(quality.overlaid, method, r):.2f}" for r in REGIONS))
-        tables.append(table)
+    under = f"PSNR in dB under overlays (ring: {RING} px around what stands)"
+    for scores, title in (
+        (quality.overlaid, under),
+        (quality.noisy, f"{under}, noise of {NOISE:g} code values"),
+    ):
+        if scores:
+            table = Table("", *REGIONS, title=title)
+            for method in _names(scores):
+                table.add_row(method, *(f"{_mean(scores, method, r):.2f}" for r in REGIONS))
+            tables.append(table)
     return tables
 
 
@@ -163,24 +183,25 @@ def _motion(start: Image, end: Image) -> float:
     return float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 95))
 
 
-def _under_overlays(
-    truth: list[Image], methods: dict[str, Method], rng: np.random.Generator
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """By method: PSNR in REGIONS of the run with random overlays that stand still on top of it."""
+def _overlaid(truth: list[Image], rng: np.random.Generator) -> Composite:
+    """A run with random overlays that stand still on top of it."""
     height, width = truth[0].shape[:2]
     overlays = random_overlays(len(truth), height, width, rng, fonts=PLAIN)
-    composite = paste(truth, [standing(overlay, False, rng) for overlay in overlays])
+    return paste(truth, [standing(overlay, False, rng) for overlay in overlays])
+
+
+def _noisy(frame: Image, rng: np.random.Generator) -> Image:
+    noise = rng.standard_normal(frame.shape, np.float32) * np.float32(NOISE)
+    return np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
+
+
+def _by_region(composite: Composite, made: Sequence[Image]) -> dict[str, float]:
+    """PSNR in REGIONS of the frames between against those of the composite."""
     still = composite.static.all(axis=0)
     around = cv2.dilate(still.astype(np.uint8), np.ones((2 * RING + 1,) * 2, np.uint8)) > 0
     places = (np.ones_like(still), still, around & ~still, ~around)
-    frames = composite.frames
-    for name, method in methods.items():
-        made = method(frames[0], frames[-1], len(frames) - 1)
-        yield (
-            name,
-            {
-                region: float(np.mean([psnr(a, b, where) for a, b in zip(made, frames[1:-1], strict=True)]))
-                for region, where in zip(REGIONS, places, strict=True)
-                if where.any()
-            },
-        )
+    return {
+        region: float(np.mean([psnr(a, b, where) for a, b in zip(made, composite.frames[1:-1], strict=True)]))
+        for region, where in zip(REGIONS, places, strict=True)
+        if where.any()
+    }
