@@ -17,7 +17,7 @@ from distill.losses import census, charbonnier, end_point_error, laplacian, lpip
 from distill.triplets import Triplets
 from maskvfi.hub import load_vfi
 from maskvfi.rife import IFNet, find_variant
-from maskvfi.rife.network import Stage
+from maskvfi.rife.stage import Stage
 from maskvfi.warp import backward_warp
 
 VFI_S = replace(

@@ -147,7 +147,8 @@ def _measure_size(
     def view(image: Tensor) -> View:
         return interpolator.view(image)
 
-    moving = interpolator.moving(view(img0), view(img1), TIME, weight, interpolator.boxes(weight))
+    gap = interpolator.gap(view(img0), view(img1), weight, interpolator.boxes(weight))
+    moving = interpolator.moving(gap, TIME)
     difference = (
         interpolator.vfi(img0, img1, TIME).frame.float() - plain(img0, img1, TIME).frame.float()
     ).abs()

@@ -14,18 +14,27 @@ LEAST = 32  # px; smaller pictures are enlarged by their rims, DIS needs some ro
 
 
 @torch.no_grad()
-def dis_flow(img0: Tensor, img1: Tensor, time: Tensor) -> Tensor:
-    """Flow [B,4,H,W] in px, from `time` to img0 and to img1, of motion that is straight and even.
+def dis_flow(img0: Tensor, img1: Tensor) -> Tensor:
+    """Flow [B,4,H,W] in px between frames: at img1's pixels towards img0, and at img0's towards img1.
 
-    img0, img1 [B,3,H,W] in 0..1, time [B,1,1,1]; float32, on the frames' device. DIS (Kroeger et al., ECCV 2016) in
-    both directions, on the CPU. Flow is measured at the pixels of a frame and asked for at those of `time`: each is
-    read where the pixel was in its frame if flow is what it is here, and shortened to its part of the gap.
+    img0, img1 [B,3,H,W] in 0..1; float32, on the frames' device. DIS (Kroeger et al., ECCV 2016), on the CPU.
     """
     luma = (255 * img0.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).float()
     greys = [(x.float().clamp(0, 1) * luma).sum(dim=1).round().byte().cpu().numpy() for x in (img0, img1)]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    pairs = [(_search(search, b, a), _search(search, a, b)) for a, b in zip(*greys, strict=True)]
-    back, ahead = (torch.from_numpy(np.stack(flows)).to(img0.device) for flows in zip(*pairs, strict=True))
+    found = [
+        np.concatenate((_search(search, b, a), _search(search, a, b))) for a, b in zip(*greys, strict=True)
+    ]
+    return torch.from_numpy(np.stack(found)).to(img0.device)
+
+
+def flow_at(between: Tensor, time: Tensor) -> Tensor:
+    """Flow [B,4,H,W] in px from `time` [B,1,1,1] to both frames, of motion that is straight and even.
+
+    between: as `dis_flow` finds it, at the pixels of the frames; it is asked for at those of `time`, so each half is
+    read where the pixel was in its frame if flow is what it is here, and shortened to its part of the gap.
+    """
+    back, ahead = between.split(2, dim=1)
     back, ahead = backward_warp(back, (time - 1) * back), backward_warp(ahead, -time * ahead)
     return torch.cat((time * back, (1 - time) * ahead), dim=1)
 

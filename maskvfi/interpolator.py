@@ -15,7 +15,7 @@ from torch import Tensor
 from maskvfi.fuse import STATIC_MODES, Moving, static_layer, static_weight, without_static
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.regions import Box, moving_boxes
-from maskvfi.rife.network import IFNet, PreparedFrame, as_timestep, check_pair
+from maskvfi.rife.network import IFNet, PreparedFrame, PreparedPair, as_timestep, check_pair
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.static.network import FrameFeatures, StaticMaskNet
 
@@ -30,6 +30,18 @@ class View:
     rgb: Tensor
     prepared: PreparedFrame | None = field(default=None, repr=False)
     features: FrameFeatures | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedGap:
+    """Two views, how far each pixel stands still between them [B,1,H,W] (None: everything is warped), and the boxes
+    in which something moves, each with what the network needs there at any time.
+    """
+
+    start: View
+    end: View
+    weight: Tensor | None
+    pairs: list[tuple[Box, PreparedPair]]
 
 
 class Interpolator:
@@ -118,7 +130,8 @@ class Interpolator:
         """RGB [B,3,H,W] at `timestep` between two views; boxes: where anything moves, if that is known."""
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
-        moving = self.moving(start, end, time, weight, self.boxes(weight) if boxes is None else boxes)
+        gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
+        moving = self.moving(gap, time)
         if weight is None:
             return moving[0].made.frame
         out = static_layer(start.rgb, end.rgb, time, self.static)
@@ -168,27 +181,31 @@ class Interpolator:
         return [] if weight is None else moving_boxes(weight, self.vfi.multiple(self.scale))
 
     @torch.inference_mode()
-    def moving(
-        self, start: View, end: View, timestep: float | Tensor, weight: Tensor | None, boxes: Sequence[Box]
-    ) -> list[Moving]:
-        """The interpolation network's answers at `timestep`: of the whole frame without `weight`, else of the boxes,
-        without what stands still by it. Views keep what the network prepares of them.
+    def gap(self, start: View, end: View, weight: Tensor | None, boxes: Sequence[Box]) -> PreparedGap:
+        """What `moving` needs at every time between two views: of the whole frame without `weight`, else of the boxes.
+        Views keep what the network prepares of them.
         """
-        time, size = as_timestep(timestep, start.rgb), (start.rgb.shape[-2], start.rgb.shape[-1])
-        whole = Box(0, 0, *size)
-        if weight is None:
-            made = self.vfi.between(
-                self._prepared(start), self._prepared(end), time, self.scale, self.ensemble
-            )
-            return [Moving(whole, made)]
-        found = []
-        for box in boxes:
+        whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
+        pairs = []
+        for box in (whole,) if weight is None else boxes:
             first, last = (
                 self._prepared(view) if box == whole else self.vfi.prepare(box.of(view.rgb), self.scale)
                 for view in (start, end)
             )
-            flow, blend = self.vfi.motion(first, last, time, self.scale, self.ensemble)
-            found.append(Moving(box, without_static(flow, blend, start.rgb, end.rgb, weight, box)))
+            pairs.append((box, self.vfi.pair(first, last)))
+        return PreparedGap(start, end, weight, pairs)
+
+    @torch.inference_mode()
+    def moving(self, gap: PreparedGap, timestep: float | Tensor) -> list[Moving]:
+        """The interpolation network's answers at `timestep`, without what stands still by the gap's weight."""
+        time, found = as_timestep(timestep, gap.start.rgb), []
+        for box, pair in gap.pairs:
+            if gap.weight is None:
+                made = self.vfi.between(pair, time, self.scale, self.ensemble)
+            else:
+                flow, blend = self.vfi.motion(pair, time, self.scale, self.ensemble)
+                made = without_static(flow, blend, gap.start.rgb, gap.end.rgb, gap.weight, box)
+            found.append(Moving(box, made))
         return found
 
     def _prepared(self, view: View) -> PreparedFrame:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from maskvfi.fuse import fuse_planes
 from maskvfi.gaps import Gap
-from maskvfi.interpolator import Interpolator, View
-from maskvfi.regions import Box
+from maskvfi.interpolator import Interpolator, PreparedGap, View
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
@@ -89,20 +88,16 @@ class Renderer:
             for slot, _ in gap.slots:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
             return
-        between = None
+        prepared = None
         for slot, t in gap.slots:
             if t == 0:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
                 continue
-            if between is None:
-                between = self._between(gap, weight)
-            start, end, boxes = between
+            if prepared is None:
+                prepared = self._prepared(gap, weight)
+            start, end, between = prepared
             with self._stage("network"):
-                moving = (
-                    []
-                    if boxes is None
-                    else self._interpolator.moving(start.view, end.view, float(t), weight, boxes)
-                )
+                moving = [] if between is None else self._interpolator.moving(between, float(t))
             with self._stage("fuse"):
                 fused = fuse_planes(
                     start.planes,
@@ -117,17 +112,19 @@ class Renderer:
                 planes = quantise(fused, self._info.format)
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
-    def _between(self, gap: Gap, weight: Tensor | None) -> tuple[Looked, Looked, list[Box] | None]:
-        """Both frames, and where anything moves; no boxes: nothing is warped."""
+    def _prepared(self, gap: Gap, weight: Tensor | None) -> tuple[Looked, Looked, PreparedGap | None]:
+        """Both frames, and what the network needs of them at every time; None: nothing is warped."""
         assert gap.end is not None
         start, end = self._look(gap.start), self._look(gap.end)
         if gap.cut:
             return start, end, None
         boxes = self._interpolator.boxes(weight)
+        with self._stage("network"):
+            between = self._interpolator.gap(start.view, end.view, weight, boxes)
         share = 0.0 if weight is None else float(weight.mean())
         pixels = start.view.rgb.shape[-2] * start.view.rgb.shape[-1]
-        self._count(share, 1.0 if weight is None else sum(box.area for box in boxes) / pixels)
-        return start, end, boxes
+        self._count(share, sum(box.area for box, _ in between.pairs) / pixels)
+        return start, end, between
 
     def _count(self, static: float, computed: float) -> None:
         self.gaps += 1

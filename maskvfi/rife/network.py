@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import torch
@@ -11,7 +10,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.flow import dis_flow, inside_logit
+from maskvfi.flow import dis_flow, flow_at, inside_logit
+from maskvfi.rife.stage import Part, Stage
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
@@ -38,120 +38,18 @@ class PreparedFrame(NamedTuple):
     planes: Tensor
 
 
-class Part(NamedTuple):
-    """What one block adds, on its own grid, `factor` px apart: flow [B,4,h,w] in px, blend logit, features."""
-
-    flow: Tensor
-    logit: Tensor
-    features: Tensor | None
-    factor: float
-
-    def reversed(self) -> Part:
-        """The same seen from frame 1 to frame 0."""
-        flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
-        return Part(flow, -self.logit, self.features, self.factor)
-
-    def mean(self, other: Part) -> Part:
-        return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
-
-    def exceeds(self, limit: float) -> bool:
-        flow = _resize(self.flow, self.factor)
-        return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
-
-
-class Stage:
-    """The estimate after some blocks, at padded size; what nobody asks for is not computed.
-
-    flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
-    unless `add`), warped0 and warped1 [B,3,H,W] the frames moved by it, frame() their blend.
+class PreparedPair(NamedTuple):
+    """Two frames of one size, and what lies between them whatever the time: the flow [B,4,H,W] in px that the network
+    starts from (`dis_flow`), if it starts from one.
     """
 
-    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
-        self.planes, self.parts, self.add = planes, parts, add
-        self._before: Tensor | None = (
-            None  # full-size flow of all parts but the last, if somebody asked for it
-        )
-
-    def refined(self, part: Part) -> Stage:
-        stage = type(self)(self.planes, (*self.parts, part), self.add)
-        stage._before = self.__dict__.get("flow")
-        return stage
-
-    def reversed(self) -> Stage:
-        """The same estimate seen from frame 1 to frame 0."""
-        parts = tuple(part.reversed() for part in self.parts)
-        return type(self)((self.planes[1], self.planes[0]), parts, self.add)
-
-    @cached_property
-    def flow(self) -> Tensor:
-        last = _resize(self.parts[-1].flow, self.parts[-1].factor)
-        if len(self.parts) == 1:
-            return last
-        before = self._before
-        if before is None:
-            before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
-        return before + last
-
-    @cached_property
-    def logit(self) -> Tensor:
-        return _sum(_resize(part.logit, part.factor) for part in self._logits())
-
-    @cached_property
-    def _warped(self) -> tuple[Tensor, Tensor]:
-        first, second = (
-            backward_warp(x[:, :3], flow)
-            for x, flow in zip(self.planes, self.flow.split(2, dim=1), strict=True)
-        )
-        return first, second
+    start: PreparedFrame
+    end: PreparedFrame
+    flow: Tensor | None
 
     @property
-    def warped0(self) -> Tensor:
-        return self._warped[0]
-
-    @property
-    def warped1(self) -> Tensor:
-        return self._warped[1]
-
-    def frame(self) -> Tensor:
-        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
-
-    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
-        """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and
-        logit, features and flow, in its own pixels, once there are any.
-
-        The networks are trained on full-size planes shrunk bilinearly, which by an even factor reads the four pixels
-        around a cell's middle and nothing else: so only these are made. What blocks said on coarser grids is linear
-        between these four, so that their mean is its value in the cell's middle.
-        """
-        sparse = scale % 2 == 0
-        if not self.parts:
-            return [_middles(x, int(scale)) if sparse else _resize(x, 1 / scale) for x in self.planes], []
-        at: tuple[Tensor, ...] = ()
-        if sparse and scale > 2:
-            at = _around_middles(self.planes[0], int(scale))
-            flow = _sum(_sampled(part.flow, part.factor, *at) for part in self.parts)
-        else:
-            flow = self.flow
-        frames = [
-            backward_warp(x, half, *at) for x, half in zip(self.planes, flow.split(2, dim=1), strict=True)
-        ]
-        frames = [F.avg_pool2d(x, 2) if sparse else _resize(x, 1 / scale) for x in frames]
-        known = [_sum(self._at(part.logit, part.factor, scale) for part in self._logits())]
-        last = self.parts[-1]
-        if last.features is not None:
-            known.append(self._at(last.features, last.factor, scale))
-        known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
-        return frames, known
-
-    def _logits(self) -> tuple[Part, ...]:
-        return self.parts if self.add else self.parts[-1:]
-
-    @staticmethod
-    def _at(x: Tensor, factor: float, scale: float) -> Tensor:
-        """Planes on a grid `factor` px apart as a block at `scale` sees them: made full-size, then shrunk."""
-        if scale == 1 or (scale % 2 == 0 and factor != scale):
-            return _resize(x, factor / scale)
-        return _resize(_resize(x, factor), 1 / scale)
+    def planes(self) -> tuple[Tensor, Tensor]:
+        return self.start.planes, self.end.planes
 
 
 class IFNet(nn.Module):
@@ -192,7 +90,9 @@ class IFNet(nn.Module):
         if ensemble and not self.variant.ensemble:
             raise ValueError(f"RIFE {self.variant.family} has no ensemble mode (4.0 to 4.20 and 4.24 have)")
         time = as_timestep(timestep, img0)
-        made = self.between(self.prepare(img0, scale), self.prepare(img1, scale), time, scale, ensemble)
+        made = self.between(
+            self.pair(self.prepare(img0, scale), self.prepare(img1, scale)), time, scale, ensemble
+        )
         return made._replace(frame=made.frame.to(img0.dtype))
 
     def prepare(self, image: Tensor, scale: float = 1.0) -> PreparedFrame:
@@ -203,53 +103,50 @@ class IFNet(nn.Module):
         """The number of px that the sides of frames are padded to a multiple of."""
         return max(self.variant.modulo, int(self.variant.modulo / scale))
 
+    def pair(self, start: PreparedFrame, end: PreparedFrame) -> PreparedPair:
+        """Two prepared frames of one size, for `between` at any time."""
+        if not self.variant.start:
+            return PreparedPair(start, end, None)
+        height, width = start.size
+        return PreparedPair(start, end, dis_flow(*(x.planes[:, :3, :height, :width] for x in (start, end))))
+
     def between(
-        self,
-        start: PreparedFrame,
-        end: PreparedFrame,
-        time: Tensor,
-        scale: float = 1.0,
-        ensemble: bool = False,
+        self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Interpolation:
-        """As `forward`, from two frames of one size that are prepared; time [B,1,1,1]."""
-        flow, logit = self.answer(start, end, time, scale, ensemble)
-        images = [x.planes[:, :3] for x in (start, end)]
+        """As `forward`, from a pair that is prepared; time [B,1,1,1]."""
+        flow, logit = self.answer(pair, time, scale, ensemble)
+        images = [planes[:, :3] for planes in pair.planes]
         if flow.shape[-2:] != images[0].shape[-2:]:  # motion was too large: the answer's run padded further
             height, width = flow.shape[-2:]
             images = [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
         moved = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
         blend = torch.sigmoid(logit)
-        height, width = start.size
+        height, width = pair.start.size
         frame, flow, blend = (
             x[..., :height, :width] for x in (torch.lerp(moved[1], moved[0], blend), flow, blend)
         )
         return Interpolation(frame, flow, blend)
 
     def motion(
-        self,
-        start: PreparedFrame,
-        end: PreparedFrame,
-        time: Tensor,
-        scale: float = 1.0,
-        ensemble: bool = False,
+        self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> tuple[Tensor, Tensor]:
         """flow and blend of `between` alone, for callers who make the frame themselves."""
-        flow, logit = self.answer(start, end, time, scale, ensemble)
-        height, width = start.size
+        flow, logit = self.answer(pair, time, scale, ensemble)
+        height, width = pair.start.size
         return flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width])
 
-    def answer(
-        self, start: PreparedFrame, end: PreparedFrame, time: Tensor, scale: float, ensemble: bool
-    ) -> tuple[Tensor, Tensor]:
+    def answer(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> tuple[Tensor, Tensor]:
         """Flow [B,4,h,w] in px and blend logit [B,1,h,w] at padded size: what a runtime computes its own way."""
-        *_, last = self._stages(start, end, time, scale, ensemble)
+        *_, last = self._stages(pair, time, scale, ensemble)
         return last.flow, last.logit
 
     def stages(
         self, img0: Tensor, img1: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Iterator[Stage]:
         """The estimate after every block, coarse to fine, at padded size (training looks at all of them)."""
-        return self._stages(self.prepare(img0, scale), self.prepare(img1, scale), time, scale, ensemble)
+        return self._stages(
+            self.pair(self.prepare(img0, scale), self.prepare(img1, scale)), time, scale, ensemble
+        )
 
     def _prepare(self, image: Tensor, modulo: int) -> PreparedFrame:
         height, width = image.shape[-2:]
@@ -260,14 +157,9 @@ class IFNet(nn.Module):
             planes = torch.cat((planes, self.encode(planes)), dim=1)
         return PreparedFrame((image.shape[-2], image.shape[-1]), planes)
 
-    def _stages(
-        self, start: PreparedFrame, end: PreparedFrame, time: Tensor, scale: float, ensemble: bool
-    ) -> Iterator[Stage]:
-        scales = [s / scale for s in self.variant.scales]
-        planes = start.planes, end.planes
-        stages = self.refine(
-            planes, time, scales, 0 if ensemble else len(scales), self.begin(start, end, time)
-        )
+    def _stages(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> Iterator[Stage]:
+        scales, planes = [s / scale for s in self.variant.scales], pair.planes
+        stages = self.refine(planes, time, scales, 0 if ensemble else len(scales), self.begin(pair, time))
         if not self.variant.dynamic_scale:
             yield from stages
             return
@@ -275,7 +167,7 @@ class IFNet(nn.Module):
             yield from stages
         except _MotionTooLarge:
             # The doubled run pads to its own multiple; its first block is not averaged (ARCHITECTURE 5).
-            (height, width), wider = start.size, max(64, int(64 / scale))
+            (height, width), wider = pair.start.size, max(64, int(64 / scale))
             if planes[0].shape[-2] % wider or planes[0].shape[-1] % wider:
                 modulo = max(self.multiple(scale), wider)
                 images = (x[:, :3, :height, :width] for x in planes)
@@ -284,14 +176,13 @@ class IFNet(nn.Module):
                 planes, time, [2 * s for s in scales], 1 if ensemble else len(scales), fixed=True
             )
 
-    def begin(self, start: PreparedFrame, end: PreparedFrame, time: Tensor) -> Tensor | None:
+    def begin(self, pair: PreparedPair, time: Tensor) -> Tensor | None:
         """Flow in px and blend logit [B,5,h,w], at padded size, that the first block refines; None: there are none."""
-        if not self.variant.start:
+        if pair.flow is None:
             return None
-        height, width = start.size
-        img0, img1 = (frame.planes[:, :3, :height, :width] for frame in (start, end))
-        beyond = (0, start.planes.shape[-1] - width, 0, start.planes.shape[-2] - height)
-        flow = dis_flow(img0, img1, time.float())
+        (height, width), planes = pair.start.size, pair.start.planes
+        flow = flow_at(pair.flow, time.float())
+        beyond = (0, planes.shape[-1] - width, 0, planes.shape[-2] - height)
         return F.pad(torch.cat((flow, inside_logit(flow)), dim=1), beyond, mode="replicate")
 
     def refine(
@@ -458,45 +349,3 @@ def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
 def _conv(inputs: int, outputs: int, prelu: bool, stride: int = 1) -> nn.Sequential:
     activation = nn.PReLU(outputs) if prelu else nn.LeakyReLU(0.2)
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), activation)
-
-
-def _resize(x: Tensor, factor: float) -> Tensor:
-    if factor == 1:
-        return x
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def _sum(terms: Iterable[Tensor]) -> Tensor:
-    first, *rest = terms
-    for term in rest:
-        first = first + term
-    return first
-
-
-def _middles(x: Tensor, scale: int) -> Tensor:
-    """Planes [B,C,H,W] shrunk bilinearly by an even factor: the mean of the four pixels in each cell's middle."""
-    before, after = (slice(scale // 2 - 1 + k, None, scale) for k in (0, 1))
-    rows = x[:, :, before] + x[:, :, after]
-    return (rows[..., before] + rows[..., after]) / 4
-
-
-def _around_middles(x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-    """The rows and columns of x [B,C,H,W] that hold the four pixels in each cell's middle, in order."""
-    rows, columns = (
-        (torch.arange(0, size, scale, device=x.device)[:, None] + scale // 2 - 1)
-        .add(torch.arange(2, device=x.device))
-        .flatten()
-        for size in x.shape[-2:]
-    )
-    return rows, columns
-
-
-def _sampled(x: Tensor, factor: float, rows: Tensor, columns: Tensor) -> Tensor:
-    """`_resize(x, factor)` at the pixels rows x columns alone."""
-    for dim, places in ((2, rows), (3, columns)):
-        last = x.shape[dim] - 1
-        source = ((places + 0.5) / factor - 0.5).clamp(0, last)
-        below = source.floor().long()
-        part = (source - below).view(-1, 1) if dim == 2 else source - below
-        x = torch.lerp(x.index_select(dim, below), x.index_select(dim, (below + 1).clamp(max=last)), part)
-    return x

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.rife.network import Block, IFNet, ResConv, Stage
+from maskvfi.rife.network import Block, IFNet, ResConv
+from maskvfi.rife.stage import Stage
 from maskvfi.rife.variants import Variant
 from maskvfi.warp import backward_warp
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskvfi.hub import cache_folder
-from maskvfi.rife.network import IFNet, PreparedFrame
+from maskvfi.rife.network import IFNet, PreparedPair
 
 FORMAT = 1  # of the stored graphs; to be raised when the network computes something else
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -36,14 +36,10 @@ class OpenVinoIFNet(IFNet):
         self._hint = HINTS[dtype]
         self._compiled: dict[tuple[float, bool], Any] = {}
 
-    def answer(
-        self, start: PreparedFrame, end: PreparedFrame, time: Tensor, scale: float, ensemble: bool
-    ) -> tuple[Tensor, Tensor]:
-        planes = start.planes, end.planes
-        time = time.float().expand(len(start.planes), 1, 1, 1)
-        given = [*planes, time]
-        begin = self.begin(start, end, time)
-        if begin is not None:
+    def answer(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> tuple[Tensor, Tensor]:
+        time = time.float().expand(len(pair.start.planes), 1, 1, 1)
+        given = [*pair.planes, time]
+        if (begin := self.begin(pair, time)) is not None:
             given.append(begin)
         key = (scale, ensemble)
         if key not in self._compiled:
