@@ -154,8 +154,13 @@ class IFNet(nn.Module):
         rim = "replicate" if self.variant.start else "constant"
         planes = F.pad(image.float().clamp(0, 1), (0, -width % modulo, 0, -height % modulo), mode=rim)
         if self.variant.encoder:
-            planes = torch.cat((planes, self.encode(planes)), dim=1)
+            planes = torch.cat((planes, self.encoded(planes)), dim=1)
         return PreparedFrame((image.shape[-2], image.shape[-1]), planes)
+
+    def encoded(self, planes: Tensor) -> Tensor:
+        """The encoder's planes [B,E,h,w] of a padded frame, which a runtime computes its own way."""
+        made: Tensor = self.encode(planes)
+        return made
 
     def _stages(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> Iterator[Stage]:
         scales, planes = [s / scale for s in self.variant.scales], pair.planes

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from maskvfi.hub import cache_folder
 from maskvfi.rife.network import IFNet, PreparedPair
 
-FORMAT = 1  # of the stored graphs; to be raised when the network computes something else
+FORMAT = 2  # of the stored graphs; to be raised when the network computes something else
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 class OpenVinoIFNet(IFNet):
-    """`IFNet` with its blocks in OpenVINO; frames are prepared, and begun with, in torch.
+    """`IFNet` with its encoder and its blocks in OpenVINO.
 
     The first use of weights takes some ten seconds, in which they are converted; the result is kept beside the
     downloaded weights and found there the next time.
@@ -34,32 +34,38 @@ class OpenVinoIFNet(IFNet):
         self.load_state_dict(network.state_dict())
         self.eval().requires_grad_(False)
         self._hint = HINTS[dtype]
-        self._compiled: dict[tuple[float, bool], Any] = {}
+        self._compiled: dict[str, Any] = {}
+
+    def encoded(self, planes: Tensor) -> Tensor:
+        (found,) = self._run("encoder", self.encode, [planes], self.variant.modulo)
+        return found
 
     def answer(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> tuple[Tensor, Tensor]:
-        time = time.float().expand(len(pair.start.planes), 1, 1, 1)
-        given = [*pair.planes, time]
+        given = [*pair.planes, time.float().expand(len(pair.start.planes), 1, 1, 1)]
         if (begin := self.begin(pair, time)) is not None:
             given.append(begin)
-        key = (scale, ensemble)
-        if key not in self._compiled:
-            model = self._graph(scale, ensemble)
+        blocks = _Blocks(self, scale, ensemble)
+        flow, logit = self._run(f"blocks {scale:g} {ensemble}", blocks, given, self.multiple(scale))
+        return flow, logit
+
+    def _run(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> list[Tensor]:
+        """What `module` makes of tensors [B,C,H,W] of any B, H and W that are multiples of `side`."""
+        if name not in self._compiled:
             hints = {
                 "INFERENCE_PRECISION_HINT": self._hint,
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             }
-            self._compiled[key] = _core().compile_model(model, "CPU", hints)
-        found = self._compiled[key]([x.contiguous().numpy() for x in given])
-        flow, logit = (torch.from_numpy(found[k].copy()) for k in (0, 1))
-        return flow, logit
+            self._compiled[name] = _core().compile_model(self._graph(name, module, given, side), "CPU", hints)
+        found = self._compiled[name]([x.contiguous().numpy() for x in given])
+        return [torch.from_numpy(found[k].copy()) for k in range(len(found))]
 
-    def _graph(self, scale: float, ensemble: bool) -> Any:
-        """The converted network: read where it was stored, else made and stored."""
-        path = cache_folder() / "openvino" / f"{self._fingerprint(scale, ensemble)}.xml"
+    def _graph(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> Any:
+        """The converted module: read where it was stored, else made and stored."""
+        path = cache_folder() / "openvino" / f"{self._fingerprint(name)}.xml"
         if path.is_file():
             return _core().read_model(path)
-        model = self._convert(scale, ensemble)
+        model = self._convert(module, given, side)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Weights first, under names of this process: a graph that is there is whole.
         part = path.with_suffix(f".{os.getpid()}.xml")
@@ -68,22 +74,21 @@ class OpenVinoIFNet(IFNet):
         os.replace(part, path)
         return model
 
-    def _convert(self, scale: float, ensemble: bool) -> Any:
-        channels = 3 + self.variant.encoder
-        small = torch.rand(1, channels, self.multiple(scale), 2 * self.multiple(scale))
-        time = torch.full((1, 1, 1, 1), 0.5)
-        example = [small, small.flip(-1), time]
-        shapes = [[-1, channels, -1, -1], [-1, channels, -1, -1], [-1, 1, 1, 1]]
+    @staticmethod
+    def _convert(module: nn.Module, given: list[Tensor], side: int) -> Any:
+        """From small frames, since the tracer computes what it traces."""
+        sizes = [(1, 1) if x.shape[-2:] == (1, 1) else (side, 2 * side) for x in given]
+        example = tuple(torch.rand(1, x.shape[1], *size) for x, size in zip(given, sizes, strict=True))
+        shapes = [
+            [-1, x.shape[1], *((1, 1) if size == (1, 1) else (-1, -1))]
+            for x, size in zip(given, sizes, strict=True)
+        ]
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
-            if self.variant.start:
-                example.append(torch.rand(1, 5, *small.shape[-2:]))
-                shapes.append([-1, 5, -1, -1])
-            blocks = _Blocks(self, scale, ensemble)
-            return openvino.convert_model(blocks, example_input=tuple(example), input=shapes)
+            return openvino.convert_model(module, example_input=example, input=shapes)
 
-    def _fingerprint(self, scale: float, ensemble: bool) -> str:
-        facts = [FORMAT, openvino.__version__, self.variant.to_dict(), scale, ensemble]
+    def _fingerprint(self, name: str) -> str:
+        facts = [FORMAT, openvino.__version__, self.variant.to_dict(), name]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for key, value in sorted(self.state_dict().items()):
             digest.update(key.encode() + value.float().contiguous().numpy().tobytes())
