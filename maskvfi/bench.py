@@ -148,7 +148,7 @@ def _measure_size(
         return interpolator.view(image)
 
     gap = interpolator.gap(view(img0), view(img1), weight, interpolator.boxes(weight))
-    moving = interpolator.moving(gap, TIME)
+    moving = list(interpolator.moving(gap, TIME))
     difference = (
         interpolator.vfi(img0, img1, TIME).frame.float() - plain(img0, img1, TIME).frame.float()
     ).abs()

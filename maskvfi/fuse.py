@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from maskvfi.regions import Box
 from maskvfi.rife.network import Interpolation
+from maskvfi.tiles import Tile
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
 from maskvfi.warp import backward_warp
 
@@ -19,9 +20,9 @@ STATIC_MODES = ("fade", "nearest")
 
 
 class Moving(NamedTuple):
-    """What the network says of one box of the picture."""
+    """What the network says of one tile of the picture."""
 
-    box: Box
+    tile: Tile
     made: Interpolation
 
 
@@ -81,7 +82,7 @@ def fuse_planes(
     start: Sequence[Tensor],
     end: Sequence[Tensor],
     time: float,
-    moving: Sequence[Moving],
+    moving: Iterable[Moving],
     weight: Tensor | None,
     fmt: PixelFormat,
     colour: Colour,
@@ -90,15 +91,15 @@ def fuse_planes(
     """The frame at `time`, composed in the source's own planes; code values, not yet rounded.
 
     start, end: planes [h,w] of float32 code values; moving: the network's answers, of a batch of one, wherever
-    something moves; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still pixel never
-    goes through RGB.
+    something moves, tile by tile; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still
+    pixel never goes through RGB.
     """
     out = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
     weights = None if weight is None else mask_to_planes(weight, fmt, colour)
     chroma, full = fmt.log2_chroma, (0, 0)
     shifts = [full, chroma, chroma][: fmt.colour_planes] + [full] * fmt.alpha
-    for box, made in moving:
-        warped = rgb_to_planes(made.frame, fmt, colour)
+    for tile, made in moving:
+        warped, box = rgb_to_planes(made.frame, fmt, colour), tile.box
         if fmt.alpha:
             rows, columns = (
                 torch.arange(*ends, device=made.flow.device)
@@ -110,6 +111,26 @@ def fuse_planes(
             )
             warped = (*warped, torch.lerp(alpha1, alpha0, made.blend)[0, 0])
         for index, (plane, log2) in enumerate(zip(warped, shifts, strict=True)):
-            still = box.of(out[index], log2)
-            still.copy_(plane if weights is None else torch.lerp(plane, still, box.of(weights[index], log2)))
+            first, last = (box.of(planes[index], log2) for planes in (start, end))
+            copied = None if weights is None else box.of(weights[index], log2)
+            place(box.of(out[index], log2), plane, copied, static_layer(first, last, time, mode), tile, log2)
     return out
+
+
+def place(
+    out: Tensor,
+    moving: Tensor,
+    weight: Tensor | None,
+    still: Tensor,
+    tile: Tile,
+    log2: tuple[int, int] = (0, 0),
+) -> None:
+    """Put a tile where it belongs, `out`: both layers by the weight of the still one (None: none of it), all [...,h,w].
+
+    log2 as `Box.of` has it.
+    """
+    composed = moving if weight is None else torch.lerp(moving, still, weight)
+    if tile.top or tile.left:
+        share = tile.share(out)[:: 1 << log2[1], :: 1 << log2[0]]
+        composed = torch.lerp(out, composed, share)
+    out.copy_(composed)

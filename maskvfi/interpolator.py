@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.fuse import STATIC_MODES, Moving, static_layer, static_weight, without_static
+from maskvfi.fuse import STATIC_MODES, Moving, place, static_layer, static_weight, without_static
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.regions import Box, moving_boxes
 from maskvfi.rife.network import IFNet, PreparedFrame, PreparedPair, as_timestep, check_pair
 from maskvfi.runtimes import choose_runtime, with_runtime
-from maskvfi.static.network import FrameFeatures, StaticMaskNet
+from maskvfi.static.network import STRIDE, FrameFeatures, StaticMaskNet
+from maskvfi.tiles import Tile, pixels_at_once, tiles
 
 Array = NDArray[np.integer]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -34,14 +35,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class PreparedGap:
-    """Two views, how far each pixel stands still between them [B,1,H,W] (None: everything is warped), and the boxes
-    in which something moves, each with what the network needs there at any time.
+    """Two views, how far each pixel stands still between them [B,1,H,W] (None: everything is warped), and the tiles
+    in which something moves, each with what the network needs there at any time, unless that is too much to keep.
     """
 
     start: View
     end: View
     weight: Tensor | None
-    pairs: list[tuple[Box, PreparedPair]]
+    tiles: list[tuple[Tile, PreparedPair | None]]
 
 
 class Interpolator:
@@ -91,6 +92,7 @@ class Interpolator:
         self.vfi = with_runtime(network, self.runtime, dtype).eval()
         student = mask if mask is None or isinstance(mask, StaticMaskNet) else load_static(mask)
         self.mask = None if student is None else student.to(self.device, dtype).eval()
+        self.at_once = pixels_at_once(self.device)
         self.scale, self.ensemble, self.threshold, self.static = scale, ensemble, threshold, static
         self.protect, self.release = (
             None
@@ -131,13 +133,16 @@ class Interpolator:
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
-        moving = self.moving(gap, time)
-        if weight is None:
-            return moving[0].made.frame
-        out = static_layer(start.rgb, end.rgb, time, self.static)
-        for box, made in moving:
-            still = box.of(out)
-            still.copy_(torch.lerp(made.frame, still, box.of(weight)))
+        still = static_layer(start.rgb, end.rgb, time, self.static)
+        out = still.clone()
+        for tile, made in self.moving(gap, time):
+            place(
+                tile.box.of(out),
+                made.frame,
+                None if weight is None else tile.box.of(weight),
+                tile.box.of(still),
+                tile,
+            )
         return out
 
     def view(self, rgb: Tensor) -> View:
@@ -151,10 +156,18 @@ class Interpolator:
         """
         if self.mask is None:
             return None
-        for view in views:
-            if view.features is None:
-                view.features = self.mask.encode(view.rgb)
-        return self.mask.between([view.features for view in views if view.features is not None])
+        height, width = views[0].rgb.shape[-2:]
+        parts = tiles(Box(0, 0, height, width), self.at_once, STRIDE)
+        if len(parts) == 1:
+            for view in views:
+                if view.features is None:
+                    view.features = self.mask.encode(view.rgb)
+            return self.mask.between([view.features for view in views if view.features is not None])
+        out = views[0].rgb.new_zeros(len(views[0].rgb), len(views) - 1, height, width)
+        for tile in parts:
+            said = self.mask.between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
+            place(tile.box.of(out), said, None, said, tile)
+        return out
 
     def weight(self, start: View, end: View) -> Tensor | None:
         """How far each pixel is copied, [B,1,H,W]: the mask with the painted masks over it; None: nowhere."""
@@ -186,27 +199,40 @@ class Interpolator:
         Views keep what the network prepares of them.
         """
         whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
-        pairs = []
-        for box in (whole,) if weight is None else boxes:
-            first, last = (
-                self._prepared(view) if box == whole else self.vfi.prepare(box.of(view.rgb), self.scale)
-                for view in (start, end)
-            )
-            pairs.append((box, self.vfi.pair(first, last)))
-        return PreparedGap(start, end, weight, pairs)
+        multiple = self.vfi.multiple(self.scale)
+        cut = [tiles(box, self.at_once, multiple) for box in ((whole,) if weight is None else boxes)]
+        return PreparedGap(
+            start,
+            end,
+            weight,
+            [
+                (tile, self._pair(start, end, tile.box) if len(parts) == 1 else None)
+                for parts in cut
+                for tile in parts
+            ],
+        )
 
     @torch.inference_mode()
-    def moving(self, gap: PreparedGap, timestep: float | Tensor) -> list[Moving]:
+    def moving(self, gap: PreparedGap, timestep: float | Tensor) -> Iterator[Moving]:
         """The interpolation network's answers at `timestep`, without what stands still by the gap's weight."""
-        time, found = as_timestep(timestep, gap.start.rgb), []
-        for box, pair in gap.pairs:
+        time = as_timestep(timestep, gap.start.rgb)
+        for tile, prepared in gap.tiles:
+            pair = prepared or self._pair(gap.start, gap.end, tile.box)
             if gap.weight is None:
                 made = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
                 flow, blend = self.vfi.motion(pair, time, self.scale, self.ensemble)
-                made = without_static(flow, blend, gap.start.rgb, gap.end.rgb, gap.weight, box)
-            found.append(Moving(box, made))
-        return found
+                made = without_static(flow, blend, gap.start.rgb, gap.end.rgb, gap.weight, tile.box)
+            yield Moving(tile, made)
+
+    def _pair(self, start: View, end: View, box: Box) -> PreparedPair:
+        first, last = (
+            self._prepared(view)
+            if box.area == view.rgb.shape[-2] * view.rgb.shape[-1]
+            else self.vfi.prepare(box.of(view.rgb), self.scale)
+            for view in (start, end)
+        )
+        return self.vfi.pair(first, last)
 
     def _prepared(self, view: View) -> PreparedFrame:
         if view.prepared is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from maskvfi.fuse import fuse_planes
+from maskvfi.fuse import Moving, fuse_planes
 from maskvfi.gaps import Gap
 from maskvfi.interpolator import Interpolator, PreparedGap, View
 from maskvfi.video import Frame, SourceInfo
@@ -96,14 +96,13 @@ class Renderer:
             if prepared is None:
                 prepared = self._prepared(gap, weight)
             start, end, between = prepared
-            with self._stage("network"):
-                moving = [] if between is None else self._interpolator.moving(between, float(t))
+            moving = iter(()) if between is None else self._interpolator.moving(between, float(t))
             with self._stage("fuse"):
                 fused = fuse_planes(
                     start.planes,
                     end.planes,
                     float(t),
-                    moving,
+                    self._timed(moving),
                     weight,
                     self._info.format,
                     self._info.colour,
@@ -123,7 +122,7 @@ class Renderer:
             between = self._interpolator.gap(start.view, end.view, weight, boxes)
         share = 0.0 if weight is None else float(weight.mean())
         pixels = start.view.rgb.shape[-2] * start.view.rgb.shape[-1]
-        self._count(share, sum(box.area for box, _ in between.pairs) / pixels)
+        self._count(share, 1.0 if weight is None else sum(box.area for box in boxes) / pixels)
         return start, end, between
 
     def _count(self, static: float, computed: float) -> None:
@@ -142,13 +141,23 @@ class Renderer:
         self._looked = [*self._looked[-self._together :], looked]
         return looked
 
+    def _timed(self, moving: Iterator[Moving]) -> Iterator[Moving]:
+        while True:
+            with self._stage("network"):
+                found = next(moving, None)
+            if found is None:
+                return
+            yield found
+
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        """What goes by inside counts for `name`, but for what counts for a stage inside it."""
+        began, others = time.perf_counter(), sum(self.seconds.values())
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - began
+            inside = sum(self.seconds.values()) - others
+            self.seconds[name] += time.perf_counter() - began - inside
 
 
 def _identical(a: Frame, b: Frame) -> bool:
