@@ -56,4 +56,7 @@ def test_the_frame_is_nearly_that_of_the_whole(mask):
     if mask is None:
         assert (made - expected).diff(dim=-1).abs().amax() < 0.08  # no seam
     else:
-        assert torch.equal(made[..., 8:60, 8:250], panel[..., 8:60, 8:250])
+        inside = (..., slice(8, 60), slice(8, 250))
+        kept = [(frame[..., :80, :300] - panel)[inside].abs().mean() for frame in (made, expected)]
+        assert kept[0] < kept[1] + 2e-3
+        assert kept[0] < 0.02
