@@ -79,7 +79,7 @@ def interpolate(
     rate: Annotated[str | None, typer.Option(help="Frame rate of an image folder (default 24).")] = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")] = "auto",
     codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
     crf: Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
@@ -229,7 +229,7 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the best counts.")] = 3,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there, too.")] = None,
 ) -> None:
     """How fast this machine is, beside the plain network and ffmpeg's minterpolate."""

@@ -10,7 +10,7 @@ import torch
 
 import maskvfi
 from maskvfi.rife import IFNet, find_variant
-from maskvfi.runtimes import choose_runtime, with_runtime
+from maskvfi.runtimes import PACKAGES, choose_runtime, with_runtime
 
 CPU = torch.device("cpu")
 NARROW = {"channels": (16, 16, 12, 8), "scales": (8, 4, 2, 1), "encoder_mid": 8}
@@ -28,17 +28,23 @@ def frames(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch
 
 
 @pytest.fixture
-def openvino(tmp_path, monkeypatch):
-    """OpenVINO, its graphs kept in an empty folder."""
-    found = pytest.importorskip("openvino")
+def cache(tmp_path, monkeypatch):
+    """An empty folder for graphs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return found
+    return tmp_path
 
 
+@pytest.fixture
+def openvino(cache):
+    return pytest.importorskip("openvino")
+
+
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
 @pytest.mark.parametrize("start", ["", "dis"])
-def test_openvino_makes_the_frames_of_torch_at_any_size(openvino, start):
+def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime, start):
+    pytest.importorskip(PACKAGES[runtime])
     plain = network(start)
-    compiled = with_runtime(plain, "openvino", torch.float32)
+    compiled = with_runtime(plain, runtime, torch.float32)
     for height, width, batch, time in ((64, 96, 1, 0.5), (101, 67, 1, 0.2), (70, 40, 2, 0.9)):
         img0, img1 = frames(height, width, batch)
         with torch.inference_mode():
@@ -69,7 +75,7 @@ def test_bf16_is_near(openvino):
 def test_the_choice_says_why(openvino):
     assert choose_runtime("auto", CPU, network())[0] == "openvino"
     assert choose_runtime("auto", CPU, network("dis"))[0] == "torch"
-    assert "CPUs" in choose_runtime("auto", torch.device("meta"), network())[1]
+    assert "from the CPU" in choose_runtime("auto", torch.device("meta"), network())[1]
     old = IFNet(find_variant("4.0"))
     assert "changes its scales" in choose_runtime("auto", CPU, old)[1]
     with pytest.raises(ValueError, match="changes its scales"):
@@ -77,7 +83,7 @@ def test_the_choice_says_why(openvino):
 
 
 def test_an_unknown_runtime_is_refused():
-    with pytest.raises(ValueError, match="runtime must be auto, torch, openvino, not 'tvm'"):
+    with pytest.raises(ValueError, match="runtime must be auto, torch, openvino, onnx, not 'tvm'"):
         maskvfi.Interpolator(device="cpu", runtime="tvm")
 
 

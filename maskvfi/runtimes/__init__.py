@@ -8,21 +8,25 @@ import torch
 
 from maskvfi.rife.network import IFNet
 
-RUNTIMES = ("torch", "openvino")
+RUNTIMES = ("torch", "openvino", "onnx")
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 
 def choose_runtime(name: str, device: torch.device, network: IFNet) -> tuple[str, str]:
     """The runtime of a name, and why. Raises ValueError for an unknown name or one that cannot be had here.
 
     "auto" is OpenVINO on a CPU where it is installed, for networks whose time it shortens: a DIS start stays
-    outside, and what follows it is then too small to gain.
+    outside, and what follows it is then too small to gain. ONNX Runtime has to be asked for: on a CPU it is slower
+    than torch.
     """
     if name not in ("auto", *RUNTIMES):
         raise ValueError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
-    obstacle = _obstacle(device, network)
-    if name == "openvino" and obstacle:
-        raise ValueError(f"the runtime openvino cannot be used: {obstacle}")
+    if name == "torch":
+        return name, "asked for"
+    obstacle = _obstacle("openvino" if name == "auto" else name, device, network)
     if name != "auto":
+        if obstacle:
+            raise ValueError(f"the runtime {name} cannot be used: {obstacle}")
         return name, "asked for"
     if obstacle:
         return "torch", obstacle
@@ -32,19 +36,25 @@ def choose_runtime(name: str, device: torch.device, network: IFNet) -> tuple[str
 
 
 def with_runtime(network: IFNet, name: str, dtype: torch.dtype) -> IFNet:
-    """The network as the runtime (a name that `choose_runtime` gave) computes it."""
-    if name == "torch":
-        return network
-    from maskvfi.runtimes.openvino import OpenVinoIFNet
+    """The network as the runtime (a name that `choose_runtime` gave) computes it. Raises ValueError for a dtype it
+    does not know.
+    """
+    if name == "openvino":
+        from maskvfi.runtimes.openvino import OpenVinoIFNet
 
-    return OpenVinoIFNet(network, dtype)
+        return OpenVinoIFNet(network, dtype)
+    if name == "onnx":
+        from maskvfi.runtimes.onnx import OnnxIFNet
+
+        return OnnxIFNet(network, dtype)
+    return network
 
 
-def _obstacle(device: torch.device, network: IFNet) -> str:
+def _obstacle(name: str, device: torch.device, network: IFNet) -> str:
     if device.type != "cpu":
-        return f"OpenVINO is for CPUs, this is {device}"
-    if find_spec("openvino") is None:
-        return "OpenVINO is not installed (pip install openvino)"
+        return f"it takes frames from the CPU, this is {device}"
+    if find_spec(PACKAGES[name]) is None:
+        return f"it is not installed (pip install maskvfi[{name}])"
     if network.variant.dynamic_scale:
         return f"RIFE {network.variant.family} changes its scales by what it sees"
     return ""
