@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -18,15 +19,24 @@ from distill.clips import Image, find_clips
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
 from distill.evaluate.similarity import Similarity, psnr
+from distill.labels import Rule, as_batch, static_labels
 from distill.lettering import PLAIN
 from distill.overlays import Composite, paste, random_overlays
+from distill.teachers import Dis
 from maskvfi.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
 MOTION = (4.0, 16.0)  # px from end to end that part small from middling from large motion
+RULE = Rule()
 RING = 12  # px around what stands still
 NOISE = 10.0  # code values: the deviation of the noise in the second of the tables under overlays
-REGIONS = ("all", "standing", "ring", "elsewhere")
+REGIONS = (
+    "all",
+    "standing",
+    "ring",
+    "elsewhere",
+    "moving",
+)  # moving: the part of elsewhere that surely moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def measure_quality(
             cases = zip(truths, motions, strict=True)
             for index, (truth, motion) in enumerate(cases):
                 rng = np.random.default_rng((seed, number, index))
-                composite = _overlaid(truth, rng)
+                composite, moves = _overlaid(truth, rng), _moves(truth)
                 still = torch.from_numpy(composite.static.all(axis=0)).float()
                 known = network(Interpolator(unmasked.vfi, None, protect=still))
                 clean = [composite.frames[0], composite.frames[-1]]
@@ -98,7 +108,7 @@ def measure_quality(
                     (quality.noisy, [_noisy(f, rng) for f in clean]),
                 ):
                     for name, method in (masked | {"true mask": known}).items():
-                        measures = _by_region(composite, method(ends[0], ends[1], times))
+                        measures = _by_region(composite, moves, method(ends[0], ends[1], times))
                         scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
     return quality
 
@@ -190,16 +200,24 @@ def _overlaid(truth: list[Image], rng: np.random.Generator) -> Composite:
     return paste(truth, [standing(overlay, False, rng) for overlay in overlays])
 
 
+def _moves(truth: list[Image]) -> NDArray[np.bool_]:
+    """Where [H,W] a run surely moves from end to end."""
+    ends = as_batch([truth[0], truth[-1]])
+    static, unsure = static_labels(Dis().motion(ends[:1], ends[1:]), ends[:1], ends[1:], RULE)
+    moves: NDArray[np.bool_] = (~static & ~unsure)[0].numpy()
+    return moves
+
+
 def _noisy(frame: Image, rng: np.random.Generator) -> Image:
     noise = rng.standard_normal(frame.shape, np.float32) * np.float32(NOISE)
     return np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
 
 
-def _by_region(composite: Composite, made: Sequence[Image]) -> dict[str, float]:
+def _by_region(composite: Composite, moves: NDArray[np.bool_], made: Sequence[Image]) -> dict[str, float]:
     """PSNR in REGIONS of the frames between against those of the composite."""
     still = composite.static.all(axis=0)
     around = cv2.dilate(still.astype(np.uint8), np.ones((2 * RING + 1,) * 2, np.uint8)) > 0
-    places = (np.ones_like(still), still, around & ~still, ~around)
+    places = (np.ones_like(still), still, around & ~still, ~around, moves & ~around)
     return {
         region: float(np.mean([psnr(a, b, where) for a, b in zip(made, composite.frames[1:-1], strict=True)]))
         for region, where in zip(REGIONS, places, strict=True)
