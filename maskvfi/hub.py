@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn as nn
@@ -26,7 +26,11 @@ from maskvfi.static.network import StaticConfig, StaticMaskNet
 DEFAULT_VFI = "vfi-s"
 DEFAULT_STATIC = "static-s"
 HEADER = "maskvfi"
+LARGEST = 2 << 30  # bytes that a network in an archive may unpack to
+LONGEST = 200  # characters of a cause
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
+
+N = TypeVar("N", IFNet, StaticMaskNet)
 
 
 class WeightsError(ValueError):
@@ -57,14 +61,12 @@ def load_vfi(source: str | os.PathLike[str] | Mapping[str, Tensor], variant: str
     wanted = find_variant(variant) if variant else None
     label, state, header = _open(source, "vfi")
     state = clean(state)
-    try:
-        if wanted is None:
-            wanted = Variant.from_dict(header["variant"]) if "variant" in header else detect(state)
-        network = IFNet(wanted)
-        network.load_state_dict(rename_encoder(state, wanted))
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{label}: {_first_line(error)}") from None
-    return network.eval()
+
+    def build() -> tuple[IFNet, Mapping[str, Tensor]]:
+        known = wanted or (Variant.from_dict(header["variant"]) if "variant" in header else detect(state))
+        return IFNet(known), rename_encoder(state, known)
+
+    return _filled(label, build)
 
 
 def load_static(source: str | os.PathLike[str] | Mapping[str, Tensor] = DEFAULT_STATIC) -> StaticMaskNet:
@@ -74,12 +76,7 @@ def load_static(source: str | os.PathLike[str] | Mapping[str, Tensor] = DEFAULT_
     WeightsError when the weights are missing, damaged or of another kind.
     """
     label, state, header = _open(source, "static")
-    try:
-        network = StaticMaskNet(StaticConfig(**header.get("config", {})))
-        network.load_state_dict(dict(state))
-    except (TypeError, RuntimeError) as error:
-        raise WeightsError(f"{label}: {_first_line(error)}") from None
-    return network.eval()
+    return _filled(label, lambda: (StaticMaskNet(StaticConfig(**header.get("config", {}))), state))
 
 
 def save_weights(path: str | os.PathLike[str], network: IFNet | StaticMaskNet, **facts: Any) -> None:
@@ -195,6 +192,21 @@ def _open(
     return str(path), _read_state(path), header
 
 
+def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> N:
+    """The network that `build` makes, with the tensors it names; no memory is taken for what a header promises.
+
+    A header may hold anything, and there are as many errors as nonsense to write into it.
+    """
+    try:
+        with torch.device("meta"):
+            network, state = build()
+        own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
+        network.load_state_dict(own, assign=True)
+    except Exception as error:
+        raise WeightsError(f"{label}: {_first_line(error)}") from None
+    return network.eval()
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file; no code in it is run."""
     try:
@@ -203,18 +215,20 @@ def _read_state(path: Path) -> dict[str, Tensor]:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if path.suffix == ".zip" and (member := _flownet_in(path)):
             with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-                state = torch.load(stream, map_location="cpu", weights_only=True)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+                if archive.getinfo(member).file_size > LARGEST:
+                    raise ValueError(f"{member} in it is larger than any network")
+                return _unpickled(stream, path)
+        return _unpickled(path, path)
+    except Exception as error:  # an unpickler fails in as many ways as a file can be damaged
+        if isinstance(error, WeightsError):
+            raise
         raise WeightsError(f"{path}: not readable as weights ({_first_line(error)})") from None
+
+
+def _unpickled(file: Any, path: Path) -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd pickle protocols: a damaged file has them
+        state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
     return state
@@ -242,4 +256,4 @@ def _digest(file: Any) -> str:
 def _first_line(error: BaseException) -> str:
     """The cause in one line; torch puts the first mismatch on its second line."""
     lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:LONGEST]

@@ -1,12 +1,16 @@
 """Weights are untrusted input: what is read, what is refused, and what every name leads to."""
 
+import json
 import pickle
+import re
+import struct
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from maskvfi import IFNet, WeightsError, load_static, load_vfi, save_weights
 from maskvfi.hub import find_weights, list_weights, read_header
@@ -100,3 +104,58 @@ def test_a_file_of_ours_says_what_it_is(tmp_path, small):
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(WeightsError, match=r"unknown weights 'rife-9000'.*there are: .*vfi-s"):
         load_vfi("rife-9000")
+
+
+def test_a_header_that_promises_too_much_is_refused_before_any_memory_is_taken(tmp_path):
+    whole = find_weights("vfi-s").read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    ours = json.loads(header["__metadata__"]["maskvfi"])
+    for change in (
+        {"channels": [10**9, 10**9]},
+        {"scales": []},
+        {"head": "tail"},
+        {"channels": "x"},
+        {"start": 7},
+    ):
+        ours["variant"] = ours["variant"] | change
+        header["__metadata__"]["maskvfi"] = json.dumps(ours)
+        text = json.dumps(header).encode()
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+        with pytest.raises(WeightsError, match=re.escape(str(path))):
+            load_vfi(path)
+
+
+def _reason(path):
+    """Why the weights are refused; None: they are not."""
+    try:
+        load_vfi(path)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_pickle_is_refused_in_one_line(tmp_path, small, zipped):
+    path = tmp_path / "w.pkl"
+    torch.save(small.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        at = int(random.integers(3000))
+        data[at : at + 4] = random.bytes(4)
+        path.write_bytes(data)
+        reason = _reason(path)
+        assert reason is None or (str(path) in reason and "\n" not in reason)
+
+
+def test_a_network_does_not_share_memory_with_the_state_dict_it_came_from():
+    state = load_file(find_weights("static-s"))
+    before = {key: value.clone() for key, value in state.items()}
+    with torch.no_grad():
+        for parameter in load_static(state).parameters():
+            assert parameter.requires_grad
+            parameter.add_(1)
+    assert all(torch.equal(value, before[key]) for key, value in state.items())

@@ -7,6 +7,8 @@ from typing import Any
 
 HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
+MOST_BLOCKS, WIDEST = 16, 4096  # no header may ask for more
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -54,9 +56,18 @@ class Variant:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Variant:
-        """The inverse of `to_dict`, from JSON. Raises TypeError for missing or unknown keys."""
+        """The inverse of `to_dict`, from JSON. Raises TypeError for missing or unknown keys,
+        ValueError for what is no network."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**fields)
+        found = cls(**fields)
+        if not (
+            len(found.channels) == len(found.scales) <= MOST_BLOCKS
+            and all(0 < size <= WIDEST for size in (*found.channels, *found.scales))
+            and all(0 <= width <= WIDEST for width in (found.encoder, found.encoder_mid))
+            and found.head in HEAD_PLANES
+        ):
+            raise ValueError("its header describes no RIFE network")
+        return found
 
 
 _CNN = ("cnn0", "cnn1", "cnn2", "cnn3")
