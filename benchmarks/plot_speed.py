@@ -67,6 +67,8 @@ def _columns(curves: list[list[tuple[float, float]]]) -> list[list[float]]:
 
 def _chart(title: str, curves: list[list[tuple[float, float]]], x: str, y: str, first: int) -> str:
     ends = [max(point[axis] for curve in curves for point in curve) * 1.05 for axis in (0, 1)]
+    if x.startswith("%"):
+        ends[0] = 100
     lines = [Line(first + k, curve, curve) for k, curve in enumerate(curves)]
     return line_chart(title, lines, x, y, x_end=ends[0], y_end=ends[1])
 
