@@ -94,7 +94,8 @@ def fuse_planes(
     something moves, tile by tile; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still
     pixel never goes through RGB.
     """
-    out = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
+    still = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
+    out = tuple(plane.clone() for plane in still)
     weights = None if weight is None else mask_to_planes(weight, fmt, colour)
     chroma, full = fmt.log2_chroma, (0, 0)
     shifts = [full, chroma, chroma][: fmt.colour_planes] + [full] * fmt.alpha
@@ -111,9 +112,8 @@ def fuse_planes(
             )
             warped = (*warped, torch.lerp(alpha1, alpha0, made.blend)[0, 0])
         for index, (plane, log2) in enumerate(zip(warped, shifts, strict=True)):
-            first, last = (box.of(planes[index], log2) for planes in (start, end))
             copied = None if weights is None else box.of(weights[index], log2)
-            place(box.of(out[index], log2), plane, copied, static_layer(first, last, time, mode), tile, log2)
+            place(box.of(out[index], log2), plane, copied, box.of(still[index], log2), tile, log2)
     return out
 
 

@@ -219,9 +219,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
                     raise ValueError(f"{member} in it is larger than any network")
                 return _unpickled(stream, path)
         return _unpickled(path, path)
+    except WeightsError:
+        raise
     except Exception as error:  # an unpickler fails in as many ways as a file can be damaged
-        if isinstance(error, WeightsError):
-            raise
         raise WeightsError(f"{path}: not readable as weights ({_first_line(error)})") from None
 
 

@@ -56,8 +56,10 @@ class Variant:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Variant:
-        """The inverse of `to_dict`, from JSON. Raises TypeError for missing or unknown keys,
-        ValueError for what is no network."""
+        """The inverse of `to_dict`, from JSON.
+
+        Raises TypeError for missing or unknown keys, ValueError for what is no network.
+        """
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         found = cls(**fields)
         if not (

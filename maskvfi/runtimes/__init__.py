@@ -52,9 +52,9 @@ def with_runtime(network: IFNet, name: str, dtype: torch.dtype) -> IFNet:
 
 def _obstacle(name: str, device: torch.device, network: IFNet) -> str:
     if device.type != "cpu":
-        return f"it takes frames from the CPU, this is {device}"
+        return f"{name} takes frames from the CPU, this is {device}"
     if find_spec(PACKAGES[name]) is None:
-        return f"it is not installed (pip install maskvfi[{name}])"
+        return f"{name} is not installed (pip install maskvfi[{name}])"
     if network.variant.dynamic_scale:
         return f"RIFE {network.variant.family} changes its scales by what it sees"
     return ""
