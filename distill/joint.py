@@ -16,6 +16,7 @@ from distill.triplets import Triplets
 from maskvfi.fuse import static_layer, static_weight, without_static
 from maskvfi.hub import load_static, load_vfi, save_weights
 from maskvfi.rife import IFNet
+from maskvfi.rife.network import Motion
 from maskvfi.static import StaticMaskNet
 
 PARTS = ("both", "mask", "vfi")
@@ -83,14 +84,12 @@ class Duet(nn.Module):
         The fusion is the one that is shipped; its gradient reaches the mask wherever the mask is unsure, not only near
         the threshold.
         """
-        *_, last = self.vfi.stages(img0, img1, time)
-        inside = (..., slice(img0.shape[-2]), slice(img0.shape[-1]))
-        flow, blend = last.flow[inside], torch.sigmoid(last.logit)[inside]
+        plain, *motion = self.vfi(img0, img1, time)
         logits = self.mask.logits(torch.stack((img0, img1), dim=1))
         probability = torch.sigmoid(logits)
         weight = probability + (static_weight(probability) - probability).detach()
-        moving = without_static(flow, blend, img0, img1, weight)
-        return torch.lerp(moving.frame, static_layer(img0, img1, time), weight), last.frame()[inside], logits
+        moving = without_static(Motion(*motion), img0, img1, time, weight)
+        return torch.lerp(moving.frame, static_layer(img0, img1, time), weight), plain, logits
 
 
 def refinement_losses(

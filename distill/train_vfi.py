@@ -29,7 +29,9 @@ VFI_S = replace(
     encoder_mid=8,
     start="dis",
     mask="add",
+    doubt=16,
 )
+LEARNERS = ("all", "doubt")
 CONTRAST = 5.0  # how much louder than other filters those that look at the frames begin
 
 
@@ -40,7 +42,8 @@ class Terms:
     flow, where it is known, falls to a fiftieth over the run: at first motion has to be learnt at all. census
     compares neighbourhoods; reversal asks for the same frame when time runs backwards; privileged pulls flow towards
     that of a block which also sees the truth, where this does better (Huang et al., ECCV 2022); perceptual is
-    LPIPS (needs the package lpips and its backbone).
+    LPIPS (needs the package lpips and its backbone); decibel is the logarithm of every picture's mean squared error,
+    which is what PSNR counts.
     """
 
     laplacian: float = 0.2
@@ -49,6 +52,7 @@ class Terms:
     reversal: float = 0.0
     privileged: float = 0.0
     perceptual: float = 0.0
+    decibel: float = 0.0
 
 
 def train_vfi(
@@ -63,22 +67,31 @@ def train_vfi(
     synthetic: float = 0.5,
     speed: float = 16.0,
     overlays: float = 0.25,
+    noise: float = 0.0,
     terms: Terms | None = None,
     seed: int = 0,
     start: Path | None = None,
+    learn: str = "all",
     **fitting: Any,
 ) -> None:
     """Train `variant` ("vfi-s" or any RIFE 4.x family) on the shards in `data`, or go on from `start`.
 
-    synthetic and overlays are the shares of samples with synthetic motion, of up to `speed` px per gap, and with
-    overlays. `fit` says what `run` will hold and what else it takes.
+    synthetic, overlays and noise are the shares of samples with synthetic motion, of up to `speed` px per gap, with
+    overlays, and with noise on real frames. learn is "all", or "doubt": then the rest stays as it is, and a network
+    that has no doubt is given some. `fit` says what `run` will hold and what else it takes. Raises ValueError for
+    anything else to learn.
     """
+    if learn not in LEARNERS:
+        raise ValueError(f"learn must be one of {', '.join(LEARNERS)}, not {learn!r}")
     torch.manual_seed(seed)
     if start:
         network = load_vfi(start)
     else:
         network = IFNet(VFI_S if variant == "vfi-s" else find_variant(variant))
         initialise(network)
+    if learn == "doubt":
+        network = doubting(network).requires_grad_(False)
+        network.doubt.requires_grad_(True)
     pupil = Pupil(network, terms or Terms())
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -89,7 +102,7 @@ def train_vfi(
         assert isinstance(pupil, Pupil)
         save_one(run, pupil.network, **facts)
 
-    samples = Triplets(data, size, synthetic, overlays, seed, speed)
+    samples = Triplets(data, size, synthetic, overlays, seed, speed, noise)
     schedule = Schedule(steps, batch, rate, warmup=300, cooldown=0.4, seed=seed)
     fit(pupil, samples, losses, schedule, run, save=save, **fitting)
 
@@ -113,7 +126,11 @@ class Pupil(nn.Module):
         inside = (..., slice(truth.shape[-2]), slice(truth.shape[-1]))
         stages = [*network.stages(img0, img1, batch["time"])]
         weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
-        frame = stages[-1].frame()[inside]
+        frame, last = stages[-1].frame()[inside], stages[-1]
+        if network.variant.doubt:
+            blend = torch.sigmoid(last.logit[inside])
+            doubt = network.doubt(img0, img1, last.flow[inside], blend, batch["time"])
+            frame = torch.lerp(frame, torch.lerp(img0, img1, batch["time"]), doubt)
         found = {
             "picture": sum_of(
                 w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
@@ -133,9 +150,11 @@ class Pupil(nn.Module):
             found["privileged"] = terms.privileged * self.tutor(img0, img1, truth, stages[-1], inside)
         if self.perceptual is not None:
             found["perceptual"] = terms.perceptual * self.perceptual(frame, truth, normalize=True).mean()
-        error = (frame.detach() - truth).square().mean(dim=(1, 2, 3))
+        error = (frame - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
+        if terms.decibel:
+            found["decibel"] = terms.decibel * error.log().mean()
         total = sum_of(found.values())
-        return {"total": total, **found, "psnr": (-10 * error.clamp(min=1e-6).log10()).mean()}
+        return {"total": total, **found, "psnr": (-10 * error.detach().log10()).mean()}
 
 
 class Tutor(nn.Module):
@@ -169,6 +188,15 @@ class Tutor(nn.Module):
         better = (own + 0.01 < others).float()
         apart = (last.flow[inside] - flow.detach()).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
         return charbonnier(made, truth) + 0.01 * (apart * better).mean()
+
+
+def doubting(network: IFNet) -> IFNet:
+    """The same network with a `Doubt`, which knows nothing yet unless it had one."""
+    if network.variant.doubt:
+        return network
+    grown = IFNet(replace(network.variant, doubt=VFI_S.doubt))
+    grown.load_state_dict(network.state_dict(), strict=False)
+    return grown
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

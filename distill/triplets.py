@@ -25,7 +25,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
     img0, truth, img1 [3,S,S] uint8; time [1,1,1]; flow [4,S,S] from the truth to both ends, with trust [2,S,S] 0..1;
     covered [1,S,S]: an overlay stands still there; clear: nothing pasted is in doubt there. Real tuples come with a
     flow measured by DIS from the frame in the middle, trusted where it explains that frame; synthetic scenes come
-    with their exact flow.
+    with their exact flow. noise is the share of real tuples whose ends get some more; the truth stays clean.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
         overlays: float = 0.25,
         seed: int = 0,
         speed: float = 16.0,
+        noise: float = 0.0,
     ) -> None:
         cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
@@ -43,7 +44,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
         chance = np.clip(motion, 0.5, 12) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
         self.size, self.seed = size, seed
-        self.synthetic, self.overlays, self.speed = synthetic, overlays, speed
+        self.synthetic, self.overlays, self.speed, self.noise = synthetic, overlays, speed, noise
 
     def __len__(self) -> int:
         return 1 << 40
@@ -81,10 +82,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
         frames = [scene.frame(moment) for moment in (0.0, time, 1.0)]
         flow = np.concatenate((scene.flow(time, 0.0), scene.flow(time, 1.0)))
         if rng.random() < 0.6:
-            sigma = rng.uniform(0.5, 4)
-            for side in (0, 2):
-                noisy = frames[side] + rng.normal(0, sigma, frames[side].shape).astype(np.float32)
-                frames[side] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+            _add_noise(frames, rng.uniform(0.5, 4), rng)
         return frames, time, flow, np.ones((2, self.size, self.size), np.float32)
 
     def _real(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
@@ -108,7 +106,16 @@ class Triplets(Dataset[dict[str, Tensor]]):
         if rng.random() < 0.3:
             crops = [np.ascontiguousarray(crop.transpose(1, 0, 2)) for crop in crops]
         flow, trust = _measure(crops)
+        if rng.random() < self.noise:
+            _add_noise(crops, float(np.exp(rng.uniform(0, np.log(12)))), rng)
         return crops, time, flow, trust
+
+
+def _add_noise(frames: list[Image], sigma: float, rng: np.random.Generator) -> None:
+    """To the two ends, as sensors do; what is to be made of them is the clean frame."""
+    for side in (0, 2):
+        noisy = frames[side] + rng.normal(0, sigma, frames[side].shape).astype(np.float32)
+        frames[side] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
 def _even(overlay: Overlay, time: float) -> Overlay:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.regions import Box
-from maskvfi.rife.network import Interpolation
+from maskvfi.rife.network import Interpolation, Motion
 from maskvfi.tiles import Tile
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
 from maskvfi.warp import backward_warp
@@ -44,28 +44,33 @@ def static_weight(
 
 
 def without_static(
-    flow: Tensor, blend: Tensor, img0: Tensor, img1: Tensor, weight: Tensor, box: Box | None = None
+    motion: Motion, img0: Tensor, img1: Tensor, time: Tensor, weight: Tensor, box: Box | None = None
 ) -> Interpolation:
     """The moving layer alone: what stands still in front of it or behind it is not dragged along.
 
-    flow [B,4,h,w] and blend [B,1,h,w] as the network says, of `box` or of the whole frames [B,3,H,W]; weight
+    motion [B,_,h,w]: what the network says of `time` [B,1,1,1], in `box` or in the whole frames [B,3,H,W]; weight
     [B,1,H,W]: how far each pixel of either frame stands still. A warped sample that lands on such a pixel of its frame
     does not belong to what moves, so its share goes to the other frame's sample; where neither frame shows what
-    moves, both keep theirs.
+    moves, both keep theirs. Two samples of which one is hidden must differ, which is no reason to doubt the other.
     """
     at: tuple[Tensor, ...] = ()
     if box is not None:
         at = tuple(
-            torch.arange(*ends, device=flow.device) for ends in ((box.top, box.bottom), (box.left, box.right))
+            torch.arange(*ends, device=img0.device) for ends in ((box.top, box.bottom), (box.left, box.right))
         )
     (sample0, hidden0), (sample1, hidden1) = (
         backward_warp(torch.cat((image, weight), dim=1), half, *at).split((image.shape[1], 1), dim=1)
-        for image, half in zip((img0, img1), flow.split(2, dim=1), strict=True)
+        for image, half in zip((img0, img1), motion.flow.split(2, dim=1), strict=True)
     )
-    share0 = blend * (1 - hidden0 + FALLBACK)
-    share1 = (1 - blend) * (1 - hidden1 + FALLBACK)
-    blend = share0 / (share0 + share1)
-    return Interpolation(torch.lerp(sample1, sample0, blend), flow, blend)
+    share0 = motion.blend * (1 - hidden0 + FALLBACK)
+    share1 = (1 - motion.blend) * (1 - hidden1 + FALLBACK)
+    blend, doubt = share0 / (share0 + share1), motion.doubt
+    frame = torch.lerp(sample1, sample0, blend)
+    if doubt is not None:
+        doubt = doubt * (1 - hidden0) * (1 - hidden1)
+        shown = (img0, img1) if box is None else (box.of(img0), box.of(img1))
+        frame = torch.lerp(frame, torch.lerp(*shown, time), doubt)
+    return Interpolation(frame, motion.flow, blend, doubt)
 
 
 def static_layer(start: Tensor, end: Tensor, time: float | Tensor, mode: str = "fade") -> Tensor:
@@ -110,7 +115,10 @@ def fuse_planes(
                 backward_warp(planes[-1][None, None], flow, rows, columns)
                 for planes, flow in zip((start, end), made.flow.split(2, dim=1), strict=True)
             )
-            warped = (*warped, torch.lerp(alpha1, alpha0, made.blend)[0, 0])
+            alpha = torch.lerp(alpha1, alpha0, made.blend)[0, 0]
+            if made.doubt is not None:
+                alpha = torch.lerp(alpha, box.of(torch.lerp(start[-1], end[-1], time)), made.doubt[0, 0])
+            warped = (*warped, alpha)
         for index, (plane, log2) in enumerate(zip(warped, shifts, strict=True)):
             copied = None if weights is None else box.of(weights[index], log2)
             place(box.of(out[index], log2), plane, copied, box.of(still[index], log2), tile, log2)

@@ -221,8 +221,8 @@ class Interpolator:
             if gap.weight is None:
                 made = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
-                flow, blend = self.vfi.motion(pair, time, self.scale, self.ensemble)
-                made = without_static(flow, blend, gap.start.rgb, gap.end.rgb, gap.weight, tile.box)
+                motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
+                made = without_static(motion, gap.start.rgb, gap.end.rgb, time, gap.weight, tile.box)
             yield Moving(tile, made)
 
     def _pair(self, start: View, end: View, box: Box) -> PreparedPair:

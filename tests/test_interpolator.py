@@ -6,6 +6,7 @@ import torch
 
 import maskvfi
 from maskvfi.fuse import static_layer, static_weight, without_static
+from maskvfi.rife.network import Motion
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_painted_masks_win_over_the_network():
     left = torch.zeros(32, 64)
     left[:, :32] = 1
     plain = maskvfi.load_vfi("vfi-s")(a, b, 0.5)
-    moving = without_static(plain.flow, plain.blend, a, b, left[None, None]).frame
+    half = torch.full((1, 1, 1, 1), 0.5)
+    moving = without_static(Motion(*plain[1:]), a, b, half, left[None, None]).frame
     guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)

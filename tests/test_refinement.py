@@ -68,6 +68,17 @@ def test_interpolation_training_resumes_to_the_same_result(shards, tmp_path):
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
 
 
+def test_doubt_can_be_given_to_a_network_that_has_none(shards, tmp_path, official):
+    options = {"steps": 1, "learn": "doubt", "terms": Terms(decibel=1.0), **SMALL}
+    train_vfi(shards, tmp_path, start=official, **options)
+    before, after = load_vfi(official), load_vfi(tmp_path / "weights.safetensors")
+    assert not changed(before, after)
+    assert after.variant.doubt
+    assert not before.variant.doubt
+    with pytest.raises(ValueError, match="learn must be one of all, doubt"):
+        train_vfi(shards, tmp_path, steps=1, learn="flow", **SMALL)
+
+
 def test_triplets_know_times_and_overlays(shards):
     samples = Triplets(shards, size=64, synthetic=0.0, overlays=1.0)
     found = [samples[k] for k in range(30)]

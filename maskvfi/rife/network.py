@@ -11,21 +11,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskvfi.flow import dis_flow, flow_at, inside_logit
+from maskvfi.rife.doubt import Doubt
 from maskvfi.rife.stage import Part, Stage
 from maskvfi.rife.variants import HEAD_PLANES, Variant
 from maskvfi.warp import backward_warp
 
 
-class Interpolation(NamedTuple):
+class Motion(NamedTuple):
     """What the network says about time t.
 
-    frame [B,3,H,W]; flow [B,4,H,W] in pixels, (x,y) from t to frame 0 then (x,y) from t to frame 1;
-    blend [B,1,H,W], the weight of the warped frame 0.
+    flow [B,4,H,W] in pixels, (x,y) from t to frame 0 then (x,y) from t to frame 1; blend [B,1,H,W], the weight of
+    the warped frame 0; doubt [B,1,H,W], the share of a cross-fade of the frames as they are (None: none).
     """
+
+    flow: Tensor
+    blend: Tensor
+    doubt: Tensor | None
+
+
+class Interpolation(NamedTuple):
+    """The frame [B,3,H,W] at time t, and the `Motion` it was made by."""
 
     frame: Tensor
     flow: Tensor
     blend: Tensor
+    doubt: Tensor | None
 
 
 class PreparedFrame(NamedTuple):
@@ -51,6 +61,12 @@ class PreparedPair(NamedTuple):
     def planes(self) -> tuple[Tensor, Tensor]:
         return self.start.planes, self.end.planes
 
+    @property
+    def colours(self) -> tuple[Tensor, Tensor]:
+        """Both frames [B,3,H,W]."""
+        height, width = self.start.size
+        return self.start.planes[:, :3, :height, :width], self.end.planes[:, :3, :height, :width]
+
 
 class IFNet(nn.Module):
     """Intermediate flow network of the RIFE 4.x family (Huang et al., ECCV 2022, and Practical-RIFE)."""
@@ -64,6 +80,8 @@ class IFNet(nn.Module):
             self.add_module(f"block{index}", Block(variant, index))
         if variant.encoder:
             self.encode = FrameEncoder(variant)
+        if variant.doubt:
+            self.doubt = Doubt(variant.doubt)
 
     @property
     def blocks(self) -> list[Block]:
@@ -107,8 +125,8 @@ class IFNet(nn.Module):
         """Two prepared frames of one size, for `between` at any time."""
         if not self.variant.start:
             return PreparedPair(start, end, None)
-        height, width = start.size
-        return PreparedPair(start, end, dis_flow(*(x.planes[:, :3, :height, :width] for x in (start, end))))
+        pair = PreparedPair(start, end, None)
+        return pair._replace(flow=dis_flow(*pair.colours))
 
     def between(
         self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
@@ -120,20 +138,22 @@ class IFNet(nn.Module):
             height, width = flow.shape[-2:]
             images = [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
         moved = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
-        blend = torch.sigmoid(logit)
         height, width = pair.start.size
-        frame, flow, blend = (
-            x[..., :height, :width] for x in (torch.lerp(moved[1], moved[0], blend), flow, blend)
-        )
-        return Interpolation(frame, flow, blend)
+        frame = torch.lerp(moved[1], moved[0], torch.sigmoid(logit))[..., :height, :width]
+        motion = self._motion(pair, time, flow, logit)
+        if motion.doubt is not None:
+            frame = torch.lerp(frame, torch.lerp(*pair.colours, time), motion.doubt)
+        return Interpolation(frame, *motion)
 
-    def motion(
-        self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """flow and blend of `between` alone, for callers who make the frame themselves."""
-        flow, logit = self.answer(pair, time, scale, ensemble)
+    def motion(self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion:
+        """`between` without the frame, for callers who make it themselves."""
+        return self._motion(pair, time, *self.answer(pair, time, scale, ensemble))
+
+    def _motion(self, pair: PreparedPair, time: Tensor, flow: Tensor, logit: Tensor) -> Motion:
         height, width = pair.start.size
-        return flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width])
+        flow, blend = flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width])
+        doubt = self.doubt(*pair.colours, flow, blend, time) if self.variant.doubt else None
+        return Motion(flow, blend, doubt)
 
     def answer(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> tuple[Tensor, Tensor]:
         """Flow [B,4,h,w] in px and blend logit [B,1,h,w] at padded size: what a runtime computes its own way."""

@@ -15,7 +15,8 @@ class Variant:
     """What distinguishes one RIFE 4.x network from another.
 
     channels and scales go from the coarsest block to the finest; a scale is the factor by which a block
-    shrinks its input. start is "" or, with features only, "dis": the first block refines `dis_flow`. encoder is
+    shrinks its input. start is "" or, with features only, "dis": the first block refines `dis_flow`. doubt is the width
+    of the network's `Doubt` (0: it has none). encoder is
     the number of feature planes per frame (0: none), encoder_mid the width inside it, encoder_names its layers'
     names in a checkpoint (two names: the short form without activations). trunk is "plain", "plain+skip" or "res";
     head names the output layer; masks are summed over the blocks ("add") or the last one counts ("replace").
@@ -35,6 +36,7 @@ class Variant:
     mask: str = "replace"
     dynamic_scale: bool = False
     start: str = ""
+    doubt: int = 0
 
     @property
     def features(self) -> int:
@@ -65,7 +67,7 @@ class Variant:
         if not (
             len(found.channels) == len(found.scales) <= MOST_BLOCKS
             and all(0 < size <= WIDEST for size in (*found.channels, *found.scales))
-            and all(0 <= width <= WIDEST for width in (found.encoder, found.encoder_mid))
+            and all(0 <= width <= WIDEST for width in (found.encoder, found.encoder_mid, found.doubt))
             and found.head in HEAD_PLANES
         ):
             raise ValueError("its header describes no RIFE network")
