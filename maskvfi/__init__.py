@@ -1,19 +1,13 @@
 """maskvfi: raise a video's frame rate with RIFE and leave still things alone."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from maskvfi.hub import WeightsError, load_static, load_vfi, save_weights
 from maskvfi.interpolate import Report, interpolate
 from maskvfi.interpolator import Interpolator
 from maskvfi.pictures import compare, mask_video, pair
 from maskvfi.rife import IFNet, Interpolation
 from maskvfi.static import StaticMaskNet
+from maskvfi.version import __version__
 from maskvfi.video import MediaError
-
-try:
-    __version__ = version("maskvfi")
-except PackageNotFoundError:
-    __version__ = "0"
 
 __all__ = [
     "IFNet",
@@ -23,6 +17,7 @@ __all__ = [
     "Report",
     "StaticMaskNet",
     "WeightsError",
+    "__version__",
     "compare",
     "interpolate",
     "load_static",

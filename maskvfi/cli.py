@@ -84,9 +84,18 @@ def interpolate(
     crf: Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse an input that cannot be read to its end.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
 ) -> None:
-    """Raise the frame rate of a video."""
+    """Raise the frame rate of a video.
+
+    Exit code 3: the input could not be read to its end, and the output holds what could be read.
+    """
     with _progress("interpolating") as progress:
         done = maskvfi.interpolate(
             source,
@@ -116,16 +125,23 @@ def interpolate(
             crf=crf,
             options={} if preset is None else {"preset": preset},
             overwrite=overwrite,
+            resume=resume,
+            strict=strict,
             report=report,
             progress=progress,
         )
     for warning in done.warnings:
         _say(f"warning: {warning}")
-    speed = done.frames_out / max(done.seconds["total"], 1e-9)
+    if done.resumed_at:
+        _say(f"resumed after {done.resumed_at} frames")
+    speed = (done.frames_out - done.resumed_at) / max(done.seconds["total"], 1e-9)
     _say(
         f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
         f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
     )
+    if done.damage:
+        _say(f"maskvfi: {done.damage}; the output ends there")
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -321,9 +337,9 @@ def _progress(what: str) -> Iterator[OnProgress]:
         task = bar.add_task(what, total=None)
         try:
             yield lambda done, total: bar.update(task, completed=done, total=total)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             bar.stop()
-            _say("maskvfi: stopped; nothing was written")
+            _say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
             raise typer.Exit(130) from None
 
 

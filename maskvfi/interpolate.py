@@ -18,21 +18,31 @@ from maskvfi import hub
 from maskvfi.gaps import split, stretched
 from maskvfi.interpolator import Interpolator
 from maskvfi.painted import read_painted_mask
-from maskvfi.render import Renderer
+from maskvfi.provenance import facts_of
+from maskvfi.render import Renderer, Tally
 from maskvfi.scenes import SceneWatcher, Watched
-from maskvfi.video import Frame, MediaError, SourceInfo, open_sink, open_source
+from maskvfi.video import Frame, MediaError, SourceInfo, VideoWriter, open_sink, open_source
 from maskvfi.video.timeline import ByFactor, ByRate, Timeline, parse_rate
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int | None], None]
 DUPLICATES = ("keep", "resolve")
+NOT_HOW = (
+    "source",
+    "target",
+    "overwrite",
+    "resume",
+    "report",
+    "progress",
+)  # nothing in the frames depends on them
 
 
 @dataclass(slots=True)
 class Report:
     """What a run did. static_share is the mean share of copied pixels, computed_share the share of pictures
     for which the interpolation network ran, both over the gaps that are no cut; seconds are per stage, where
-    read and write are the time spent waiting for decoder and encoder, which run beside the rest."""
+    read and write are the time spent waiting for decoder and encoder, which run beside the rest. resumed_at is the
+    number of frames that an earlier run had made, damage what ended the input early, if anything did."""
 
     input: str
     output: str
@@ -49,6 +59,8 @@ class Report:
     precision: str = ""
     weights: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    resumed_at: int = 0
+    damage: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,6 +95,8 @@ def interpolate(
     crf: float | None = None,
     options: dict[str, str] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    strict: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -100,10 +114,15 @@ def interpolate(
     start, end: seconds from the first frame, start <= time < end. rate: frames per second of an image folder.
     device, precision, runtime: as `Interpolator` has them.
     codec (FFmpeg's name of it), crf, options: for the encoder. overwrite: replace a target that exists.
+    resume: go on where an earlier run of the same input and options stopped, whatever stopped it; begin if none did.
+    strict: an input that cannot be read to its end is an error; otherwise what was read makes the output, and the
+    report's `damage` says so.
     report: also write the report there, as JSON. progress: called with frames read, and their number if known.
 
-    Raises MediaError, WeightsError or ValueError with one line that names the cause; then nothing is written.
+    Raises MediaError, WeightsError or ValueError with one line that names the cause; then there is no output. What is
+    done of a video file is kept beside it when it is interrupted after some hundred frames, for `resume`.
     """
+    how = {name: value for name, value in locals().items() if name not in NOT_HOW}
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
     began = time.perf_counter()
@@ -133,6 +152,11 @@ def interpolate(
         renderer = Renderer(interpolator, info, on_cut)
         watcher = SceneWatcher(info, scene_cut)
         result = Report(os.fspath(source), os.fspath(target), weights=_weights(vfi, mask))
+        result.device, result.precision = str(interpolator.device), interpolator.precision
+        result.runtime = interpolator.runtime
+        facts = None if os.fspath(source) == "-" else facts_of(source, how, interpolator, result.weights)
+        if facts is None and resume:
+            raise MediaError("a pipe cannot be read again: only a file can be resumed")
         with open_sink(
             target,
             info,
@@ -144,24 +168,35 @@ def interpolate(
             overwrite=overwrite,
             start=begin,
             end=stop,
+            facts=facts,
+            resume=resume,
         ) as sink:
+            journaled = sink if isinstance(sink, VideoWriter) and sink.journal is not None else None
+            if journaled is not None and journaled.kept:
+                result.resumed_at = journaled.kept
+                renderer.tally = Tally(**journaled.state)
             waits = {"read": 0.0, "write": 0.0}
             frames = _waiting(stretched(reader, info.start_time, stretch), waits)
+            if not strict:
+                frames = _until_damage(frames, result)
             watched = _counting(watcher.watch(frames), result, info.frames_estimate, progress)
             gaps = split(watched, timeline, resolve=duplicates == "resolve", loop=loop)
-            for frame in renderer.render(gaps):
-                since = time.perf_counter()
-                sink.write(frame)
-                waits["write"] += time.perf_counter() - since
-                result.frames_out += 1
+            for group in renderer.groups(gaps):
+                result.frames_out += sum(len(gap.slots) for gap in group)
+                if result.frames_out <= result.resumed_at:
+                    continue
+                for frame in renderer.render(group):
+                    since = time.perf_counter()
+                    sink.write(frame)
+                    waits["write"] += time.perf_counter() - since
+                if journaled is not None:
+                    journaled.mark(asdict(renderer.tally))
             if not result.frames_in:
                 raise MediaError(f"{os.fspath(source)}: no frames between start and end")
         result.warnings = [*reader.warnings, *sink.warnings]
-    result.static_share = renderer.static_sum / max(renderer.gaps, 1)
-    result.computed_share = renderer.computed_sum / max(renderer.gaps, 1)
+    result.static_share = renderer.tally.static / max(renderer.tally.gaps, 1)
+    result.computed_share = renderer.tally.computed / max(renderer.tally.gaps, 1)
     result.seconds = {**waits, **renderer.seconds, "total": time.perf_counter() - began}
-    result.device, result.precision = str(interpolator.device), interpolator.precision
-    result.runtime = interpolator.runtime
     result.peak_memory_bytes = peak_memory(interpolator.device)
     if report is not None:
         Path(report).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -221,6 +256,16 @@ def _counting(
         if progress:
             progress(result.frames_in, total)
         yield watched
+
+
+def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
+    """The frames up to where the input cannot be read any more; if there are none, the error."""
+    try:
+        yield from frames
+    except MediaError as error:
+        if not result.frames_in:
+            raise
+        result.damage = str(error)
 
 
 def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:

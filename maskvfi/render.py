@@ -31,12 +31,17 @@ class Looked:
     view: View
 
 
-class Renderer:
-    """Renders gaps of one source and counts what it did.
+@dataclass(slots=True)
+class Tally:
+    """Over the gaps that could be interpolated: their number, and sums of how much of each was copied and computed."""
 
-    static_share and computed_share are sums over the gaps that could be interpolated; `seconds` holds the
-    time spent per stage.
-    """
+    gaps: int = 0
+    static: float = 0.0
+    computed: float = 0.0
+
+
+class Renderer:
+    """Renders gaps of one source and counts what it did: `tally`, and `seconds`, the time spent per stage."""
 
     def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
         if on_cut not in ON_CUT:
@@ -44,36 +49,42 @@ class Renderer:
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
         self._looked: list[Looked] = []
         self._together = max(1, min(TOGETHER, AT_ONCE // (info.width * info.height)))
-        self.gaps = 0
-        self.static_sum = 0.0
-        self.computed_sum = 0.0
+        self.tally = Tally()
         self.seconds: dict[str, float] = defaultdict(float)
 
-    def render(self, gaps: Iterable[Gap]) -> Iterator[Frame]:
-        """The output frames of a stream of gaps."""
-        for gap, weight in self.masks(gaps):
-            yield from self.frames(gap, weight)
-
-    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
-        """Every gap, and how far each of its pixels is copied, [1,1,H,W]; None where there is no mask, or no need.
+    def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
+        """The gaps of a stream, those together whose masks are made together.
 
         Up to TOGETHER neighbouring gaps are looked at in one pass, so that the mask of a subtitle holds from gap to
         gap; that is also how far the stream is read ahead.
         """
         group: list[Gap] = []
         for gap in gaps:
-            alone = gap.end is None or gap.cut or _identical(gap.start, gap.end)
+            alone = _needs_no_mask(gap)
             if group and (alone or len(group) == self._together or gap.start is not group[-1].end):
-                yield from self._masked(group)
+                yield group
                 group = []
             if alone:
-                yield gap, None
+                yield [gap]
             else:
                 group.append(gap)
         if group:
+            yield group
+
+    def render(self, group: list[Gap]) -> Iterator[Frame]:
+        """The output frames of gaps that are looked at together."""
+        for gap, weight in self._masked(group):
+            yield from self.frames(gap, weight)
+
+    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+        """Every gap, and how far each of its pixels is copied, [1,1,H,W]; None where there is no mask, or no need."""
+        for group in self.groups(gaps):
             yield from self._masked(group)
 
     def _masked(self, group: list[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+        if _needs_no_mask(group[0]):
+            yield group[0], None
+            return
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
@@ -126,9 +137,9 @@ class Renderer:
         return start, end, between
 
     def _count(self, static: float, computed: float) -> None:
-        self.gaps += 1
-        self.static_sum += static
-        self.computed_sum += computed
+        self.tally.gaps += 1
+        self.tally.static += static
+        self.tally.computed += computed
 
     def _look(self, frame: Frame) -> Looked:
         for known in self._looked:
@@ -158,6 +169,10 @@ class Renderer:
         finally:
             inside = sum(self.seconds.values()) - others
             self.seconds[name] += time.perf_counter() - began - inside
+
+
+def _needs_no_mask(gap: Gap) -> bool:
+    return gap.end is None or gap.cut or _identical(gap.start, gap.end)
 
 
 def _identical(a: Frame, b: Frame) -> bool:

@@ -61,5 +61,5 @@ def test_the_stream_is_not_read_further_ahead_than_said(material):
             taken.append(gap)
             yield gap
 
-    next(Renderer(maskvfi.Interpolator(device="cpu"), info).render(counted()))
+    next(Renderer(maskvfi.Interpolator(device="cpu"), info).groups(counted()))
     assert len(taken) <= TOGETHER + 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from .errors import MediaError
 from .frames import Frame, Sink, Source, SourceInfo
@@ -65,11 +67,16 @@ def open_sink(
     queue: int = 4,
     time_base: Fraction | None = None,
     slow: Fraction = Fraction(1),
+    facts: Mapping[str, Any] | None = None,
+    resume: bool = False,
 ) -> Sink:
     """A writer for a video, a folder of images (`out/`, `out`, `out/%06d.png`) or `-` (yuv4mpeg on stdout).
 
-    `codec` None is libx264, or what the container needs. The other arguments are `VideoWriter`'s.
+    `codec` None is libx264, or what the container needs. The other arguments are `VideoWriter`'s. Raises MediaError
+    where `resume` is asked of what is no video file.
     """
+    if resume and (os.fspath(path) == _PIPE or is_image_target(path)):
+        raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
     if os.fspath(path) == _PIPE:
         return VideoWriter(
             sys.stdout.buffer,
@@ -99,4 +106,6 @@ def open_sink(
         queue=queue,
         time_base=time_base,
         slow=slow,
+        facts=facts,
+        resume=resume,
     )

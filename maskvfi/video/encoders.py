@@ -48,6 +48,11 @@ class Encoding:
     options: dict[str, str]
     warnings: tuple[str, ...]
 
+    @property
+    def has_bytes(self) -> bool:
+        """Whether its packets are bytes and nothing else: not pointers, and no alpha channel beside them."""
+        return self.codec != "wrapped_avframe" and not (self.layout.alpha and self.codec.startswith("libvpx"))
+
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for this frame: the decoder's own where it can be, untouched."""
         native = frame.native

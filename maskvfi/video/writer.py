@@ -5,27 +5,52 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import av
+from av.codec.context import CodecContext
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from .carry import CarriedStreams
-from .encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
+from .encoders import Encoding, choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from .errors import MediaError
 from .frames import Frame, SourceInfo
+from .journal import Coded, Journal
 from .pump import Worker
 from .streams import url_of
 from .tempo import StretchedSound
 
 T = TypeVar("T")
 _OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
+SEGMENT = 120  # frames: from how many on a segment of a journal may end
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the writer has to know of the frames before: their number, their last ticks, how many were moved or lie off
+    the grid of a constant rate.
+    """
+
+    count: int = 0
+    last: int | None = None
+    end: int | None = None
+    moved: int = 0
+    off_grid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A place where a segment may end, and what the caller has to know to go on there."""
+
+    state: dict[str, Any]
 
 
 class VideoWriter:
@@ -41,6 +66,11 @@ class VideoWriter:
 
     With `slow` other than 1 the frames lie that many times further apart than in `carry`: of its streams only
     the sound is kept, stretched alike.
+
+    With `facts` the work can be interrupted and gone on with: they say what the file is made from and how, and a
+    `Journal` keeps what is encoded, so that with `resume` the next writer of the same facts begins after the `kept`
+    frames that an earlier one left, and its caller after the `state` it was marked with there. Not with encoders
+    whose packets are no bytes: then `journal` is None.
 
     Times are exact in `time_base`, see `choose_time_base`; Matroska rounds each to the nearest 1/1000 s.
     """
@@ -61,20 +91,28 @@ class VideoWriter:
         time_base: Fraction | None = None,
         container_format: str | None = None,
         slow: Fraction = Fraction(1),
+        facts: Mapping[str, Any] | None = None,
+        resume: bool = False,
     ) -> None:
         self._target = _Target(path, overwrite)
         self._name = self._target.name
+        self.journal: Journal | None = None
         self._carried: CarriedStreams | StretchedSound | None = None
         self._shape = (info.height, info.width)
         self._shift: Fraction | None = None
         self._durations: dict[int, int] = {}
-        self._last_tick: int | None = None
-        self._end_tick: int | None = None
-        self._moved = self._off_grid = self._count = 0
+        self._at = _Progress()
+        self._segment = 0  # frames in the one that is being made
+        self._mark: _Mark | None = None
+        self._last_dts: int | None = None
         self._done = False
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
         try:
+            if facts is not None and self._encoding.has_bytes:
+                self.journal = self._target.in_journal(facts, resume, overwrite)
+            if resume and self.journal is None:
+                raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
             self._fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
@@ -92,10 +130,27 @@ class VideoWriter:
                 self._shift = self._carried.shift
                 self.warnings += self._carried.warnings
             self._start_encoding()
+            self._context = self._stream.codec_context
+            if self.kept:
+                self._go_on()
         except BaseException:
             self._clean_up()
             raise
-        self._worker = Worker(self._encode, queue, "maskvfi-encode")
+        self._worker: Worker[Frame | _Mark] = Worker(self._take, queue, "maskvfi-encode")
+
+    @property
+    def kept(self) -> int:
+        """How many frames are safe: an earlier run left them, or this one would leave them if it stopped now."""
+        return self.journal.frames if self.journal is not None else 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `mark` was told where the `kept` frames end."""
+        return self.journal.state["run"] if self.journal is not None and self.kept else {}
+
+    def mark(self, state: dict[str, Any]) -> None:
+        """Say that a segment may end here, and what has to be known, in terms of JSON, to go on from here."""
+        self._worker.put(_Mark(state))
 
     def write(self, frame: Frame) -> None:
         """Queue a frame; frames come in presentation order. Raises what went wrong with an earlier one."""
@@ -107,7 +162,7 @@ class VideoWriter:
             return
         try:
             self._worker.finish()
-            if self._last_tick is None:
+            if self._at.last is None:
                 raise MediaError(f"{self._name}: there are no frames to write")
             self._mux_last(self._encoded(None))
             if self._carried is not None:
@@ -117,17 +172,21 @@ class VideoWriter:
         except BaseException:
             self.abort()
             raise
-        if self._moved and not self._fixed_rate:
-            self.warnings.append(f"{self._moved} frames were too close in time for the file and were moved")
-        if self._off_grid:
-            self.warnings.append(f"{self._off_grid} frames are off the constant rate that the file keeps")
+        if self._at.moved and not self._fixed_rate:
+            self.warnings.append(
+                f"{self._at.moved} frames were too close in time for the file and were moved"
+            )
+        if self._at.off_grid:
+            self.warnings.append(f"{self._at.off_grid} frames are off the constant rate that the file keeps")
         self._done = True
         if self._carried is not None:
             self._carried.close()
         self._target.keep()
+        if self.journal is not None:
+            self.journal.remove()
 
     def abort(self) -> None:
-        """Stop and leave nothing behind."""
+        """Stop and leave nothing behind but the frames that are `kept`."""
         if not self._done:
             self._done = True
             self._worker.cancel()
@@ -139,10 +198,16 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if error is None:
             self.finish()
-        else:
-            self.abort()
+            return
+        self.abort()
+        if self.kept:
+            kept = f"{self.kept} frames are kept, resume goes on there"
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(kept) from error
+            if isinstance(error, MediaError):
+                raise MediaError(f"{error} ({kept})") from error
 
     def _open(self, container_format: str | None) -> av.container.OutputContainer:
         try:
@@ -164,19 +229,15 @@ class VideoWriter:
         except ValueError as error:
             raise MediaError(f"{self._name}: {container.format.name} cannot hold {encoding.codec}") from error
         assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
-        context.time_base = stream.time_base = self.time_base
-        context.sample_aspect_ratio = info.sample_aspect_ratio
+        self._configure = partial(_configure, info=info, encoding=encoding, time_base=self.time_base)
+        self._configure(stream.codec_context)
+        stream.time_base = self.time_base
         if info.sample_aspect_ratio != 1 and loses_aspect_ratio(encoding.codec, container.format.name):
             self.warnings.append(
                 f"the pixel aspect ratio {info.sample_aspect_ratio} cannot be written: left out"
             )
-        colour = encoding.colour
-        context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
         if encoding.codec in ("libx265", "hevc_nvenc") and container.format.name in ("mp4", "mov"):
-            context.codec_tag = "hvc1"
+            stream.codec_context.codec_tag = "hvc1"
         if info.display_matrix is not None:
             try:
                 stream.set_display_matrix(info.display_matrix)
@@ -194,21 +255,61 @@ class VideoWriter:
         if unknown := [name for name in self._stream.codec_context.options if name in self._encoding.options]:
             raise MediaError(f"{self._encoding.codec}: has no option {unknown[0]}")
 
+    def _go_on(self) -> None:
+        """Write what the journal holds, and be where the run was that left it."""
+        assert self.journal is not None
+        for coded in self.journal.packets():
+            packet = Packet(coded.data)
+            packet.pts, packet.dts, packet.duration = coded.pts, coded.dts, coded.duration
+            packet.time_base, packet.is_keyframe = self.time_base, coded.key
+            self._mux_one(packet)
+        state = self.journal.state["writer"]
+        self._at = _Progress(**state["at"])
+        self._shift = Fraction(state["shift"])
+        self._context = self._new_context()
+
+    def _new_context(self) -> VideoCodecContext:
+        """An encoder like that of the stream, which knows nothing of the frames before."""
+        context = cast(VideoCodecContext, CodecContext.create(self._encoding.codec, "w"))
+        own = self._stream.codec_context
+        self._configure(context)
+        context.framerate, context.options = own.framerate, dict(self._encoding.options)
+        context.flags = own.flags
+        return context
+
+    def _take(self, item: Frame | _Mark) -> None:
+        if isinstance(item, _Mark):
+            self._mark = item
+            return
+        if self._mark is not None and self._segment >= SEGMENT and self.journal is not None:
+            self._end_segment(self._mark)
+        self._mark = None
+        self._encode(item)
+        self._segment += 1
+
+    def _end_segment(self, mark: _Mark) -> None:
+        assert self.journal is not None
+        self._mux(self._encoded(None))
+        state = {"run": mark.state, "writer": {"at": asdict(self._at), "shift": str(self._shift)}}
+        self._call(partial(self.journal.close_segment, self._at.count, state))
+        self._segment, self._context = 0, self._new_context()
+
     def _encode(self, frame: Frame) -> None:
+        at = self._at
         if self._shift is None:
             self._shift = frame.pts
         exact = (frame.pts - self._shift) / self.time_base
         begin = round(exact)
         if self._fixed_rate:
-            self._off_grid += abs(begin - exact) > _OFF_GRID or (self._gapless and begin != self._count)
-        self._count += 1
+            at.off_grid += abs(begin - exact) > _OFF_GRID or (self._gapless and begin != at.count)
+        at.count += 1
         stop = round((frame.pts + frame.duration - self._shift) / self.time_base)
-        if self._last_tick is not None and begin <= self._last_tick:
-            begin = self._last_tick + 1
-            self._moved += 1
-        self._last_tick = begin
+        if at.last is not None and begin <= at.last:
+            begin = at.last + 1
+            at.moved += 1
+        at.last = begin
         self._durations[begin] = max(1, stop - begin)
-        self._end_tick = begin + self._durations[begin]
+        at.end = begin + self._durations[begin]
         if frame.planes[0].shape != self._shape:
             raise ValueError(f"a frame of {frame.planes[0].shape} does not fit a video of {self._shape}")
         picture = self._encoding.picture(frame)
@@ -218,7 +319,7 @@ class VideoWriter:
         self._mux(self._encoded(picture))
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
-        return self._call(lambda: self._stream.encode(picture))
+        return self._call(lambda: self._context.encode(picture))
 
     def _mux_last(self, packets: list[Packet]) -> None:
         """The rest, of which the last packet lasts until the end of the last frame.
@@ -227,17 +328,31 @@ class VideoWriter:
         track's length from the last packet.
         """
         for packet in packets[-1:]:
-            if packet.pts is not None and self._end_tick is not None:
-                self._durations[packet.pts] = self._end_tick - packet.pts
+            if packet.pts is not None and self._at.end is not None:
+                self._durations[packet.pts] = self._at.end - packet.pts
         self._mux(packets)
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
-            if self._carried is not None and packet.dts is not None:
+            # An encoder that begins anew may date its first packets before the last ones of the encoder before.
+            if packet.dts is not None and self._last_dts is not None and packet.dts <= self._last_dts:
+                packet.dts = self._last_dts + 1
+            if self.journal is not None:
+                pts = cast(int, packet.pts)
+                dts = pts if packet.dts is None else packet.dts
+                coded = Coded(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe)
+                self._call(partial(self.journal.add, coded))
+            self._mux_one(packet)
+
+    def _mux_one(self, packet: Packet) -> None:
+        if packet.dts is not None:
+            self._last_dts = packet.dts
+            if self._carried is not None:
                 self._carried.advance(packet.dts * Fraction(packet.time_base) + self._carried.shift)
-            self._call(partial(self._container.mux, packet))
+        packet.stream = self._stream
+        self._call(partial(self._container.mux, packet))
 
     def _call(self, work: Callable[[], T]) -> T:
         try:
@@ -253,6 +368,17 @@ class VideoWriter:
             with contextlib.suppress(Exception):
                 container.close()
         self._target.drop()
+        if self.journal is not None:
+            self.journal.leave()
+
+
+def _configure(context: VideoCodecContext, info: SourceInfo, encoding: Encoding, time_base: Fraction) -> None:
+    """What every encoder of a file is told."""
+    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
+    context.time_base, context.sample_aspect_ratio = time_base, info.sample_aspect_ratio
+    colour = encoding.colour
+    context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
 
 
 class _Target:
@@ -278,6 +404,15 @@ class _Target:
         unique = f".{self._path.stem}.{secrets.token_hex(4)}.partial{self._path.suffix}"
         self._partial = self._path.with_name(unique)
         self.sink = url_of(self._partial)
+
+    def in_journal(self, facts: Mapping[str, Any], resume: bool, overwrite: bool) -> Journal | None:
+        """From now on the bytes go to a journal's folder; None where they do not go to a file."""
+        if self._path is None:
+            return None
+        journal = Journal(self._path, facts, resume=resume, overwrite=overwrite)
+        self._partial = journal.folder / f"whole{self._path.suffix}"
+        self.sink = url_of(self._partial)
+        return journal
 
     def keep(self) -> None:
         if self._path is not None:

@@ -1,0 +1,206 @@
+"""Accidents on the way, real ones: killed, interrupted, disk full, read errors, a reader that goes away.
+
+python benchmarks/faults.py [--times 20] [--seed 0]    (disk full: as root; read errors: with strace)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import av
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+FRAMES = 300
+OPTIONS = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
+ENDS = ("resumed", "in part", "refused", "from the start", "crashed", "half file", "lost frames")
+Rng = np.random.Generator
+Result = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where it happens: a folder with a clip, and what an unbroken run makes of it, in seconds and bytes."""
+
+    folder: Path
+    source: Path
+    frames: list[bytes]
+    seconds: float
+    size: int
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "out.mkv"
+
+
+def main(
+    times: Annotated[int, typer.Option(help="How often each accident happens.")] = 20,
+    seed: Annotated[int, typer.Option(help="Equal seeds choose equal moments.")] = 0,
+) -> None:
+    """Count how runs end after each kind of accident; exit code 1 if any ends badly."""
+    accidents: dict[str, Callable[[Ground, Rng], str]] = {
+        "killed (SIGKILL)": killed,
+        "interrupted (Ctrl-C)": interrupted,
+        "reader of a pipe gone": pipe_closed,
+    }
+    if os.geteuid() == 0:
+        accidents["disk full (tmpfs)"] = disk_full
+    if shutil.which("strace"):
+        accidents["read error (EIO)"] = read_error
+    ends: dict[str, Counter[str]] = {name: Counter() for name in accidents}
+    with tempfile.TemporaryDirectory() as folder:
+        ground = prepare(Path(folder))
+        console = Console(stderr=True)
+        for number in track(range(times * len(accidents)), "accidents", console=console):
+            name = list(accidents)[number % len(accidents)]
+            end = accidents[name](ground, np.random.default_rng((seed, number)))
+            ends[name][end] += 1
+            for left in ground.folder.iterdir():
+                if left != ground.source:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+    table = Table("accident", "cases", *ENDS)
+    for name, counts in ends.items():
+        table.add_row(name, str(times), *(str(counts[end]) for end in ENDS))
+    Console().print(table)
+    if any(counts[end] for counts in ends.values() for end in ENDS[-3:]):
+        raise typer.Exit(1)
+
+
+def prepare(folder: Path) -> Ground:
+    source = folder / "in.mkv"
+    video = ["-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25}"]
+    subprocess.run(["ffmpeg", "-v", "error", *video, "-c:v", "ffv1", source], check=True)
+    began = time.perf_counter()
+    done = run(source, folder / "whole.mkv")
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    frames, size = decoded(folder / "whole.mkv"), (folder / "whole.mkv").stat().st_size
+    (folder / "whole.mkv").unlink()
+    return Ground(folder, source, frames, seconds, size)
+
+
+def killed(ground: Ground, rng: Rng) -> str:
+    running = start(ground.source, ground.target)
+    time.sleep(rng.uniform(0.3, 0.98) * ground.seconds)
+    running.kill()
+    running.communicate()
+    return judged_after_resume(ground)
+
+
+def interrupted(ground: Ground, rng: Rng) -> str:
+    running = start(ground.source, ground.target)
+    time.sleep(rng.uniform(0.3, 0.98) * ground.seconds)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate()
+    if running.returncode not in (0, 130, -signal.SIGINT) or "Traceback" in said:
+        # Until Python has started there is nobody who could take the signal well.
+        return "crashed" if "maskvfi" in said else judged_after_resume(ground)
+    return judged_after_resume(ground)
+
+
+def pipe_closed(ground: Ground, rng: Rng) -> str:
+    running = start(ground.source, "-", binary=True)
+    assert running.stdout is not None
+    running.stdout.read(int(rng.integers(1, FRAMES * 64 * 48)))
+    running.stdout.close()
+    assert running.stderr is not None
+    said = running.stderr.read().decode()  # type: ignore[attr-defined]
+    running.wait()
+    return "crashed" if "Traceback" in said or running.returncode != 2 else "refused"
+
+
+def disk_full(ground: Ground, rng: Rng) -> str:
+    """A disk too small for the file, and then a larger one."""
+    disk = ground.folder / "disk"
+    disk.mkdir()
+    size = int(rng.uniform(0.1, 1.7) * ground.size)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+    try:
+        done = run(ground.source, disk / "out.mkv")
+        if done.returncode == 0:
+            return judged(ground, disk / "out.mkv", done)
+        if done.returncode != 2 or "Traceback" in done.stderr or len(done.stderr.strip().splitlines()) != 1:
+            return "crashed"
+        if (disk / "out.mkv").exists():
+            return "half file"
+        subprocess.run(["mount", "-o", f"remount,size={4 * ground.size}", disk], check=True)
+        return judged(ground, disk / "out.mkv", run(ground.source, disk / "out.mkv", "--resume"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def read_error(ground: Ground, rng: Rng) -> str:
+    """The source can be read up to some place only."""
+    reads = ground.source.stat().st_size // 32768
+    when = f"read:error=EIO:when={int(rng.integers(2, max(reads, 3) + 4))}+"
+    tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(ground.source), "-e", f"inject={when}"]
+    done = run(ground.source, ground.target, before=tracer)
+    if "Traceback" in done.stderr or done.returncode not in (0, 2, 3):
+        return "crashed"
+    if done.returncode == 2:
+        return "half file" if ground.target.exists() else "refused"
+    found = decoded(ground.target)
+    if found != ground.frames[: len(found)]:
+        return "lost frames"
+    return (
+        "in part"
+        if done.returncode == 3
+        else "from the start"
+        if len(found) == len(ground.frames)
+        else "lost frames"
+    )
+
+
+def judged_after_resume(ground: Ground) -> str:
+    if ground.target.exists():
+        return "from the start" if decoded(ground.target) == ground.frames else "half file"
+    return judged(ground, ground.target, run(ground.source, ground.target, "--resume"))
+
+
+def judged(ground: Ground, target: Path, done: Result) -> str:
+    if done.returncode or "Traceback" in done.stderr:
+        return "crashed"
+    if decoded(target) != ground.frames:
+        return "lost frames"
+    if any(path.name.startswith(".") for path in target.parent.iterdir()):
+        return "half file"
+    return "resumed" if "resumed after" in done.stderr else "from the start"
+
+
+def command(source: Path, target: Path | str, *more: str) -> list[str]:
+    return [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(target), *OPTIONS, *more]
+
+
+def start(source: Path, target: Path | str, binary: bool = False) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": not binary}
+    return subprocess.Popen(command(source, target), **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def run(source: Path, target: Path, *more: str, before: list[str] | None = None) -> Result:
+    return subprocess.run(
+        [*(before or []), *command(source, target, *more)], capture_output=True, text=True, check=False
+    )
+
+
+def decoded(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+
+
+if __name__ == "__main__":
+    typer.run(main)
