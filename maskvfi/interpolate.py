@@ -193,7 +193,7 @@ def interpolate(
                     journaled.mark(asdict(renderer.tally))
             if not result.frames_in:
                 raise MediaError(f"{os.fspath(source)}: no frames between start and end")
-        result.warnings = [*reader.warnings, *sink.warnings]
+        result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
     result.static_share = renderer.tally.static / max(renderer.tally.gaps, 1)
     result.computed_share = renderer.tally.computed / max(renderer.tally.gaps, 1)
     result.seconds = {**waits, **renderer.seconds, "total": time.perf_counter() - began}

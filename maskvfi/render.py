@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from maskvfi.fuse import Moving, fuse_planes
 from maskvfi.gaps import Gap
 from maskvfi.interpolator import Interpolator, PreparedGap, View
-from maskvfi.video import Frame, SourceInfo
+from maskvfi.tiles import LEAST
+from maskvfi.video import Frame, MediaError, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
+T = TypeVar("T")
 ON_CUT = ("hold", "blend")
 TOGETHER = 4  # gaps whose masks are made in one pass, if they are no more than
 AT_ONCE = 5_000_000  # px
@@ -41,7 +46,10 @@ class Tally:
 
 
 class Renderer:
-    """Renders gaps of one source and counts what it did: `tally`, and `seconds`, the time spent per stage."""
+    """Renders gaps of one source and counts what it did: `tally`, and `seconds`, the time spent per stage.
+
+    Where the device runs out of memory it goes on in smaller tiles, with a line in `warnings`.
+    """
 
     def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
         if on_cut not in ON_CUT:
@@ -50,6 +58,8 @@ class Renderer:
         self._looked: list[Looked] = []
         self._together = max(1, min(TOGETHER, AT_ONCE // (info.width * info.height)))
         self.tally = Tally()
+        self.warnings: list[str] = []
+        self._ready: tuple[Gap, int, PreparedGap] | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
     def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
@@ -88,7 +98,7 @@ class Renderer:
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
-            weights = self._interpolator.weights(views)
+            weights = self._in_memory(lambda: self._interpolator.weights(views))
         yield from zip(group, weights, strict=True)
 
     def frames(self, gap: Gap, weight: Tensor | None) -> Iterator[Frame]:
@@ -99,42 +109,70 @@ class Renderer:
             for slot, _ in gap.slots:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
             return
-        prepared = None
+        counted = gap.cut
         for slot, t in gap.slots:
             if t == 0:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
                 continue
-            if prepared is None:
-                prepared = self._prepared(gap, weight)
-            start, end, between = prepared
-            moving = iter(()) if between is None else self._interpolator.moving(between, float(t))
-            with self._stage("fuse"):
-                fused = fuse_planes(
-                    start.planes,
-                    end.planes,
-                    float(t),
-                    self._timed(moving),
-                    weight,
-                    self._info.format,
-                    self._info.colour,
-                    self._interpolator.static,
-                )
-                planes = quantise(fused, self._info.format)
+            planes = self._in_memory(partial(self._between, gap, weight, float(t)))
+            if not counted:
+                self._count(*self._shares(gap, weight))
+                counted = True
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
-    def _prepared(self, gap: Gap, weight: Tensor | None) -> tuple[Looked, Looked, PreparedGap | None]:
-        """Both frames, and what the network needs of them at every time; None: nothing is warped."""
+    def _between(self, gap: Gap, weight: Tensor | None, time: float) -> tuple[np.ndarray, ...]:
+        """The planes of the frame at `time`."""
         assert gap.end is not None
         start, end = self._look(gap.start), self._look(gap.end)
-        if gap.cut:
-            return start, end, None
-        boxes = self._interpolator.boxes(weight)
-        with self._stage("network"):
-            between = self._interpolator.gap(start.view, end.view, weight, boxes)
-        share = 0.0 if weight is None else float(weight.mean())
-        pixels = start.view.rgb.shape[-2] * start.view.rgb.shape[-1]
-        self._count(share, 1.0 if weight is None else sum(box.area for box in boxes) / pixels)
-        return start, end, between
+        moving: Iterator[Moving] = iter(())
+        if not gap.cut:
+            with self._stage("network"):
+                prepared = self._prepared(gap, weight, start.view, end.view)
+            moving = self._interpolator.moving(prepared, time)
+        with self._stage("fuse"):
+            fused = fuse_planes(
+                start.planes,
+                end.planes,
+                time,
+                self._timed(moving),
+                weight,
+                self._info.format,
+                self._info.colour,
+                self._interpolator.static,
+            )
+            return quantise(fused, self._info.format)
+
+    def _prepared(self, gap: Gap, weight: Tensor | None, start: View, end: View) -> PreparedGap:
+        """What the network needs at every time of the gap, made once for tiles of a size."""
+        size = self._interpolator.at_once
+        if self._ready is None or self._ready[0] is not gap or self._ready[1] != size:
+            boxes = self._interpolator.boxes(weight)
+            self._ready = gap, size, self._interpolator.gap(start, end, weight, boxes)
+        return self._ready[2]
+
+    def _shares(self, gap: Gap, weight: Tensor | None) -> tuple[float, float]:
+        """Of the picture, what is copied and what the network computes."""
+        if weight is None:
+            return 0.0, 1.0
+        pixels = weight.shape[-2] * weight.shape[-1]
+        return float(weight.mean()), sum(box.area for box in self._interpolator.boxes(weight)) / pixels
+
+    def _in_memory(self, work: Callable[[], T]) -> T:
+        """What `work` returns, in smaller tiles if the device has no memory for those it would take."""
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError as error:
+                self._ready = None
+                if self._interpolator.at_once <= LEAST:
+                    raise MediaError(
+                        f"{self._info.path}: {self._interpolator.device} has too little memory for its frames"
+                    ) from error
+                most = min(self._interpolator.at_once, self._info.width * self._info.height)
+                self._interpolator.at_once = max(LEAST, most // 2)
+                line = f"{self._interpolator.device} was short of memory: frames are computed in tiles"
+                self.warnings = [line]
+                torch.cuda.empty_cache()
 
     def _count(self, static: float, computed: float) -> None:
         self.tally.gaps += 1

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from clips import make_clip
@@ -11,7 +12,7 @@ from clips import make_clip
 import maskvfi
 from maskvfi.gaps import Gap
 from maskvfi.render import TOGETHER, Renderer
-from maskvfi.video import open_source
+from maskvfi.video import MediaError, open_source
 from maskvfi.video.timeline import Slot
 
 
@@ -63,3 +64,42 @@ def test_the_stream_is_not_read_further_ahead_than_said(material):
 
     next(Renderer(maskvfi.Interpolator(device="cpu"), info).groups(counted()))
     assert len(taken) <= TOGETHER + 1
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The info and the two frames of a clip of 1024x640."""
+    path = make_clip(tmp_path_factory.mktemp("large") / "in.mp4", times=2, size=(1024, 640))
+    with open_source(path) as reader:
+        return reader.info, list(reader)
+
+
+def short_of_memory(limit: int) -> maskvfi.Interpolator:
+    """An interpolator whose device has no memory for more than so many px at once."""
+    interpolator = maskvfi.Interpolator("dis", None, "cpu", runtime="torch")
+    whole = interpolator.vfi.between
+
+    def between(pair, *rest):
+        if pair.start.size[0] * pair.start.size[1] > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(pair, *rest)
+
+    interpolator.vfi.between = between
+    return interpolator
+
+
+def test_a_device_short_of_memory_gets_smaller_tiles(large):
+    info, frames = large
+    renderer = Renderer(short_of_memory(400_000), info)
+    whole = Renderer(maskvfi.Interpolator("dis", None, "cpu", runtime="torch"), info)
+    (_, made), (_, wanted) = (list(each.render([next(gaps(frames))])) for each in (renderer, whole))
+    assert "short of memory" in renderer.warnings[0]
+    assert renderer.tally == whole.tally
+    difference = np.abs(made.planes[0].astype(int) - wanted.planes[0])
+    assert difference.mean() < 1
+
+
+def test_a_device_with_hardly_any_memory_is_named(large):
+    info, frames = large
+    with pytest.raises(MediaError, match="cpu has too little memory"):
+        list(Renderer(short_of_memory(1000), info).render([next(gaps(frames))]))
