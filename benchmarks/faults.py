@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-FRAMES = 300
+FRAMES = 1000
 OPTIONS = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
 ENDS = ("resumed", "in part", "refused", "from the start", "crashed", "half file", "lost frames")
 Rng = np.random.Generator
@@ -52,6 +52,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Equal seeds choose equal moments.")] = 0,
 ) -> None:
     """Count how runs end after each kind of accident; exit code 1 if any ends badly."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have made children ignore
     accidents: dict[str, Callable[[Ground, Rng], str]] = {
         "killed (SIGKILL)": killed,
         "interrupted (Ctrl-C)": interrupted,

@@ -27,6 +27,7 @@ from maskvfi.video.timeline import ByFactor, ByRate, Timeline, parse_rate
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int | None], None]
 DUPLICATES = ("keep", "resolve")
+MOST = 1000  # frames in place of one
 NOT_HOW = (
     "source",
     "target",
@@ -206,7 +207,20 @@ def interpolate(
 def choose_timeline(
     factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
 ) -> tuple[Timeline, Fraction]:
-    """The output times and their average rate. Raises ValueError when factor and fps are both given, or wrong."""
+    """The output times and their average rate.
+
+    Raises ValueError when factor and fps are both given, or wrong, or ask for more than `MOST` frames (or fewer than
+    one for as many) in place of each of the source's.
+    """
+    timeline, rate = _timeline(factor, fps, slow, info)
+    if not 1 / MOST <= rate * slow / info.rate <= MOST or not slow >= 1 / MOST:
+        raise ValueError(f"more than {MOST} frames for one, or one for more than {MOST}, is not for video")
+    return timeline, rate
+
+
+def _timeline(
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+) -> tuple[Timeline, Fraction]:
     if factor is not None and fps is not None:
         raise ValueError("give a factor or a frame rate, not both")
     if fps is not None:

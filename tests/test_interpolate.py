@@ -217,3 +217,13 @@ def test_real_clips_keep_their_frames_and_times(tmp_path, dev_clips):
         assert all(
             abs(a.pts - start - b.pts) <= Fraction(1, 1000) for a, b in zip(before, after[::2], strict=True)
         )
+
+
+@pytest.mark.parametrize(
+    "asked", [{"fps": "1e99"}, {"fps": "1e-20"}, {"slow": "1e99"}, {"slow": "1e-99"}, {"factor": 1001}]
+)
+def test_numbers_of_frames_that_are_not_for_video_are_refused(tmp_path, asked):
+    clip = make_clip(tmp_path / "in.mkv", times=4, codec="ffv1", options={}, size=(32, 32))
+    with pytest.raises(ValueError, match="more than 1000 frames for one"):
+        maskvfi.interpolate(clip, tmp_path / "out.mkv", vfi="dis", mask="off", **asked)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]

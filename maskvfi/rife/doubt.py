@@ -45,7 +45,7 @@ class Doubt(nn.Module):
 
 def evidence(img0: Tensor, img1: Tensor, flow: Tensor, blend: Tensor, time: Tensor) -> Tensor:
     """What `Doubt` judges by, [B,SEEN,h,w] at half the size, each plane of about unit size."""
-    img0, img1, flow, blend = (F.avg_pool2d(x.float(), 2, ceil_mode=True) for x in (img0, img1, flow, blend))
+    img0, img1, flow, blend = (_halved(x.float()) for x in (img0, img1, flow, blend))
     to0, to1 = flow.split(2, dim=1)
     moved0, moved1 = backward_warp(img0, to0 / 2), backward_warp(img1, to1 / 2)
     made, faded = torch.lerp(moved1, moved0, blend), torch.lerp(img0, img1, time)
@@ -60,6 +60,13 @@ def evidence(img0: Tensor, img1: Tensor, flow: Tensor, blend: Tensor, time: Tens
         ((differences + FAINT).log() / 2 + 2, (torch.cat(strides, dim=1) + SLIGHT).log() / 2, 2 * blend - 1),
         dim=1,
     )
+
+
+def _halved(x: Tensor) -> Tensor:
+    """The means of 2x2 cells: of even sizes bilinear sampling gives the same as pooling, and is quicker."""
+    if x.shape[-2] % 2 or x.shape[-1] % 2:
+        return F.avg_pool2d(x, 2, ceil_mode=True)
+    return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 
 def _apart(a: Tensor, b: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ class VideoReader:
             found = next(self._decoded, None)
             if found and found.pts is not None and found.pts * self._tick(found) <= first_time:
                 return found
-        except (av.error.FFmpegError, MediaError):
+        except (av.error.FFmpegError, MediaError, OverflowError):
             pass
         self._decoded.close()
         self._container.close()
