@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(READY)
 	$(BIN)/maskvfi demo demo
@@ -15,12 +15,16 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+docs: $(READY)
+	$(BIN)/typer maskvfi.cli utils docs --name maskvfi --output docs/commands.md
+	$(BIN)/mkdocs build --strict
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# torch comes first and pinned: left to itself pip would fetch gigabytes of CUDA for a CPU.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,bench,openvino,onnx]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,train,bench,openvino,onnx,hub]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site dist

@@ -34,7 +34,7 @@ Result = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where it happens: a folder with a clip, and what an unbroken run makes of it, in seconds and bytes."""
+    """Where it happens: a folder with a clip, and what an unbroken run makes of it, in seconds of work and bytes."""
 
     folder: Path
     source: Path
@@ -85,11 +85,13 @@ def prepare(folder: Path) -> Ground:
     source = folder / "in.mkv"
     video = ["-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25}"]
     subprocess.run(["ffmpeg", "-v", "error", *video, "-c:v", "ffv1", source], check=True)
+    running = start(source, folder / "whole.mkv")
+    wait_for_work(running, folder / "whole.mkv")
     began = time.perf_counter()
-    done = run(source, folder / "whole.mkv")
+    _, said = running.communicate()
     seconds = time.perf_counter() - began
-    if done.returncode:
-        raise SystemExit(done.stderr)
+    if running.returncode:
+        raise SystemExit(said)
     frames, size = decoded(folder / "whole.mkv"), (folder / "whole.mkv").stat().st_size
     (folder / "whole.mkv").unlink()
     return Ground(folder, source, frames, seconds, size)
@@ -97,7 +99,8 @@ def prepare(folder: Path) -> Ground:
 
 def killed(ground: Ground, rng: Rng) -> str:
     running = start(ground.source, ground.target)
-    time.sleep(rng.uniform(0.3, 0.98) * ground.seconds)
+    wait_for_work(running, ground.target)
+    time.sleep(rng.uniform(0, 0.95) * ground.seconds)
     running.kill()
     running.communicate()
     return judged_after_resume(ground)
@@ -105,12 +108,12 @@ def killed(ground: Ground, rng: Rng) -> str:
 
 def interrupted(ground: Ground, rng: Rng) -> str:
     running = start(ground.source, ground.target)
-    time.sleep(rng.uniform(0.3, 0.98) * ground.seconds)
+    wait_for_work(running, ground.target)
+    time.sleep(rng.uniform(0, 0.95) * ground.seconds)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate()
-    if running.returncode not in (0, 130, -signal.SIGINT) or "Traceback" in said:
-        # Until Python has started there is nobody who could take the signal well.
-        return "crashed" if "maskvfi" in said else judged_after_resume(ground)
+    if running.returncode not in (0, 130) or "Traceback" in said:
+        return "crashed"
     return judged_after_resume(ground)
 
 
@@ -181,6 +184,12 @@ def judged(ground: Ground, target: Path, done: Result) -> str:
     if any(path.name.startswith(".") for path in target.parent.iterdir()):
         return "half file"
     return "resumed" if "resumed after" in done.stderr else "from the start"
+
+
+def wait_for_work(running: subprocess.Popen[str], target: Path) -> None:
+    """Until the output is begun: while Python loads torch nobody can take a signal, and there is nothing to lose."""
+    while not target.with_name(f".{target.name}.unfinished").exists() and running.poll() is None:
+        time.sleep(0.005)
 
 
 def command(source: Path, target: Path | str, *more: str) -> list[str]:
