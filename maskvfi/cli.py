@@ -31,7 +31,6 @@ from maskvfi.interpolate import Progress as OnProgress
 app = typer.Typer(
     help="Raise a video's frame rate with RIFE and leave still things alone.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,6 +1,7 @@
 """The command line as a person uses it: a real process, its exit code and what it prints."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -163,3 +164,15 @@ def test_bench_measures_every_part_and_writes_json(tmp_path):
     assert found["still"][-1]["computed"] == 0
     assert run(*arguments).returncode == 2
     assert b"WIDTHxHEIGHT" in run("bench", "--size", "huge").stderr
+
+
+def test_a_shell_can_complete_the_commands():
+    environment = {
+        **os.environ,
+        "_MASKVFI_COMPLETE": "complete_bash",
+        "COMP_WORDS": "maskvfi inter",
+        "COMP_CWORD": "1",
+    }
+    start = "from maskvfi.cli import app; app(prog_name='maskvfi')"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["interpolate"]
