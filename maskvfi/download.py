@@ -144,7 +144,7 @@ def download(
             version = _receive(url, part, version, progress)
         except HTTPError as error:
             error.close()
-            cause = f"{error.code} {error.reason}"
+            cause = f"{error.code} {error.reason}".partition("\n")[0]
             if error.code != 416:
                 break
             part.unlink(missing_ok=True)  # it is longer than the file

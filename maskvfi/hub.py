@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import torch
 import torch.nn as nn
@@ -259,23 +259,25 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file; no code in it is run."""
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            with safe_open(path, framework="pt") as tensors:
+                return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
         if path.is_dir():
             return read_ncnn(path)
         if zipfile.is_zipfile(path) and (member := _flownet_in(path)):
             with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
                 return _unpickled(io.BytesIO(stream.read()), path)
-        return _unpickled(path, path)
+        with open(path, "rb") as file:
+            return _unpickled(file, path)
     except WeightsError:
         raise
     except Exception as error:  # an unpickler fails in as many ways as a file can be damaged
         raise WeightsError(f"{path}: not readable as weights ({_first_line(error)})") from None
 
 
-def _unpickled(file: Any, path: Path) -> dict[str, Tensor]:
+def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
     if zipfile.is_zipfile(file):  # as torch writes it
         _members(file)
+    file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd pickle protocols: a damaged file has them
         state = torch.load(file, map_location="cpu", weights_only=True)
