@@ -155,11 +155,16 @@ def list_weights() -> Iterator[WeightsFile]:
                 yield WeightsFile(path.stem, path, _kind(path))
 
 
+def name_of(path: Path) -> str:
+    """What weights are called in reports: a file without its suffix, an ncnn folder as it is."""
+    return path.name if path.is_dir() else path.stem
+
+
 def describe(name: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     """What is known of weights: pairs of a property and its value. Raises WeightsError."""
     path = find_weights(name)
     header = read_header(path)
-    yield "name", path.stem
+    yield "name", name_of(path)
     yield "path", str(path)
     yield "size", f"{_data_of(path).stat().st_size:,} bytes"
     yield "sha256", sha256(path)

@@ -63,6 +63,8 @@ _PICKLES = {
     "4.26": "45c7f74156704769dc9f85cfcaf8552e1e926f9399dcfa3a553dee88fac6f53f",
 }
 
+_ZIPS = {"4.25": "e63d481b7ae5d4a4e6ad7ac5b410ff78f3bf7be3b51b2e38ca8152747abde5b4"}
+
 _OTHERS = {
     "4.6": (Mirror(f"{_RVE}rife4.6.pkl", _PICKLES["4.6"]),),
     "4.7": (
@@ -86,7 +88,7 @@ _OTHERS = {
         Mirror(f"{_RVE}rife4.25.pkl", _PICKLES["4.25"]),
         Mirror(
             f"{_HF}r3gm/RIFE/resolve/main/RIFEv4.25_0919.zip",
-            "e63d481b7ae5d4a4e6ad7ac5b410ff78f3bf7be3b51b2e38ca8152747abde5b4",
+            _ZIPS["4.25"],
         ),
         Mirror(
             f"{_COMFY}rife_v4.25.safetensors",
@@ -138,10 +140,10 @@ def _source(version: str, family: str) -> Source:
     page = _README
     if drive := _DRIVE.get(version):
         # Asked with `confirm`, Drive leaves out the page that warns of files it has not scanned.
-        mirrors.append(
-            Mirror(f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t")
-        )
+        url = f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t"
+        mirrors.append(Mirror(url, _ZIPS.get(version, "")))
         page = f"https://drive.google.com/file/d/{drive}/view"
+    mirrors.sort(key=lambda mirror: not mirror.sha256)  # what can be checked comes first
     return Source(version, family, tuple(mirrors), page)
 
 

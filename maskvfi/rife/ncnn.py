@@ -17,8 +17,7 @@ GRAPH, NUMBERS = "flownet.param", "flownet.bin"
 MAGIC = "7767517"
 FULL, HALF = (0, 0x0002C056), 0x01306B47  # how a layer's numbers are stored: 4-byte or 2-byte floats
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
-LARGEST = 2 << 30  # bytes of numbers
-MOST_LINES = 10_000
+LARGEST_GRAPH, LARGEST = 1 << 20, 2 << 30  # bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -62,8 +61,9 @@ def read_ncnn(folder: Path) -> dict[str, Tensor]:
     alone that lead to a transposed one. Raises ValueError for files that are damaged, quantised, or hold no RIFE 4.x
     network.
     """
-    if (folder / NUMBERS).stat().st_size > LARGEST:
-        raise ValueError(f"{NUMBERS} is larger than any network")
+    for name, most in ((GRAPH, LARGEST_GRAPH), (NUMBERS, LARGEST)):
+        if (folder / name).stat().st_size > most:
+            raise ValueError(f"{name} is larger than any network's")
     layers = list(_parse((folder / GRAPH).read_text(encoding="utf-8")))
     makers = _makers(layers)
     _fill(layers, (folder / NUMBERS).read_bytes())
@@ -86,7 +86,7 @@ def read_ncnn(folder: Path) -> dict[str, Tensor]:
 
 
 def _parse(text: str) -> Iterator[Layer]:
-    magic, _, *lines = [*text.strip().splitlines()[:MOST_LINES], "", ""]
+    magic, _, *lines = [*text.strip().splitlines(), "", ""]
     if magic.strip() != MAGIC:
         raise ValueError(f"{GRAPH} is not an ncnn graph")
     for line in filter(str.strip, lines):
