@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -128,20 +128,22 @@ def download(
 ) -> str:
     """Fetch `url` to `target`, which appears only when it is whole, and give its SHA-256.
 
-    An interrupted download is taken up where it stopped: in later runs, too, if `expected` can prove the result.
-    Raises WeightsError, naming url and cause, for any answer that is not the file.
+    An interrupted download is taken up where it stopped: in later runs if `expected` can prove the result, else in
+    this one if the server can tell versions of the file apart. Raises WeightsError, naming url and cause, for any
+    answer that is not the file.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsError(f"{url}: not an http or https address")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    if not expected:
-        part.unlink(missing_ok=True)
-    version, cause = "", ""
+    etag, cause = "", ""
     for _ in range(ATTEMPTS):
-        resumed = part.exists() and part.stat().st_size > 0
+        begun = part.stat().st_size if part.exists() and (expected or etag) else 0
         try:
-            version = _receive(url, part, version, progress)
+            with _opener().open(_request(url, begun, etag), timeout=PATIENCE) as answer:
+                etag = answer.headers.get("ETag", "")
+                etag = "" if etag.startswith("W/") else etag
+                _receive(url, answer, part, begun, progress)
         except HTTPError as error:
             error.close()
             cause = f"{error.code} {error.reason}".partition("\n")[0]
@@ -158,7 +160,7 @@ def download(
             return digest
         part.unlink()
         cause = f"its SHA-256 is {digest}, not {expected}"
-        if not resumed:
+        if not begun:
             break
     raise WeightsError(f"{url}: {cause}")
 
@@ -216,40 +218,38 @@ def _refuse_offline(source: Source) -> None:
             )
 
 
-def _receive(url: str, part: Path, version: str, progress: Progress) -> str:
-    """Append to `part` what is missing of `url`; gives the server's mark for this version of the file.
-
-    Raises OSError where the answer ends early, WeightsError where it is not a file, or one of another version.
-    """
-    begun = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"User-Agent": f"maskvfi/{__version__}", "Accept-Encoding": "identity"})
+def _request(url: str, begun: int, etag: str) -> Request:
+    """Asks for all of `url`, or for what follows `begun` bytes if it is still the version that etag marks."""
+    headers = {"User-Agent": f"maskvfi/{__version__}", "Accept-Encoding": "identity"}
     if begun:
-        request.add_header("Range", f"bytes={begun}-")
-        if version:
-            request.add_header("If-Range", version)
-    with _opener().open(request, timeout=PATIENCE) as answer:
-        if answer.headers.get_content_type() == "text/html":
-            raise WeightsError(f"{url}: a web page came instead of a file")
-        if answer.status != 206:
-            begun = 0
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
-            part.unlink()
-            raise OSError("another part came than was asked for")
-        length = answer.headers.get("Content-Length", "")
-        total = begun + int(length) if length.isdigit() else None
-        done = begun
-        with open(part, "ab" if begun else "wb") as file:
-            while max(done, total or 0) <= LARGEST and (piece := answer.read1(PIECE)):
-                file.write(piece)
-                done += len(piece)
-                progress(done, total)
-        if max(done, total or 0) > LARGEST:
-            part.unlink()
-            raise WeightsError(f"{url}: larger than any network")
-        if total is not None and done < total:
-            raise OSError(f"the connection ended after {done} of {total} bytes")
-        etag = answer.headers.get("ETag", "")
-        return etag if not etag.startswith("W/") else ""
+        headers |= {"Range": f"bytes={begun}-"} | ({"If-Range": etag} if etag else {})
+    return Request(url, headers=headers)
+
+
+def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: Progress) -> None:
+    """Append an answer to `part`, or begin it anew where the server did not go on.
+
+    Raises OSError where the answer ends early, WeightsError where it is not a file of weights.
+    """
+    if answer.headers.get_content_type() == "text/html":
+        raise WeightsError(f"{url}: a web page came instead of a file")
+    if answer.status != 206:
+        begun = 0
+    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
+        part.unlink(missing_ok=True)
+        raise OSError("another part came than was asked for")
+    length = answer.headers.get("Content-Length", "")
+    done, total = begun, begun + int(length) if length.isdigit() else None
+    with open(part, "ab" if begun else "wb") as file:
+        while max(done, total or 0) <= LARGEST and (piece := answer.read1(PIECE)):
+            file.write(piece)
+            done += len(piece)
+            progress(done, total)
+    if max(done, total or 0) > LARGEST:
+        part.unlink()
+        raise WeightsError(f"{url}: larger than any network")
+    if total is not None and done < total:
+        raise OSError(f"the connection ended after {done} of {total} bytes")
 
 
 class _SafeRedirects(HTTPRedirectHandler):
