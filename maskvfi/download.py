@@ -169,21 +169,24 @@ def _get_from(mirror: Mirror, source: Source, path: Path, record: _Record, progr
     expected = mirror.sha256 or record.known.get(mirror.url, "")
     place = source.mirrors.index(mirror)
     raw = path.parent / "downloads" / f"{source.name}.{place}{mirror.suffix}"
+    made = raw.with_name(path.name)
     try:
         digest = download(mirror.url, raw, expected, progress)
         convert_weights(
-            raw, path, source.version, overwrite=True,
+            raw, made, source.version, overwrite=True,
             converted_from=mirror.url, source_sha256=digest, licence=source.licence,
         )  # fmt: skip
+        record.add({mirror.url: digest, path.name: sha256(made)})
+        os.replace(made, path)
         for left in raw.parent.glob(f"{source.name}.[0-9]*.part"):  # by mirrors that broke off
             left.unlink()
     except WeightsError as error:
         raise WeightsError(str(error).replace(str(raw), mirror.url)) from None
     finally:
         raw.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
         with suppress(OSError):
             raw.parent.rmdir()
-    record.add({mirror.url: digest, path.name: sha256(path)})
     news = (
         "as published" if mirror.sha256 else "as before" if expected else "recorded, nobody has published it"
     )

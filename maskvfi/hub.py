@@ -91,8 +91,11 @@ def save_weights(path: str | os.PathLike[str], network: IFNet | StaticMaskNet, *
         header = {"kind": "static", "config": network.config.to_dict()}
     state = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
     part = Path(f"{os.fspath(path)}.part")
-    save_file(state, part, metadata={"format": "pt", HEADER: json.dumps(header | facts)})
-    os.replace(part, path)
+    try:
+        save_file(state, part, metadata={"format": "pt", HEADER: json.dumps(header | facts)})
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def convert_weights(
@@ -112,6 +115,8 @@ def convert_weights(
         raise WeightsError(f"{target}: weights are converted to .safetensors only")
     if target.exists() and not overwrite:
         raise WeightsError(f"{target}: exists; --overwrite replaces it")
+    if not target.parent.is_dir():
+        raise WeightsError(f"{target}: there is no folder {target.parent}")
     header = read_header(path)
     network = load_static(path) if header.get("kind") == "static" else load_vfi(path, variant)
     kept = {key: value for key, value in header.items() if key not in ("kind", "variant", "config")}

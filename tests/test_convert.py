@@ -118,6 +118,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(tmp_path):
         (tmp_path / "bad.pkl", tmp_path / "new.safetensors", r"bad\.pkl: not readable"),
         (source, tmp_path / "new.pth", r"new\.pth: .*\.safetensors only"),
         (tmp_path / "none.pkl", tmp_path / "new.safetensors", "no such weights file"),
+        (source, tmp_path / "no" / "new.safetensors", "there is no folder"),
     ):
         with pytest.raises(WeightsError, match=cause):
             convert_weights(bad, to)
