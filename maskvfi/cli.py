@@ -14,12 +14,14 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -311,6 +313,42 @@ def info(name: Annotated[str, typer.Argument(help="A name or a path.")]) -> None
     Console().print(table)
 
 
+@weights.command("get")
+def get(name: Annotated[str, typer.Argument(help="A RIFE version, such as rife-4.25.")]) -> None:
+    """Download the published weights of a RIFE version, so that its name loads them."""
+    from maskvfi.download import get_weights
+
+    with _progress(f"downloading {name}", DownloadColumn(), TransferSpeedColumn()) as progress:
+        fetched = get_weights(name, progress)
+    _say(f"{fetched.path}: {fetched.news}")
+    if fetched.url:
+        _say(f"{fetched.sha256}  {fetched.url}")
+
+
+@weights.command("convert")
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="A name, a .pkl, .pth, .zip or .safetensors, or an ncnn folder."),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A .safetensors file.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write weights of any kind as one file that says what it is."""
+    _say(f"{hub.convert_weights(source, target, overwrite=overwrite)}")
+
+
+@weights.command("verify")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A name or a path; all names unless given.")] = None,
+) -> None:
+    """Compare weights with the hashes that are known of them."""
+    from maskvfi.download import verify_weights
+
+    for check in verify_weights(name):
+        _say(f"{check.sha256}  {check.name}: {check.finding}")
+
+
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and exit code 2."""
     try:
@@ -328,10 +366,10 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[OnProgress]:
-    columns: list[Any] = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(),
-    ]  # fmt: skip
+def _progress(what: str, *counts: ProgressColumn) -> Iterator[OnProgress]:
+    """A bar; counts show how far it is, in frames unless given."""
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn()]
+    columns += [*(counts or (MofNCompleteColumn(), _Speed())), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         try:

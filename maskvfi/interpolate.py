@@ -294,7 +294,7 @@ def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame
 
 def _weights(vfi: PathLike, mask: PathLike | None) -> list[dict[str, str]]:
     paths = [hub.find_weights(name) for name in (vfi, mask) if name is not None]
-    return [{"name": path.stem, "path": str(path), "sha256": hub.sha256(path)} for path in paths]
+    return [{"name": hub.name_of(path), "path": str(path), "sha256": hub.sha256(path)} for path in paths]
 
 
 def _seconds(value: float | Fraction | None, name: str) -> Fraction | None:

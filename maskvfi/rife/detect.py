@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,29 +11,34 @@ from torch import Tensor
 from maskvfi.rife.variants import HEAD_PLANES, VARIANTS, Variant
 
 _NOT_FOR_INFERENCE = ("contextnet.", "unet.", "teacher.", "caltime.", "block_tea.")
+_WRAPPER = re.compile(r"^(?:(?:module|flownet|model)\.)+")
+_BLOCK = re.compile(r"^blocks\.(\d+)\.")
 _ENCODER_NAMES = (("0", "1"), ("0", "2", "4", "6"), ("cnn0", "cnn1", "cnn2", "cnn3"))
 
 
 def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without the `module.` prefix of data-parallel training and without training-only parts."""
-    named = {key.removeprefix("module."): value for key, value in state.items()}
+    """The state dict under the names of an official checkpoint, without training-only parts.
+
+    Others keep the network inside `module.`, `flownet.` or `model.`, or its blocks as `blocks.N.`
+    """
+    named = {_BLOCK.sub(r"block\1.", _WRAPPER.sub("", key)): value for key, value in state.items()}
     return {key: value for key, value in named.items() if not key.startswith(_NOT_FOR_INFERENCE)}
 
 
 def detect(state: Mapping[str, Tensor]) -> Variant:
     """The variant of a cleaned state dict.
 
-    A width that no official family has gives a variant of its own (family "custom") with the scales of its
-    form. Raises ValueError when the keys are not those of a RIFE 4.x network.
+    The encoder's names count only where two families differ in nothing else, since re-hosted files change them. A
+    width that no official family has gives a variant of its own (family "custom") with the scales of its form.
+    Raises ValueError when the keys are not those of a RIFE 4.x network.
     """
     try:
         found = _describe(state)
     except (KeyError, IndexError, StopIteration) as error:
         raise ValueError(f"not a RIFE 4.x state dict (looked for {error})") from None
-    for variant in VARIANTS:
-        if _shape_of(variant) == _shape_of(found):
-            return variant
-    return found
+    alike = [variant for variant in VARIANTS if _shape_of(variant) == _shape_of(found)]
+    named = [variant for variant in alike if variant.encoder_names == found.encoder_names]
+    return next(iter(named + alike), found)
 
 
 def rename_encoder(state: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor]:
@@ -85,4 +91,6 @@ def _encoder_names(state: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def _shape_of(variant: Variant) -> Variant:
-    return replace(variant, family="", versions=(), scales=())
+    return replace(
+        variant, family="", versions=(), scales=(), encoder_names=("",) * len(variant.encoder_names)
+    )
