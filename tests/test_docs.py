@@ -62,7 +62,7 @@ def test_the_commands_of_a_page_run(page, folder):
 
 
 def needs_weights(words: list[str]) -> bool:
-    return any(word in ("flownet.pkl", "4.25") or word.startswith("rife-") for word in words)
+    return any(word in ("flownet.pkl", "train_log.zip", "4.25") or word.startswith("rife-") for word in words)
 
 
 def check_options(words: list[str], environment: dict[str, str]) -> None:
