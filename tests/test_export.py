@@ -14,8 +14,7 @@ from maskvfi.flow import dis_flow
 from maskvfi.rife import IFNet, find_variant
 
 onnx = pytest.importorskip("onnx")
-# The most ever measured, for static-s; interpolation stays below 2e-5. What is promised is 2e-3.
-MEASURED = 1e-4
+TOLERANCE = 2e-3  # measured: at most 5e-5, for static-s in ONNX Runtime; 2e-5 for every RIFE form tried
 SIZES = ((64, 96, 1), (101, 67, 2))
 
 
@@ -57,7 +56,7 @@ def test_an_interpolation_network_makes_the_same_frame(tmp_path, name):
             wanted = network(img0, img1, 0.3).frame.numpy()
         for output, found in answers(tmp_path / "out.onnx", {k: x.numpy() for k, x in given.items()}):
             assert output == "frame"
-            np.testing.assert_allclose(found, wanted, atol=MEASURED, rtol=0)
+            np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0)
 
 
 def test_the_mask_says_the_same(tmp_path):
@@ -72,7 +71,7 @@ def test_the_mask_says_the_same(tmp_path):
         assert wanted.max() > 0.9
         for output, found in answers(tmp_path / "out.onnx", {"img0": img0.numpy(), "img1": img1.numpy()}):
             assert output == "probability"
-            np.testing.assert_allclose(found, wanted, atol=MEASURED, rtol=0)
+            np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0)
 
 
 def test_the_file_is_a_valid_graph_of_opset_18_with_names_for_what_may_change(tmp_path):

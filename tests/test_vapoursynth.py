@@ -1,5 +1,8 @@
 """Clips through VapourSynth where it is installed; what it calls, with frames like its own, everywhere."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,54 @@ def test_a_cut_holds_the_earlier_frame(between):
     ):
         assert between(1, [start, end]) is start
     assert between(1, [frame(0, _SceneChangeNext=0), frame(4, _SceneChangePrev=0)]) is not plain
+
+
+class Clip:
+    """A list of frames that can be cut, joined and changed as VapourSynth's clips can."""
+
+    format, width = SimpleNamespace(id="RGBS"), SIZE[1]
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.std = SimpleNamespace(ModifyFrame=self.modify)
+
+    @property
+    def num_frames(self):
+        return len(self.frames)
+
+    def __getitem__(self, at):
+        return Clip(self.frames[at] if isinstance(at, slice) else [self.frames[at]])
+
+    def __add__(self, other):
+        return Clip(self.frames + other.frames)
+
+    def modify(self, clips, selector):
+        several = zip(*(clip.frames for clip in clips), strict=True)
+        return Clip([selector(n=n, f=list(f)) for n, f in enumerate(several)])
+
+
+def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
+    def interleave(clips):
+        return Clip(
+            [frame for together in zip(*(c.frames for c in clips), strict=True) for frame in together]
+        )
+
+    core = SimpleNamespace(std=SimpleNamespace(Interleave=interleave))
+    fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH")
+    monkeypatch.setitem(sys.modules, "vapoursynth", fake)
+    clip = Clip([frame(0), frame(4), frame(8, _SceneChangePrev=1)])
+    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu").frames
+    assert len(made) == 7
+    assert made[::3] == clip.frames
+    assert made[4] is made[5] is clip.frames[1]
+    for n in (1, 2):
+        assert np.abs(made[n][0] - frame(4 * n / 3).planes[0])[8:-8, 8:-8].mean() < 0.01
+    assert interpolate(clip[:1]).num_frames == 1
+    with pytest.raises(ValueError, match="at least 2, not 1"):
+        interpolate(clip, 1)
+    clip.format = SimpleNamespace(id="YUV420P8")
+    with pytest.raises(ValueError, match="must be RGBS or RGBH"):
+        interpolate(clip)
 
 
 def test_a_clip_in_vapoursynth_itself():
