@@ -1,5 +1,6 @@
 """maskvfi: raise a video's frame rate with RIFE and leave still things alone."""
 
+from maskvfi.export import export
 from maskvfi.hub import WeightsError, load_static, load_vfi, save_weights
 from maskvfi.interpolate import Report, interpolate
 from maskvfi.interpolator import Interpolator
@@ -19,6 +20,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "compare",
+    "export",
     "interpolate",
     "load_static",
     "load_vfi",

@@ -210,6 +210,19 @@ def pair(
 
 
 @app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Weights: a name or a path.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a network as ONNX, for frames of any size.
+
+    One that starts from a calculated flow (vfi-s, dis) takes that as an input, too: OpenCV is no part of a graph.
+    """
+    _say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite))}")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the clip and the result go.")] = Path("demo"),
     device: Device = "auto",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn as nn
@@ -112,6 +113,26 @@ class IFNet(nn.Module):
             self.pair(self.prepare(img0, scale), self.prepare(img1, scale)), time, scale, ensemble
         )
         return made._replace(frame=made.frame.to(img0.dtype))
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike[str], **download: Any) -> IFNet:
+        """The network in a local folder or on the Hugging Face Hub (`pretrained.find_pretrained`)."""
+        from maskvfi.hub import load_vfi
+        from maskvfi.pretrained import find_pretrained
+
+        return load_vfi(find_pretrained(source, **download))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the network into a folder, for `from_pretrained`."""
+        from maskvfi.pretrained import save_pretrained
+
+        save_pretrained(self, folder)
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Upload the network to a repository on the Hub; returns its address (`pretrained.push_to_hub`)."""
+        from maskvfi.pretrained import push_to_hub
+
+        return push_to_hub(self, repo_id, **how)
 
     def prepare(self, image: Tensor, scale: float = 1.0) -> PreparedFrame:
         """A frame [B,3,H,W] for `between`, which must be given the same scale."""

@@ -8,10 +8,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from maskvfi.export import OPSET, write_graph
 from maskvfi.rife.network import IFNet
 from maskvfi.runtimes.graph import GraphIFNet, Run
 
-OPSET = 18
 # In order of preference; those that torch does not drive itself. The CPU takes what is left over.
 PROVIDERS = (
     "DmlExecutionProvider",
@@ -36,17 +36,10 @@ class OnnxIFNet(GraphIFNet):
     ) -> None:
         names = [f"input{k}" for k in range(len(example))]
         axes = {
-            name: {k: f"{name}_{k}" for k in any_size} for name, any_size in zip(names, free, strict=True)
+            name: tuple(f"{name}_{k}" if k in any_size else "" for k in range(4))
+            for name, any_size in zip(names, free, strict=True)
         }
-        torch.onnx.export(
-            module,
-            example,
-            str(path),
-            input_names=names,
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        write_graph(module, example, names, None, axes, path)
 
     def load(self, path: Path) -> Run:
         options = onnxruntime.SessionOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -151,6 +152,26 @@ class StaticMaskNet(nn.Module):
         """Probabilities [B,N-1,H,W] from the features of N >= 2 consecutive frames."""
         stacked = (torch.stack(parts, dim=1) for parts in zip(*(f[1:] for f in features), strict=True))
         return torch.sigmoid(self._gaps(FrameFeatures(features[0].size, *stacked)))
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike[str], **download: Any) -> StaticMaskNet:
+        """The network in a local folder or on the Hugging Face Hub (`pretrained.find_pretrained`)."""
+        from maskvfi.hub import load_static
+        from maskvfi.pretrained import find_pretrained
+
+        return load_static(find_pretrained(source, **download))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the network into a folder, for `from_pretrained`."""
+        from maskvfi.pretrained import save_pretrained
+
+        save_pretrained(self, folder)
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Upload the network to a repository on the Hub; returns its address (`pretrained.push_to_hub`)."""
+        from maskvfi.pretrained import push_to_hub
+
+        return push_to_hub(self, repo_id, **how)
 
     def _gaps(self, frames: FrameFeatures) -> Tensor:
         """Logits [B,N-1,H,W]; the tensors of `frames` carry frames in dimension 1."""

@@ -128,9 +128,9 @@ def has_fixed_rate(codec: str, muxer: str) -> bool:
 
 
 def loses_aspect_ratio(codec: str, muxer: str) -> bool:
-    """PyAV cannot set AVStream.sample_aspect_ratio, which Matroska reads; some codecs keep it themselves."""
+    """PyAV cannot set AVStream.sample_aspect_ratio, which these read; some codecs keep it themselves."""
     own = ("libx264", "libx265", "h264_", "hevc_", "mpeg", "prores")
-    return muxer in ("matroska", "webm") and not codec.startswith(own)
+    return muxer in ("matroska", "webm", "yuv4mpegpipe") and not codec.startswith(own)
 
 
 def _formats_of(codec: str) -> list[str]:

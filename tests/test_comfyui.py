@@ -1,0 +1,99 @@
+"""The nodes called as ComfyUI calls them: by their tables, with what their sockets carry."""
+
+import inspect
+
+import pytest
+import torch
+
+from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+
+def call(name, **inputs):
+    """Run a node as ComfyUI does: a fresh object, the method that FUNCTION names, one result per socket."""
+    node = NODE_CLASS_MAPPINGS[name]
+    sockets = node.INPUT_TYPES()
+    assert set(sockets["required"]) <= set(inputs) <= {*sockets["required"], *sockets.get("optional", {})}
+    results = getattr(node(), node.FUNCTION)(**inputs)
+    assert isinstance(results, tuple)
+    assert len(results) == len(node.RETURN_TYPES)
+    return results[0]
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return call("MaskvfiLoad", vfi="dis", mask="static-s")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Five images [5,48,80,3]: the upper half moves by 3 px a frame, the lower half stands."""
+    torch.manual_seed(0)
+    sheet = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 20), (48, 80), mode="bicubic").clamp(0, 1)
+    batch = sheet.repeat(5, 1, 1, 1)
+    for k in range(5):
+        batch[k, :, :24] = sheet[0, :, :24].roll(3 * k, -1)
+    return batch.permute(0, 2, 3, 1).contiguous()
+
+
+def test_every_node_keeps_the_contract():
+    assert set(NODE_CLASS_MAPPINGS) == set(NODE_DISPLAY_NAME_MAPPINGS)
+    for node in NODE_CLASS_MAPPINGS.values():
+        sockets = node.INPUT_TYPES()
+        takes = inspect.signature(getattr(node, node.FUNCTION)).parameters
+        assert set(takes) - {"self"} == {*sockets["required"], *sockets.get("optional", {})}
+        assert node.CATEGORY == "maskvfi"
+        assert all(isinstance(kind, str) for kind in node.RETURN_TYPES)
+
+
+def test_the_loader_lists_the_weights_there_are():
+    choices = NODE_CLASS_MAPPINGS["MaskvfiLoad"].INPUT_TYPES()["required"]
+    assert {"vfi-s", "dis"} <= set(choices["vfi"][0])
+    assert {"static-s", "off"} <= set(choices["mask"][0])
+
+
+def test_a_factor_makes_new_images_between_the_old_ones(networks, images):
+    made = call("MaskvfiInterpolate", networks=networks, images=images, factor=3)
+    assert made.shape == (13, 48, 80, 3)
+    assert (made.dtype, made.device.type) == (torch.float32, "cpu")
+    assert torch.equal(made[::3], images)
+    assert 0 <= made.min() <= made.max() <= 1
+    torch.testing.assert_close(made[1, 40:], images[0, 40:], atol=0.01, rtol=0)
+    assert not torch.equal(made[1, :16], images[0, :16])
+
+
+def test_rates_make_as_many_images_as_they_say(networks, images):
+    for fps_in, fps_out, count in ((25, 50, 10), (24, 60, 13), (23.976, 59.94, 13), (30, 10, 2)):
+        made = call(
+            "MaskvfiInterpolate", networks=networks, images=images, factor=2, fps_in=fps_in, fps_out=fps_out
+        )
+        assert len(made) == count
+    with pytest.raises(ValueError, match="fps_out needs fps_in"):
+        call("MaskvfiInterpolate", networks=networks, images=images, factor=2, fps_out=50.0)
+
+
+@pytest.mark.parametrize("masks", [1, 5])
+def test_what_is_protected_is_copied(images, masks):
+    plain = call("MaskvfiLoad", vfi="dis", mask="off")
+    protect = torch.zeros(masks, 48, 80)
+    protect[:, :24, :40] = 1
+    made = call("MaskvfiInterpolate", networks=plain, images=images, factor=2, protect=protect)
+    torch.testing.assert_close(made[1, 2:20, 2:36], (images[0] + images[1])[2:20, 2:36] / 2)
+    with pytest.raises(ValueError, match="3 masks for 5 images"):
+        call(
+            "MaskvfiInterpolate", networks=plain, images=images, factor=2, protect=protect[:1].repeat(3, 1, 1)
+        )
+
+
+def test_one_image_stays_one(networks, images):
+    assert torch.equal(call("MaskvfiInterpolate", networks=networks, images=images[:1], factor=4), images[:1])
+
+
+def test_the_mask_says_what_stands_still(networks, images):
+    found = call("MaskvfiStaticMask", networks=networks, images=images.repeat(2, 1, 1, 1)[:7])
+    assert found.shape == (6, 48, 80)
+    assert found[0, 34:].mean() > 0.9
+    assert found[0, :14].mean() < 0.2
+    with pytest.raises(ValueError, match="two images"):
+        call("MaskvfiStaticMask", networks=networks, images=images[:1])
+    with pytest.raises(ValueError, match="without a mask"):
+        call("MaskvfiStaticMask", networks=call("MaskvfiLoad", vfi="dis", mask="off"), images=images)
