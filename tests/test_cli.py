@@ -132,6 +132,13 @@ def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
     assert run("interpolate").returncode == 2
 
 
+def test_the_page_says_what_it_needs():
+    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli import main; sys.argv[1:] = ['ui']; main()"
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"
+
+
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=400, size=(640, 360))
     command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(tmp_path / "out.mp4")]
