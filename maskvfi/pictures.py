@@ -151,7 +151,7 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
             for found in pairwise(reader):
                 if found[1].pts - reader.info.start_time > at:
                     break
-            if found is not None:
+            if found is not None and found[0].pts - reader.info.start_time <= at:
                 return _rgb(found[0], reader.info), _rgb(found[1], reader.info)
     raise MediaError(f"{os.fspath(source)}: has fewer than two frames")
 

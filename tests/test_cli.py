@@ -6,15 +6,18 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import make_clip
 
-from maskvfi.video import open_source
+from maskvfi.pictures import neighbours
+from maskvfi.video import MediaError, open_source
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -73,6 +76,20 @@ def test_mask_and_compare_make_videos_and_pictures(tmp_path):
     assert (frames_in(tmp_path / "mask.mp4"), frames_in(tmp_path / "both.mp4")) == (3, 5)
     assert run("compare", source, tmp_path / "both.png", "--at", 0.02).returncode == 0
     assert cv2.imread(str(tmp_path / "both.png")).shape == (96, 64, 3)
+
+
+def test_neighbours_are_the_frame_shown_then_and_the_next(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=[0, 1, 2, 3, 60, 61, 62, 63], codec="ffv1", options={})
+    found = [
+        neighbours(source, at) for at in (0.0, 0.05, 0.09, 1.5, 2.41, 2.45, 2.49)
+    ]  # a moment in every gap
+    for earlier, later in pairwise(found):
+        assert torch.equal(earlier[1], later[0])
+        assert not torch.equal(*later)
+    assert torch.equal(neighbours(source, 9.0)[1], found[-1][1])
+    make_clip(tmp_path / "one.mp4", times=1)
+    with pytest.raises(MediaError, match="fewer than two frames"):
+        neighbours(tmp_path / "one.mp4", 0.0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -16,7 +16,7 @@ from maskvfi.app.session import PROTECT, RELEASE, Cancelled, Session
 from maskvfi.video import open_source
 
 STYLE = """
-.gradio-container { max-width: 1240px !important; margin: auto; }
+.gradio-container { max-width: 1240px !important; width: 100% !important; margin: auto; }
 #overlay .image-frame { width: 100%; }
 #overlay img, #both img { width: 100%; max-height: 75vh; object-fit: contain !important; }
 #head p { color: var(--body-text-color-subdued); margin-top: 0; }
@@ -193,7 +193,7 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
                         gr.Markdown("Blue is always copied, red is always interpolated, in the whole video.")
                         painting = gr.ImageEditor(
                             show_label=False,
-                            height=480,
+                            height="min(480px, 62vw)",
                             format="png",
                             sources=(),
                             transforms=(),

@@ -76,7 +76,8 @@ class Confined:
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
             await send(message)
 
-        if scope["type"] == "http" and "://" in scope["path"].partition("=")[2].replace(":/", "://"):
+        wanted = scope.get("path", "").partition("=")[2]
+        if scope["type"] == "http" and wanted.startswith(("http:", "https:")):
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body"})
         else:
