@@ -237,6 +237,19 @@ def demo(
 
 
 @app.command()
+def ui(
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; by default only this machine's own.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+) -> None:
+    """A page in the browser: see and paint the mask, interpolate, download."""
+    from maskvfi.app import serve
+
+    serve(host, port, lambda address: _say(f"maskvfi: {address} (Ctrl+C ends it)"))
+
+
+@app.command()
 def doctor() -> None:
     """What this machine offers, and what would be used of it."""
     from maskvfi.doctor import diagnose

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def mask_video(
                     torch.ones(1, 1, reader.info.height, reader.info.width) if last is None else last.cpu()
                 )
                 picture = (
-                    _tinted(_rgb(gap.start, reader.info), shown) if overlay else shown.expand(1, 3, -1, -1)
+                    tinted(_rgb(gap.start, reader.info), shown) if overlay else shown.expand(1, 3, -1, -1)
                 )
                 sink.write(_frame(picture, reader.info, gap.slots[0][0]))
                 count += 1
@@ -139,6 +140,22 @@ def pair(
     return paths
 
 
+def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
+    """The frame shown `at` seconds after the first one and the next, RGB [1,3,H,W] in 0..1; at the end the last two.
+
+    Raises MediaError for a video that cannot be read there, or has fewer than two frames.
+    """
+    for start in (max(Fraction(0), Fraction(str(at)) - 1), Fraction(0)):
+        found: tuple[Frame, Frame] | None = None
+        with open_source(source, start=start) as reader:
+            for found in pairwise(reader):
+                if found[1].pts - reader.info.start_time > at:
+                    break
+            if found is not None and found[0].pts - reader.info.start_time <= at:
+                return _rgb(found[0], reader.info), _rgb(found[1], reader.info)
+    raise MediaError(f"{os.fspath(source)}: has fewer than two frames")
+
+
 def _watched(reader: Source, progress: Progress | None) -> Iterator[Watched]:
     for number, watched in enumerate(SceneWatcher(reader.info).watch(reader), 1):
         if progress:
@@ -185,7 +202,8 @@ def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
     return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
 
 
-def _tinted(rgb: Tensor, weight: Tensor) -> Tensor:
+def tinted(rgb: Tensor, weight: Tensor) -> Tensor:
+    """RGB [B,3,H,W] with green over it by how far each pixel is copied, [B,1,H,W]."""
     grey = rgb.clamp(0, 1)
     return torch.lerp(grey, 0.4 * grey + 0.6 * torch.tensor(TINT).view(1, 3, 1, 1), weight)
 

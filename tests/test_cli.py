@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import make_clip
 
-from maskvfi.video import open_source
+from maskvfi.pictures import neighbours
+from maskvfi.video import MediaError, open_source
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -76,6 +79,20 @@ def test_mask_and_compare_make_videos_and_pictures(tmp_path):
     assert cv2.imread(str(tmp_path / "both.png")).shape == (96, 64, 3)
 
 
+def test_neighbours_are_the_frame_shown_then_and_the_next(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=[0, 1, 2, 3, 60, 61, 62, 63], codec="ffv1", options={})
+    found = [
+        neighbours(source, at) for at in (0.0, 0.05, 0.09, 1.5, 2.41, 2.45, 2.49)
+    ]  # a moment in every gap
+    for earlier, later in pairwise(found):
+        assert torch.equal(earlier[1], later[0])
+        assert not torch.equal(*later)
+    assert torch.equal(neighbours(source, 9.0)[1], found[-1][1])
+    make_clip(tmp_path / "one.mp4", times=1)
+    with pytest.raises(MediaError, match="fewer than two frames"):
+        neighbours(tmp_path / "one.mp4", 0.0)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pair_makes_pictures_of_the_same_depth(tmp_path, dtype):
     rng = np.random.default_rng(0)
@@ -131,6 +148,13 @@ def test_bad_files_end_in_one_line(tmp_path):
 def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
     assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
     assert run("interpolate").returncode == 2
+
+
+def test_the_page_says_what_it_needs():
+    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli import main; sys.argv[1:] = ['ui']; main()"
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"
 
 
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):

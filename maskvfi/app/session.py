@@ -1,0 +1,158 @@
+"""What one visitor works on: a look at a video, what is painted on it, and a run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+import maskvfi
+from maskvfi.hub import DEFAULT_VFI
+from maskvfi.pictures import neighbours, tinted
+
+Picture = np.ndarray  # uint8 [H,W,3]
+PROTECT, RELEASE = (0, 110, 255), (255, 60, 60)  # the colours to paint with
+KEPT = (".mp4", ".mov", ".mkv")  # containers that take every codec of the page; others become .mkv
+MOST_SHOWN = 1280  # px, the longer side of a picture on the page
+
+
+class Cancelled(Exception):
+    """The visitor has stopped the run."""
+
+
+class Session:
+    """One visitor's work. Results lie in folders of their own inside `root`, one at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._pair: tuple[tuple[str, float], tuple[Tensor, Tensor]] | None = None
+        self._result: Path | None = None
+        self._cancelled = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def frame(self, video: str, at: float) -> Picture:
+        """The frame `at` seconds after the first one."""
+        return _shown(self._frames(video, at)[0])
+
+    def overlay(
+        self, video: str, at: float, mask: str, threshold: float, layers: Sequence[np.ndarray]
+    ) -> Picture:
+        """That frame with what will be copied tinted green."""
+        frames = self._frames(video, at)
+        interpolator = _interpolator(DEFAULT_VFI, mask, threshold, frames[0], layers)
+        weight = interpolator.weight(*(interpolator.view(frame) for frame in frames))
+        assert weight is not None
+        return _shown(tinted(frames[0], weight.cpu()))
+
+    def compare(
+        self, video: str, at: float, vfi: str, mask: str, threshold: float, layers: Sequence[np.ndarray]
+    ) -> tuple[Picture, Picture]:
+        """The frame in the middle of the gap after it: plain RIFE's and the masked one."""
+        frames = self._frames(video, at)
+        masked = _interpolator(vfi, mask, threshold, frames[0], layers)
+        plain = maskvfi.Interpolator(_vfi(vfi), None, runtime="torch")
+        return _shown(plain(*frames)), _shown(masked(*frames))
+
+    def prepare(self) -> None:
+        """Forget that an earlier run was cancelled, and its result."""
+        self._cancelled.clear()
+        self._drop_result()
+
+    def run(
+        self,
+        video: str,
+        at: float,
+        layers: Sequence[np.ndarray],
+        progress: Callable[[int, int | None], object],
+        **options: Any,
+    ) -> maskvfi.Report:
+        """`maskvfi.interpolate` into a folder of its own; raises Cancelled, and leaves nothing, after `cancel`.
+
+        `at` is the time of the frame that was painted on.
+        """
+
+        def step(done: int, total: int | None) -> None:
+            if self._cancelled.is_set():
+                raise Cancelled
+            progress(done, total)
+
+        self._idle.clear()
+        self._result = folder = Path(tempfile.mkdtemp(prefix="result-", dir=self._root))
+        try:
+            source = Path(video)
+            suffix = source.suffix.lower() if source.suffix.lower() in KEPT else ".mkv"
+            for name, painted in _painted(layers, self._frames(video, at)[0]).items():
+                options[name] = folder / f"{name}.png"
+                cv2.imwrite(str(options[name]), (painted.numpy() * 255).astype(np.uint8))
+            return maskvfi.interpolate(
+                source, folder / f"{source.stem}_smooth{suffix}", progress=step, **options
+            )
+        except BaseException:
+            self._drop_result()
+            raise
+        finally:
+            self._idle.set()
+
+    def cancel(self) -> None:
+        """Stop the run, or the one that waits for its turn."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Stop, and leave nothing."""
+        self.cancel()
+        self._idle.wait(30)
+        self._drop_result()
+
+    def _frames(self, video: str, at: float) -> tuple[Tensor, Tensor]:
+        if self._pair is None or self._pair[0] != (video, at):
+            self._pair = (video, at), neighbours(video, at)
+        return self._pair[1]
+
+    def _drop_result(self) -> None:
+        if self._result is not None:
+            shutil.rmtree(self._result, ignore_errors=True)
+
+
+def _interpolator(
+    vfi: str, mask: str, threshold: float, frame: Tensor, layers: Sequence[np.ndarray]
+) -> maskvfi.Interpolator:
+    return maskvfi.Interpolator(
+        _vfi(vfi), _static(mask), runtime="torch", threshold=threshold, **_painted(layers, frame)
+    )
+
+
+def _painted(layers: Sequence[np.ndarray], frame: Tensor) -> dict[str, Any]:
+    """Masks [H,W] for the frame from painted layers (RGBA), by the nearer of the two colours; none without paint."""
+    height, width = frame.shape[-2:]
+    masks = {name: np.zeros((height, width), np.float32) for name in ("protect", "release")}
+    for layer in layers:
+        colour, opaque = layer[..., :3].astype(int), layer[..., 3] > 127
+        far, near = (np.abs(colour - ink).sum(axis=-1) for ink in (PROTECT, RELEASE))
+        for name, where in (("protect", opaque & (far <= near)), ("release", opaque & (far > near))):
+            scaled = cv2.resize(where.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+            masks[name] = np.maximum(masks[name], scaled)
+    return {name: torch.from_numpy(mask) for name, mask in masks.items() if mask.any()}
+
+
+def _shown(image: Tensor) -> Picture:
+    picture = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    height, width = picture.shape[:2]
+    shrink = MOST_SHOWN / max(height, width)
+    if shrink >= 1:
+        return picture
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+_vfi = cache(maskvfi.load_vfi)
+_static = cache(maskvfi.load_static)
