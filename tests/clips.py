@@ -101,8 +101,8 @@ def make_clip(
             packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), begin, begin
             packet.duration, packet.stream = length, text
             out.mux(packet)
-        gaps = [b - a for a, b in itertools.pairwise(ticks)] or [1]
-        durations = dict(zip(ticks, [*gaps, gaps[-1]], strict=True))
+        gaps = [b - a for a, b in itertools.pairwise(ticks)]
+        durations = dict(zip(ticks, [*gaps, gaps[-1] if gaps else 1], strict=True))
         for n, tick in enumerate(ticks):
             frame = picture(n, *size, pix_fmt)
             frame.pts, frame.time_base = tick, time_base

@@ -1,4 +1,4 @@
-"""Clips through VapourSynth where it is installed; what it calls, with frames like its own, everywhere."""
+"""Clips through VapourSynth where it is installed (Python 3.12); its calls, with frames like its own, everywhere."""
 
 import sys
 from types import SimpleNamespace
@@ -106,14 +106,56 @@ def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
         interpolate(clip)
 
 
-def test_a_clip_in_vapoursynth_itself():
-    vs = pytest.importorskip("vapoursynth")
-    blank = vs.core.std.BlankClip(width=64, height=48, length=5, fpsnum=24000, fpsden=1001, format=vs.RGBS)
-    made = interpolate(blank, 3, vfi="dis", device="cpu")
-    assert (made.num_frames, made.fps) == (13, blank.fps * 3)
-    assert made.get_frame(1).props["_DurationNum"] / made.get_frame(1).props["_DurationDen"] == pytest.approx(
-        1001 / 72000
+@pytest.fixture
+def vs():
+    return pytest.importorskip("vapoursynth")
+
+
+def moving(vs, frames):
+    """A clip of VapourSynth's own, whose frames are those of `frame(4 * n)`."""
+    blank = vs.core.std.BlankClip(
+        width=64, height=48, length=frames, fpsnum=24000, fpsden=1001, format=vs.RGBS
     )
+
+    def draw(n, f):
+        drawn = f.copy()
+        for plane, values in enumerate(frame(4 * n).planes):
+            np.copyto(np.asarray(drawn[plane]), values)
+        return drawn
+
+    return blank.std.ModifyFrame(clips=blank, selector=draw)
+
+
+def test_vapoursynth_itself_gets_new_frames_and_its_own_times(vs):
+    clip = moving(vs, 4)
+    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu")
+    assert (made.num_frames, made.fps) == (10, clip.fps * 3)
+    for n in (0, 3, 6, 9):
+        assert np.array_equal(made.get_frame(n)[0], clip.get_frame(n // 3)[0])
+    for n in (5, 1, 8, 7):  # in any order, as a script's viewer asks
+        error = np.abs(np.asarray(made.get_frame(n)[0]) - frame(4 * n / 3).planes[0])
+        assert error[8:-8, 8:-8].mean() < 0.01
+    props = made.get_frame(1).props
+    assert props["_DurationNum"] / props["_DurationDen"] == pytest.approx(1001 / 72000)
+
+
+def test_vapoursynth_holds_the_earlier_frame_at_a_cut(vs):
+    clip = moving(vs, 3)
+    clip = clip[0] + clip[1].std.SetFrameProps(_SceneChangeNext=1) + clip[2]
+    made = interpolate(clip, 2, vfi="dis", mask=None, device="cpu")
+    assert np.array_equal(made.get_frame(3)[0], clip.get_frame(1)[0])
+    assert not np.array_equal(made.get_frame(1)[0], clip.get_frame(0)[0])
+
+
+def test_vapoursynth_gets_a_mask_for_what_stands_still(vs):
+    """Half precision, the mask on: a still clip comes out as it went in."""
+    still = moving(vs, 2)[1].std.Loop(3).resize.Point(format=vs.RGBH)
+    made = interpolate(still, 2, device="cpu")
+    for n in range(made.num_frames):
+        assert np.array_equal(made.get_frame(n)[1], still.get_frame(0)[1])
+
+
+def test_vapoursynth_refuses_other_formats(vs):
     for wrong in (vs.YUV420P8, vs.RGB24):
         with pytest.raises(ValueError, match="RGBS or RGBH"):
             interpolate(vs.core.std.BlankClip(format=wrong))
