@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from maskvfi.noise import mix_still
 from maskvfi.regions import Box
 from maskvfi.rife.network import Interpolation, Motion
 from maskvfi.tiles import Tile
@@ -73,14 +74,22 @@ def without_static(
     return Interpolation(frame, motion.flow, blend, doubt)
 
 
-def static_layer(start: Tensor, end: Tensor, time: float | Tensor, mode: str = "fade") -> Tensor:
-    """What a still pixel shows at `time` in 0..1: (1-t)*start + t*end, or with "nearest" the nearer of the two.
+def static_layer(
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    mode: str = "fade",
+    code: float = 1 / 255,
+    protect: Tensor | None = None,
+) -> Tensor:
+    """What still pixels [...,H,W] show at `time` in 0..1: (1-t)*start + t*end, or with "nearest" the nearer of the two.
 
-    Where both are equal the result is exactly that value.
+    Where both are equal the result is exactly that value. Heavy noise is not mixed whole, but for where `protect` is 1
+    (`mix_still`, whose unit `code` is).
     """
     if mode == "nearest":
         return torch.where(torch.as_tensor(time, device=start.device) < 0.5, start, end)
-    return torch.lerp(start, end, time)
+    return mix_still(start, end, time, code, protect)
 
 
 def fuse_planes(
@@ -92,16 +101,26 @@ def fuse_planes(
     fmt: PixelFormat,
     colour: Colour,
     mode: str = "fade",
+    protect: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """The frame at `time`, composed in the source's own planes; code values, not yet rounded.
 
     start, end: planes [h,w] of float32 code values; moving: the network's answers, of a batch of one, wherever
-    something moves, tile by tile; weight [1,1,H,W] of the still pixels, or None where everything is warped. A still
-    pixel never goes through RGB.
+    something moves, tile by tile; weight [1,1,H,W] of the still pixels, or None where everything moves or, over a cut,
+    nothing is known of either; protect [1,1,H,W]: as in `static_layer`. A still pixel never goes through RGB.
     """
-    still = tuple(static_layer(a, b, time, mode) for a, b in zip(start, end, strict=True))
+    if weight is None:
+        weights, still = None, tuple(torch.lerp(a, b, time) for a, b in zip(start, end, strict=True))
+    else:
+        weights, code = (
+            mask_to_planes(weight, fmt, colour),
+            1 / 255 if fmt.depth == 32 else 2.0 ** (fmt.depth - 8),
+        )
+        kept = (None,) * len(weights) if protect is None else mask_to_planes(protect, fmt, colour)
+        still = tuple(
+            static_layer(a, b, time, mode, code, keep) for a, b, keep in zip(start, end, kept, strict=True)
+        )
     out = tuple(plane.clone() for plane in still)
-    weights = None if weight is None else mask_to_planes(weight, fmt, colour)
     chroma, full = fmt.log2_chroma, (0, 0)
     shifts = [full, chroma, chroma][: fmt.colour_planes] + [full] * fmt.alpha
     for tile, made in moving:

@@ -108,7 +108,7 @@ def interpolate(
     slow: stretch time by this factor and keep the frame rate. loop: close the clip from last frame to first.
     vfi, mask: names or paths of weights; mask=None is plain RIFE. threshold: from which probability a pixel
     counts as still. protect, release: pictures whose white is always copied, or always warped.
-    static: "fade" cross-fades still pixels, "nearest" copies the nearer frame's.
+    static: "fade" cross-fades still pixels, with less of a heavy noise; "nearest" copies the nearer frame's.
     scene_cut: "auto", "off" or a threshold; on_cut: "hold" the earlier frame or "blend" over it.
     duplicates: "keep", or "resolve" repeated frames into even motion.
     scale, ensemble: as `IFNet.forward` has them.

@@ -51,11 +51,10 @@ class Interpolator:
     vfi and mask are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
     take; mask=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
     is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. runtime is "auto",
-    "torch" or "openvino", which computes the interpolation network. threshold is
-    the probability from which a pixel counts as still; static "fade" cross-fades still pixels, "nearest" copies
-    the nearer frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy,
-    always warp. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
-    choice.
+    "torch" or "openvino", which computes the interpolation network. threshold is the probability from which a pixel
+    counts as still; static "fade" cross-fades still pixels, with less of a heavy noise, "nearest" copies the nearer
+    frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy, always warp. Raises
+    WeightsError for bad weights, ValueError for a device that is not there or an unknown choice.
     """
 
     def __init__(
@@ -133,7 +132,10 @@ class Interpolator:
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
-        still = static_layer(start.rgb, end.rgb, time, self.static)
+        if weight is None:
+            still = torch.lerp(start.rgb, end.rgb, time)
+        else:
+            still = static_layer(start.rgb, end.rgb, time, self.static, protect=self.protect)
         out = still.clone()
         for tile, made in self.moving(gap, time):
             place(

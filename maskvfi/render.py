@@ -135,10 +135,11 @@ class Renderer:
                 end.planes,
                 time,
                 self._timed(moving),
-                weight,
+                None if gap.cut else weight,
                 self._info.format,
                 self._info.colour,
                 self._interpolator.static,
+                self._interpolator.protect,
             )
             return quantise(fused, self._info.format)
 

@@ -76,10 +76,10 @@ def test_a_painted_mask_of_another_size_is_refused():
 
 
 def test_still_pixels_fade_or_copy_the_nearer_frame():
-    a, b = torch.tensor([0.0, 100.0]), torch.tensor([40.0, 100.0])
-    assert static_layer(a, b, 0.25).tolist() == [10.0, 100.0]
-    assert static_layer(a, b, 0.25, "nearest").tolist() == [0.0, 100.0]
-    assert static_layer(a, b, 0.75, "nearest").tolist() == [40.0, 100.0]
+    a, b = torch.tensor([[0.0, 100.0]]), torch.tensor([[40.0, 100.0]])
+    assert static_layer(a, b, 0.25).tolist() == [[10.0, 100.0]]
+    assert static_layer(a, b, 0.25, "nearest").tolist() == [[0.0, 100.0]]
+    assert static_layer(a, b, 0.75, "nearest").tolist() == [[40.0, 100.0]]
 
 
 def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
