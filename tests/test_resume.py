@@ -131,6 +131,23 @@ def test_another_input_or_option_is_refused_and_nothing_is_lost(source, tmp_path
     assert (report.resumed_at, report.frames_out) == (0, 47)
 
 
+def test_two_runs_do_not_make_one_file(source, tmp_path, short):
+    target = tmp_path / "out.mkv"
+    refused = []
+
+    def second(done: int, total: int | None) -> None:
+        if done in (2, 20):  # before there is a segment, and after
+            for how in ({}, {"overwrite": True}, {"resume": True}):
+                with pytest.raises(MediaError, match="another run is making it"):
+                    maskvfi.interpolate(source, target, **FAST, **how)
+                refused.append(how)
+
+    maskvfi.interpolate(source, target, **FAST, progress=second)
+    assert len(refused) == 6
+    assert target.exists()
+    assert not unfinished(target).exists()
+
+
 def test_with_nothing_to_resume_a_run_begins(source, tmp_path, short):
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):

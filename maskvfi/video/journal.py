@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from .errors import MediaError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class Journal:
     for every segment its packets and, once they are all on the disk, an index; a segment without one, or with other
     bytes than that says, is made again, and so are those after it.
 
-    Raises MediaError where an earlier run left something that neither `resume` nor `overwrite` allows to touch, and
-    where facts differ from those of the run that is to be resumed.
+    Raises MediaError where an earlier run left something that neither `resume` nor `overwrite` allows to touch, where
+    facts differ from those of the run that is to be resumed, and while another run is at it.
     """
 
     def __init__(self, target: Path, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -64,11 +66,20 @@ class Journal:
         self._packets: list[tuple[int, int, int, bool, int]] = []
         self._hash = hashlib.sha256()
         manifest: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **facts}))
-        self._take_over(manifest, resume, overwrite)
-        if not self._whole:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir()
-            _write_whole(self.folder / MANIFEST, manifest)
+        self.folder.mkdir(exist_ok=True)
+        self._lock = FileLock(self.folder / LOCK)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise MediaError(f"{target}: another run is making it") from None
+        try:
+            self._take_over(manifest, resume, overwrite)
+            if not self._whole:
+                self._remove_all_but(LOCK)
+                _write_whole(self.folder / MANIFEST, manifest)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def packets(self) -> Iterator[Coded]:
         """Those of all segments, in order."""
@@ -102,10 +113,12 @@ class Journal:
         """Stop here; keep the segments, if there are any."""
         if self._open is not None:
             self._open.close()
+        self._lock.release()
         if not self._whole:
             self.remove()
 
     def remove(self) -> None:
+        self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_over(self, facts: dict[str, Any], resume: bool, overwrite: bool) -> None:
@@ -128,8 +141,15 @@ class Journal:
                     f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))}"
                 )
         self.frames, self.state, self._whole = last.frames, last.state, whole
+        self._remove_all_but(
+            LOCK,
+            MANIFEST,
+            *(self._path(n, suffix).name for n in range(whole) for suffix in ("json", "packets")),
+        )
+
+    def _remove_all_but(self, *kept: str) -> None:
         for path in self.folder.iterdir():
-            if path.name != MANIFEST and not (path.stem.isdecimal() and int(path.stem) < whole):
+            if path.name not in kept:
                 path.unlink()
 
     def _whole_segments(self) -> Iterator[Segment]:
