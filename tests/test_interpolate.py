@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import LOSSLESS, make_clip
 
 import maskvfi
@@ -148,6 +149,24 @@ def test_the_report_says_what_was_done(tmp_path):
     assert [(w["name"], len(w["sha256"])) for w in written["weights"]] == [("vfi-s", 64), ("static-s", 64)]
     assert (written["device"], written["precision"]) == ("cpu", "fp32")
     assert written["runtime"] in RUNTIMES
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_equal_runs_make_equal_frames(tmp_path, runtime):
+    """On a CPU: again, and with another number of threads."""
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    source = make_clip(tmp_path / "in.mkv", times=4, codec="ffv1", options={}, size=(160, 96))
+    threads, made = torch.get_num_threads(), []
+    for number in (1, 2, 2):
+        torch.set_num_threads(number)
+        target = tmp_path / f"{len(made)}.mkv"
+        maskvfi.interpolate(
+            source, target, factor=3, codec="ffv1", scene_cut="off", device="cpu", runtime=runtime
+        )
+        made.append(read(target))
+    torch.set_num_threads(threads)
+    assert all(same_planes(a, b) for other in made[1:] for a, b in zip(made[0], other, strict=True))
 
 
 def test_a_still_clip_runs_no_network(tmp_path):
