@@ -28,6 +28,7 @@ from rich.text import Text
 
 import maskvfi
 from maskvfi import hub
+from maskvfi.fuse import FEATHER
 from maskvfi.interpolate import Progress as OnProgress
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ def interpolate(
     protect: Annotated[Path | None, typer.Option(help="A picture: white is always copied.")] = None,
     release: Annotated[Path | None, typer.Option(help="A picture: white is always warped.")] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
+    feather: Annotated[float, typer.Option(help="How far around it copied and warped are mixed.")] = FEATHER,
     static: Annotated[str, typer.Option(help='Still pixels "fade" or copy the "nearest" frame.')] = "fade",
     scene_cut: Annotated[str, typer.Option(help='"auto", "off", or a threshold (27 is usual).')] = "auto",
     on_cut: Annotated[str, typer.Option(help='At a cut "hold" the earlier frame or "blend".')] = "hold",
@@ -72,6 +74,7 @@ def interpolate(
     scale: Annotated[
         float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")
     ] = 1.0,
+    tile: Annotated[str, typer.Option(help="auto (by memory), off, or the side in px of a tile.")] = "auto",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")
     ] = False,
@@ -110,6 +113,8 @@ def interpolate(
             protect=protect,
             release=release,
             threshold=threshold,
+            feather=feather,
+            tile=tile,
             static=static,
             scene_cut=scene_cut,
             on_cut=on_cut,

@@ -15,7 +15,7 @@ from maskvfi.tiles import Tile
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
 from maskvfi.warp import backward_warp
 
-SOFTNESS = 0.15  # probability on either side of the threshold over which the layers blend
+FEATHER = 0.15  # probability on either side of the threshold over which the layers blend
 FALLBACK = 1e-3  # the share of a hidden sample, of 1: it decides only where both are hidden
 STATIC_MODES = ("fade", "nearest")
 
@@ -28,14 +28,18 @@ class Moving(NamedTuple):
 
 
 def static_weight(
-    probability: Tensor, threshold: float = 0.5, protect: Tensor | None = None, release: Tensor | None = None
+    probability: Tensor,
+    threshold: float = 0.5,
+    feather: float = FEATHER,
+    protect: Tensor | None = None,
+    release: Tensor | None = None,
 ) -> Tensor:
-    """How far each pixel is copied: 1 above the threshold, 0 below, a smooth step in between.
+    """How far each pixel is copied: 1 above the threshold, 0 below, a smooth step of `feather` to either side between.
 
     probability [B,1,H,W]; protect and release [1,1,H,W] are hand-painted masks (1: always copy, 1: always
     warp) that win over it, release over protect.
     """
-    x = ((probability - threshold) / (2 * SOFTNESS) + 0.5).clamp(0, 1)
+    x = ((probability - threshold) / max(2 * feather, 1e-6) + 0.5).clamp(0, 1)
     weight = x * x * (3 - 2 * x)
     if protect is not None:
         weight = torch.maximum(weight, protect)

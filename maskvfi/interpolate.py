@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from maskvfi import hub
+from maskvfi.fuse import FEATHER
 from maskvfi.gaps import split, stretched
 from maskvfi.interpolator import Interpolator
 from maskvfi.painted import read_painted_mask
@@ -80,11 +81,13 @@ def interpolate(
     protect: PathLike | None = None,
     release: PathLike | None = None,
     threshold: float = 0.5,
+    feather: float = FEATHER,
     static: str = "fade",
     scene_cut: str | float = "auto",
     on_cut: str = "hold",
     duplicates: str = "keep",
     scale: float = 1.0,
+    tile: int | str = "auto",
     ensemble: bool = False,
     start: float | Fraction | None = None,
     end: float | Fraction | None = None,
@@ -106,12 +109,13 @@ def interpolate(
     source, target: a video file, a folder of images or "-" (yuv4mpegpipe); target is beside source by default.
     factor: k-1 new frames in every gap (default 2), or fps: an even grid of that rate.
     slow: stretch time by this factor and keep the frame rate. loop: close the clip from last frame to first.
-    vfi, mask: names or paths of weights; mask=None is plain RIFE. threshold: from which probability a pixel
-    counts as still. protect, release: pictures whose white is always copied, or always warped.
+    vfi, mask: names or paths of weights; mask=None is plain RIFE.
+    threshold: from which probability a pixel counts as still; feather: how far to either side of it copied and warped
+    are mixed. protect, release: pictures whose white is always copied, or always warped.
     static: "fade" cross-fades still pixels, with less of a heavy noise; "nearest" copies the nearer frame's.
     scene_cut: "auto", "off" or a threshold; on_cut: "hold" the earlier frame or "blend" over it.
     duplicates: "keep", or "resolve" repeated frames into even motion.
-    scale, ensemble: as `IFNet.forward` has them.
+    scale, ensemble: as `IFNet.forward` has them. tile: "auto", "off" or the side in px of what is computed at once.
     start, end: seconds from the first frame, start <= time < end. rate: frames per second of an image folder.
     device, precision, runtime: as `Interpolator` has them.
     codec (FFmpeg's name of it), crf, options: for the encoder. overwrite: replace a target that exists.
@@ -146,6 +150,8 @@ def interpolate(
             scale=scale,
             ensemble=ensemble,
             threshold=threshold,
+            feather=feather,
+            tile=tile,
             static=static,
             protect=read_painted_mask(protect, info) if protect is not None else None,
             release=read_painted_mask(release, info) if release is not None else None,

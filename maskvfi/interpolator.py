@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.fuse import STATIC_MODES, Moving, place, static_layer, static_weight, without_static
+from maskvfi.fuse import FEATHER, STATIC_MODES, Moving, place, static_layer, static_weight, without_static
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.regions import Box, moving_boxes
 from maskvfi.rife.network import IFNet, PreparedFrame, PreparedPair, as_timestep, check_pair
@@ -52,9 +52,11 @@ class Interpolator:
     take; mask=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
     is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. runtime is "auto",
     "torch" or "openvino", which computes the interpolation network. threshold is the probability from which a pixel
-    counts as still; static "fade" cross-fades still pixels, with less of a heavy noise, "nearest" copies the nearer
-    frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy, always warp. Raises
-    WeightsError for bad weights, ValueError for a device that is not there or an unknown choice.
+    counts as still, feather how far to either side of it copied and warped are mixed; static "fade" cross-fades still
+    pixels, with less of a heavy noise, "nearest" copies the nearer frame's. protect and release [H,W] or [1,1,H,W] in
+    0..1 are hand-painted masks: always copy, always warp. tile is "auto" (by memory), "off" or the side in px of what
+    is computed at once. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
+    choice.
     """
 
     def __init__(
@@ -68,14 +70,18 @@ class Interpolator:
         scale: float = 1.0,
         ensemble: bool = False,
         threshold: float = 0.5,
+        feather: float = FEATHER,
         static: str = "fade",
         protect: Tensor | None = None,
         release: Tensor | None = None,
+        tile: int | str = "auto",
     ) -> None:
         if static not in STATIC_MODES:
             raise ValueError(f"static must be one of {', '.join(STATIC_MODES)}, not {static!r}")
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        if not 0 <= feather <= 0.5:
+            raise ValueError(f"feather must lie in 0..0.5, not {feather}")
         self.device = choose_device(device)
         self.precision, dtype = choose_precision(precision, self.device)
         network = vfi if isinstance(vfi, IFNet) else load_vfi(vfi)
@@ -91,8 +97,9 @@ class Interpolator:
         self.vfi = with_runtime(network, self.runtime, dtype).eval()
         student = mask if mask is None or isinstance(mask, StaticMaskNet) else load_static(mask)
         self.mask = None if student is None else student.to(self.device, dtype).eval()
-        self.at_once = pixels_at_once(self.device)
-        self.scale, self.ensemble, self.threshold, self.static = scale, ensemble, threshold, static
+        self.at_once = pixels_at_once(self.device, tile)
+        self.scale, self.ensemble, self.static = scale, ensemble, static
+        self.threshold, self.feather = threshold, feather
         self.protect, self.release = (
             None
             if painted is None
@@ -189,7 +196,7 @@ class Interpolator:
                 frame = "x".join(str(side) for side in reversed(like.shape[-2:]))
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
         each = probability.split(1, dim=1)
-        return [static_weight(one, self.threshold, self.protect, self.release) for one in each]
+        return [static_weight(one, self.threshold, self.feather, self.protect, self.release) for one in each]
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Where there is anything to compute, by how far [B,1,H,W] each pixel is copied; None: everywhere."""

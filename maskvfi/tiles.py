@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 from typing import NamedTuple
 
@@ -35,8 +36,18 @@ class Tile(NamedTuple):
         return rows[:, None] * columns
 
 
-def pixels_at_once(device: torch.device) -> int:
-    """How many px may be computed at once in the memory that is free now."""
+def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
+    """How many px may be computed at once: by the memory that is free now, or of squares of `tile` px, or all ("off").
+
+    Raises ValueError for another tile.
+    """
+    if tile == "off":
+        return sys.maxsize
+    if tile != "auto":
+        side = int(tile) if str(tile).isdecimal() else 0
+        if not side * side >= LEAST:
+            raise ValueError(f"tile must be auto, off or a number of pixels of at least 512, not {tile!r}")
+        return side * side
     most = MOST
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

@@ -85,6 +85,8 @@ def test_still_pixels_fade_or_copy_the_nearer_frame():
 def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
     weight = static_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5))
     assert weight.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
+    assert static_weight(torch.tensor([0.499, 0.501]), feather=0.0).tolist() == [0, 1]
+    assert static_weight(torch.tensor([0.1, 0.9]), feather=0.5).tolist() == pytest.approx([0.028, 0.972])
 
 
 def test_half_precision_gives_nearly_the_same_picture(interpolator):
@@ -114,6 +116,9 @@ def test_wrong_input_is_refused_with_the_reason(interpolator):
         ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
         ({"precision": "fp8"}, "precision must be"),
         ({"threshold": 0}, "threshold must lie"),
+        ({"feather": 0.6}, "feather must lie"),
+        ({"tile": "wide"}, "tile must be auto, off or a number"),
+        ({"tile": 100}, "at least 512"),
         ({"static": "wobble"}, "static must be one of"),
         ({"ensemble": True}, "no ensemble mode"),
     ):

@@ -38,6 +38,12 @@ def test_a_small_box_is_one_tile():
     assert pixels_at_once(torch.device("cpu")) > 1920 * 1080
 
 
+def test_a_side_in_pixels_or_off_is_taken_at_its_word():
+    cpu = torch.device("cpu")
+    assert pixels_at_once(cpu, 1024) == pixels_at_once(cpu, "1024") == 1024 * 1024
+    assert len(tiles(Box(0, 0, 4320, 7680), pixels_at_once(cpu, "off"))) == 1
+
+
 @pytest.mark.parametrize("mask", [None, "static-s"])
 def test_the_frame_is_nearly_that_of_the_whole(mask):
     random = torch.Generator().manual_seed(0)

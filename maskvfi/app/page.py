@@ -13,6 +13,7 @@ import numpy as np
 
 from maskvfi import MediaError, Report, WeightsError, hub
 from maskvfi.app.session import PROTECT, RELEASE, Cancelled, Session
+from maskvfi.fuse import FEATHER
 from maskvfi.video import open_source
 
 STYLE = """
@@ -44,7 +45,9 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
         for left in sessions.values():
             left.close()
 
-    def open_video(video: str | None, mask: str, threshold: float, request: gr.Request) -> list[Any]:
+    def open_video(
+        video: str | None, mask: str, threshold: float, feather: float, request: gr.Request
+    ) -> list[Any]:
         if video is None:
             off = gr.update(interactive=False)
             return ["", gr.update(value=0, interactive=False), None, None, None, off, off]
@@ -54,7 +57,7 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
             length = float(info.duration or (info.frames_estimate or 0) / info.rate)
             at = round(length / 2, 2)
             facts = f"{info.width}×{info.height}, {float(info.rate):.5g} frames per second, {length:.1f} s"
-            shown = session(request).overlay(video, at, mask, threshold, [])
+            shown = session(request).overlay(video, at, mask, threshold, feather, [])
             position = gr.update(value=at, maximum=max(length, 0.01), interactive=True)
             on = gr.update(interactive=True)
             frame = session(request).frame(video, at)
@@ -69,22 +72,34 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
             ]
 
     def look(
-        video: str | None, at: float, mask: str, threshold: float, painting: Painting, request: gr.Request
+        video: str | None,
+        at: float,
+        mask: str,
+        threshold: float,
+        feather: float,
+        painting: Painting,
+        request: gr.Request,
     ) -> Any:
         if video is None:
             return None
         with told(video):
-            return session(request).overlay(video, at, mask, threshold, layers_of(painting))
+            return session(request).overlay(video, at, mask, threshold, feather, layers_of(painting))
 
     def move(
-        video: str | None, at: float, mask: str, threshold: float, painting: Painting, request: gr.Request
+        video: str | None,
+        at: float,
+        mask: str,
+        threshold: float,
+        feather: float,
+        painting: Painting,
+        request: gr.Request,
     ) -> list[Any]:
         if video is None:
             return [None, None]
         with told(video):
             frame = session(request).frame(video, at)
             kept: dict[str, Any] = {"background": frame, "layers": layers_of(painting), "composite": None}
-            return [session(request).overlay(video, at, mask, threshold, kept["layers"]), kept]
+            return [session(request).overlay(video, at, mask, threshold, feather, kept["layers"]), kept]
 
     def compare(
         video: str,
@@ -92,11 +107,12 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
         vfi: str,
         mask: str,
         threshold: float,
+        feather: float,
         painting: Painting,
         request: gr.Request,
     ) -> Any:
         with told(video):
-            return session(request).compare(video, at, vfi, mask, threshold, layers_of(painting))
+            return session(request).compare(video, at, vfi, mask, threshold, feather, layers_of(painting))
 
     def prepare(request: gr.Request) -> list[Any]:
         session(request).prepare()
@@ -110,6 +126,7 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
         vfi: str,
         mask: str,
         threshold: float,
+        feather: float,
         codec: str,
         crf: int,
         painting: Painting,
@@ -126,6 +143,7 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
                     vfi=vfi,
                     mask=mask,
                     threshold=threshold,
+                    feather=feather,
                     codec=codec,
                     crf=crf,
                     **({"fps": fps.strip()} if fps.strip() else {"factor": int(factor)}),
@@ -222,18 +240,29 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
                         info="How sure the mask must be before a pixel is copied.",
                         elem_id="threshold",
                     )
+                    feather = gr.Slider(
+                        0,
+                        0.5,
+                        FEATHER,
+                        step=0.05,
+                        label="Feather",
+                        info="How far around it copied and interpolated are mixed.",
+                        elem_id="feather",
+                    )
 
-        seen = [video, at, mask, threshold, painting]
+        seen = [video, at, mask, threshold, feather, painting]
         quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        video.change(open_video, [video, mask, threshold], [facts, at, overlay, painting, both, start, pair])
+        video.change(
+            open_video, [video, mask, threshold, feather], [facts, at, overlay, painting, both, start, pair]
+        )
         at.input(move, seen, [overlay, painting], **quick)
-        for changed in (threshold.input, mask.input, painting.input, still.select):
+        for changed in (threshold.input, feather.input, mask.input, painting.input, still.select):
             changed(look, seen, overlay, **quick)
-        pair.click(compare, [video, at, vfi, mask, threshold, painting], both)
+        pair.click(compare, [video, at, vfi, mask, threshold, feather, painting], both)
         begun = start.click(prepare, None, [status, start, stop, download], queue=False)
         done = begun.then(
             run,
-            [video, at, factor, fps, vfi, mask, threshold, codec, crf, painting],
+            [video, at, factor, fps, vfi, mask, threshold, feather, codec, crf, painting],
             [status, download],
             show_progress_on=status,
             concurrency_limit=1,

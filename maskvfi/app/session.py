@@ -45,21 +45,28 @@ class Session:
         return _shown(self._frames(video, at)[0])
 
     def overlay(
-        self, video: str, at: float, mask: str, threshold: float, layers: Sequence[np.ndarray]
+        self, video: str, at: float, mask: str, threshold: float, feather: float, layers: Sequence[np.ndarray]
     ) -> Picture:
         """That frame with what will be copied tinted green."""
         frames = self._frames(video, at)
-        interpolator = _interpolator(DEFAULT_VFI, mask, threshold, frames[0], layers)
+        interpolator = _interpolator(DEFAULT_VFI, mask, threshold, feather, frames[0], layers)
         weight = interpolator.weight(*(interpolator.view(frame) for frame in frames))
         assert weight is not None
         return _shown(tinted(frames[0], weight.cpu()))
 
     def compare(
-        self, video: str, at: float, vfi: str, mask: str, threshold: float, layers: Sequence[np.ndarray]
+        self,
+        video: str,
+        at: float,
+        vfi: str,
+        mask: str,
+        threshold: float,
+        feather: float,
+        layers: Sequence[np.ndarray],
     ) -> tuple[Picture, Picture]:
         """The frame in the middle of the gap after it: plain RIFE's and the masked one."""
         frames = self._frames(video, at)
-        masked = _interpolator(vfi, mask, threshold, frames[0], layers)
+        masked = _interpolator(vfi, mask, threshold, feather, frames[0], layers)
         plain = maskvfi.Interpolator(_vfi(vfi), None, runtime="torch")
         return _shown(plain(*frames)), _shown(masked(*frames))
 
@@ -124,10 +131,15 @@ class Session:
 
 
 def _interpolator(
-    vfi: str, mask: str, threshold: float, frame: Tensor, layers: Sequence[np.ndarray]
+    vfi: str, mask: str, threshold: float, feather: float, frame: Tensor, layers: Sequence[np.ndarray]
 ) -> maskvfi.Interpolator:
     return maskvfi.Interpolator(
-        _vfi(vfi), _static(mask), runtime="torch", threshold=threshold, **_painted(layers, frame)
+        _vfi(vfi),
+        _static(mask),
+        runtime="torch",
+        threshold=threshold,
+        feather=feather,
+        **_painted(layers, frame),
     )
 
 
