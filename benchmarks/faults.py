@@ -76,7 +76,7 @@ def main(
     table = Table("accident", "cases", *ENDS)
     for name, counts in ends.items():
         table.add_row(name, str(times), *(str(counts[end]) for end in ENDS))
-    Console().print(table)
+    Console(width=120).print(table)
     if any(counts[end] for counts in ends.values() for end in ENDS[-3:]):
         raise typer.Exit(1)
 
@@ -112,7 +112,8 @@ def interrupted(ground: Ground, rng: Rng) -> str:
     time.sleep(rng.uniform(0, 0.95) * ground.seconds)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate()
-    if running.returncode not in (0, 130) or "Traceback" in said:
+    ends = (0, 130, -signal.SIGINT)  # the last: when the work was done, while Python went down
+    if running.returncode not in ends or "Traceback" in said:
         return "crashed"
     return judged_after_resume(ground)
 

@@ -102,6 +102,17 @@ def train(
     )
 
 
+@app.command()
+def average(
+    weights: Annotated[list[Path], typer.Argument(help="Mask weights of one network.")],
+    out: Annotated[Path, typer.Option(help="Where their mean goes.")],
+) -> None:
+    """Write the mean of several runs' mask weights, often better than each of them."""
+    from distill.average import average as write_average
+
+    write_average(weights, out)
+
+
 @app.command("train-vfi")
 def train_vfi(
     data: Data,
