@@ -24,6 +24,7 @@ Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run 
 Start = Annotated[Path | None, typer.Option(help="Weights to start from.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Train on the CPU though there is a GPU.")]
+LogEvery = Annotated[int, typer.Option(help="Steps between two lines of the log.", min=1)]
 Precision = Annotated[str, typer.Option(help="Of the forward pass: no (float32), bf16 or fp16.")]
 Clips = Annotated[Path, typer.Option(help="A folder of videos.")]
 Masks = Annotated[
@@ -79,11 +80,13 @@ def train(
     network: Annotated[str, typer.Option(help='"static-s", or "published", the baseline.')] = "static-s",
     steps: int = 8000,
     batch: int = 6,
+    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 224,
     rate: float = 1.2e-3,
     seed: int = 0,
     start: Start = None,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
     """Train the static mask network (on several GPUs: accelerate launch -m distill train ...)."""
     from distill.train import train as run_training
@@ -94,11 +97,13 @@ def train(
         network=network,
         steps=steps,
         batch=batch,
+        size=size,
         rate=rate,
         seed=seed,
         start=start,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 
@@ -127,6 +132,7 @@ def train_vfi(
     start: Start = None,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
     """Train an interpolation network."""
     from distill.train_vfi import Terms
@@ -150,6 +156,7 @@ def train_vfi(
         start=start,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 
@@ -172,6 +179,7 @@ def joint(
     seed: int = 0,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
     """Refine a mask and an interpolation network together, through their fusion."""
     from distill.joint import joint as run_training
@@ -190,6 +198,7 @@ def joint(
         seed=seed,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 
