@@ -63,14 +63,23 @@ def label(
     ] = False,
     scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = 1.0,
     device: Device = "cpu",
+    ray: Annotated[
+        bool, typer.Option("--ray", help="On Ray: every worker labels shards of its own.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")] = None,
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
     from distill.labels import PUBLISHED, Rule, label_tuples
     from distill.teachers import load_teacher
 
     rule = PUBLISHED if published else Rule()
-    gaps = label_tuples(data, load_teacher(teacher, device), rule, scale)
-    console.print(f"{data}: {gaps} gaps labelled by {teacher}")
+    if ray or address:
+        from distill.ray_labels import label_on_ray
+
+        gaps = label_on_ray(data, teacher, rule, scale, device, address)
+    else:
+        gaps = label_tuples(data, load_teacher(teacher, device), rule, scale)
+    console.print(f"{data}: {gaps} gaps labelled by {teacher}", soft_wrap=True)
 
 
 @app.command()
