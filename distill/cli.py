@@ -97,7 +97,7 @@ def train(
     precision: Precision = "no",
     log_every: LogEvery = 50,
 ) -> None:
-    """Train the static mask network (on several GPUs: accelerate launch -m distill train ...)."""
+    """Train the static mask network (on several GPUs: accelerate launch --multi_gpu -m distill train ...)."""
     from distill.train import train as run_training
 
     run_training(
