@@ -88,7 +88,7 @@ def _import_ray() -> Any:
 
 
 def _start(ray: Any, address: str | None) -> None:
-    """Join a cluster, or start Ray here. Raises ValueError for a cluster that does not answer."""
+    """Join a cluster, or start Ray here. Raises ValueError for a cluster that does not answer or lets nobody in."""
     host, _, port = (address or "").rpartition("/")[2].rpartition(":")
     try:
         if host:  # Ray itself would try for minutes
@@ -98,7 +98,8 @@ def _start(ray: Any, address: str | None) -> None:
                 address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"no Ray cluster at {address}: {error}" if address else f"Ray: {error}") from None
+        where = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
+        raise ValueError(f"{where}: {error.__cause__ or error}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 

@@ -80,7 +80,7 @@ def test_a_cluster_that_is_not_there_is_one_line(data):
     process = label(data, "--address", "127.0.0.1:1")
     said = process.communicate()[1]
     assert process.returncode == 2
-    assert said.startswith("distill: no Ray cluster at 127.0.0.1:1: ")
+    assert said.startswith("distill: cannot join the Ray cluster at 127.0.0.1:1: ")
     assert said.count("\n") == 1
 
 
