@@ -24,6 +24,7 @@ Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run 
 Start = Annotated[Path | None, typer.Option(help="Weights to start from.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Train on the CPU though there is a GPU.")]
+LogEvery = Annotated[int, typer.Option(help="Steps between two lines of the log.", min=1)]
 Precision = Annotated[str, typer.Option(help="Of the forward pass: no (float32), bf16 or fp16.")]
 Clips = Annotated[Path, typer.Option(help="A folder of videos.")]
 Masks = Annotated[
@@ -62,14 +63,23 @@ def label(
     ] = False,
     scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = 1.0,
     device: Device = "cpu",
+    ray: Annotated[
+        bool, typer.Option("--ray", help="On Ray: every worker labels shards of its own.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")] = None,
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
     from distill.labels import PUBLISHED, Rule, label_tuples
     from distill.teachers import load_teacher
 
     rule = PUBLISHED if published else Rule()
-    gaps = label_tuples(data, load_teacher(teacher, device), rule, scale)
-    console.print(f"{data}: {gaps} gaps labelled by {teacher}")
+    if ray or address:
+        from distill.ray_labels import label_on_ray
+
+        gaps = label_on_ray(data, teacher, rule, scale, device, address)
+    else:
+        gaps = label_tuples(data, load_teacher(teacher, device), rule, scale)
+    console.print(f"{data}: {gaps} gaps labelled by {teacher}", soft_wrap=True)
 
 
 @app.command()
@@ -79,13 +89,15 @@ def train(
     network: Annotated[str, typer.Option(help='"static-s", or "published", the baseline.')] = "static-s",
     steps: int = 8000,
     batch: int = 6,
+    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 224,
     rate: float = 1.2e-3,
     seed: int = 0,
     start: Start = None,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
-    """Train the static mask network (on several GPUs: accelerate launch -m distill train ...)."""
+    """Train the static mask network (on several GPUs: accelerate launch --multi_gpu -m distill train ...)."""
     from distill.train import train as run_training
 
     run_training(
@@ -94,11 +106,13 @@ def train(
         network=network,
         steps=steps,
         batch=batch,
+        size=size,
         rate=rate,
         seed=seed,
         start=start,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 
@@ -138,6 +152,7 @@ def train_vfi(
     start: Start = None,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
     """Train an interpolation network."""
     from distill.train_vfi import Terms
@@ -161,6 +176,7 @@ def train_vfi(
         start=start,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 
@@ -183,6 +199,7 @@ def joint(
     seed: int = 0,
     cpu: Cpu = False,
     precision: Precision = "no",
+    log_every: LogEvery = 50,
 ) -> None:
     """Refine a mask and an interpolation network together, through their fusion."""
     from distill.joint import joint as run_training
@@ -201,6 +218,7 @@ def joint(
         seed=seed,
         cpu=cpu,
         precision=precision,
+        log_every=log_every,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -134,18 +135,20 @@ def write_labels(path: Path, labels: Iterable[tuple[str, list[Image]]], facts: d
 
 
 class Shards:
-    """Random access to the samples of `PREFIX*.tar`; safe to share between worker processes."""
+    """Random access to the samples of a folder's `PREFIX*.tar`, or of one tar; safe to share between processes.
+
+    Raises ValueError where there is none, or a damaged one.
+    """
 
     def __init__(self, folder: Path, prefix: str = "tuples") -> None:
-        self.paths = sorted(folder.glob(f"{prefix}*.tar"))
+        self.paths = [folder] if folder.is_file() else sorted(folder.glob(f"{prefix}*.tar"))
         if not self.paths:
             raise ValueError(f"{folder}: holds no {prefix}*.tar (run `python -m distill prepare` first)")
         entries: dict[str, dict[str, tuple[int, int, int]]] = {}
         for number, path in enumerate(self.paths):
-            with tarfile.open(path) as tar:
-                for member in tar:
-                    key, _, part = member.name.partition(".")
-                    entries.setdefault(key, {})[part] = (number, member.offset_data, member.size)
+            for name, place, size in _contents(path):
+                key, _, part = name.partition(".")
+                entries.setdefault(key, {})[part] = (number, place, size)
         self.keys = [*entries]
         self.samples = [*entries.values()]
         self.facts: list[dict[str, Any]] = [json.loads(self._read(sample["json"])) for sample in self.samples]
@@ -153,10 +156,9 @@ class Shards:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def members(self, number: int) -> range:
-        """Indices of the samples in file `number` of `paths`."""
-        inside = [index for index, sample in enumerate(self.samples) if sample["json"][0] == number]
-        return range(inside[0], inside[-1] + 1) if inside else range(0)
+    def pictures(self, index: int) -> int:
+        """How many pictures a sample has."""
+        return len(self.samples[index]) - 1
 
     def frames(self, index: int) -> list[Image]:
         """The pictures of one sample in order: RGB [H,W,3], or [H,W] where they are labels."""
@@ -165,7 +167,13 @@ class Shards:
             for name, place in self.samples[index].items()
             if name != "json"
         }
-        return [_unpack(self._read(parts[number])) for number in sorted(parts)]
+        return [self._picture(parts[number]) for number in sorted(parts)]
+
+    def _picture(self, place: tuple[int, int, int]) -> Image:
+        picture = cv2.imdecode(np.frombuffer(self._read(place), np.uint8), cv2.IMREAD_UNCHANGED)
+        if picture is None:
+            raise ValueError(f"{self.paths[place[0]]}: holds a damaged picture")
+        return picture[..., ::-1] if picture.ndim == 3 else picture
 
     def _read(self, place: tuple[int, int, int]) -> bytes:
         number, offset, size = place
@@ -173,11 +181,13 @@ class Shards:
             return os.pread(file.fileno(), size, offset)
 
 
-def _unpack(data: bytes) -> Image:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise ValueError("a shard holds a damaged picture")
-    return picture[..., ::-1] if picture.ndim == 3 else picture
+def _contents(path: Path) -> list[tuple[str, int, int]]:
+    """Name, place and size of what a tar holds. Raises ValueError."""
+    try:
+        with tarfile.open(path) as tar:
+            return [(member.name, member.offset_data, member.size) for member in tar]
+    except tarfile.TarError as error:
+        raise ValueError(f"{path}: damaged shard ({error})") from None
 
 
 class _ShardWriter:
@@ -188,8 +198,9 @@ class _ShardWriter:
         self.shard: _Shard | None = None
 
     def __enter__(self) -> _ShardWriter:
-        for old in self.folder.glob(f"{self.prefix}-*.tar"):
-            old.unlink()
+        for old in self.folder.glob(f"{self.prefix}-*"):
+            if old.suffix in (".tar", ".part"):
+                old.unlink()
         return self
 
     def __exit__(self, *failure: Any) -> None:
@@ -207,10 +218,10 @@ class _ShardWriter:
 
 
 class _Shard:
-    """One tar file of samples, named so when it is whole."""
+    """One tar file of samples, named so when it is whole; two that write the same do not meet."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.part = path, path.with_suffix(".part")
+        self.path, self.part = path, path.with_suffix(f".{uuid4().hex}.part")
         self.tar = tarfile.open(self.part, "w")  # noqa: SIM115
 
     def __enter__(self) -> _Shard:

@@ -67,35 +67,56 @@ def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: 
     scale is what the teacher sees the frames at, as in `measure`. Shards that the same teacher labelled by the
     same rule before are kept, so that an interrupted run can be given again; others are replaced.
     """
-    tuples = Shards(data)
-    facts = {"teacher": teacher.name, "scale": scale, "rule": asdict(rule or Rule())}
-    gaps = 0
+    rule = rule or Rule()
+    return sum(label_shard(path, teacher, rule, scale) for path in unlabelled(data, teacher, rule, scale))
 
-    def labelled(number: int) -> Iterator[tuple[str, list[Image]]]:
-        nonlocal gaps
-        for index in track(
-            tuples.members(number), f"labelling {tuples.paths[number].name} with {teacher.name}"
-        ):
+
+def unlabelled(data: Path, teacher: Teacher, rule: Rule, scale: float) -> list[Path]:
+    """The shards of tuples in `data` that are still to be labelled so; what killed runs left half done goes."""
+    for left in data.glob("labels-*.part"):
+        left.unlink(missing_ok=True)
+    return [path for path in Shards(data).paths if not _labelled(path, teacher, rule, scale)]
+
+
+def label_shard(path: Path, teacher: Teacher, rule: Rule, scale: float) -> int:
+    """Label one shard of tuples; returns how many gaps. Its labels are in the shard's folder as soon as they are whole.
+
+    What was labelled so before is left as it is.
+    """
+    tuples = Shards(path)
+    gaps = sum(tuples.pictures(index) - 1 for index in range(len(tuples)))
+    if _labelled(path, teacher, rule, scale):
+        return gaps
+
+    def labelled() -> Iterator[tuple[str, list[Image]]]:
+        for index in track(range(len(tuples)), f"labelling {path.name} with {teacher.name}"):
             frames = as_batch(tuples.frames(index))
             motion = measure(teacher, frames[:-1], frames[1:], scale)
             static, unsure = static_labels(motion, frames[:-1], frames[1:], rule)
             codes = torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte().numpy()
-            gaps += len(codes)
             yield tuples.keys[index], list(codes)
 
-    for number, path in enumerate(tuples.paths):
-        target = path.with_name(path.name.replace("tuples", "labels"))
-        keys = [tuples.keys[index] for index in tuples.members(number)]
-        if not _labelled_before(target, keys, facts):
-            write_labels(target, labelled(number), facts)
+    write_labels(_labels_of(path), labelled(), _facts(teacher, rule, scale))
     return gaps
 
 
-def _labelled_before(path: Path, keys: list[str], facts: dict[str, Any]) -> bool:
-    if not path.is_file():
+def _labelled(path: Path, teacher: Teacher, rule: Rule, scale: float) -> bool:
+    """Whether whole labels of the tuples in `path`, made so, are stored."""
+    if not _labels_of(path).is_file():
         return False
-    stored = Shards(path.parent, path.stem)
-    return stored.keys == keys and stored.facts[0] == facts
+    try:
+        stored = Shards(_labels_of(path))
+    except ValueError:
+        return False
+    return stored.keys == Shards(path).keys and stored.facts[0] == _facts(teacher, rule, scale)
+
+
+def _labels_of(path: Path) -> Path:
+    return path.with_name(path.name.replace("tuples", "labels"))
+
+
+def _facts(teacher: Teacher, rule: Rule, scale: float) -> dict[str, Any]:
+    return {"teacher": teacher.name, "scale": scale, "rule": asdict(rule)}
 
 
 def as_batch(frames: list[Image]) -> Tensor:

@@ -77,15 +77,18 @@ def fit(
     """Minimise losses(network, batch, step)["total"]; continues where the state in `run` ends.
 
     Runs on the device accelerate finds (with cpu, on the CPU), and on several under `accelerate launch`:
-    schedule.batch is then what all of them see together. precision is "no", "bf16" or "fp16".
+    schedule.batch is then what all of them see together, and losses must be means over samples (or divided by
+    `mean_over_processes`), so that several processes take the steps that one would take. precision is "no", "bf16"
+    or "fp16".
 
-    Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, so that a resumed
-    run sees what an unbroken one sees. Writes run/state.pt (everything needed to go on), run/log.jsonl (means
-    since the line before), what `save` makes of the moving average of the weights, and scalars and
-    pictures(network, batch), each [N,3,H,W] in 0..1, for TensorBoard. Frozen parameters stay as they are.
+    Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, of which every process
+    takes the next share, so that a resumed run, with as many processes or others, sees what an unbroken one sees.
+    Writes run/state.pt (everything needed to go on), run/log.jsonl (means since the line before), what `save` makes
+    of the moving average of the weights, and scalars and pictures(network, batch), each [N,3,H,W] in 0..1, for
+    TensorBoard. Frozen parameters stay as they are.
     stop_after ends before schedule.steps, to go on another time.
 
-    Raises ValueError when the processes cannot share a batch evenly.
+    Raises ValueError when the processes cannot share a batch evenly, or do not see the same `run`.
     """
     accelerator = Accelerator(
         cpu=cpu,
@@ -106,6 +109,11 @@ def fit(
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
     step = _restore(run / "state.pt", parts)
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device))
+    if steps.min() != steps.max():
+        raise ValueError(
+            f"{run}: the processes see different states there; all machines must share the folder"
+        )
     until = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
     mine = [
         number * schedule.batch + accelerator.process_index * share + place
@@ -159,6 +167,8 @@ class _Log:
         if accelerator.is_main_process:
             run.mkdir(parents=True, exist_ok=True)
             self.board = SummaryWriter(str(run), purge_step=step + 1)
+            count, device = accelerator.num_processes, accelerator.device.type
+            self.console.print(f"{run}: {count} process{'es' * (count > 1)} on {device}", soft_wrap=True)
         self.step, self.since = step, time.monotonic()
         self.sums: dict[str, Tensor] = {}
 

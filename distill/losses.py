@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 def charbonnier(a: Tensor, b: Tensor, eps: float = 1e-3) -> Tensor:
@@ -58,12 +58,25 @@ def lpips_network() -> nn.Module:
 
 
 def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
-    """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W]."""
+    """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W] of all processes."""
     error = torch.stack(
         [(flow[:, s] - truth[:, s]).square().sum(dim=1).add(1e-4).sqrt() for s in (slice(2), slice(2, 4))],
         dim=1,
     )
-    return (error * trust).sum() / trust.sum().clamp(min=1)
+    return (error * trust).sum() / mean_over_processes(trust.sum()).clamp(min=1)
+
+
+def mean_over_processes(count: Tensor) -> Tensor:
+    """The mean of what the processes of a training run count, each in its part of a batch; `count` if there is one.
+
+    Processes average their losses and gradients. Where each has a sum divided by this, the average is the sum over
+    the whole batch divided by the count in the whole batch: what one process would have. Every process must call it.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return count
+    total = count.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
 
 
 def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor, power: float = 0.8) -> Tensor:

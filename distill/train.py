@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.loop import Batch, Schedule, fit
-from distill.losses import balanced_bce, soft_dice
+from distill.losses import balanced_bce, mean_over_processes, soft_dice
 from distill.published import PublishedUNet
 from distill.stills import Stills
 from maskvfi.hub import load_static
@@ -55,6 +55,7 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
 
     batch: frames [B,N,3,H,W] uint8, static and sure [B,N-1,H,W] bool. At even steps every gap is judged by
     its own two frames, at odd ones the whole sequence is judged in one pass: one set of weights serves both.
+    Classes are balanced within each sample, so that it does not matter which process has which samples.
     """
     frames, static, sure = as_floats(batch)
     if step % 2 == 0:
@@ -62,7 +63,7 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
         static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
     logits = cast(Judge, network).logits(frames).float()
     cross, dice = balanced_bce(logits, static, sure), soft_dice(logits, static, sure)
-    right = (((logits > 0) == static.bool()) * sure).sum() / sure.sum().clamp(min=1)
+    right = (((logits > 0) == static.bool()) * sure).sum() / mean_over_processes(sure.sum()).clamp(min=1)
     return {"total": cross + 0.5 * dice, "bce": cross, "dice": dice, "right": right}
 
 

@@ -1,9 +1,6 @@
 """The training side: exact labels are exact, losses are defined, a resumed run is the same run."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +10,6 @@ import pytest
 import torch
 import webdataset
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from distill.clips import Shards, prepare
 from distill.degrade import degrade, encode
@@ -182,33 +178,6 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_run(data, tmp_path):
     train(data, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
     train(data, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
-
-
-def test_two_processes_see_together_what_one_sees_alone(data, tmp_path):
-    weights = []
-    for processes in ("1", "2"):
-        run = tmp_path / processes
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, "-m", "--"]
-        command = [
-            "distill",
-            "train",
-            "--data",
-            str(data),
-            "--run",
-            str(run),
-            "--steps",
-            "2",
-            "--batch",
-            "2",
-            "--cpu",
-        ]
-        subprocess.run(
-            launch + command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        weights.append(load_file(run / "weights.safetensors"))
-        assert list(run.glob("events.out.tfevents.*"))
-    alone, together = weights
-    assert all(torch.allclose(value, together[name], atol=1e-5) for name, value in alone.items())
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(data, tmp_path, monkeypatch):
