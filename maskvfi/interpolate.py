@@ -130,7 +130,7 @@ def interpolate(
         source, start=begin, end=stop, rate=None if rate is None else parse_rate(rate)
     ) as reader:
         info = reader.info
-        timeline, out_rate = choose_timeline(factor, fps, stretch, info)
+        timeline, out_rate = choose_timeline(factor, fps, stretch, info.rate)
         if target is None:
             target = default_target(source, out_rate / info.rate, stretch)
         _refuse_same_file(source, target)
@@ -246,21 +246,21 @@ def encoder_options(crf: float | None, options: dict[str, str] | None) -> dict[s
 
 
 def choose_timeline(
-    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, source: Fraction
 ) -> tuple[Timeline, Fraction]:
-    """The output times and their average rate.
+    """The output times and their average rate, for a source of that many frames per second.
 
     Raises ValueError when factor and fps are both given, or wrong, or ask for more than `MOST` frames (or fewer than
     one for as many) in place of each of the source's.
     """
-    timeline, rate = _timeline(factor, fps, slow, info)
-    if not 1 / MOST <= rate * slow / info.rate <= MOST or not slow >= 1 / MOST:
+    timeline, rate = _timeline(factor, fps, slow, source)
+    if not 1 / MOST <= rate * slow / source <= MOST or not slow >= 1 / MOST:
         raise ValueError(f"more than {MOST} frames for one, or one for more than {MOST}, is not for video")
     return timeline, rate
 
 
 def _timeline(
-    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, source: Fraction
 ) -> tuple[Timeline, Fraction]:
     if factor is not None and fps is not None:
         raise ValueError("give a factor or a frame rate, not both")
@@ -268,9 +268,9 @@ def _timeline(
         by_rate = ByRate(parse_rate(fps))
         return by_rate, by_rate.rate
     if factor is None and slow.denominator != 1:
-        return ByRate(info.rate), info.rate
+        return ByRate(source), source
     by_factor = ByFactor(factor if factor is not None else 2 if slow == 1 else int(slow))
-    return by_factor, info.rate * by_factor.factor / slow
+    return by_factor, source * by_factor.factor / slow
 
 
 def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
