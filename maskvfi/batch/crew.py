@@ -126,7 +126,10 @@ class Crew:
         """A reference to what `Worker.make` gives."""
         return worker.make.remote(source, suffix, part)
 
-    def dismiss(self) -> None:
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for worker in self.workers:
             ray.kill(worker)
 

@@ -59,6 +59,11 @@ class Part:
     end: dict[str, Any]
     last: bool = False
 
+    @property
+    def length(self) -> int:
+        """Output frames in it."""
+        return self.frames - int(self.begin["at"]["count"])
+
 
 @dataclass(frozen=True, slots=True)
 class Made:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
+TYPES = {"str": pyarrow.string(), "int": pyarrow.int64(), "float": pyarrow.float64()}
 SUFFIXES = (".csv", ".parquet")
 
 
@@ -68,7 +68,7 @@ class Table:
 
     def write(self, rows: Sequence[Row]) -> None:
         rows = [self._before.get(row.target, row) if row.status == "exists" else row for row in rows]
-        table = pyarrow.Table.from_pylist([asdict(row) for row in rows])
+        table = pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
         part = self._path.with_name(f".{self._path.name}.part")
         if self._path.suffix.lower() == ".csv":
             pyarrow.csv.write_csv(table, part)
@@ -79,13 +79,18 @@ class Table:
     def _read(self) -> list[Row]:
         if not self._path.exists():
             return []
-        read: Any = pyarrow.csv.read_csv
-        if self._path.suffix.lower() == ".parquet":
-            read = pyarrow.parquet.read_table
         try:
-            values = read(self._path).to_pylist()
-            if set(values[0]) != {field.name for field in fields(Row)}:
-                raise KeyError
-            return [Row(**each) for each in values]
-        except (pyarrow.ArrowInvalid, KeyError, IndexError, OSError):
-            raise ValueError(f"{self._path}: exists and is not the table of a batch") from None
+            if self._path.suffix.lower() == ".csv":
+                types = pyarrow.csv.ConvertOptions(column_types=_schema())
+                found = pyarrow.csv.read_csv(self._path, convert_options=types)
+            else:
+                found = pyarrow.parquet.read_table(self._path)
+        except (pyarrow.ArrowInvalid, OSError):
+            found = None
+        if found is None or found.schema != _schema():
+            raise ValueError(f"{self._path}: exists and is not the table of a batch")
+        return [Row(**each) for each in found.to_pylist()]
+
+
+def _schema() -> pyarrow.Schema:
+    return pyarrow.schema([(field.name, TYPES[str(field.type)]) for field in fields(Row)])

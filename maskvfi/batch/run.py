@@ -31,14 +31,15 @@ PATIENCE = 0.2  # seconds between looks at what does not report by itself
 
 @dataclass(slots=True)
 class Summary:
-    """How far a batch is. Of the videos, by status; parts: made, and known of so far; lost: workers that died and were
-    replaced; workers: the processes of those that live, as (machine, id).
+    """How far a batch is: videos by status; parts and output frames, made in this run and known of so far; lost: how
+    many workers died and were replaced; workers: the processes of those that live, as (machine, id).
     """
 
     videos: Counter[str]
     parts: int
     parts_known: int
     frames: int
+    frames_known: int
     lost: int
     workers: list[tuple[str, int]]
 
@@ -96,18 +97,20 @@ def batch(
     how = _asked(options)
     jobs = find_jobs([os.fspath(source) for source in sources], os.fspath(out))
     table = Table(result) if result is not None else None
-    with cluster(address):
-        crew = Crew(how, workers)
-        try:
-            return _Batch(jobs, how, crew, overwrite, table, progress).run()
-        finally:
-            crew.dismiss()
+    videos = [_looked_at(job, overwrite) for job in jobs]
+    if any(video.open for video in videos):
+        with cluster(address), Crew(how, workers) as crew:
+            _Batch(videos, how, crew, overwrite, table, progress).run()
+    rows = [video.row for video in videos]
+    if table is not None:
+        table.write(rows)
+    return rows
 
 
 class _Batch:
     def __init__(
         self,
-        jobs: list[Job],
+        videos: list[_Video],
         how: dict[str, Any],
         crew: Crew,
         overwrite: bool,
@@ -116,16 +119,16 @@ class _Batch:
     ) -> None:
         self._how, self._crew, self._overwrite = how, crew, overwrite
         self._table, self._progress = table, progress
-        self._videos = [_Video(job, Row(job.source, job.target)) for job in jobs]
-        self._coming = deque(self._videos)
+        self._videos = videos
+        self._coming = deque(video for video in videos if video.open)
         self._idle = list(crew.workers)
         self._parts: deque[tuple[_Video, Part]] = deque()
         self._surveys: dict[Any, _Video] = {}
         self._making: dict[Any, tuple[_Video, Any, Part]] = {}
         self._joins = ThreadPoolExecutor(1, "maskvfi-join")
-        self._frames = self._lost = 0
+        self._parts_made = self._parts_known = self._frames_made = self._frames_known = self._lost = 0
 
-    def run(self) -> list[Row]:
+    def run(self) -> None:
         try:
             self._tell()
             while any(video.open for video in self._videos):
@@ -145,7 +148,6 @@ class _Batch:
             for video in self._videos:
                 if video.open and video.journal is not None:
                     video.journal.leave()
-        return [video.row for video in self._videos]
 
     def _hand_out(self) -> None:
         while self._idle and self._parts:
@@ -158,17 +160,6 @@ class _Batch:
             self._begin(self._coming.popleft())
 
     def _begin(self, video: _Video) -> None:
-        source, target = local_path(video.job.source), local_path(video.job.target)
-        try:
-            if source and target and source.exists() and target.exists() and source.samefile(target):
-                raise MediaError(f"{video.job.target}: is the input itself")
-            if not self._overwrite and exists(video.job.target):
-                self._end(video, "exists")
-                return
-            video.made_at = workshop(video.job.target)
-        except (MediaError, OSError) as error:
-            self._fail(video, error)
-            return
         survey = self._crew.survey(video.source, video.suffix, writer.SEGMENT)
         self._surveys[survey] = video
 
@@ -224,6 +215,8 @@ class _Batch:
             video.row.parts_kept += 1
         elif video.open:
             self._parts.append((video, part))
+            self._parts_known += 1
+            self._frames_known += part.length
 
     def _made(self, reference: Any, video: _Video, worker: Any, part: Part) -> None:
         self._idle.append(worker)
@@ -248,7 +241,8 @@ class _Batch:
         except OSError as error:
             self._fail(video, error)
             return
-        self._frames += sum(len(span.slots) for group in part.groups for span in group)
+        self._parts_made += 1
+        self._frames_made += part.length
         if made.warnings:
             video.row.warnings = "; ".join({*filter(None, [video.row.warnings]), *made.warnings})
         self._join_if_whole(video)
@@ -275,19 +269,18 @@ class _Batch:
             self._fail(video, error)
             return
         video.row.warnings = "; ".join(warnings)
-        self._end(video, "done")
+        video.row.status = "done"
+        self._write_table()
 
     def _fail(self, video: _Video, error: Exception) -> None:
-        expected = isinstance(error, MediaError | WeightsError | ValueError | OSError)
-        line = " ".join(str(error).split()) or "failed"
-        video.row.error = line if expected else f"{type(error).__name__}: {line}"
+        video.row.error = _line(error)
         self._parts = deque(waiting for waiting in self._parts if waiting[0] is not video)
         if video.journal is not None:
             video.journal.leave()
-        self._end(video, "failed")
+        video.row.status = "failed"
+        self._write_table()
 
-    def _end(self, video: _Video, status: str) -> None:
-        video.row.status = status
+    def _write_table(self) -> None:
         if self._table is not None:
             self._table.write([each.row for each in self._videos])
 
@@ -295,13 +288,38 @@ class _Batch:
         self._progress(
             Summary(
                 videos=Counter(video.row.status for video in self._videos),
-                parts=sum(len(video.journal.numbers) for video in self._videos if video.journal is not None),
-                parts_known=sum(video.row.parts for video in self._videos),
-                frames=self._frames,
+                parts=self._parts_made,
+                parts_known=self._parts_known,
+                frames=self._frames_made,
+                frames_known=self._frames_known,
                 lost=self._lost,
                 workers=list(self._crew.processes.values()),
             )
         )
+
+
+def _looked_at(job: Job, overwrite: bool) -> _Video:
+    """A video, and whether there is anything to do."""
+    video = _Video(job, Row(job.source, job.target))
+    source, target = local_path(job.source), local_path(job.target)
+    try:
+        if source and target and source.exists() and target.exists() and source.samefile(target):
+            raise MediaError(f"{job.target}: is the input itself")
+        if source and not source.exists():
+            raise MediaError(f"{job.source}: no such file")
+        if exists(job.target) and not overwrite:
+            video.row.status = "exists"
+        else:
+            video.made_at = workshop(job.target)
+    except (MediaError, OSError) as error:
+        video.row.status, video.row.error = "failed", _line(error)
+    return video
+
+
+def _line(error: Exception) -> str:
+    line = " ".join(str(error).split()) or "failed"
+    expected = isinstance(error, MediaError | WeightsError | ValueError | OSError)
+    return line if expected else f"{type(error).__name__}: {line}"
 
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from .streams import url_of
 from .tempo import StretchedSound
 
 T = TypeVar("T")
+_TOLERANCE = 128_000  # bits per second; what PyAV gives a stream, and does not tell
 SEGMENT = 120  # frames: from how many on a segment of a journal may end
 
 
@@ -152,6 +153,8 @@ class VideoWriter:
         file's clock after the frames before.
         """
         self.clock.go_on(clock)
+        if self.clock.at.count:
+            self._context = self._new_context()
         self._apart = []
 
     def segment(self, last: bool) -> list[Coded]:
@@ -283,6 +286,7 @@ class VideoWriter:
         self._configure(context)
         context.framerate, context.options = own.framerate, dict(self._encoding.options)
         context.flags = own.flags
+        context.bit_rate, context.bit_rate_tolerance = own.bit_rate or 0, _TOLERANCE
         return context
 
     def _take(self, item: Frame | _Mark) -> None:
