@@ -26,10 +26,12 @@ AHEAD = 16  # parts that a survey may be ahead
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[None]:
-    """Ray, while the block lasts: the one at `address`, one that this process has already, or one of its own."""
+def cluster(address: str | None) -> Iterator[bool]:
+    """Ray, while the block lasts: one that this process has already, the one at `address`, or one of its own. Gives
+    whether what is started in it ends with the block. Raises ConnectionError where no cluster answers.
+    """
     if ray.is_initialized():
-        yield
+        yield False
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
@@ -38,11 +40,12 @@ def cluster(address: str | None) -> Iterator[None]:
         ray.init("local", include_dashboard=False, **quiet)
     else:
         try:
+            _knock(address)
             ray.init(address, **quiet)
-        except (RayError, RuntimeError) as error:
-            raise ConnectionError(f"{address}: no Ray cluster answers there ({error})") from error
+        except (RayError, RuntimeError, OSError) as error:
+            raise ConnectionError(f"{address}: no Ray cluster lets this in ({error})") from error
     try:
-        yield
+        yield True
     finally:
         ray.shutdown()
 
@@ -91,11 +94,12 @@ class Crew:
     """The workers of a batch: one for every GPU, else for every GROUP cores of a machine, or as many as are asked for.
 
     `computed_by` is what all of them compute with. Raises ValueError where there is no room for so many, or where they
-    would not make the same frames.
+    would not make the same frames. passing: Ray ends after them anyway.
     """
 
-    def __init__(self, options: Options, workers: int | None) -> None:
+    def __init__(self, options: Options, workers: int | None, passing: bool) -> None:
         self._options = options
+        self._passing = passing
         self.cores, gpus, count = _room(workers, options["device"])
         lasting: dict[str, Any] = {"max_restarts": -1, "max_task_retries": RETRIES}
         actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, **lasting)
@@ -130,8 +134,9 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            ray.kill(worker)
+        if not self._passing:
+            for worker in self.workers:
+                ray.kill(worker)
 
 
 def answers(references: Any) -> Any:
@@ -149,6 +154,13 @@ def _survey(
     torch.set_num_threads(1)
     with fetched(source) as path:
         yield from survey(path, suffix, options, computed_by, least)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _room(workers: int | None, device: str) -> tuple[int, int, int]:

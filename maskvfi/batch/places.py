@@ -20,10 +20,9 @@ from maskvfi.video import MediaError
 
 def storage_of(place: str) -> tuple[Any, str]:
     """fsspec's file system and the path in it. Raises MediaError where it cannot be reached."""
-    try:
-        return fsspec.core.url_to_fs(place)
-    except (ImportError, ValueError, OSError) as error:
-        raise MediaError(f"{place}: cannot be reached ({_reason(error)})") from error
+    with _asking(place, "reached"):
+        found: tuple[Any, str] = fsspec.core.url_to_fs(place)
+    return found
 
 
 def local_path(place: str) -> Path | None:
@@ -38,7 +37,8 @@ def exists(place: str) -> bool:
     if path := local_path(place):
         return path.exists()
     storage, inside = storage_of(place)
-    return bool(storage.exists(inside))
+    with _asking(place, "reached"):
+        return bool(storage.exists(inside))
 
 
 @contextmanager
@@ -50,12 +50,8 @@ def fetched(place: str) -> Iterator[Path]:
     storage, inside = storage_of(place)
     with tempfile.TemporaryDirectory(prefix="maskvfi-") as folder:
         copy = Path(folder) / posixpath.basename(inside)
-        try:
+        with _asking(place, "fetched"):
             storage.get_file(inside, str(copy))
-        except FileNotFoundError as error:
-            raise MediaError(f"{place}: no such file") from error
-        except (OSError, ValueError) as error:
-            raise MediaError(f"{place}: cannot be fetched ({_reason(error)})") from error
         yield copy
 
 
@@ -77,18 +73,27 @@ def deliver(made: Path, place: str) -> None:
     folder, name = posixpath.split(inside)
     partial = posixpath.join(folder, f".{secrets.token_hex(4)}.partial.{name}")
     try:
-        with suppress(NotImplementedError):
-            storage.makedirs(folder, exist_ok=True)
-        storage.put_file(str(made), partial)
-        storage.mv(partial, inside)
-    except (OSError, ValueError, NotImplementedError) as error:
+        with _asking(place, "written"):
+            with suppress(NotImplementedError):
+                storage.makedirs(folder, exist_ok=True)
+            storage.put_file(str(made), partial)
+            storage.mv(partial, inside)
+    except MediaError:
         with suppress(Exception):
             storage.rm_file(partial)
-        raise MediaError(f"{place}: cannot be written ({_reason(error)})") from error
+        raise
     made.unlink()
     with suppress(OSError):
         made.parent.rmdir()
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+@contextmanager
+def _asking(place: str, what: str) -> Iterator[None]:
+    """Whatever a file system raises, and each raises its own, becomes a MediaError in one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MediaError(f"{place}: no such file") from error
+    except Exception as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise MediaError(f"{place}: cannot be {what} ({reason or type(error).__name__})") from error

@@ -99,7 +99,7 @@ def batch(
     table = Table(result) if result is not None else None
     videos = [_looked_at(job, overwrite) for job in jobs]
     if any(video.open for video in videos):
-        with cluster(address), Crew(how, workers) as crew:
+        with cluster(address) as passing, Crew(how, workers, passing) as crew:
             _Batch(videos, how, crew, overwrite, table, progress).run()
     rows = [video.row for video in videos]
     if table is not None:
@@ -160,6 +160,11 @@ class _Batch:
             self._begin(self._coming.popleft())
 
     def _begin(self, video: _Video) -> None:
+        try:
+            video.made_at = workshop(video.job.target)
+        except OSError as error:
+            self._fail(video, error)
+            return
         survey = self._crew.survey(video.source, video.suffix, writer.SEGMENT)
         self._surveys[survey] = video
 
@@ -309,8 +314,6 @@ def _looked_at(job: Job, overwrite: bool) -> _Video:
             raise MediaError(f"{job.source}: no such file")
         if exists(job.target) and not overwrite:
             video.row.status = "exists"
-        else:
-            video.made_at = workshop(job.target)
     except (MediaError, OSError) as error:
         video.row.status, video.row.error = "failed", _line(error)
     return video
