@@ -165,7 +165,7 @@ def batch(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help='Videos, folders, patterns ("clips/*.mp4"), tables (.csv with the columns source and target); '
             "also s3://, gcs:// and whatever else fsspec reaches.",
         ),
@@ -206,7 +206,7 @@ def batch(
         Path | None, typer.Option(help="A table of what became of each video: .csv or .parquet.")
     ] = None,
 ) -> None:
-    """Raise the frame rate of many videos, with many workers (needs maskvfi[ray]).
+    """Raise the frame rate of many videos, with many workers (needs the extra "ray").
 
     What is finished stays: the same command again makes only the rest. Exit code 1: a video could not be made; 3: all
     were, but one could not be read to its end.

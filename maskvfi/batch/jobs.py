@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from maskvfi.batch.places import local_path, storage_of
+from maskvfi.batch.places import asking, local_path, storage_of
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
@@ -31,7 +31,8 @@ def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
     none in `out`), a pattern such as `clips/*.mp4`, or a CSV table with the columns source and, where a target is not
     to have its source's name in `out`, target; what is relative there is so to the table, and to `out`.
 
-    Raises ValueError where a source gives no video, or two would be written to one place.
+    Raises ValueError where a source gives no video, or two would be written to one place; MediaError where one cannot
+    be reached.
     """
     jobs = [job for source in sources for job in _jobs_of(source, out)]
     taken: dict[str, Job] = {}
@@ -46,28 +47,28 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
     storage, path = storage_of(source)
     if source.lower().endswith(".csv"):
         yield from _of_table(source, out)
-    elif storage.isdir(path):
-        found = [inside for inside in sorted(storage.find(path)) if _is_video(inside, path, out)]
-        if not found:
-            raise ValueError(f"{source}: holds no video")
-        for inside in found:
-            yield Job(_address(source, inside), _join(out, posixpath.relpath(inside, path)))
-    elif any(sign in path for sign in "*?[") and not storage.exists(path):
-        found = [inside for inside in sorted(storage.glob(path)) if storage.isfile(inside)]
-        if not found:
-            raise ValueError(f"{source}: no file is called so")
-        for inside in found:
-            yield Job(_address(source, inside), _join(out, posixpath.basename(inside)))
-    else:
+        return
+    with asking(source, "read"):
+        folder = storage.isdir(path)
+        pattern = any(sign in path for sign in "*?[") and not storage.exists(path)
+        found = sorted(storage.find(path) if folder else storage.glob(path) if pattern else ())
+    if folder:
+        found = [inside for inside in found if _is_video(inside, path, out)]
+    if not found and (folder or pattern):
+        raise ValueError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
+    for inside in found:
+        name = posixpath.relpath(inside, path) if folder else posixpath.basename(inside)
+        yield Job(_address(source, inside), _join(out, name))
+    if not (folder or pattern):
         yield Job(source, _join(out, posixpath.basename(path)))
 
 
 def _of_table(source: str, out: str) -> Iterator[Job]:
     storage, path = storage_of(source)
+    with asking(source, "read"):
+        data = storage.cat_file(path)
     try:
-        text = storage.cat_file(path).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{source}: no such file") from None
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{source}: is not a table in UTF-8") from None
     rows = list(csv.DictReader(io.StringIO(text)))

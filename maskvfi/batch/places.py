@@ -20,7 +20,7 @@ from maskvfi.video import MediaError
 
 def storage_of(place: str) -> tuple[Any, str]:
     """fsspec's file system and the path in it. Raises MediaError where it cannot be reached."""
-    with _asking(place, "reached"):
+    with asking(place, "reached"):
         found: tuple[Any, str] = fsspec.core.url_to_fs(place)
     return found
 
@@ -37,7 +37,7 @@ def exists(place: str) -> bool:
     if path := local_path(place):
         return path.exists()
     storage, inside = storage_of(place)
-    with _asking(place, "reached"):
+    with asking(place, "reached"):
         return bool(storage.exists(inside))
 
 
@@ -50,7 +50,7 @@ def fetched(place: str) -> Iterator[Path]:
     storage, inside = storage_of(place)
     with tempfile.TemporaryDirectory(prefix="maskvfi-") as folder:
         copy = Path(folder) / posixpath.basename(inside)
-        with _asking(place, "fetched"):
+        with asking(place, "fetched"):
             storage.get_file(inside, str(copy))
         yield copy
 
@@ -73,7 +73,7 @@ def deliver(made: Path, place: str) -> None:
     folder, name = posixpath.split(inside)
     partial = posixpath.join(folder, f".{secrets.token_hex(4)}.partial.{name}")
     try:
-        with _asking(place, "written"):
+        with asking(place, "written"):
             with suppress(NotImplementedError):
                 storage.makedirs(folder, exist_ok=True)
             storage.put_file(str(made), partial)
@@ -88,7 +88,7 @@ def deliver(made: Path, place: str) -> None:
 
 
 @contextmanager
-def _asking(place: str, what: str) -> Iterator[None]:
+def asking(place: str, what: str) -> Iterator[None]:
     """Whatever a file system raises, and each raises its own, becomes a MediaError in one line."""
     try:
         yield
