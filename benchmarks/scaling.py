@@ -28,6 +28,7 @@ from rich.console import Console
 import maskvfi
 from maskvfi.batch import Row, Summary, batch
 from maskvfi.batch.jobs import VIDEO_SUFFIXES
+from maskvfi.scenes import SceneWatcher
 from maskvfi.video import open_source
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
@@ -41,14 +42,15 @@ said = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Core seconds per megapixel of a new frame; of the network, per megapixel that it computes; of decoder and
-    encoder, per megapixel that passes through them. packed: bytes per megapixel that libx264 writes by default.
+    """Core seconds per megapixel of a new frame; of the network, per megapixel that it computes; of decoder, watcher
+    for cuts and encoder, per megapixel that they see. packed: bytes per megapixel that libx264 writes by default.
     """
 
     mask: float
     network: float
     rest: float
     decode: float
+    watch: float
     encode: float
     packed: float
 
@@ -57,8 +59,11 @@ class Rates:
         return self.mask + self.rest + self.network * computed
 
     def gap(self, computed: float) -> float:
-        """One frame in, twice decoded (by survey and worker), two out."""
-        return self.made(computed) + 2 * self.decode + 2 * self.encode
+        """One frame in, decoded by survey and worker, two out."""
+        return self.made(computed) + self.read() + 2 * self.encode
+
+    def read(self) -> float:
+        return 2 * self.decode + self.watch
 
 
 def main(
@@ -160,25 +165,26 @@ def fit(measured: Sequence[tuple[float, maskvfi.Report]], made: Path) -> Rates:
     def spent(*names: str) -> float:
         return sum(done.seconds.get(name, 0.0) for _, done in measured for name in names)
 
-    decode, encode, packed = coding(sorted(made.glob("*.mkv")))
     return Rates(
         spent("mask") / pixels,
         spent("network") / computed,
         spent("convert", "fuse") / pixels,
-        decode,
-        encode,
-        packed,
+        *coding(sorted(made.glob("*.mkv"))),
     )
 
 
-def coding(paths: Sequence[Path]) -> tuple[float, float, float]:
-    """Seconds per megapixel that libx264 takes, to decode and to encode, on one core; and its bytes."""
-    pixels = decode = encode = packed = 0.0
+def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
+    """`Rates`' decode, watch, encode and packed, of H.264."""
+    pixels = decode = watch = encode = packed = 0.0
     for path in paths:
         said.print(f"encoding {path.name}")
         copy = path.with_suffix(".mp4")
         with open_source(path) as reader:
             frames = list(reader)
+            since = time.perf_counter()
+            for _ in SceneWatcher(reader.info).watch(frames):
+                pass
+            watch += time.perf_counter() - since
             writer = maskvfi.video.VideoWriter(copy, reader.info, rate=reader.info.rate)
             since = time.perf_counter()
             with writer:
@@ -192,13 +198,14 @@ def coding(paths: Sequence[Path]) -> tuple[float, float, float]:
                 pass
         decode += time.perf_counter() - since
         packed += copy.stat().st_size
-    return decode / pixels, encode / pixels, packed / pixels
+    return decode / pixels, watch / pixels, encode / pixels, packed / pixels
 
 
 def show_rates(rates: Rates) -> None:
     print("\n| one core, for one megapixel | |\n|---|---|")
     print(f"| mask | {rates.mask:.3f} s |\n| network, of what it computes | {rates.network:.3f} s |")
     print(f"| planes to RGB, fusion | {rates.rest:.3f} s |\n| decoding H.264 | {rates.decode:.4f} s |")
+    print(f"| watching for cuts and repeats | {rates.watch:.4f} s |")
     print(f"| encoding, libx264 at its default | {rates.encode:.3f} s |")
     print(f"| bytes of it | {rates.packed / 1e6:.3f} MB |\n")
 
@@ -240,17 +247,20 @@ def show_hours(rates: Rates, shares: Sequence[float]) -> None:
 def show_bottleneck(rates: Rates) -> None:
     """Where the time of a 1080p frame goes when mask, network and fusion are faster than a core."""
     size = 1920 * 1080 / 1e6
-    print("| networks | networks s | decode s | encode s | largest | MB/s written by 100 workers |")
+    print("| networks | networks s | read s | encode s | largest | MB/s written by 100 workers |")
     print("|---|---|---|---|---|---|")
     for faster in FASTER:
         cost = {
             "networks": size * rates.made(1.0) / faster,
-            "decode": size * 2 * rates.decode,
+            "read": size * rates.read(),
             "encode": size * 2 * rates.encode,
         }
         written = 100 * 2 * size * rates.packed / 1e6 / sum(cost.values())
         cells = " | ".join(f"{each:.3f}" for each in cost.values())
         print(f"| {faster} times one core | {cells} | {max(cost, key=lambda k: cost[k])} | {written:.1f} |")
+    print(
+        f"\nThe survey of one 1080p video, alone: {1 / (size * (rates.decode + rates.watch)):.0f} frames/s."
+    )
 
 
 def on(cores: Sequence[int]) -> None:

@@ -118,6 +118,16 @@ def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tm
     assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
 
 
+def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path):
+    whole = make_clip(tmp_path / "in.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **DIS)
+    assert report.damage
+    make_apart(cut, tmp_path / "parts.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
 def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
     how = _asked(DIS | {"codec": "ffv1"})
     interpolator = Interpolator("dis", None, "cpu")
