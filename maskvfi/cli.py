@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -31,6 +32,9 @@ from maskvfi import hub
 from maskvfi.fuse import FEATHER
 from maskvfi.interpolate import Progress as OnProgress
 
+if TYPE_CHECKING:
+    from maskvfi.batch import Summary
+
 app = typer.Typer(
     help="Raise a video's frame rate with RIFE and leave still things alone.",
     no_args_is_help=True,
@@ -43,6 +47,29 @@ console = Console(stderr=True)
 
 Vfi = Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")]
 Mask = Annotated[str, typer.Option(help='Mask weights: a name, a path, or "off" for plain RIFE.')]
+Factor = Annotated[int | None, typer.Option(help="k-1 new frames in every gap (default 2).")]
+Fps = Annotated[str | None, typer.Option(help="An even grid instead: 60, 59.94, 60000/1001.")]
+Slow = Annotated[str | None, typer.Option(help="Stretch time by this factor at the same frame rate.")]
+Loop = Annotated[bool, typer.Option("--loop", help="Close the clip from last frame to first.")]
+Protect = Annotated[Path | None, typer.Option(help="A picture: white is always copied.")]
+Release = Annotated[Path | None, typer.Option(help="A picture: white is always warped.")]
+Threshold = Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")]
+Feather = Annotated[float, typer.Option(help="How far around it copied and warped are mixed.")]
+Static = Annotated[str, typer.Option(help='Still pixels "fade" or copy the "nearest" frame.')]
+SceneCut = Annotated[str, typer.Option(help='"auto", "off", or a threshold (27 is usual).')]
+OnCut = Annotated[str, typer.Option(help='At a cut "hold" the earlier frame or "blend".')]
+Duplicates = Annotated[str, typer.Option(help='"keep", or "resolve" repeated frames into motion.')]
+Scale = Annotated[float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")]
+Tile = Annotated[str, typer.Option(help="auto (by memory), off, or the side in px of a tile.")]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")]
+Start = Annotated[float | None, typer.Option(help="Seconds from the first frame.")]
+End = Annotated[float | None, typer.Option(help="Seconds from the first frame, exclusive.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")]
+Runtime = Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")]
+Codec = Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")]
+Crf = Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")]
+Preset = Annotated[str | None, typer.Option(help="Speed preset of the encoder.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse an input that cannot be read to its end.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 
@@ -53,47 +80,37 @@ def interpolate(
         str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")
     ],
     target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
-    factor: Annotated[int | None, typer.Option(help="k-1 new frames in every gap (default 2).")] = None,
-    fps: Annotated[str | None, typer.Option(help="An even grid instead: 60, 59.94, 60000/1001.")] = None,
-    slow: Annotated[
-        str | None, typer.Option(help="Stretch time by this factor at the same frame rate.")
-    ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Close the clip from last frame to first.")] = False,
+    factor: Factor = None,
+    fps: Fps = None,
+    slow: Slow = None,
+    loop: Loop = False,
     vfi: Vfi = hub.DEFAULT_VFI,
     mask: Mask = hub.DEFAULT_STATIC,
-    protect: Annotated[Path | None, typer.Option(help="A picture: white is always copied.")] = None,
-    release: Annotated[Path | None, typer.Option(help="A picture: white is always warped.")] = None,
-    threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
-    feather: Annotated[float, typer.Option(help="How far around it copied and warped are mixed.")] = FEATHER,
-    static: Annotated[str, typer.Option(help='Still pixels "fade" or copy the "nearest" frame.')] = "fade",
-    scene_cut: Annotated[str, typer.Option(help='"auto", "off", or a threshold (27 is usual).')] = "auto",
-    on_cut: Annotated[str, typer.Option(help='At a cut "hold" the earlier frame or "blend".')] = "hold",
-    duplicates: Annotated[
-        str, typer.Option(help='"keep", or "resolve" repeated frames into motion.')
-    ] = "keep",
-    scale: Annotated[
-        float, typer.Option(help="Below 1: coarser motion analysis, for 4K and large motion.")
-    ] = 1.0,
-    tile: Annotated[str, typer.Option(help="auto (by memory), off, or the side in px of a tile.")] = "auto",
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Average with time reversed (RIFE up to 4.20).")
-    ] = False,
-    start: Annotated[float | None, typer.Option(help="Seconds from the first frame.")] = None,
-    end: Annotated[float | None, typer.Option(help="Seconds from the first frame, exclusive.")] = None,
+    protect: Protect = None,
+    release: Release = None,
+    threshold: Threshold = 0.5,
+    feather: Feather = FEATHER,
+    static: Static = "fade",
+    scene_cut: SceneCut = "auto",
+    on_cut: OnCut = "hold",
+    duplicates: Duplicates = "keep",
+    scale: Scale = 1.0,
+    tile: Tile = "auto",
+    ensemble: Ensemble = False,
+    start: Start = None,
+    end: End = None,
     rate: Annotated[str | None, typer.Option(help="Frame rate of an image folder (default 24).")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")] = "auto",
-    codec: Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")] = None,
-    crf: Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")] = None,
-    preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
     overwrite: Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse an input that cannot be read to its end.")
-    ] = False,
+    strict: Strict = False,
     report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
 ) -> None:
     """Raise the frame rate of a video.
@@ -151,6 +168,116 @@ def interpolate(
 
 
 @app.command()
+def batch(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help='Videos, folders, patterns ("clips/*.mp4"), tables (.csv with the columns source and target); '
+            "also s3://, gcs:// and whatever else fsspec reaches.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The folder for the results, also elsewhere.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="By default one for every GPU, else for every four cores.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster to join (default: this machine alone).")
+    ] = None,
+    factor: Factor = None,
+    fps: Fps = None,
+    slow: Slow = None,
+    loop: Loop = False,
+    vfi: Vfi = hub.DEFAULT_VFI,
+    mask: Mask = hub.DEFAULT_STATIC,
+    protect: Protect = None,
+    release: Release = None,
+    threshold: Threshold = 0.5,
+    feather: Feather = FEATHER,
+    static: Static = "fade",
+    scene_cut: SceneCut = "auto",
+    on_cut: OnCut = "hold",
+    duplicates: Duplicates = "keep",
+    scale: Scale = 1.0,
+    tile: Tile = "auto",
+    ensemble: Ensemble = False,
+    start: Start = None,
+    end: End = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    result: Annotated[
+        Path | None, typer.Option(help="A table of what became of each video: .csv or .parquet.")
+    ] = None,
+) -> None:
+    """Raise the frame rate of many videos, with many workers (needs the extra "ray").
+
+    What is finished stays: the same command again makes only the rest. Exit code 1: a video could not be made; 3: all
+    were, but one could not be read to its end.
+    """
+    from maskvfi.batch import batch
+
+    began = time.perf_counter()
+    with _live() as progress:
+        rows = batch(
+            sources,
+            out,
+            workers=workers,
+            address=address,
+            overwrite=overwrite,
+            result=result,
+            progress=progress,
+            factor=factor,
+            fps=fps,
+            slow=slow,
+            loop=loop,
+            vfi=vfi,
+            mask=None if mask == "off" else mask,
+            protect=protect,
+            release=release,
+            threshold=threshold,
+            feather=feather,
+            tile=tile,
+            static=static,
+            scene_cut=scene_cut,
+            on_cut=on_cut,
+            duplicates=duplicates,
+            scale=scale,
+            ensemble=ensemble,
+            start=start,
+            end=end,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            codec=codec,
+            crf=crf,
+            options={} if preset is None else {"preset": preset},
+            strict=strict,
+        )
+    seconds, made = time.perf_counter() - began, [row for row in rows if row.status == "done"]
+    for row in rows:
+        if row.status == "exists":
+            _say(f"{row.target}: is there already")
+        if row.status == "failed":
+            _say(f"failed: {row.error}")
+        if row.warnings:
+            _say(f"warning: {row.target}: {row.warnings}")
+        if row.damage:
+            _say(f"{row.target}: ends where {row.damage}")
+    frames = sum(row.frames_out for row in made)
+    _say(f"{len(made)} of {len(rows)} videos made, {frames} frames in {seconds:.0f} s")
+    if any(row.status == "failed" for row in rows):
+        raise typer.Exit(1)
+    if any(row.damage for row in rows):
+        raise typer.Exit(3)
+
+
+@app.command()
 def mask(
     source: Annotated[str, typer.Argument(metavar="IN")],
     target: Annotated[str, typer.Argument(metavar="OUT")],
@@ -158,7 +285,7 @@ def mask(
         bool, typer.Option("--overlay", help="Tint what stands still over the video.")
     ] = False,
     mask: Mask = hub.DEFAULT_STATIC,
-    threshold: Annotated[float, typer.Option(help="Probability from which a pixel counts as still.")] = 0.5,
+    threshold: Threshold = 0.5,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -276,8 +403,8 @@ def bench(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the best counts.")] = 3,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")] = "auto",
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there, too.")] = None,
 ) -> None:
     """How fast this machine is, beside the plain network and ffmpeg's minterpolate."""
@@ -405,6 +532,35 @@ def _progress(what: str, *counts: ProgressColumn) -> Iterator[OnProgress]:
         task = bar.add_task(what, total=None)
         try:
             yield lambda done, total: bar.update(task, completed=done, total=total)
+        except KeyboardInterrupt as stop:
+            bar.stop()
+            _say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
+            raise typer.Exit(130) from None
+
+
+@contextmanager
+def _live() -> Iterator[Callable[[Summary], None]]:
+    """A line on how far a batch is."""
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[parts]}"), _Speed()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting Ray", total=None, parts="")
+
+        def show(at: Summary) -> None:
+            words = [f"{sum(at.videos.values()) - at.videos['waiting']} of {sum(at.videos.values())} videos"]
+            words += [f"{at.videos['failed']} failed"] if at.videos["failed"] else []
+            words += [f"{len(at.workers)} workers"]
+            words += [f"{at.lost} replaced"] if at.lost else []
+            parts = f"{at.parts}/{at.parts_known} segments"
+            bar.update(
+                task,
+                description=", ".join(words),
+                completed=at.frames,
+                total=at.frames_known or None,
+                parts=parts,
+            )
+
+        try:
+            yield show
         except KeyboardInterrupt as stop:
             bar.stop()
             _say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")

@@ -16,7 +16,7 @@ import torch
 
 from maskvfi import hub
 from maskvfi.fuse import FEATHER
-from maskvfi.gaps import split, stretched
+from maskvfi.gaps import Gap, split, stretched
 from maskvfi.interpolator import Interpolator
 from maskvfi.painted import read_painted_mask
 from maskvfi.provenance import facts_of
@@ -128,16 +128,13 @@ def interpolate(
     done of a video file is kept beside it when it is interrupted after some hundred frames, for `resume`.
     """
     how = {name: value for name, value in locals().items() if name not in NOT_HOW}
-    if duplicates not in DUPLICATES:
-        raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
     began = time.perf_counter()
-    begin, stop = _seconds(start, "start"), _seconds(end, "end")
-    stretch = _positive(slow, "slow") if slow is not None else Fraction(1)
+    begin, stop, stretch = window(start, end, slow)
     with open_source(
         source, start=begin, end=stop, rate=None if rate is None else parse_rate(rate)
     ) as reader:
         info = reader.info
-        timeline, out_rate = choose_timeline(factor, fps, stretch, info)
+        timeline, out_rate = choose_timeline(factor, fps, stretch, info.rate)
         if target is None:
             target = default_target(source, out_rate / info.rate, stretch)
         _refuse_same_file(source, target)
@@ -157,11 +154,24 @@ def interpolate(
             release=read_painted_mask(release, info) if release is not None else None,
         )
         renderer = Renderer(interpolator, info, on_cut)
-        watcher = SceneWatcher(info, scene_cut)
-        result = Report(os.fspath(source), os.fspath(target), weights=_weights(vfi, mask))
+        result = Report(os.fspath(source), os.fspath(target), weights=weights_of(vfi, mask))
         result.device, result.precision = str(interpolator.device), interpolator.precision
         result.runtime = interpolator.runtime
-        facts = None if os.fspath(source) == "-" else facts_of(source, how, interpolator, result.weights)
+        facts = None
+        if os.fspath(source) != "-":
+            facts = facts_of(source, how, interpolator.computed_by, result.weights)
+        waits = {"read": 0.0, "write": 0.0}
+        gaps = gaps_of(
+            _waiting(stretched(reader, info.start_time, stretch), waits),
+            info,
+            timeline,
+            result,
+            scene_cut=scene_cut,
+            duplicates=duplicates,
+            loop=loop,
+            strict=strict,
+            progress=progress,
+        )
         if facts is None and resume:
             raise MediaError("a pipe cannot be read again: only a file can be resumed")
         with open_sink(
@@ -169,7 +179,7 @@ def interpolate(
             info,
             rate=out_rate,
             codec=codec,
-            options=({} if crf is None else {"crf": f"{crf:g}"}) | (options or {}),
+            options=encoder_options(crf, options),
             carry=source,
             slow=stretch,
             overwrite=overwrite,
@@ -182,12 +192,6 @@ def interpolate(
             if journaled is not None and journaled.kept:
                 result.resumed_at = journaled.kept
                 renderer.tally = Tally(**journaled.state)
-            waits = {"read": 0.0, "write": 0.0}
-            frames = _waiting(stretched(reader, info.start_time, stretch), waits)
-            if not strict:
-                frames = _until_damage(frames, result)
-            watched = _counting(watcher.watch(frames), result, info.frames_estimate, progress)
-            gaps = split(watched, timeline, resolve=duplicates == "resolve", loop=loop)
             for group in renderer.groups(gaps):
                 result.frames_out += sum(len(gap.slots) for gap in group)
                 if result.frames_out <= result.resumed_at:
@@ -198,8 +202,6 @@ def interpolate(
                     waits["write"] += time.perf_counter() - since
                 if journaled is not None:
                     journaled.mark(asdict(renderer.tally))
-            if not result.frames_in:
-                raise MediaError(f"{os.fspath(source)}: no frames between start and end")
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
     result.static_share = renderer.tally.static / max(renderer.tally.gaps, 1)
     result.computed_share = renderer.tally.computed / max(renderer.tally.gaps, 1)
@@ -210,22 +212,61 @@ def interpolate(
     return result
 
 
+def gaps_of(
+    frames: Iterator[Frame],
+    info: SourceInfo,
+    timeline: Timeline,
+    result: Report,
+    *,
+    scene_cut: str | float,
+    duplicates: str,
+    loop: bool,
+    strict: bool,
+    progress: Progress | None = None,
+) -> Iterator[Gap]:
+    """The gaps of a source, as `interpolate`'s options have them; what is met on the way is counted in `result`.
+
+    Raises ValueError at once for a wrong option, MediaError while iterating.
+    """
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, not {duplicates!r}")
+    watcher = SceneWatcher(info, scene_cut)
+    readable = frames if strict else _until_damage(frames, result)
+    watched = _counting(watcher.watch(readable), result, info.frames_estimate, progress)
+    return split(_some(watched, info.path), timeline, resolve=duplicates == "resolve", loop=loop)
+
+
+def window(
+    start: float | Fraction | None, end: float | Fraction | None, slow: Fraction | float | str | None
+) -> tuple[Fraction | None, Fraction | None, Fraction]:
+    """`interpolate`'s start, end and slow as exact numbers. Raises ValueError for a wrong one."""
+    return (
+        _seconds(start, "start"),
+        _seconds(end, "end"),
+        Fraction(1) if slow is None else _positive(slow, "slow"),
+    )
+
+
+def encoder_options(crf: float | None, options: dict[str, str] | None) -> dict[str, str]:
+    return ({} if crf is None else {"crf": f"{crf:g}"}) | (options or {})
+
+
 def choose_timeline(
-    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, source: Fraction
 ) -> tuple[Timeline, Fraction]:
-    """The output times and their average rate.
+    """The output times and their average rate, for a source of that many frames per second.
 
     Raises ValueError when factor and fps are both given, or wrong, or ask for more than `MOST` frames (or fewer than
     one for as many) in place of each of the source's.
     """
-    timeline, rate = _timeline(factor, fps, slow, info)
-    if not 1 / MOST <= rate * slow / info.rate <= MOST or not slow >= 1 / MOST:
+    timeline, rate = _timeline(factor, fps, slow, source)
+    if not 1 / MOST <= rate * slow / source <= MOST or not slow >= 1 / MOST:
         raise ValueError(f"more than {MOST} frames for one, or one for more than {MOST}, is not for video")
     return timeline, rate
 
 
 def _timeline(
-    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, info: SourceInfo
+    factor: int | None, fps: Fraction | float | str | None, slow: Fraction, source: Fraction
 ) -> tuple[Timeline, Fraction]:
     if factor is not None and fps is not None:
         raise ValueError("give a factor or a frame rate, not both")
@@ -233,9 +274,9 @@ def _timeline(
         by_rate = ByRate(parse_rate(fps))
         return by_rate, by_rate.rate
     if factor is None and slow.denominator != 1:
-        return ByRate(info.rate), info.rate
+        return ByRate(source), source
     by_factor = ByFactor(factor if factor is not None else 2 if slow == 1 else int(slow))
-    return by_factor, info.rate * by_factor.factor / slow
+    return by_factor, source * by_factor.factor / slow
 
 
 def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
@@ -278,6 +319,15 @@ def _counting(
         yield watched
 
 
+def _some(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
+    """The frames; MediaError if there are none."""
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{name}: no frames between start and end")
+    yield first
+    yield from frames
+
+
 def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
     """The frames up to where the input cannot be read any more; if there are none, the error."""
     try:
@@ -298,7 +348,7 @@ def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame
         yield frame
 
 
-def _weights(vfi: PathLike, mask: PathLike | None) -> list[dict[str, str]]:
+def weights_of(vfi: PathLike, mask: PathLike | None) -> list[dict[str, str]]:
     paths = [hub.find_weights(name) for name in (vfi, mask) if name is not None]
     return [{"name": hub.name_of(path), "path": str(path), "sha256": hub.sha256(path)} for path in paths]
 

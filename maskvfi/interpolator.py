@@ -100,12 +100,21 @@ class Interpolator:
         self.at_once = pixels_at_once(self.device, tile)
         self.scale, self.ensemble, self.static = scale, ensemble, static
         self.threshold, self.feather = threshold, feather
+        self.paint(protect, release)
+
+    def paint(self, protect: Tensor | None, release: Tensor | None) -> None:
+        """From now on these painted masks count, as the constructor has them."""
         self.protect, self.release = (
             None
             if painted is None
             else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
             for painted in (protect, release)
         )
+
+    @property
+    def computed_by(self) -> dict[str, str]:
+        """What its frames depend on beside weights and options."""
+        return {"device": str(self.device), "precision": self.precision, "runtime": self.runtime}
 
     @overload
     def __call__(self, img0: Tensor, img1: Tensor, timestep: float | Tensor = 0.5) -> Tensor: ...

@@ -88,7 +88,7 @@ def compare(
         info = reader.info
         masked = Renderer(Interpolator(vfi, mask, device), info)
         plain = Renderer(Interpolator(vfi, None, device), info)
-        timeline, rate = choose_timeline(factor, None, Fraction(1), info)
+        timeline, rate = choose_timeline(factor, None, Fraction(1), info.rate)
         gaps = split(_watched(reader, progress), timeline)
         if path.suffix.lower() in PICTURE_SUFFIXES:
             _refuse_existing(path, overwrite)

@@ -13,7 +13,6 @@ import cv2
 import torch
 
 from maskvfi import hub
-from maskvfi.interpolator import Interpolator
 from maskvfi.version import __version__
 
 SAMPLE = 1 << 20  # bytes at either end of a file that tell it from others
@@ -22,10 +21,12 @@ SAMPLE = 1 << 20  # bytes at either end of a file that tell it from others
 def facts_of(
     source: str | os.PathLike[str],
     options: Mapping[str, Any],
-    interpolator: Interpolator,
+    computed_by: Mapping[str, str],
     weights: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
-    """Facts in terms of JSON; options are `interpolate`'s, weights the report's."""
+    """Facts in terms of JSON; options are `interpolate`'s, weights the report's, computed_by its device, precision and
+    runtime.
+    """
     painted = [options[name] for name in ("protect", "release") if options[name] is not None]
     return {
         "version": __version__,
@@ -33,9 +34,7 @@ def facts_of(
         "options": {name: _plain(value) for name, value in options.items()},
         "weights": [each["sha256"] for each in weights],
         "painted masks": [hub.sha256(Path(path)) for path in painted],
-        "device": str(interpolator.device),
-        "precision": interpolator.precision,
-        "runtime": interpolator.runtime,
+        **computed_by,
         "libraries": {"torch": torch.__version__, "av": av.__version__, "cv2": cv2.__version__},
     }
 

@@ -56,30 +56,15 @@ class Renderer:
             raise ValueError(f"on_cut must be one of {', '.join(ON_CUT)}, not {on_cut!r}")
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
         self._looked: list[Looked] = []
-        self._together = max(1, min(TOGETHER, AT_ONCE // (info.width * info.height)))
+        self._together = _together(info)
         self.tally = Tally()
         self.warnings: list[str] = []
         self._ready: tuple[Gap, int, PreparedGap] | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
     def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
-        """The gaps of a stream, those together whose masks are made together.
-
-        Up to TOGETHER neighbouring gaps are looked at in one pass, so that the mask of a subtitle holds from gap to
-        gap; that is also how far the stream is read ahead.
-        """
-        group: list[Gap] = []
-        for gap in gaps:
-            alone = _needs_no_mask(gap)
-            if group and (alone or len(group) == self._together or gap.start is not group[-1].end):
-                yield group
-                group = []
-            if alone:
-                yield [gap]
-            else:
-                group.append(gap)
-        if group:
-            yield group
+        """The gaps of a stream, those together whose masks are made together (`groups_of`)."""
+        return groups_of(gaps, self._info)
 
     def render(self, group: list[Gap]) -> Iterator[Frame]:
         """The output frames of gaps that are looked at together."""
@@ -208,6 +193,30 @@ class Renderer:
         finally:
             inside = sum(self.seconds.values()) - others
             self.seconds[name] += time.perf_counter() - began - inside
+
+
+def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:
+    """The gaps of a stream, those together whose masks are made together.
+
+    Up to TOGETHER neighbouring gaps are looked at in one pass, so that the mask of a subtitle holds from gap to
+    gap; that is also how far the stream is read ahead.
+    """
+    group: list[Gap] = []
+    for gap in gaps:
+        alone = _needs_no_mask(gap)
+        if group and (alone or len(group) == _together(info) or gap.start is not group[-1].end):
+            yield group
+            group = []
+        if alone:
+            yield [gap]
+        else:
+            group.append(gap)
+    if group:
+        yield group
+
+
+def _together(info: SourceInfo) -> int:
+    return max(1, min(TOGETHER, AT_ONCE // (info.width * info.height)))
 
 
 def _needs_no_mask(gap: Gap) -> bool:

@@ -16,7 +16,8 @@ from clips import make_clip
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 RUN_ELSEWHERE = ("make ", "pip ", "accelerate ", "tensorboard ")
-LONG = ("maskvfi bench", "maskvfi demo", "maskvfi ui", "maskvfi weights get")  # these have tests of their own
+# These have tests of their own.
+LONG = ("maskvfi batch", "maskvfi bench", "maskvfi demo", "maskvfi ui", "maskvfi weights get")
 
 
 def blocks(page: Path, language: str) -> list[str]:

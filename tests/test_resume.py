@@ -89,6 +89,13 @@ def test_a_resumed_run_writes_what_an_unbroken_one_writes(source, tmp_path, shor
     assert not unfinished(broken).exists()
 
 
+def test_every_segment_is_encoded_at_one_bit_rate(tmp_path, short):
+    source = make_clip(tmp_path / "in.mkv", times=40, codec="ffv1", options={}, size=(160, 96))
+    maskvfi.interpolate(source, tmp_path / "out.avi", codec="mpeg4", mask=None, **FAST)
+    sizes = [len(data) for stream, _, _, data in packets(tmp_path / "out.avi") if stream == 0]
+    assert sum(sizes[:8]) == pytest.approx(sum(sizes[8:16]), rel=0.1)
+
+
 def test_the_report_of_a_resumed_run_counts_all_frames(source, tmp_path, short):
     options = {"codec": "ffv1", "vfi": "dis", "device": "cpu"}
     whole = maskvfi.interpolate(source, tmp_path / "whole.mkv", **options)

@@ -50,7 +50,8 @@ class Journal:
 
     `facts` say what it is made from and how: whoever goes on must say the same. It holds a manifest with them, and
     for every segment its packets and, once they are all on the disk, an index; a segment without one, or with other
-    bytes than that says, is made again, and so are those after it.
+    bytes than that says, is made again. `frames` and `state` are those of the segments from the beginning up to the
+    first that is missing; where several make them at once, later ones may be there already: `numbers` has all.
 
     Raises MediaError where an earlier run left something that neither `resume` nor `overwrite` allows to touch, where
     facts differ from those of the run that is to be resumed, and while another run is at it.
@@ -60,7 +61,8 @@ class Journal:
         self.folder = target.with_name(f".{target.name}.unfinished")
         self.frames = 0  # that its segments hold
         self.state: dict[str, Any] = {}  # of the last of them
-        self._whole = 0  # segments
+        self.numbers: set[int] = set()  # of its segments
+        self._whole = 0  # segments from the beginning
         self._target = target
         self._open: BinaryIO | None = None
         self._packets: list[tuple[int, int, int, bool, int]] = []
@@ -74,7 +76,7 @@ class Journal:
             raise MediaError(f"{target}: another run is making it") from None
         try:
             self._take_over(manifest, resume, overwrite)
-            if not self._whole:
+            if not self.numbers:
                 self._remove_all_but(LOCK)
                 _write_whole(self.folder / MANIFEST, manifest)
         except BaseException:
@@ -106,15 +108,32 @@ class Journal:
         self._open = None
         segment = Segment(frames, state, self._hash.hexdigest(), self._packets)
         _write_whole(self._path(self._whole, "json"), asdict(segment))
+        self.numbers.add(self._whole)
         self.frames, self.state, self._whole = frames, state, self._whole + 1
         self._packets, self._hash = [], hashlib.sha256()
+
+    def put(self, number: int, packets: list[Coded], frames: int, state: dict[str, Any]) -> None:
+        """A segment that was made elsewhere, in whatever order; `frames` and `state` as `close_segment` has them."""
+        data = b"".join(packet.data for packet in packets)
+        with self._path(number, "packets").open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        listed = [(p.pts, p.dts, p.duration, p.key, len(p.data)) for p in packets]
+        segment = Segment(frames, state, hashlib.sha256(data).hexdigest(), listed)
+        _write_whole(self._path(number, "json"), asdict(segment))
+        self.numbers.add(number)
+
+    def states(self) -> list[dict[str, Any]]:
+        """Of every segment that is there, in order."""
+        return [_read(self._path(number, "json"))["state"] for number in sorted(self.numbers)]
 
     def leave(self) -> None:
         """Stop here; keep the segments, if there are any."""
         if self._open is not None:
             self._open.close()
         self._lock.release()
-        if not self._whole:
+        if not self.numbers:
             self.remove()
 
     def remove(self) -> None:
@@ -123,16 +142,15 @@ class Journal:
 
     def _take_over(self, facts: dict[str, Any], resume: bool, overwrite: bool) -> None:
         known = _read(self.folder / MANIFEST)
-        whole, last = 0, None
-        for segment in self._whole_segments() if known else ():
-            whole, last = whole + 1, segment
-        if last is None:
+        found = dict(self._segments()) if known else {}
+        if not found:
             return
         if not resume:
             if overwrite:
                 return
+            most = max(segment.frames for segment in found.values())
             raise MediaError(
-                f"{self._target}: an earlier run stopped after {last.frames} frames of it "
+                f"{self._target}: an earlier run stopped after {most} frames of it "
                 "(resume goes on there, overwrite begins anew)"
             )
         for name in sorted({*known, *facts}):
@@ -140,28 +158,28 @@ class Journal:
                 raise MediaError(
                     f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))}"
                 )
-        self.frames, self.state, self._whole = last.frames, last.state, whole
-        self._remove_all_but(
-            LOCK,
-            MANIFEST,
-            *(self._path(n, suffix).name for n in range(whole) for suffix in ("json", "packets")),
-        )
+        self.numbers = set(found)
+        while self._whole in found:
+            self.frames, self.state = found[self._whole].frames, found[self._whole].state
+            self._whole += 1
+        kept = (self._path(number, suffix).name for number in found for suffix in ("json", "packets"))
+        self._remove_all_but(LOCK, MANIFEST, *kept)
 
     def _remove_all_but(self, *kept: str) -> None:
         for path in self.folder.iterdir():
             if path.name not in kept:
                 path.unlink()
 
-    def _whole_segments(self) -> Iterator[Segment]:
-        for number in range(len(list(self.folder.iterdir()))):
-            index = _read(self._path(number, "json"))
+    def _segments(self) -> Iterator[tuple[int, Segment]]:
+        """Those that are whole, with their numbers."""
+        for index in self.folder.glob("[0-9]*.json"):
             try:
-                segment = Segment(**index)
-                if _sha256(self._path(number, "packets")) != segment.sha256:
-                    return
-            except (TypeError, OSError):
-                return
-            yield segment
+                number = int(index.stem)
+                segment = Segment(**_read(index))
+                if _sha256(self._path(number, "packets")) == segment.sha256:
+                    yield number, segment
+            except (TypeError, ValueError, OSError):
+                continue
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:05d}.{suffix}"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from .carry import CarriedStreams
+from .clock import Clock
 from .encoders import Encoding, choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from .errors import MediaError
 from .frames import Frame, SourceInfo
@@ -29,21 +30,8 @@ from .streams import url_of
 from .tempo import StretchedSound
 
 T = TypeVar("T")
-_OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
+_TOLERANCE = 128_000  # bits per second; what PyAV gives a stream, and does not tell
 SEGMENT = 120  # frames: from how many on a segment of a journal may end
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What the writer has to know of the frames before: their number, their last ticks, how many were moved or lie off
-    the grid of a constant rate.
-    """
-
-    count: int = 0
-    last: int | None = None
-    end: int | None = None
-    moved: int = 0
-    off_grid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +87,11 @@ class VideoWriter:
         self.journal: Journal | None = None
         self._carried: CarriedStreams | StretchedSound | None = None
         self._shape = (info.height, info.width)
-        self._shift: Fraction | None = None
         self._durations: dict[int, int] = {}
-        self._at = _Progress()
         self._segment = 0  # frames in the one that is being made
         self._mark: _Mark | None = None
         self._last_dts: int | None = None
+        self._apart: list[Coded] | None = None
         self._done = False
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
@@ -115,9 +102,9 @@ class VideoWriter:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
-            self._fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
-            self._gapless = muxer == "yuv4mpegpipe"
             self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
+            fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
+            self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
             if muxer in ("mp4", "mov"):  # the clock of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_picture(info, rate)
@@ -127,7 +114,7 @@ class VideoWriter:
                 else:
                     self._carried = StretchedSound(carry, self._container, info.start_time, slow, start, end)
                 self._carried.copy_picture_tags(self._stream)
-                self._shift = self._carried.shift
+                self.clock.shift = self._carried.shift
                 self.warnings += self._carried.warnings
             self._start_encoding()
             self._context = self._stream.codec_context
@@ -156,15 +143,41 @@ class VideoWriter:
         """Queue a frame; frames come in presentation order. Raises what went wrong with an earlier one."""
         self._worker.put(frame)
 
+    @property
+    def can_be_joined(self) -> bool:
+        """Whether `segment` gives what a journal can keep."""
+        return self._encoding.has_bytes
+
+    def begin_apart(self, clock: Mapping[str, Any]) -> None:
+        """Before any frame: make not a file but one segment of it, to be joined elsewhere. `clock` is the state of the
+        file's clock after the frames before.
+        """
+        self.clock.go_on(clock)
+        if self.clock.at.count:
+            self._context = self._new_context()
+        self._apart = []
+
+    def segment(self, last: bool) -> list[Coded]:
+        """The packets of the segment, for a `Journal`; `last`: the file ends with it. Then there is only `abort`."""
+        assert self._apart is not None
+        self._worker.finish()
+        rest = self._encoded(None)
+        if last:
+            self._mux_last(rest)
+        else:
+            self._mux(rest)
+        return self._apart
+
     def finish(self) -> None:
         """Encode what waits, copy the rest of the other streams and give the file its name."""
         if self._done:
             return
         try:
             self._worker.finish()
-            if self._at.last is None:
+            if self.clock.at.last is None:
                 raise MediaError(f"{self._name}: there are no frames to write")
-            self._mux_last(self._encoded(None))
+            if self._segment or not self.kept:
+                self._mux_last(self._encoded(None))
             if self._carried is not None:
                 self._carried.advance(None)
                 self.warnings += [line for line in self._carried.warnings if line not in self.warnings]
@@ -172,12 +185,11 @@ class VideoWriter:
         except BaseException:
             self.abort()
             raise
-        if self._at.moved and not self._fixed_rate:
-            self.warnings.append(
-                f"{self._at.moved} frames were too close in time for the file and were moved"
-            )
-        if self._at.off_grid:
-            self.warnings.append(f"{self._at.off_grid} frames are off the constant rate that the file keeps")
+        at = self.clock.at
+        if at.moved and not self.clock.fixed_rate:
+            self.warnings.append(f"{at.moved} frames were too close in time for the file and were moved")
+        if at.off_grid:
+            self.warnings.append(f"{at.off_grid} frames are off the constant rate that the file keeps")
         self._done = True
         if self._carried is not None:
             self._carried.close()
@@ -262,10 +274,9 @@ class VideoWriter:
             packet = Packet(coded.data)
             packet.pts, packet.dts, packet.duration = coded.pts, coded.dts, coded.duration
             packet.time_base, packet.is_keyframe = self.time_base, coded.key
+            self._put_in_order(packet)
             self._mux_one(packet)
-        state = self.journal.state["writer"]
-        self._at = _Progress(**state["at"])
-        self._shift = Fraction(state["shift"])
+        self.clock.go_on(self.journal.state["writer"])
         self._context = self._new_context()
 
     def _new_context(self) -> VideoCodecContext:
@@ -275,6 +286,7 @@ class VideoWriter:
         self._configure(context)
         context.framerate, context.options = own.framerate, dict(self._encoding.options)
         context.flags = own.flags
+        context.bit_rate, context.bit_rate_tolerance = own.bit_rate or 0, _TOLERANCE
         return context
 
     def _take(self, item: Frame | _Mark) -> None:
@@ -290,32 +302,19 @@ class VideoWriter:
     def _end_segment(self, mark: _Mark) -> None:
         assert self.journal is not None
         self._mux(self._encoded(None))
-        state = {"run": mark.state, "writer": {"at": asdict(self._at), "shift": str(self._shift)}}
-        self._call(partial(self.journal.close_segment, self._at.count, state))
+        state = {"run": mark.state, "writer": self.clock.state()}
+        self._call(partial(self.journal.close_segment, self.clock.at.count, state))
         self._segment, self._context = 0, self._new_context()
 
     def _encode(self, frame: Frame) -> None:
-        at = self._at
-        if self._shift is None:
-            self._shift = frame.pts
-        exact = (frame.pts - self._shift) / self.time_base
-        begin = round(exact)
-        if self._fixed_rate:
-            at.off_grid += abs(begin - exact) > _OFF_GRID or (self._gapless and begin != at.count)
-        at.count += 1
-        stop = round((frame.pts + frame.duration - self._shift) / self.time_base)
-        if at.last is not None and begin <= at.last:
-            begin = at.last + 1
-            at.moved += 1
-        at.last = begin
-        self._durations[begin] = max(1, stop - begin)
-        at.end = begin + self._durations[begin]
+        begin, length = self.clock.place(frame.pts, frame.duration)
+        self._durations[begin] = length
         if frame.planes[0].shape != self._shape:
             raise ValueError(f"a frame of {frame.planes[0].shape} does not fit a video of {self._shape}")
         picture = self._encoding.picture(frame)
         picture.time_base = self.time_base
         picture.pts = begin
-        picture.duration = self._durations[begin]
+        picture.duration = length
         self._mux(self._encoded(picture))
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
@@ -328,29 +327,32 @@ class VideoWriter:
         track's length from the last packet.
         """
         for packet in packets[-1:]:
-            if packet.pts is not None and self._at.end is not None:
-                self._durations[packet.pts] = self._at.end - packet.pts
+            if packet.pts is not None and self.clock.at.end is not None:
+                self._durations[packet.pts] = self.clock.at.end - packet.pts
         self._mux(packets)
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
-            # An encoder that begins anew may date its first packets before the last ones of the encoder before.
-            if packet.dts is not None and self._last_dts is not None and packet.dts <= self._last_dts:
-                packet.dts = self._last_dts + 1
+            self._put_in_order(packet)
+            if self._apart is not None:
+                self._apart.append(_coded(packet))
+                continue
             if self.journal is not None:
-                pts = cast(int, packet.pts)
-                dts = pts if packet.dts is None else packet.dts
-                coded = Coded(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe)
-                self._call(partial(self.journal.add, coded))
+                self._call(partial(self.journal.add, _coded(packet)))
             self._mux_one(packet)
 
-    def _mux_one(self, packet: Packet) -> None:
+    def _put_in_order(self, packet: Packet) -> None:
+        """An encoder that begins anew may date its first packets before the last ones of the encoder before."""
+        if packet.dts is not None and self._last_dts is not None and packet.dts <= self._last_dts:
+            packet.dts = self._last_dts + 1
         if packet.dts is not None:
             self._last_dts = packet.dts
-            if self._carried is not None:
-                self._carried.advance(packet.dts * Fraction(packet.time_base) + self._carried.shift)
+
+    def _mux_one(self, packet: Packet) -> None:
+        if packet.dts is not None and self._carried is not None:
+            self._carried.advance(packet.dts * Fraction(packet.time_base) + self._carried.shift)
         packet.stream = self._stream
         self._call(partial(self._container.mux, packet))
 
@@ -379,6 +381,12 @@ def _configure(context: VideoCodecContext, info: SourceInfo, encoding: Encoding,
     colour = encoding.colour
     context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+
+
+def _coded(packet: Packet) -> Coded:
+    pts = cast(int, packet.pts)
+    dts = pts if packet.dts is None else packet.dts
+    return Coded(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe)
 
 
 class _Target:

@@ -1,0 +1,279 @@
+"""What an hour of video costs, by size and by how much of it stands still, and whether batches of real clips agree.
+
+python benchmarks/scaling.py --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/scaling.md)
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import av
+import cv2
+import numpy as np
+import ray
+import torch
+import typer
+from rich.console import Console
+
+import maskvfi
+from maskvfi.batch import Row, Summary, batch
+from maskvfi.batch.jobs import VIDEO_SUFFIXES
+from maskvfi.scenes import SceneWatcher
+from maskvfi.video import open_source
+
+SIZES = ((640, 360), (1280, 720), (1920, 1080))
+MOVING = (1.0, 0.5, 0.1)  # of the picture
+STAGES = ("read", "convert", "mask", "network", "fuse", "write")
+HOURS = 10_000
+RATE = 24  # frames per second, which become twice as many
+FASTER = (1, 10, 100)  # than one core: the networks on something else
+said = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Core seconds per megapixel of a new frame; of the network, per megapixel that it computes; of decoder, watcher
+    for cuts and encoder, per megapixel that they see. packed: bytes per megapixel that libx264 writes by default.
+    """
+
+    mask: float
+    network: float
+    rest: float
+    decode: float
+    watch: float
+    encode: float
+    packed: float
+
+    def made(self, computed: float) -> float:
+        """A new frame, without decoder and encoder."""
+        return self.mask + self.rest + self.network * computed
+
+    def gap(self, computed: float) -> float:
+        """One frame in, decoded by survey and worker, two out."""
+        return self.made(computed) + self.read() + 2 * self.encode
+
+    def read(self) -> float:
+        return 2 * self.decode + self.watch
+
+
+def main(
+    clips: Annotated[Path, typer.Option(help="A folder of videos, for the batches.")],
+    seconds: Annotated[float, typer.Option(help="Of each of them.")] = 1.0,
+    frames: Annotated[int, typer.Option(help="Of each made clip.")] = 9,
+) -> None:
+    """One core, then batches on one core and on two: tables in Markdown."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("two cores are needed, to compare with one")
+    print(f"{platform.processor() or platform.machine()}, load before: {os.getloadavg()[0]:.1f}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        found = sorted(path for path in clips.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        on(cores[:1])
+        measured = list(stages(Path(folder), frames))
+        one, one_wall = run_batch(found, Path(folder) / "one", cores[:1], seconds)
+        two, two_wall = run_batch(found, Path(folder) / "two", cores[:2], seconds)
+        on(cores[:1])
+        rates = fit(measured, Path(folder) / "one")
+        show_rates(rates)
+        show_batches(one, two, rates, Path(folder))
+        alike = sum(decoded(Path(a.target)) == decoded(Path(b.target)) for a, b in zip(one, two, strict=True))
+        print(
+            f"\nOne worker {one_wall:.1f} s, two {two_wall:.1f} s: {one_wall / two_wall:.2f} times as fast; "
+            f"frames identical in {alike} of {len(one)} videos.\n"
+        )
+        show_hours(rates, [row.computed_share for row in one])
+        show_bottleneck(rates)
+
+
+def stages(folder: Path, frames: int) -> Iterator[tuple[float, maskvfi.Report]]:
+    """Clips of each size and share through `interpolate`; megapixels, and the report."""
+    print("| size | moves | still | computed | " + " | ".join(f"{s} s" for s in STAGES) + " | sum s |")
+    print("|---|---|---|---|" + "---|" * (len(STAGES) + 1))
+    for width, height in SIZES:
+        for moving in MOVING:
+            said.print(f"{width}x{height}, {moving:.0%} moves")
+            clip = folder / f"{width}_{moving}.mkv"
+            render(clip, width, height, moving, frames)
+            done = maskvfi.interpolate(clip, folder / "out.mkv", codec="ffv1", device="cpu", overwrite=True)
+            each = [done.seconds.get(stage, 0.0) / (frames - 1) for stage in STAGES]
+            cells = " | ".join(f"{value:.3f}" for value in [*each, sum(each)])
+            name = f"{width}x{height} | {moving:.0%} | {done.static_share:.0%} | {done.computed_share:.0%}"
+            print(f"| {name} | {cells} |", flush=True)
+            yield width * height / 1e6 * (frames - 1), done
+
+
+def render(path: Path, width: int, height: int, moving: float, frames: int) -> None:
+    """A texture that pans in a rectangle in the middle, and stands around it."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (height // 8 + 1, (width + 4 * frames) // 8 + 1), np.uint8)
+    wide = cv2.resize(small, (width + 4 * frames, height), interpolation=cv2.INTER_CUBIC)
+    h, w = (int(side * moving**0.5) for side in (height, width))
+    top, left = (height - h) // 2, (width - w) // 2
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for n in range(frames):
+            picture = wide[:, :width].copy()
+            picture[top : top + h, left : left + w] = wide[:, 4 * n :][top : top + h, left : left + w]
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+
+
+def run_batch(
+    found: Sequence[Path], out: Path, cores: Sequence[int], seconds: float
+) -> tuple[list[Row], float]:
+    """One worker on each of these cores, and nothing of it on others; seconds from when the networks are loaded."""
+    table = out.with_suffix(".csv")
+    with table.open("w", newline="") as file:
+        rows = [["source", "target"], *([str(path.absolute()), f"{path.stem}.mkv"] for path in found)]
+        csv.writer(file).writerows(rows)
+    on(cores)
+    began: list[float] = []
+
+    def started(at: Summary) -> None:
+        if not began:
+            said.print(f"batch on {len(cores)} cores")
+            began.append(time.perf_counter())
+
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    ray.init("local", num_cpus=len(cores), **quiet)
+    how = {"codec": "ffv1", "device": "cpu", "runtime": "torch", "end": seconds}
+    done = batch([str(table)], str(out), workers=len(cores), progress=started, **how)
+    wall = time.perf_counter() - began[0]
+    ray.shutdown()
+    for row in done:
+        if row.status != "done":
+            raise SystemExit(f"{row.source}: {row.error}")
+    return done, wall
+
+
+def fit(measured: Sequence[tuple[float, maskvfi.Report]], made: Path) -> Rates:
+    """Sums over what was measured, so that large frames count for most."""
+    pixels = sum(megapixels for megapixels, _ in measured)
+    computed = sum(megapixels * done.computed_share for megapixels, done in measured)
+
+    def spent(*names: str) -> float:
+        return sum(done.seconds.get(name, 0.0) for _, done in measured for name in names)
+
+    return Rates(
+        spent("mask") / pixels,
+        spent("network") / computed,
+        spent("convert", "fuse") / pixels,
+        *coding(sorted(made.glob("*.mkv"))),
+    )
+
+
+def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
+    """`Rates`' decode, watch, encode and packed, of H.264."""
+    pixels = decode = watch = encode = packed = 0.0
+    for path in paths:
+        said.print(f"encoding {path.name}")
+        copy = path.with_suffix(".mp4")
+        with open_source(path) as reader:
+            frames = list(reader)
+            since = time.perf_counter()
+            for _ in SceneWatcher(reader.info).watch(frames):
+                pass
+            watch += time.perf_counter() - since
+            writer = maskvfi.video.VideoWriter(copy, reader.info, rate=reader.info.rate)
+            since = time.perf_counter()
+            with writer:
+                for frame in frames:
+                    writer.write(frame)
+            encode += time.perf_counter() - since
+            pixels += len(frames) * reader.info.width * reader.info.height / 1e6
+        since = time.perf_counter()
+        with open_source(copy) as reader:
+            for _ in reader:
+                pass
+        decode += time.perf_counter() - since
+        packed += copy.stat().st_size
+    return decode / pixels, watch / pixels, encode / pixels, packed / pixels
+
+
+def show_rates(rates: Rates) -> None:
+    print("\n| one core, for one megapixel | |\n|---|---|")
+    print(f"| mask | {rates.mask:.3f} s |\n| network, of what it computes | {rates.network:.3f} s |")
+    print(f"| planes to RGB, fusion | {rates.rest:.3f} s |\n| decoding H.264 | {rates.decode:.4f} s |")
+    print(f"| watching for cuts and repeats | {rates.watch:.4f} s |")
+    print(f"| encoding, libx264 at its default | {rates.encode:.3f} s |")
+    print(f"| bytes of it | {rates.packed / 1e6:.3f} MB |\n")
+
+
+def show_batches(one: Sequence[Row], two: Sequence[Row], rates: Rates, folder: Path) -> None:
+    """What the workers spent on mask, network, planes and fusion, beside what the model says."""
+    print("| clip | frames | still | computed | model s | one worker s | two workers s | survey s | join s |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    total = np.zeros(3)
+    for a, b in zip(one, two, strict=True):
+        with open_source(a.target) as reader:
+            size = reader.info.width * reader.info.height / 1e6
+        model = size * (a.frames_out - a.frames_in) * rates.made(a.computed_share)
+        both = [
+            sum(getattr(row, f"seconds_{name}") for name in ("convert", "mask", "network", "fuse"))
+            for row in (a, b)
+        ]
+        total += (model, *both)
+        shares = f"{a.static_share:.0%} | {a.computed_share:.0%}"
+        spent = f"{model:.1f} | {both[0]:.1f} | {both[1]:.1f} | {a.seconds_survey:.1f} | {a.seconds_join:.2f}"
+        print(f"| {Path(a.source).name} | {a.frames_in} to {a.frames_out} | {shares} | {spent} |")
+    print(f"| all | | | | {total[0]:.1f} | {total[1]:.1f} | {total[2]:.1f} | | |")
+
+
+def show_hours(rates: Rates, shares: Sequence[float]) -> None:
+    """Core hours of one hour of video, and core years of many."""
+    mean = float(np.mean(shares))
+    computed = (1.0, mean, 0.2, 0.0)
+    print(f"| an hour of {RATE} fps, doubled | " + " | ".join(f"{c:.0%} computed" for c in computed) + " |")
+    print("|---|" + "---|" * len(computed))
+    for width, height in (*SIZES, (3840, 2160)):
+        hours = [3600 * RATE * width * height / 1e6 * rates.gap(c) / 3600 for c in computed]
+        years = [HOURS * each / 24 / 365 for each in hours]
+        cells = (f"{h:.1f} core h ({y:.0f})" for h, y in zip(hours, years, strict=True))
+        print(f"| {width}x{height} | " + " | ".join(cells) + " |")
+    print(f"\nIn brackets: core years for {HOURS} hours. {mean:.0%} is the mean of the clips above.\n")
+
+
+def show_bottleneck(rates: Rates) -> None:
+    """Where the time of a 1080p frame goes when mask, network and fusion are faster than a core."""
+    size = 1920 * 1080 / 1e6
+    print("| networks | networks s | read s | encode s | largest | MB/s written by 100 workers |")
+    print("|---|---|---|---|---|---|")
+    for faster in FASTER:
+        cost = {
+            "networks": size * rates.made(1.0) / faster,
+            "read": size * rates.read(),
+            "encode": size * 2 * rates.encode,
+        }
+        written = 100 * 2 * size * rates.packed / 1e6 / sum(cost.values())
+        cells = " | ".join(f"{each:.3f}" for each in cost.values())
+        print(f"| {faster} times one core | {cells} | {max(cost, key=lambda k: cost[k])} | {written:.1f} |")
+    print(
+        f"\nThe survey of one 1080p video, alone: {1 / (size * (rates.decode + rates.watch)):.0f} frames/s."
+    )
+
+
+def on(cores: Sequence[int]) -> None:
+    """From now on this process and what it starts have these cores."""
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def decoded(path: Path) -> list[tuple[Fraction, bytes]]:
+    with open_source(path) as reader:
+        return [(frame.pts, b"".join(plane.tobytes() for plane in frame.planes)) for frame in reader]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,13 @@
+"""Many videos, many workers: the same frames as `interpolate` makes, by way of Ray."""
+
+try:
+    import fsspec  # noqa: F401
+    import pyarrow  # noqa: F401
+    import ray  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ValueError(f"batch needs {error.name}: pip install 'maskvfi[ray]'") from None
+
+from maskvfi.batch.results import Row
+from maskvfi.batch.run import Summary, batch
+
+__all__ = ["Row", "Summary", "batch"]

@@ -1,0 +1,98 @@
+"""Which videos a batch makes: files, folders, patterns and tables into sources with their targets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from maskvfi.batch.places import asking, local_path, storage_of
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
+    *(".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".gif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A video to read and where the result goes: paths, or addresses that fsspec knows."""
+
+    source: str
+    target: str
+
+
+def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
+    """The videos of `sources`, in order.
+
+    A source is a video, a folder (its videos by their suffixes, and those of folders in it, but no hidden ones and
+    none in `out`), a pattern such as `clips/*.mp4`, or a CSV table with the columns source and, where a target is not
+    to have its source's name in `out`, target; what is relative there is so to the table, and to `out`.
+
+    Raises ValueError where a source gives no video, or two would be written to one place; MediaError where one cannot
+    be reached.
+    """
+    jobs = [job for source in sources for job in _jobs_of(source, out)]
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        target = str(local_path(job.target) or job.target)
+        if (other := taken.setdefault(target, job)) is not job:
+            raise ValueError(f"{job.target}: would be made of both {other.source} and {job.source}")
+    return jobs
+
+
+def _jobs_of(source: str, out: str) -> Iterator[Job]:
+    storage, path = storage_of(source)
+    if source.lower().endswith(".csv"):
+        yield from _of_table(source, out)
+        return
+    with asking(source, "read"):
+        folder = storage.isdir(path)
+        pattern = any(sign in path for sign in "*?[") and not storage.exists(path)
+        found = sorted(storage.find(path) if folder else storage.glob(path) if pattern else ())
+    if folder:
+        found = [inside for inside in found if _is_video(inside, path, out)]
+    if not found and (folder or pattern):
+        raise ValueError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
+    for inside in found:
+        name = posixpath.relpath(inside, path) if folder else posixpath.basename(inside)
+        yield Job(_address(source, inside), _join(out, name))
+    if not (folder or pattern):
+        yield Job(source, _join(out, posixpath.basename(path)))
+
+
+def _of_table(source: str, out: str) -> Iterator[Job]:
+    storage, path = storage_of(source)
+    with asking(source, "read"):
+        data = storage.cat_file(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{source}: is not a table in UTF-8") from None
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if not rows or "source" not in rows[0]:
+        raise ValueError(f"{source}: has no column called source, or no row")
+    for row in rows:
+        if named := (row["source"] or "").strip():
+            video = named if "://" in named else _join(_address(source, posixpath.dirname(path)), named)
+            yield Job(video, _join(out, (row.get("target") or "").strip() or posixpath.basename(named)))
+
+
+def _is_video(inside: str, folder: str, out: str) -> bool:
+    hidden = any(name.startswith(".") for name in posixpath.relpath(inside, folder).split("/"))
+    made = local_path(out)
+    ours = made is not None and made in [local_path(inside), *(local_path(inside) or made / "x").parents]
+    return not hidden and not ours and inside.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _address(like: str, inside: str) -> str:
+    """The address of a path in the file system of `like`."""
+    return inside if "://" not in like else str(storage_of(like)[0].unstrip_protocol(inside))
+
+
+def _join(folder: str, name: str) -> str:
+    if "://" in name or posixpath.isabs(name):
+        return name
+    return posixpath.join(folder, name)
