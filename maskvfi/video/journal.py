@@ -69,7 +69,7 @@ class Journal:
         self._hash = hashlib.sha256()
         manifest: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **facts}))
         self.folder.mkdir(exist_ok=True)
-        self._lock = FileLock(self.folder / LOCK)
+        self._lock = FileLock(self.folder / LOCK, thread_local=False)  # writers have threads of their own
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
