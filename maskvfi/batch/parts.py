@@ -130,7 +130,7 @@ def make(source: Path, suffix: str, part: Part, options: Options, interpolator: 
 def join(
     source: Path, target: Path, options: Options, facts: Mapping[str, Any], overwrite: bool
 ) -> list[str]:
-    """Make the file whose parts all lie in the journal beside `target`, with the source's other streams.
+    """Make the file whose parts all lie in the journal beside `target`, which nobody holds, with the other streams.
 
     Returns warnings; raises MediaError.
     """
