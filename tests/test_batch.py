@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -62,6 +63,14 @@ def folder(tmp_path_factory) -> Path:
     with (folder / "all.csv").open("w", newline="") as file:
         csv.writer(file).writerows([*lines, [archived, "sub/c.mkv"]])
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """What grows for targets elsewhere grows here, not in the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKVFI_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="module")
