@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SizeCost:
-    """Seconds for one frame between two at a size, each the best of several; plain: the network as it is written
+    """Seconds for one frame between two at a size, each the median of several; plain: the network as it is written
     down, in torch and float32.
 
     network and plain see the whole picture, which is as if everything moved; minterpolate is ffmpeg's, or None.
@@ -142,6 +143,7 @@ def _measure_size(
 ) -> SizeCost:
     img0, img1 = _pictures(width, height, interpolator.device)
     weight = torch.zeros_like(img0[:, :1])
+    interpolator.vfi.expect(height, width)
     planes = [rgb_to_planes(image, FORMAT, COLOUR) for image in (img0, img1)]
 
     def view(image: Tensor) -> View:
@@ -161,7 +163,7 @@ def _measure_size(
     return SizeCost(
         width,
         height,
-        **_best(tasks, repeats, interpolator.device),
+        **_typical(tasks, repeats, interpolator.device),
         minterpolate=_minterpolate(img0, img1),
         difference=float(difference.max()),
     )
@@ -183,7 +185,7 @@ def _measure_still(
         def masked(painted: Interpolator = painted) -> Tensor:
             return painted.between(painted.view(img0), painted.view(img1), TIME)
 
-        found = _best(
+        found = _typical(
             {"plain": lambda: plain(img0, img1, TIME), "masked": masked}, repeats, interpolator.device
         )
         boxes = painted.boxes(painted.weight(painted.view(img0), painted.view(img1)))
@@ -200,9 +202,9 @@ def _measure_file(interpolator: Interpolator) -> dict[str, float]:
     return {**report.seconds, "frames_per_second": report.frames_out / report.seconds["total"]}
 
 
-def _best(tasks: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """The shortest time of each task; they take turns, so that a busy machine hinders all alike."""
-    best = dict.fromkeys(tasks, float("inf"))
+def _typical(tasks: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """The median time of each task; they take turns, so that a busy machine hinders all alike."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
     with torch.inference_mode():
         for turn in range(repeats + 1):  # the first warms up
             for name, task in tasks.items():
@@ -211,8 +213,8 @@ def _best(tasks: dict[str, Callable[[], object]], repeats: int, device: torch.de
                 task()
                 _wait(device)
                 if turn:
-                    best[name] = min(best[name], time.perf_counter() - began)
-    return best
+                    times[name].append(time.perf_counter() - began)
+    return {name: median(each) for name, each in times.items()}
 
 
 def _pictures(width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -401,7 +401,7 @@ def bench(
     size: Annotated[
         list[str] | None, typer.Option(help="WIDTHxHEIGHT, again for more; 360p to 4K unless given.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the best counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the median counts.")] = 3,
     device: Device = "auto",
     precision: Precision = "auto",
     runtime: Runtime = "auto",

@@ -55,6 +55,7 @@ class Renderer:
         if on_cut not in ON_CUT:
             raise ValueError(f"on_cut must be one of {', '.join(ON_CUT)}, not {on_cut!r}")
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
+        interpolator.vfi.expect(info.height, info.width, interpolator.scale)
         self._looked: list[Looked] = []
         self._together = _together(info)
         self.tally = Tally()

@@ -53,6 +53,19 @@ def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime, start):
         torch.testing.assert_close(ours.flow, theirs.flow, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+def test_a_size_that_is_expected_changes_no_frame(cache, runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    plain = network()
+    compiled = with_runtime(plain, runtime, torch.float32)
+    with torch.inference_mode():
+        for expected, given in (((70, 90), (70, 90)), ((70, 90), (40, 64)), ((101, 67), (101, 67))):
+            compiled.expect(*expected)
+            img0, img1 = frames(*given)
+            ours, theirs = (x(img0, img1, 0.5) for x in (compiled, plain))
+            torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+
+
 def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvino, tmp_path):
     img0, img1 = frames(64, 64)
     plain = network()

@@ -138,6 +138,9 @@ class IFNet(nn.Module):
         """A frame [B,3,H,W] for `between`, which must be given the same scale."""
         return self._prepare(image, self.multiple(scale))
 
+    def expect(self, height: int, width: int, scale: float = 1.0) -> None:
+        """Many frames of this size are to come: a runtime may get ready for them."""
+
     def multiple(self, scale: float = 1.0) -> int:
         """The number of px that the sides of frames are padded to a multiple of."""
         return max(self.variant.modulo, int(self.variant.modulo / scale))

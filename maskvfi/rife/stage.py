@@ -115,7 +115,10 @@ class Stage:
         last = self.parts[-1]
         if last.features is not None:
             known.append(self._at(last.features, last.factor, scale))
-        known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
+        if scale == 1:
+            known.append(self.flow)
+        else:
+            known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
         return frames, known
 
     def _logits(self) -> tuple[Part, ...]:

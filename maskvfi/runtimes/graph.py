@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from maskvfi.hub import cache_folder
 from maskvfi.rife.network import IFNet, PreparedPair
 
-FORMAT = 3  # of the stored graphs; to be raised when the network computes something else
+FORMAT = 4  # of the stored graphs; to be raised when the network computes something else
 
 Run = Callable[[list[Tensor]], list[Tensor]]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class GraphIFNet(IFNet):
@@ -38,7 +39,8 @@ class GraphIFNet(IFNet):
         super().__init__(network.variant)
         self.load_state_dict(network.state_dict())
         self.eval().requires_grad_(False)
-        self._loaded: dict[str, Run] = {}
+        self._loaded: dict[tuple[str, Shapes | None], Run] = {}
+        self._expected: tuple[int, int] | None = None
 
     @abstractmethod
     def convert(
@@ -47,8 +49,15 @@ class GraphIFNet(IFNet):
         """Write the graph of `module` to `path`; `free` says which dimensions of each input may change."""
 
     @abstractmethod
-    def load(self, path: Path) -> Run:
-        """The graph that was written to `path`, to be called."""
+    def load(self, path: Path, shapes: Shapes | None) -> Run:
+        """The graph that was written to `path`, to be called; for inputs of these shapes alone, if they are given."""
+
+    def expect(self, height: int, width: int, scale: float = 1.0) -> None:
+        multiple = self.multiple(scale)
+        expected = height + -height % multiple, width + -width % multiple
+        if expected != self._expected:
+            self._expected = expected
+            self._loaded = {key: run for key, run in self._loaded.items() if key[1] is None}
 
     def encoded(self, planes: Tensor) -> Tensor:
         (found,) = self._run("encoder", self.encode, [planes], self.variant.modulo)
@@ -64,9 +73,11 @@ class GraphIFNet(IFNet):
 
     def _run(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> list[Tensor]:
         """What `module` makes of tensors [B,C,H,W] of any B, H and W that are multiples of `side`."""
-        if name not in self._loaded:
-            self._loaded[name] = self.load(self._graph(name, module, given, side))
-        return self._loaded[name](given)
+        expected = given[0].shape[0] == 1 and given[0].shape[-2:] == self._expected
+        shapes = tuple(tuple(x.shape) for x in given) if expected else None
+        if (name, shapes) not in self._loaded:
+            self._loaded[name, shapes] = self.load(self._graph(name, module, given, side), shapes)
+        return self._loaded[name, shapes](given)
 
     def _graph(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> Path:
         """The converted module's file, made if it is not there."""

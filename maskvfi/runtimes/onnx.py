@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskvfi.export import OPSET, write_graph
 from maskvfi.rife.network import IFNet
-from maskvfi.runtimes.graph import GraphIFNet, Run
+from maskvfi.runtimes.graph import GraphIFNet, Run, Shapes
 
 # In order of preference; those that torch does not drive itself. The CPU takes what is left over.
 PROVIDERS = (
@@ -41,7 +41,7 @@ class OnnxIFNet(GraphIFNet):
         }
         write_graph(module, example, names, None, axes, path)
 
-    def load(self, path: Path) -> Run:
+    def load(self, path: Path, shapes: Shapes | None) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         known = set(onnxruntime.get_available_providers())

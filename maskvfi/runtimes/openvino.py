@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from maskvfi.rife.network import IFNet
-from maskvfi.runtimes.graph import GraphIFNet, Run
+from maskvfi.runtimes.graph import GraphIFNet, Run, Shapes
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -37,13 +37,16 @@ class OpenVinoIFNet(GraphIFNet):
         model = openvino.convert_model(module, example_input=example, input=shapes)
         openvino.save_model(model, path, compress_to_fp16=False)
 
-    def load(self, path: Path) -> Run:
+    def load(self, path: Path, shapes: Shapes | None) -> Run:
         hints = {
             "INFERENCE_PRECISION_HINT": self._hint,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        compiled = _core().compile_model(_core().read_model(path), "CPU", hints)
+        model = _core().read_model(path)
+        if shapes is not None:
+            model.reshape(dict(enumerate(map(openvino.PartialShape, map(list, shapes)))))
+        compiled = _core().compile_model(model, "CPU", hints)
 
         def run(given: list[Tensor]) -> list[Tensor]:
             found = compiled([x.contiguous().numpy() for x in given])
