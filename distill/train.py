@@ -53,12 +53,12 @@ def train(
 def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
     """Balanced cross-entropy and soft Dice of the rarer class.
 
-    batch: frames [B,N,3,H,W] uint8, static and sure [B,N-1,H,W] bool. At even steps every gap is judged by
-    its own two frames, at odd ones the whole sequence is judged in one pass: one set of weights serves both.
+    batch: frames [B,N,3,H,W] uint8, static and sure [B,N-1,H,W] bool. At every third step each gap is judged
+    by its own two frames, else the whole sequence in one pass, as in a video: one set of weights serves both.
     Classes are balanced within each sample, so that it does not matter which process has which samples.
     """
     frames, static, sure = as_floats(batch)
-    if step % 2 == 0:
+    if step % 3 == 0:
         frames = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2).flatten(0, 1)
         static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
     logits = cast(Judge, network).logits(frames).float()

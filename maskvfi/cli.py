@@ -29,6 +29,7 @@ from rich.text import Text
 
 import maskvfi
 from maskvfi import hub
+from maskvfi.allocator import keep_freed_memory
 from maskvfi.fuse import FEATHER
 from maskvfi.interpolate import Progress as OnProgress
 
@@ -509,6 +510,7 @@ def verify(
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except (maskvfi.MediaError, maskvfi.WeightsError, ValueError, OSError) as error:

@@ -15,6 +15,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch.parts import Made, Options, Part, make, survey
 from maskvfi.batch.places import fetched
 from maskvfi.interpolate import Report, weights_of
@@ -54,6 +55,7 @@ class Worker:
     """Makes parts of videos; it holds the networks, and a copy of a video that lies elsewhere while it works on it."""
 
     def __init__(self, options: Options, threads: int) -> None:
+        keep_freed_memory()
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
         self._options = options

@@ -1,0 +1,40 @@
+"""Memory of large tensors is kept, in a process of its own: the setting cannot be taken back."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import resource, sys
+from maskvfi.allocator import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def clear(size=80_000_000):
+    import torch
+    torch.zeros(size, dtype=torch.uint8)
+for _ in range(3):
+    clear()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    clear()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str, **variables: str) -> int:
+    """Pages that the system had to hand out again."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, how], env={**clean, **variables}, capture_output=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's settings")
+def test_large_blocks_are_used_again_unless_the_environment_has_its_own_settings():
+    left = faults("leave")
+    assert faults("keep") < left / 4
+    assert faults("keep", MALLOC_MMAP_THRESHOLD_="1000000") > left / 2
