@@ -27,6 +27,7 @@ import typer
 from rich.console import Console
 
 import maskvfi
+from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch import Row, Summary, batch
 from maskvfi.batch.jobs import VIDEO_SUFFIXES
 from maskvfi.scenes import SceneWatcher
@@ -74,6 +75,7 @@ def main(
     repeats: Annotated[int, typer.Option(help="Of the batches; the fastest counts.")] = 2,
 ) -> None:
     """One core, then batches on one core and on two: tables in Markdown."""
+    keep_freed_memory()  # as the command and its workers do
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise SystemExit("two cores are needed, to compare with one")
