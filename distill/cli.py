@@ -34,6 +34,8 @@ Masks = Annotated[
 Teachers = Annotated[
     list[str] | None, typer.Option(help="Flow teachers beside DIS: rife:PATH, raft_large ...")
 ]
+Ray = Annotated[bool, typer.Option("--ray", help="On Ray: every worker makes shards of its own.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")]
 Cases = Annotated[int, typer.Option(help="Composites per clip (and kind).")]
 
 
@@ -45,12 +47,20 @@ def prepare(
     tuples: Annotated[int, typer.Option(help="Frame tuples to cut.")] = 5000,
     length: Annotated[int, typer.Option(help="Frames in a tuple.")] = 5,
     size: Annotated[int, typer.Option(help="Side of a tuple in px.")] = 256,
+    ray: Ray = False,
+    address: Address = None,
 ) -> None:
     """Cut videos (or a data set's frames) and pictures into shards."""
-    from distill import clips as source
+    from distill import prepare as cutting
 
-    count = source.prepare_textures(pictures, out)
-    found = source.prepare(clips, out, tuples, length, size)
+    recipe = cutting.Recipe(tuples, length, size)
+    if ray or address:
+        from distill.ray_shards import prepare_on_ray
+
+        found = prepare_on_ray(clips, out, recipe, address)
+    else:
+        found = cutting.prepare(clips, out, recipe)
+    count = cutting.prepare_textures(pictures, out)
     console.print(f"{out}: {found} tuples, {count} textures")
 
 
@@ -63,10 +73,8 @@ def label(
     ] = False,
     scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = 1.0,
     device: Device = "cpu",
-    ray: Annotated[
-        bool, typer.Option("--ray", help="On Ray: every worker labels shards of its own.")
-    ] = False,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")] = None,
+    ray: Ray = False,
+    address: Address = None,
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
     from distill.labels import PUBLISHED, Rule, label_tuples
@@ -74,7 +82,7 @@ def label(
 
     rule = PUBLISHED if published else Rule()
     if ray or address:
-        from distill.ray_labels import label_on_ray
+        from distill.ray_shards import label_on_ray
 
         gaps = label_on_ray(data, teacher, rule, scale, device, address)
     else:

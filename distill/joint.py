@@ -35,16 +35,17 @@ def joint(
     size: int = 160,
     rate: float = 2e-4,
     overlays: float = 0.6,
-    synthetic: float = 0.4,
+    synthetic: float = 0.2,
+    noise: float = 0.3,
     keep_mask: float = 0.2,
-    keep_vfi: float = 1.0,
+    keep_vfi: float = 20.0,
     seed: int = 0,
     **fitting: Any,
 ) -> None:
     """Refine the weights `vfi` and `mask` (names or paths, official RIFE weights too) on the shards in `data`.
 
     parts is "both", or which of the two learns; of the interpolation network only the last `last_blocks` blocks do,
-    unless that is 0. overlays is the share of samples with something that stands still on top. keep_mask holds
+    unless that is 0. overlays, synthetic and noise are shares of samples, as in `train_vfi`. keep_mask holds
     the mask to the truth where that is known and to what it said before elsewhere, keep_vfi the network to what it made
     before, on plain footage. Writes run/vfi.safetensors and run/mask.safetensors, and what `fit` writes, which also
     says what else it takes. Raises WeightsError for bad weights, ValueError for other parts.
@@ -59,7 +60,7 @@ def joint(
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         return refinement_losses(network, start.to(batch["img0"].device), batch, keep_mask, keep_vfi)
 
-    samples = Triplets(data, size, synthetic, overlays, seed)
+    samples = Triplets(data, size, synthetic, overlays, seed, noise=noise)
     schedule = Schedule(steps, batch, rate, warmup=100, cooldown=0.5, seed=seed)
     fit(duet, samples, losses, schedule, run, save=save_both, pictures=panels, **fitting)
 
@@ -95,7 +96,11 @@ class Duet(nn.Module):
 def refinement_losses(
     network: nn.Module, start: Duet, batch: Batch, keep_mask: float, keep_vfi: float
 ) -> dict[str, Tensor]:
-    """Terms and their sum "total", for what `Triplets` yields, stacked; `start` is the duet before refinement."""
+    """Terms and their sum "total", for what `Triplets` yields, stacked; `start` is the duet before refinement.
+
+    The composed frame counts by the logarithm of its squared error, which is what PSNR counts, so that a clean
+    sample weighs as much as a noisy one.
+    """
     img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
     composed, moving, logits = cast(Duet, network).compose(img0, img1, batch["time"])
     with torch.no_grad():
@@ -104,13 +109,13 @@ def refinement_losses(
     wanted = torch.where(covered > 0, 1.0, torch.sigmoid(said.float()))
     doubt = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
     plain = 1 - (batch["covered"] | ~batch["clear"]).flatten(1).any(dim=1).float().view(-1, 1, 1, 1)
+    error = (composed - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
     found = {
-        "composed": charbonnier(composed, truth) + 0.2 * laplacian(composed, truth),
+        "composed": error.log().mean() + laplacian(composed, truth),
         "mask": keep_mask * (doubt * torch.maximum(covered, clear)).mean(),
         "vfi": keep_vfi * charbonnier(moving * plain, held * plain),
     }
-    error = (composed.detach() - truth).square().mean(dim=(1, 2, 3))
-    psnr = (-10 * error.clamp(min=1e-6).log10()).mean()
+    psnr = (-10 * error.detach().log10()).mean()
     return {"total": torch.stack([*found.values()]).sum(), **found, "psnr": psnr}
 
 

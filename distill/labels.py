@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
-from distill.clips import Image, Shards, write_labels
+from distill.clips import Image, Sample, Shards, write_shard
 from distill.teachers import Motion, Teacher, measure
 
 MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
@@ -88,15 +88,17 @@ def label_shard(path: Path, teacher: Teacher, rule: Rule, scale: float) -> int:
     if _labelled(path, teacher, rule, scale):
         return gaps
 
-    def labelled() -> Iterator[tuple[str, list[Image]]]:
+    facts = _facts(teacher, rule, scale)
+
+    def labelled() -> Iterator[Sample]:
         for index in track(range(len(tuples)), f"labelling {path.name} with {teacher.name}"):
             frames = as_batch(tuples.frames(index))
             motion = measure(teacher, frames[:-1], frames[1:], scale)
             static, unsure = static_labels(motion, frames[:-1], frames[1:], rule)
             codes = torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte().numpy()
-            yield tuples.keys[index], list(codes)
+            yield tuples.keys[index], list(codes), facts
 
-    write_labels(_labels_of(path), labelled(), _facts(teacher, rule, scale))
+    write_shard(_labels_of(path), labelled(), "png")
     return gaps
 
 

@@ -11,7 +11,7 @@ import torch
 import webdataset
 from accelerate import Accelerator
 
-from distill.clips import Shards, prepare
+from distill.clips import Shards
 from distill.degrade import degrade, encode
 from distill.evaluate.staticbench import f1
 from distill.labels import MOVING, PUBLISHED, STATIC, UNSURE, as_batch, label_tuples, static_labels
@@ -20,6 +20,7 @@ from distill.losses import balanced_bce, bce_dice, laplacian, published_l1, soft
 from distill.motion import Layer, Scene
 from distill.muon import Muon, orthogonal
 from distill.overlays import Overlay, paste, random_overlays
+from distill.prepare import Recipe, prepare
 from distill.stills import Stills
 from distill.teachers import Dis, Motion, measure
 from distill.train import train
@@ -255,8 +256,8 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(data, tmp_path):
 
 
 def test_an_interrupted_labelling_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("distill.clips.TUPLES_PER_SHARD", 2)
-    assert prepare(data.parent, tmp_path, tuples=6, length=5, size=256) == 6
+    monkeypatch.setattr("distill.prepare.PER_SHARD", 2)
+    assert prepare(data.parent, tmp_path, Recipe(6)) == 6
 
     class Tiring(Dis):
         calls = 0
@@ -269,7 +270,7 @@ def test_an_interrupted_labelling_goes_on_where_it_stopped(data, tmp_path, monke
 
     with pytest.raises(KeyboardInterrupt):
         label_tuples(tmp_path, Tiring())
-    assert [path.name for path in sorted(tmp_path.iterdir()) if "label" in path.name] == ["labels-0000.tar"]
+    assert [path.name for path in sorted(tmp_path.iterdir()) if "label" in path.name] == ["labels-00000.tar"]
     assert label_tuples(tmp_path, Dis()) == 16
     assert Shards(tmp_path, "labels").keys == Shards(tmp_path).keys
 

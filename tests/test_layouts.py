@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from distill.clips import Shards, prepare
+from distill.clips import Shards
 from distill.layouts import find_sequences
+from distill.prepare import Recipe, prepare
 from distill.stills import Stills
 from distill.triplets import Triplets
 
@@ -45,7 +46,7 @@ def test_a_layout_is_known_by_its_folders(tmp_path, make, names, kind, frames):
     make(tmp_path / "set")
     sequences = find_sequences(tmp_path / "set")
     assert [(s.name, s.kind) for s in sequences] == [(name, kind) for name in names]
-    assert prepare(tmp_path / "set", tmp_path / "out", length=5, size=128) == len(names)
+    assert prepare(tmp_path / "set", tmp_path / "out", Recipe(size=128)) == len(names)
     shards = Shards(tmp_path / "out")
     assert shards.keys == names
     cut = shards.frames(0)
@@ -55,7 +56,7 @@ def test_a_layout_is_known_by_its_folders(tmp_path, make, names, kind, frames):
 
 def test_three_frames_train_interpolation_and_masks_say_why_not(tmp_path, shards):
     atd(tmp_path / "set")
-    prepare(tmp_path / "set", tmp_path / "out", length=5, size=128)
+    prepare(tmp_path / "set", tmp_path / "out", Recipe(size=128))
     for textures in shards.glob("textures-*.tar"):
         (tmp_path / "out" / textures.name).write_bytes(textures.read_bytes())
     assert Triplets(tmp_path / "out", size=64, synthetic=0.0)[0]["truth"].shape == (3, 64, 64)

@@ -1,4 +1,4 @@
-"""Labels from many machines: Ray's workers hold the teacher, each labels one shard after another."""
+"""Shards from many machines: Ray's workers cut videos or hold a teacher, each makes one shard after another."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import cv2
 from rich.progress import track
 
 from distill.labels import Rule, label_shard, unlabelled
+from distill.prepare import Part, Recipe, cut, prepared, uncut
 from distill.teachers import load_teacher
 
 
@@ -28,51 +29,84 @@ def label_on_ray(
     what one process stores: a shard is there when it is whole, and that of a lost worker goes to another.
     Raises ValueError without Ray or its cluster, and, when all others are labelled, for shards that cannot be.
     """
-    ray = _import_ray()
     kind = device.partition(":")[0]
-    shards = [os.fspath(path.resolve()) for path in unlabelled(data, load_teacher(teacher), rule, scale)]
+    left = [os.fspath(path.resolve()) for path in unlabelled(data, load_teacher(teacher), rule, scale)]
+    return _on_ray(left, Labeller, (teacher, kind, rule, scale), f"labelling with {teacher}", kind, address)
+
+
+def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None = None) -> int:
+    """`prepare.prepare` in the same way; every machine must see `clips` and `out` under the same path."""
+    left = uncut(clips, out, recipe)
+    _on_ray(left, Cutter, (out.resolve(), recipe), "cutting tuples", "cpu", address)
+    return prepared(out)
+
+
+class Labeller:
+    """A worker: the teacher, loaded once, labels one shard (a path) after another."""
+
+    def __init__(self, teacher: str, device: str, rule: Rule, scale: float) -> None:
+        cv2.setNumThreads(1)  # it has one core
+        self.teacher, self.rule, self.scale = load_teacher(teacher, device), rule, scale
+
+    def work(self, shard: str) -> int:
+        return label_shard(Path(shard), self.teacher, self.rule, self.scale)
+
+
+class Cutter:
+    """A worker that cuts one shard (its number and what it is cut from) after another."""
+
+    def __init__(self, out: Path, recipe: Recipe) -> None:
+        cv2.setNumThreads(1)
+        self.out, self.recipe = out, recipe
+
+    def work(self, shard: tuple[int, Part]) -> int:
+        number, part = shard
+        return cut(part, number, self.out, self.recipe)
+
+
+def _on_ray(
+    shards: list[Any], worker: type, given: tuple[Any, ...], what: str, device: str, address: str | None
+) -> int:
+    """The sum of worker(*given).work(shard) over the shards, each made once by one of as many workers as there is
+    room for. A failure of one (ValueError, OSError) is raised when all others are made.
+    """
+    ray = _import_ray()
     if not shards:
         return 0
+
+    class Hand:
+        def __init__(self) -> None:
+            self.worker = worker(*given)
+
+        def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+            try:
+                return {"count": self.worker.work(shards[row["item"]]), "failure": ""}
+            except (ValueError, OSError) as error:
+                return {"count": 0, "failure": str(error)}
+
     _start(ray, address)
     try:
-        resource = "GPU" if kind == "cuda" else "CPU"
+        resource = "GPU" if device == "cuda" else "CPU"
         workers = min(len(shards), int(ray.cluster_resources().get(resource, 0)))
         if not workers:
             raise ValueError(f"Ray has no {resource}")
-        labelled = ray.data.from_items(
-            [{"shard": shard} for shard in shards], override_num_blocks=len(shards)
+        made = ray.data.from_items(
+            [{"item": number} for number in range(len(shards))], override_num_blocks=len(shards)
         ).map(
-            Labeller,
-            fn_constructor_args=(teacher, kind, rule, scale),
+            Hand,
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
-            num_gpus=int(kind == "cuda"),
+            num_gpus=int(device == "cuda"),
         )
-        name = f"labelling with {teacher}, {workers} at a time"
-        rows = [*track(labelled.iter_rows(), name, total=len(shards))]
+        rows = [*track(made.iter_rows(), f"{what}, {workers} at a time", total=len(shards))]
     except ray.exceptions.RayError as error:
         raise ValueError(f"Ray: {str(error).strip().splitlines()[0]}") from None
     finally:
         ray.shutdown()
     failures = [row["failure"] for row in rows if row["failure"]]
     if failures:
-        raise ValueError(f"{len(failures)} of {len(shards)} shards are not labelled: {failures[0]}")
-    return sum(row["gaps"] for row in rows)
-
-
-class Labeller:
-    """A worker: the teacher, loaded once, labels the shard that a row {"shard": path} names."""
-
-    def __init__(self, teacher: str, device: str, rule: Rule, scale: float) -> None:
-        cv2.setNumThreads(1)  # it has one core
-        self.teacher, self.rule, self.scale = load_teacher(teacher, device), rule, scale
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            gaps = label_shard(Path(row["shard"]), self.teacher, self.rule, self.scale)
-        except (ValueError, OSError) as error:
-            return {"gaps": 0, "failure": str(error)}
-        return {"gaps": gaps, "failure": ""}
+        raise ValueError(f"{len(failures)} of {len(shards)} shards are not made: {failures[0]}")
+    return sum(row["count"] for row in rows)
 
 
 def _import_ray() -> Any:
