@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distill.loop import Batch, Schedule, fit
 from distill.losses import charbonnier, laplacian
+from distill.stills import RULE
 from distill.triplets import Triplets
 from maskvfi.fuse import static_layer, static_weight, without_static
 from maskvfi.hub import load_static, load_vfi, save_weights
@@ -37,7 +38,7 @@ def joint(
     overlays: float = 0.6,
     synthetic: float = 0.2,
     noise: float = 0.3,
-    keep_mask: float = 0.2,
+    keep_mask: float = 1.0,
     keep_vfi: float = 20.0,
     seed: int = 0,
     **fitting: Any,
@@ -45,10 +46,10 @@ def joint(
     """Refine the weights `vfi` and `mask` (names or paths, official RIFE weights too) on the shards in `data`.
 
     parts is "both", or which of the two learns; of the interpolation network only the last `last_blocks` blocks do,
-    unless that is 0. overlays, synthetic and noise are shares of samples, as in `train_vfi`. keep_mask holds
-    the mask to the truth where that is known and to what it said before elsewhere, keep_vfi the network to what it made
-    before, on plain footage. Writes run/vfi.safetensors and run/mask.safetensors, and what `fit` writes, which also
-    says what else it takes. Raises WeightsError for bad weights, ValueError for other parts.
+    unless that is 0. overlays, synthetic and noise are shares of samples, as in `train_vfi`. keep_mask holds the mask
+    to the truth where that is known (overlays stand, what a trusted flow moves does not) and to what it said before
+    elsewhere, keep_vfi the network to what it made before, on plain footage. Writes run/vfi.safetensors and
+    run/mask.safetensors, and what `fit` writes, which also says what else it takes. Raises WeightsError for bad weights, ValueError for other parts.
     """
     if parts not in PARTS:
         raise ValueError(f"parts must be one of {', '.join(PARTS)}, not {parts!r}")
@@ -60,7 +61,7 @@ def joint(
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         return refinement_losses(network, start.to(batch["img0"].device), batch, keep_mask, keep_vfi)
 
-    samples = Triplets(data, size, synthetic, overlays, seed, noise=noise)
+    samples = Triplets(data, size, synthetic, overlays, seed, noise=noise, spans=(2,))
     schedule = Schedule(steps, batch, rate, warmup=100, cooldown=0.5, seed=seed)
     fit(duet, samples, losses, schedule, run, save=save_both, pictures=panels, **fitting)
 
@@ -106,7 +107,9 @@ def refinement_losses(
     with torch.no_grad():
         _, held, said = start.compose(img0, img1, batch["time"])
     covered, clear = batch["covered"].float(), batch["clear"].float()
-    wanted = torch.where(covered > 0, 1.0, torch.sigmoid(said.float()))
+    speed = sum(half.norm(dim=1, keepdim=True) for half in batch["flow"].split(2, dim=1))  # px per gap
+    moves = (speed > RULE.moving_above) & (batch["trust"].amin(dim=1, keepdim=True) > 0.5)
+    wanted = torch.where(covered > 0, 1.0, torch.where(moves, 0.0, torch.sigmoid(said.float())))
     doubt = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
     plain = 1 - (batch["covered"] | ~batch["clear"]).flatten(1).any(dim=1).float().view(-1, 1, 1, 1)
     error = (composed - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)

@@ -17,6 +17,7 @@ from distill.overlays import Overlay, paste, random_overlays
 
 Floats = np.ndarray  # float32
 Bools = np.ndarray  # bool
+SPANS = (2, 2, 2, 3, 4, 99)  # gaps of a tuple, if it has as many, between the two frames that are given
 
 
 class Triplets(Dataset[dict[str, Tensor]]):
@@ -26,6 +27,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
     covered [1,S,S]: an overlay stands still there; clear: nothing pasted is in doubt there. Real tuples come with a
     flow measured by DIS from the frame in the middle, trusted where it explains that frame; synthetic scenes come
     with their exact flow. noise is the share of real tuples whose ends get some more; the truth stays clean.
+    One of `spans` is how many gaps of a real tuple lie between the two ends.
     """
 
     def __init__(
@@ -37,13 +39,14 @@ class Triplets(Dataset[dict[str, Tensor]]):
         seed: int = 0,
         speed: float = 16.0,
         noise: float = 0.0,
+        spans: tuple[int, ...] = SPANS,
     ) -> None:
         cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 0.5, 12) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
-        self.size, self.seed = size, seed
+        self.size, self.seed, self.spans = size, seed, spans
         self.synthetic, self.overlays, self.speed, self.noise = synthetic, overlays, speed, noise
 
     def __len__(self) -> int:
@@ -88,8 +91,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
     def _real(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
-        span = int(rng.choice([2, 2, 2, 4, 3, len(frames) - 1]))  # mostly x2, else up to the whole tuple
-        span = min(span, len(frames) - 1)
+        span = min(int(rng.choice(self.spans)), len(frames) - 1)
         first = int(rng.integers(0, len(frames) - span))
         middle = span // 2 if span % 2 == 0 and rng.random() < 0.6 else int(rng.integers(1, span))
         places = [first, first + middle, first + span]
