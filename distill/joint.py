@@ -49,7 +49,8 @@ def joint(
     unless that is 0. overlays, synthetic and noise are shares of samples, as in `train_vfi`. keep_mask holds the mask
     to the truth where that is known (overlays stand, what a trusted flow moves does not) and to what it said before
     elsewhere, keep_vfi the network to what it made before, on plain footage. Writes run/vfi.safetensors and
-    run/mask.safetensors, and what `fit` writes, which also says what else it takes. Raises WeightsError for bad weights, ValueError for other parts.
+    run/mask.safetensors, and what `fit` writes, which also says what else it takes.
+    Raises WeightsError for bad weights, ValueError for other parts.
     """
     if parts not in PARTS:
         raise ValueError(f"parts must be one of {', '.join(PARTS)}, not {parts!r}")

@@ -144,6 +144,9 @@ def download(
                 etag = answer.headers.get("ETag", "")
                 etag = "" if etag.startswith("W/") else etag
                 _receive(url, answer, part, begun, progress)
+        except KeyboardInterrupt:
+            kept = f"what came is kept in {part}, and the same command goes on" if expected else ""
+            raise KeyboardInterrupt(kept) from None
         except HTTPError as error:
             error.close()
             cause = f"{error.code} {error.reason}".partition("\n")[0]

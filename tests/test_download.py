@@ -205,6 +205,19 @@ def test_a_later_run_goes_on_where_an_earlier_one_broke_off(server, home, offer,
     assert files_in(home) == {"rife-4.15.lite.safetensors", "sha256.json"}
 
 
+def test_who_stops_a_download_is_told_that_its_beginning_is_kept(server, home, offer, pickled):
+    server.files["f.pkl"] = pickled
+    offer(Mirror(server.url("f.pkl"), digest(pickled)))
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"0\.pkl\.part, and the same command goes on"):
+        get_weights(VERSION, progress=stop)
+    get_weights(VERSION)
+    assert server.asked[-1][1].startswith("bytes=")
+
+
 def test_a_beginning_that_belongs_to_another_file_is_thrown_away(server, home, offer, pickled):
     server.files["f.pkl"] = pickled
     offer(Mirror(server.url("f.pkl"), digest(pickled)))
