@@ -9,17 +9,19 @@ import pytest
 
 PROBE = """
 import resource, sys
-from maskvfi.allocator import keep_freed_memory
-if sys.argv[1] == "keep":
+from contextlib import nullcontext
+from maskvfi.allocator import freeing, keep_freed_memory
+if sys.argv[1] != "leave":
     keep_freed_memory()
 def clear(size=80_000_000):
     import torch
     torch.zeros(size, dtype=torch.uint8)
-for _ in range(3):
-    clear()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    clear()
+with freeing() if sys.argv[1] == "freeing" else nullcontext():
+    for _ in range(3):
+        clear()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        clear()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -37,4 +39,5 @@ def faults(how: str, **variables: str) -> int:
 def test_large_blocks_are_used_again_unless_the_environment_has_its_own_settings():
     left = faults("leave")
     assert faults("keep") < left / 4
+    assert faults("freeing") > left / 2
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="1000000") > left / 2
