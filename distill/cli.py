@@ -61,7 +61,7 @@ def prepare(
     else:
         found = cutting.prepare(clips, out, recipe)
     count = cutting.prepare_textures(pictures, out)
-    console.print(f"{out}: {found} tuples, {count} textures")
+    console.print(f"{out}: {found} tuples, {count} textures", soft_wrap=True)
 
 
 @app.command()
