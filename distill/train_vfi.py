@@ -170,7 +170,7 @@ class Tutor(nn.Module):
 
     def forward(self, img0: Tensor, img1: Tensor, truth: Tensor, last: Stage, inside: Any) -> Tensor:
         """The tutor's own error, and the pupil's distance from its flow in px."""
-        seen = [img0, img1, *(x[inside] for x in (last.warped0, last.warped1, last.flow, last.logit)), truth]
+        seen = [img0, img1, *(x[inside] for x in (*last.warped, last.flow, last.logit)), truth]
         correction = F.interpolate(
             self.look(torch.cat(seen, dim=1).detach()), truth.shape[-2:], mode="bilinear"
         )

@@ -66,9 +66,14 @@ Ensemble = Annotated[bool, typer.Option("--ensemble", help="Average with time re
 Start = Annotated[float | None, typer.Option(help="Seconds from the first frame.")]
 End = Annotated[float | None, typer.Option(help="Seconds from the first frame, exclusive.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")]
-Runtime = Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")]
-Codec = Annotated[str | None, typer.Option(help="FFmpeg's name of the encoder (default libx264).")]
-Crf = Annotated[float | None, typer.Option(help="Quality of libx264 and libx265 (default 18).")]
+Runtime = Annotated[str, typer.Option(help="auto, torch, compile, openvino or onnx.")]
+Hwaccel = Annotated[
+    str | None, typer.Option(help="Decode on a device, if it can: cuda, qsv, vaapi, videotoolbox ...")
+]
+Codec = Annotated[
+    str | None, typer.Option(help="FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
+]
+Crf = Annotated[float | None, typer.Option(help="Quality of libx264, libx265, nvenc and qsv (default 18).")]
 Preset = Annotated[str | None, typer.Option(help="Speed preset of the encoder.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse an input that cannot be read to its end.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
@@ -104,6 +109,7 @@ def interpolate(
     device: Device = "auto",
     precision: Precision = "auto",
     runtime: Runtime = "auto",
+    hwaccel: Hwaccel = None,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
@@ -145,6 +151,7 @@ def interpolate(
             device=device,
             precision=precision,
             runtime=runtime,
+            hwaccel=hwaccel,
             codec=codec,
             crf=crf,
             options={} if preset is None else {"preset": preset},
@@ -207,6 +214,7 @@ def batch(
     device: Device = "auto",
     precision: Precision = "auto",
     runtime: Runtime = "auto",
+    hwaccel: Hwaccel = None,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
@@ -255,6 +263,7 @@ def batch(
             device=device,
             precision=precision,
             runtime=runtime,
+            hwaccel=hwaccel,
             codec=codec,
             crf=crf,
             options={} if preset is None else {"preset": preset},

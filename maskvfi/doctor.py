@@ -14,8 +14,12 @@ from maskvfi import hub
 from maskvfi.interpolator import choose_device, choose_precision
 from maskvfi.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime
+from maskvfi.video.streams import HWACCELS
 
-ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "h264_nvenc", "hevc_nvenc")
+ENCODERS = (
+    *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "hevc_qsv", "hevc_videotoolbox"),
+)
 
 
 def diagnose() -> Iterator[tuple[str, str]]:
@@ -28,6 +32,7 @@ def diagnose() -> Iterator[tuple[str, str]]:
     )
     yield "pyav", f"{av.__version__} ({libraries})"
     yield "encoders", ", ".join(name for name in ENCODERS if name in av.codecs_available)
+    yield "decoders", f"software; --hwaccel {', '.join(HWACCELS)} on machines that have it"
     device = choose_device("auto")
     why = {
         "cuda": f"{torch.cuda.get_device_name()} is there" if device.type == "cuda" else "",

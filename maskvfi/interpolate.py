@@ -95,6 +95,7 @@ def interpolate(
     device: str = "auto",
     precision: str = "auto",
     runtime: str = "auto",
+    hwaccel: str | None = None,
     codec: str | None = None,
     crf: float | None = None,
     options: dict[str, str] | None = None,
@@ -117,7 +118,8 @@ def interpolate(
     duplicates: "keep", or "resolve" repeated frames into even motion.
     scale, ensemble: as `IFNet.forward` has them. tile: "auto", "off" or the side in px of what is computed at once.
     start, end: seconds from the first frame, start <= time < end. rate: frames per second of an image folder.
-    device, precision, runtime: as `Interpolator` has them.
+    device, precision, runtime: as `Interpolator` has them. hwaccel: a device that decodes a video, if it can: "cuda",
+    "qsv", "vaapi", "videotoolbox" ... as FFmpeg calls it.
     codec (FFmpeg's name of it), crf, options: for the encoder. overwrite: replace a target that exists.
     resume: go on where an earlier run of the same input and options stopped, whatever stopped it; begin if none did.
     strict: an input that cannot be read to its end is an error; otherwise what was read makes the output, and the
@@ -131,7 +133,7 @@ def interpolate(
     began = time.perf_counter()
     begin, stop, stretch = window(start, end, slow)
     with open_source(
-        source, start=begin, end=stop, rate=None if rate is None else parse_rate(rate)
+        source, start=begin, end=stop, rate=None if rate is None else parse_rate(rate), hwaccel=hwaccel
     ) as reader:
         info = reader.info
         timeline, out_rate = choose_timeline(factor, fps, stretch, info.rate)

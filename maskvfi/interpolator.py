@@ -16,7 +16,7 @@ from maskvfi.fuse import FEATHER, STATIC_MODES, Moving, place, static_layer, sta
 from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI, load_static, load_vfi
 from maskvfi.regions import Box, moving_boxes
 from maskvfi.rife.network import IFNet, PreparedFrame, PreparedPair, as_timestep, check_pair
-from maskvfi.runtimes import choose_runtime, with_runtime
+from maskvfi.runtimes import choose_runtime, on_device, with_runtime
 from maskvfi.static.network import STRIDE, FrameFeatures, StaticMaskNet
 from maskvfi.tiles import Tile, pixels_at_once, tiles
 
@@ -50,13 +50,13 @@ class Interpolator:
 
     vfi and mask are networks (which are moved to device and precision), or what `load_vfi` and `load_static`
     take; mask=None gives plain RIFE. device is "auto" (CUDA, else MPS, else CPU) or a torch device; precision
-    is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. runtime is "auto",
-    "torch" or "openvino", which computes the interpolation network. threshold is the probability from which a pixel
-    counts as still, feather how far to either side of it copied and warped are mixed; static "fade" cross-fades still
-    pixels, with less of a heavy noise, "nearest" copies the nearer frame's. protect and release [H,W] or [1,1,H,W] in
-    0..1 are hand-painted masks: always copy, always warp. tile is "auto" (by memory), "off" or the side in px of what
-    is computed at once. Raises WeightsError for bad weights, ValueError for a device that is not there or an unknown
-    choice.
+    is "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16", and never touches coordinates. runtime, "auto" or one
+    of `runtimes.RUNTIMES`, computes the interpolation network; `vfi.expect(height, width)` lets it get ready for whole
+    frames of a size. threshold is the probability from which a pixel counts as still, feather how far to either side
+    of it copied and warped are mixed; static "fade" cross-fades still pixels, with less of a heavy noise, "nearest"
+    copies the nearer frame's. protect and release [H,W] or [1,1,H,W] in 0..1 are hand-painted masks: always copy,
+    always warp. tile is "auto" (by memory), "off" or the side in px of what is computed at once. Raises WeightsError
+    for bad weights, ValueError for a device that is not there or an unknown choice.
     """
 
     def __init__(
@@ -92,11 +92,9 @@ class Interpolator:
         if not scale > 0:
             raise ValueError(f"scale must be positive, not {scale}")
         self.runtime, _ = choose_runtime(runtime, self.device, network)
-        if self.runtime == "torch":
-            network = network.to(self.device, dtype)
-        self.vfi = with_runtime(network, self.runtime, dtype).eval()
+        self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         student = mask if mask is None or isinstance(mask, StaticMaskNet) else load_static(mask)
-        self.mask = None if student is None else student.to(self.device, dtype).eval()
+        self.mask = None if student is None else on_device(student, self.device, dtype).eval()
         self.at_once = pixels_at_once(self.device, tile)
         self.scale, self.ensemble, self.static = scale, ensemble, static
         self.threshold, self.feather = threshold, feather

@@ -44,7 +44,7 @@ def openvino(cache):
 def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime, start):
     pytest.importorskip(PACKAGES[runtime])
     plain = network(start)
-    compiled = with_runtime(plain, runtime, torch.float32)
+    compiled = with_runtime(plain, runtime, CPU, torch.float32)
     for height, width, batch, time in ((64, 96, 1, 0.5), (101, 67, 1, 0.2), (70, 40, 2, 0.9)):
         img0, img1 = frames(height, width, batch)
         with torch.inference_mode():
@@ -57,7 +57,7 @@ def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime, start):
 def test_a_size_that_is_expected_changes_no_frame(cache, runtime):
     pytest.importorskip(PACKAGES[runtime])
     plain = network()
-    compiled = with_runtime(plain, runtime, torch.float32)
+    compiled = with_runtime(plain, runtime, CPU, torch.float32)
     with torch.inference_mode():
         for expected, given in (((70, 90), (70, 90)), ((70, 90), (40, 64)), ((101, 67), (101, 67))):
             compiled.expect(*expected)
@@ -66,14 +66,41 @@ def test_a_size_that_is_expected_changes_no_frame(cache, runtime):
             torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
 
 
+def test_torch_compiles_the_frames_it_expects_and_no_others():
+    torch.manual_seed(0)
+    small = {"channels": (8, 8), "scales": (4, 2), "encoder_mid": 4}
+    plain = IFNet(dataclasses.replace(find_variant("4.25"), **small)).eval()
+    compiled = with_runtime(plain, "compile", CPU, torch.float32)
+    compiled.expect(64, 100)
+    with torch.inference_mode():
+        for size in ((64, 100), (32, 64)):
+            img0, img1 = frames(*size)
+            ours, theirs = (x(img0, img1, 0.3) for x in (compiled, plain))
+            torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+    counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert counted == 2, "encoder and blocks, for one size alone"
+
+
+def test_a_half_precise_network_has_its_channels_last_and_stays_near():
+    img0, img1 = frames(96, 128)
+    plain = network()
+    expected = plain(img0, img1, 0.5).frame
+    interpolator = maskvfi.Interpolator(plain, "static-s", "cpu", "bf16", runtime="torch")
+    weight = interpolator.vfi.blocks[0].conv0[0][0].weight
+    assert weight.dtype == torch.bfloat16
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    interpolator.mask = None
+    assert (interpolator(img0, img1, 0.5) - expected).abs().mean() < 0.01
+
+
 def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvino, tmp_path):
     img0, img1 = frames(64, 64)
     plain = network()
     for _ in range(2):
-        with_runtime(plain, "openvino", torch.float32)(img0, img1, 0.5)
+        with_runtime(plain, "openvino", CPU, torch.float32)(img0, img1, 0.5)
         assert len(list(tmp_path.rglob("*.xml"))) == 2  # encoder and blocks
     plain.blocks[0].lastconv[0].bias.data += 1
-    changed = with_runtime(plain, "openvino", torch.float32)(img0, img1, 0.5)
+    changed = with_runtime(plain, "openvino", CPU, torch.float32)(img0, img1, 0.5)
     assert len(list(tmp_path.rglob("*.xml"))) == 4
     torch.testing.assert_close(changed.flow, plain(img0, img1, 0.5).flow, atol=1e-2, rtol=1e-2)
 
@@ -96,7 +123,7 @@ def test_the_choice_says_why(openvino):
 
 
 def test_an_unknown_runtime_is_refused():
-    with pytest.raises(ValueError, match="runtime must be auto, torch, openvino, onnx, not 'tvm'"):
+    with pytest.raises(ValueError, match="runtime must be auto, torch, compile, openvino, onnx, not 'tvm'"):
         maskvfi.Interpolator(device="cpu", runtime="tvm")
 
 
@@ -104,14 +131,14 @@ def test_a_signal_after_networks_are_gone_is_no_crash(openvino, tmp_path):
     """Each OpenVINO core brings a signal stack: two that go in the order they came left a freed one behind."""
     program = """
 import faulthandler, signal, torch
-from test_runtimes import network
+from test_runtimes import CPU, network
 from maskvfi.runtimes import with_runtime
 
 faulthandler.enable()
 handled = []
 signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
 frame = torch.rand(1, 3, 64, 64)
-first, second = (with_runtime(network(), "openvino", torch.float32) for _ in range(2))
+first, second = (with_runtime(network(), "openvino", CPU, torch.float32) for _ in range(2))
 with torch.inference_mode():
     first(frame, frame)
     second(frame, frame)

@@ -217,7 +217,7 @@ class _Shown:
         begin, end, stretch = _window(self._options)
         origin = self._info.start_time
         start = (pts - origin) / stretch if self._seek else begin
-        self._reader = open_source(self._source, start=start, end=end)
+        self._reader = open_source(self._source, start=start, end=end, hwaccel=self._options["hwaccel"])
         self._frames = stretched(self._reader, origin, stretch)
 
 
@@ -265,7 +265,7 @@ def _last_marked(parts: Iterator[Part]) -> Iterator[Part]:
 def _opened(source: Path, options: Options) -> Iterator[tuple[Source, Timeline, Fraction]]:
     """A reader of what `options` ask for of the source, the output times and their average rate."""
     begin, end, stretch = _window(options)
-    with open_source(source, start=begin, end=end) as reader:
+    with open_source(source, start=begin, end=end, hwaccel=options["hwaccel"]) as reader:
         timeline, rate = choose_timeline(options["factor"], options["fps"], stretch, reader.info.rate)
         yield reader, timeline, rate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -38,18 +37,20 @@ class Stage:
     """The estimate after some blocks, at padded size; what nobody asks for is not computed.
 
     flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
-    unless `add`), warped0 and warped1 [B,3,H,W] the frames moved by it, frame() their blend.
+    unless `add`), warped both frames [B,3,H,W] moved by it, frame() their blend.
     """
 
     def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
         self.planes, self.parts, self.add = planes, parts, add
-        self._before: Tensor | None = (
-            None  # full-size flow of all parts but the last, if somebody asked for it
-        )
+        # Made when first asked for; functools.cached_property has a lock, which torch.compile cannot enter.
+        self._flow: Tensor | None = None
+        self._logit: Tensor | None = None
+        self._warped: tuple[Tensor, Tensor] | None = None
+        self._before: Tensor | None = None  # full-size flow of all parts but the last, if there was one
 
     def refined(self, part: Part) -> Stage:
         stage = type(self)(self.planes, (*self.parts, part), self.add)
-        stage._before = self.__dict__.get("flow")
+        stage._before = self._flow
         return stage
 
     def reversed(self) -> Stage:
@@ -57,38 +58,32 @@ class Stage:
         parts = tuple(part.reversed() for part in self.parts)
         return type(self)((self.planes[1], self.planes[0]), parts, self.add)
 
-    @cached_property
+    @property
     def flow(self) -> Tensor:
-        last = _resize(self.parts[-1].flow, self.parts[-1].factor)
-        if len(self.parts) == 1:
-            return last
-        before = self._before
-        if before is None:
-            before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
-        return before + last
+        if self._flow is None:
+            last = _resize(self.parts[-1].flow, self.parts[-1].factor)
+            before = self._before
+            if before is None and len(self.parts) > 1:
+                before = _sum(_resize(part.flow, part.factor) for part in self.parts[:-1])
+            self._flow = last if before is None else before + last
+        return self._flow
 
-    @cached_property
+    @property
     def logit(self) -> Tensor:
-        return _sum(_resize(part.logit, part.factor) for part in self._logits())
-
-    @cached_property
-    def _warped(self) -> tuple[Tensor, Tensor]:
-        first, second = (
-            backward_warp(x[:, :3], flow)
-            for x, flow in zip(self.planes, self.flow.split(2, dim=1), strict=True)
-        )
-        return first, second
+        if self._logit is None:
+            self._logit = _sum(_resize(part.logit, part.factor) for part in self._logits())
+        return self._logit
 
     @property
-    def warped0(self) -> Tensor:
-        return self._warped[0]
-
-    @property
-    def warped1(self) -> Tensor:
-        return self._warped[1]
+    def warped(self) -> tuple[Tensor, Tensor]:
+        if self._warped is None:
+            halves = zip(self.planes, self.flow.split(2, dim=1), strict=True)
+            first, second = (backward_warp(x[:, :3], flow) for x, flow in halves)
+            self._warped = first, second
+        return self._warped
 
     def frame(self) -> Tensor:
-        return torch.lerp(self.warped1, self.warped0, torch.sigmoid(self.logit))
+        return torch.lerp(*self.warped[::-1], torch.sigmoid(self.logit))
 
     def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
         """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and

@@ -1,24 +1,29 @@
-"""ONNX Runtime: the network on whatever its execution providers drive, DirectML or ROCm for instance."""
+"""ONNX Runtime: the network on whatever its execution providers drive: TensorRT, DirectML, ROCm ..."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
+from onnxruntime import OrtValue
 from torch import Tensor, nn
 
 from maskvfi.export import OPSET, write_graph
 from maskvfi.rife.network import IFNet
 from maskvfi.runtimes.graph import GraphIFNet, Run, Shapes
 
-# In order of preference; those that torch does not drive itself. The CPU takes what is left over.
-PROVIDERS = (
-    "DmlExecutionProvider",
-    "MIGraphXExecutionProvider",
-    "ROCMExecutionProvider",
-    "CPUExecutionProvider",
-)
+# By where frames are, in order of preference; the last takes what is left over.
+PROVIDERS = {
+    "cuda": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+    "cpu": (
+        "DmlExecutionProvider",
+        "MIGraphXExecutionProvider",
+        "ROCMExecutionProvider",
+        "CPUExecutionProvider",
+    ),
+}
 
 
 class OnnxIFNet(GraphIFNet):
@@ -44,13 +49,38 @@ class OnnxIFNet(GraphIFNet):
     def load(self, path: Path, shapes: Shapes | None) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        known = set(onnxruntime.get_available_providers())
-        providers = [name for name in PROVIDERS if name in known]
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
-        names = [x.name for x in session.get_inputs()]
+        device = next(self.parameters()).device
+        session = onnxruntime.InferenceSession(
+            path, options, providers=_providers(device, path.parent, fixed=shapes is not None)
+        )
+        inputs, outputs = session.get_inputs(), session.get_outputs()
 
         def run(given: list[Tensor]) -> list[Tensor]:
-            feed = {name: x.contiguous().numpy() for name, x in zip(names, given, strict=False)}
-            return [torch.from_numpy(x) for x in session.run(None, feed)]
+            bound = session.io_binding()
+            for node, x in zip(inputs, given, strict=False):
+                bound.bind_ortvalue_input(node.name, OrtValue.from_dlpack(x.contiguous()))
+            for node in outputs:
+                bound.bind_output(node.name, device.type, device.index or 0)
+            if device.type == "cuda":
+                torch.cuda.current_stream(device).synchronize()  # the session has a stream of its own
+            session.run_with_iobinding(bound)
+            bound.synchronize_outputs()
+            return [torch.from_dlpack(x) for x in bound.get_outputs()]
 
         return run
+
+
+def _providers(device: torch.device, engines: Path, fixed: bool) -> list[tuple[str, dict[str, Any]]]:
+    """What computes on the device, best first; TensorRT, which builds an engine for every shape, if it is `fixed`."""
+    options: dict[str, dict[str, Any]] = {
+        "TensorrtExecutionProvider": {
+            "device_id": device.index or 0,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(engines),
+        },
+        "CUDAExecutionProvider": {"device_id": device.index or 0},
+    }
+    known = set(onnxruntime.get_available_providers())
+    if not fixed:
+        known.discard("TensorrtExecutionProvider")
+    return [(name, options.get(name, {})) for name in PROVIDERS[device.type] if name in known]

@@ -44,13 +44,17 @@ def open_source(
     end: Fraction | None = None,
     rate: Fraction | None = None,
     queue: int = 4,
+    hwaccel: str | None = None,
 ) -> Source:
-    """A reader for a video, a folder of images (shown at `rate`, 24 if None) or `-` (yuv4mpeg on stdin)."""
+    """A reader for a video, a folder of images (shown at `rate`, 24 if None) or `-` (yuv4mpeg on stdin).
+
+    The arguments are those of the readers.
+    """
     if os.fspath(path) == _PIPE:
         return VideoReader(sys.stdin.buffer, start=start, end=end, queue=queue, container_format=_PIPE_FORMAT)
     if Path(path).is_dir():
         return ImageFolderReader(path, rate=rate, start=start, end=end, queue=queue)
-    return VideoReader(path, start=start, end=end, queue=queue)
+    return VideoReader(path, start=start, end=end, queue=queue, hwaccel=hwaccel)
 
 
 def open_sink(

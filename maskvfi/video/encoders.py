@@ -17,7 +17,21 @@ from .frames import Frame, SourceInfo
 from .pixels import frame_of, packing_of, planar_name
 from .planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
-DEFAULT_CRF = "18"  # of libx264 and libx265: no loss that the eye finds
+DEFAULT_CRF = "18"  # no loss that the eye finds
+_CRF = {  # what encoders call it, or those of a family; and what they must be told beside it
+    "libx264": ("crf", {}),
+    "libx265": ("crf", {}),
+    "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
+    "qsv": ("global_quality", {}),
+}
+_QUALITIES = {
+    "qp",
+    "b",
+    "cq",
+    "rc",
+    "global_quality",
+    "x265-params",
+}  # other ways to say how good it should be
 _MOST_TICKS = 10_000_000  # per second: gaps of minutes still fit MP4's 32-bit sample durations
 _MPEG4_TICKS = 65_535  # ISO/IEC 14496-2, vop_time_increment_resolution
 _PIPED = (  # what yuv4mpeg can say of a stream
@@ -80,8 +94,7 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
 
     Raises MediaError for an encoder that is not there.
     """
-    if codec in ("libx264", "libx265") and not {"crf", "qp", "b", "x265-params"} & options.keys():
-        options = {**options, "crf": DEFAULT_CRF}
+    options = _with_quality(codec, options)
     if codec == "libx264" and info.format.family == "rgb" and info.format.depth == 8:
         codec = "libx264rgb"
     names = _formats_of(codec)
@@ -220,6 +233,16 @@ def _convert(
     source_top = 1.0 if source.depth == 32 else 2.0**source.depth - 1
     (alpha,) = quantise([plane * (top / source_top) for plane in to_tensors(planes[-1:], "cpu")], layout)
     return (*converted, alpha)
+
+
+def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
+    """The options with DEFAULT_CRF if they say nothing of quality, and `crf` as the encoder calls it."""
+    known = _CRF.get(codec) or _CRF.get(codec.rpartition("_")[2])
+    if known is None or _QUALITIES & options.keys():
+        return options
+    own, beside = known
+    others = {key: value for key, value in options.items() if key != "crf"}
+    return {**beside, own: options.get("crf", DEFAULT_CRF), **others}
 
 
 def _quiet(codec: str) -> dict[str, str]:

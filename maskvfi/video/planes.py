@@ -175,9 +175,13 @@ def mask_to_planes(mask: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tens
 
 def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tuple[Tensor, ...]:
     """Planes of code values -> float32 tensors of the same code values on `device`."""
-    if torch.device(device).type == "cpu":
+    kind = torch.device(device).type
+    if kind == "cpu":
         return tuple(torch.from_numpy(plane.astype(np.float32)) for plane in planes)
-    return tuple(torch.from_numpy(plane.copy()).to(device).to(torch.float32) for plane in planes)
+    copies = [torch.from_numpy(plane.copy()) for plane in planes]
+    if kind == "cuda":  # from pinned memory, nobody waits for the way to the card
+        copies = [copy.pin_memory() for copy in copies]
+    return tuple(copy.to(device, non_blocking=kind == "cuda").to(torch.float32) for copy in copies)
 
 
 def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ...]:

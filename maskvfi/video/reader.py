@@ -36,7 +36,8 @@ class VideoReader:
 
     `start` and `end` are seconds from the first frame; frames with start <= time < end are given. `queue` is
     how many decoded frames may wait. Whatever is wrong with the file is a `MediaError`, here or while
-    iterating; what is only odd is a line in `warnings`.
+    iterating; what is only odd is a line in `warnings`. `hwaccel` is a device that decodes if it can (ValueError for
+    one that is not in `streams.HWACCELS`).
     """
 
     def __init__(
@@ -47,15 +48,16 @@ class VideoReader:
         end: Fraction | None = None,
         queue: int = 4,
         container_format: str | None = None,
+        hwaccel: str | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self._source = path
-        self._container_format = container_format
+        self._opened_as = container_format, hwaccel
         self._start, self._end = start, end
         self._queue = queue
         self._prefetch: Prefetch[Frame] | None = None
         self._damaged = 0
-        self._container, self._name = open_input(path, container_format)
+        self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
             self._decoded = self._decode()
@@ -64,6 +66,8 @@ class VideoReader:
         except BaseException:
             self._container.close()
             raise
+        if hwaccel and not self._stream.codec_context.is_hwaccel:
+            self.warnings.append(f"{self._name}: {hwaccel} cannot decode it here; decoded in software")
 
     def __iter__(self) -> Iterator[Frame]:
         if self._prefetch is None:
@@ -169,7 +173,7 @@ class VideoReader:
         self._container.close()
         if not isinstance(self._source, (str, os.PathLike)):
             self._source.seek(0)
-        self._container, _ = open_input(self._source, self._container_format)
+        self._container, _ = open_input(self._source, *self._opened_as)
         self._stream = picture_stream(self._container, self._name)
         self._decoded = self._decode()
         self._first = self._first_frame()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.stream import Disposition, Stream
@@ -17,17 +18,26 @@ from av.video.stream import VideoStream
 
 from .errors import MediaError
 
+HWACCELS = tuple(hwdevices_available())
+
 
 def open_input(
-    source: str | os.PathLike[str] | BinaryIO, container_format: str | None = None
+    source: str | os.PathLike[str] | BinaryIO,
+    container_format: str | None = None,
+    hwaccel: str | None = None,
 ) -> tuple[InputContainer, str]:
-    """An open container and the name to call it by. Raises MediaError for a file that is none."""
+    """An open container and the name to call it by; hwaccel: a device of `HWACCELS` that decodes, where it can.
+
+    Raises MediaError for a file that is none, ValueError for an unknown device.
+    """
+    if hwaccel is not None and hwaccel not in HWACCELS:
+        raise ValueError(f"hwaccel must be one of {', '.join(HWACCELS)} with this PyAV, not {hwaccel!r}")
     if not isinstance(source, (str, os.PathLike)):
         name = str(getattr(source, "name", "stream"))
-        return _open(source, name, container_format), name
+        return _open(source, name, container_format, hwaccel), name
     name = os.fspath(source)
     if "://" in name:
-        return _open(name, name, container_format), name
+        return _open(name, name, container_format, hwaccel), name
     path = Path(name)
     if path.is_dir():
         raise MediaError(f"{name}: is a folder, not a video")
@@ -35,7 +45,7 @@ def open_input(
         raise MediaError(f"{name}: no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name}: no permission to read it")
-    return _open(url_of(path), name, container_format), name
+    return _open(url_of(path), name, container_format, hwaccel), name
 
 
 def url_of(path: str | os.PathLike[str]) -> str:
@@ -100,7 +110,21 @@ def _element(header: bytes, key: bytes) -> int:
     return header[at + len(key)] if 0 <= at < len(header) - len(key) else 0
 
 
-def _open(source: str | BinaryIO, name: str, container_format: str | None) -> InputContainer:
+def _open(
+    source: str | BinaryIO, name: str, container_format: str | None, hwaccel: str | None
+) -> InputContainer:
+    if hwaccel is not None:
+        try:
+            return av.open(
+                source,
+                "r",
+                format=container_format,
+                metadata_errors="replace",
+                hwaccel=HWAccel(hwaccel, allow_software_fallback=True),
+            )
+        except (av.error.FFmpegError, OSError, RuntimeError):
+            if not isinstance(source, str):
+                source.seek(0)
     try:
         return av.open(source, "r", format=container_format, metadata_errors="replace")
     except PermissionError as error:
