@@ -68,14 +68,16 @@ def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Net
 
 
 def _obstacle(name: str, device: torch.device, network: IFNet) -> str:
-    if name in PACKAGES and find_spec(PACKAGES[name]) is None:
-        return f"{name} is not installed (pip install maskvfi[{name}])"
     if name == "openvino" and device.type != "cpu":
         return f"{name} takes frames from the CPU, this is {device}"
+    if name in PACKAGES and find_spec(PACKAGES[name]) is None:
+        return f"{name} is not installed (pip install maskvfi[{name}])"
     if name == "onnx" and device.type != "cpu" and not _onnx_drives(device):
         return f"the installed onnxruntime does not drive {device} (onnxruntime-gpu drives CUDA)"
     if name == "compile" and device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
         return f"torch compiles for a CPU with a C++ compiler, and none of {', '.join(COMPILERS)} is there"
+    if name == "compile" and device.type == "cuda" and find_spec("triton") is None:
+        return "torch compiles for CUDA with triton, which is not installed"
     if network.variant.dynamic_scale:
         return f"RIFE {network.variant.family} changes its scales by what it sees"
     return ""
