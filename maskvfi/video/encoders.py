@@ -24,14 +24,8 @@ _CRF = {  # what encoders call it, or those of a family; and what they must be t
     "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
     "qsv": ("global_quality", {}),
 }
-_QUALITIES = {
-    "qp",
-    "b",
-    "cq",
-    "rc",
-    "global_quality",
-    "x265-params",
-}  # other ways to say how good it should be
+# Other ways to say how good it should be.
+_QUALITIES = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MOST_TICKS = 10_000_000  # per second: gaps of minutes still fit MP4's 32-bit sample durations
 _MPEG4_TICKS = 65_535  # ISO/IEC 14496-2, vop_time_increment_resolution
 _PIPED = (  # what yuv4mpeg can say of a stream
