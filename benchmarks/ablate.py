@@ -22,18 +22,18 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from distill.degrade import degrade
+from distill.synthetic.degrade import degrade
 from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
 from distill.evaluate.staticbench import measure_static, static_table
-from distill.labels import PUBLISHED, Rule, as_batch, static_labels
-from distill.loop import Batch, Losses, Schedule, fit
-from distill.losses import balanced_bce, bce_dice, published_l1, soft_dice
-from distill.overlays import paste, random_overlays
-from distill.published import PublishedUNet
-from distill.stills import Stills
-from distill.teachers import Dis
-from distill.train import Judge, as_floats, static_losses
-from maskvfi.static import StaticConfig, StaticMaskNet
+from distill.data.labels import PUBLISHED, Rule, as_batch, static_labels
+from distill.training.loop import Batch, Losses, Schedule, fit
+from distill.training.losses import balanced_bce, bce_dice, published_l1, soft_dice
+from distill.synthetic.overlays import paste, random_overlays
+from distill.training.published import PublishedUNet
+from distill.data.mask_samples import Stills
+from distill.data.teachers import Dis
+from distill.training.mask import Judge, as_floats, static_losses
+from maskvfi.models.static import StaticConfig, StaticMaskNet
 
 SIZE, LENGTH, BATCH, RATE, SEED = 160, 3, 8, 1.5e-3, 5
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]

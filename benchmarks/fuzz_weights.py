@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from maskvfi.hub import WeightsError, find_weights, load_static, load_vfi
-from maskvfi.rife import IFNet, find_variant
+from maskvfi.weights.load import WeightsError, find_weights, load_static, load_vfi
+from maskvfi.models.rife import IFNet, find_variant
 
 MEMORY = 6 << 30  # address space
 LONG = 20.0  # seconds

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.clips import find_clips
+from distill.data.clips import find_clips
 from distill.evaluate.methods import as_picture, as_tensor
 from distill.evaluate.quality import moving_runs
 from distill.evaluate.similarity import psnr
-from maskvfi.interpolator import Interpolator
-from maskvfi.regions import Box
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.ops.boxes import Box
 
 
 def main(

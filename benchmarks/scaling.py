@@ -30,7 +30,7 @@ import maskvfi
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch import Row, Summary, batch
 from maskvfi.batch.jobs import VIDEO_SUFFIXES
-from maskvfi.scenes import SceneWatcher
+from maskvfi.timing.scenes import SceneWatcher
 from maskvfi.video import open_source
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))

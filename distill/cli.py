@@ -55,7 +55,7 @@ def prepare(
 
     recipe = cutting.Recipe(tuples, length, size)
     if ray or address:
-        from distill.ray_shards import prepare_on_ray
+        from distill.data.ray_shards import prepare_on_ray
 
         found = prepare_on_ray(clips, out, recipe, address)
     else:
@@ -77,12 +77,12 @@ def label(
     address: Address = None,
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
-    from distill.labels import PUBLISHED, Rule, label_tuples
-    from distill.teachers import load_teacher
+    from distill.data.labels import PUBLISHED, Rule, label_tuples
+    from distill.data.teachers import load_teacher
 
     rule = PUBLISHED if published else Rule()
     if ray or address:
-        from distill.ray_shards import label_on_ray
+        from distill.data.ray_shards import label_on_ray
 
         gaps = label_on_ray(data, teacher, rule, scale, device, address)
     else:
@@ -106,7 +106,7 @@ def train(
     log_every: LogEvery = 50,
 ) -> None:
     """Train the static mask network (on several GPUs: accelerate launch --multi_gpu -m distill train ...)."""
-    from distill.train import train as run_training
+    from distill.training.mask import train as run_training
 
     run_training(
         data,
@@ -130,7 +130,7 @@ def average(
     out: Annotated[Path, typer.Option(help="Where their mean goes.")],
 ) -> None:
     """Write the mean of several runs' mask weights, often better than each of them."""
-    from distill.average import average as write_average
+    from distill.training.average import average as write_average
 
     write_average(weights, out)
 
@@ -163,8 +163,8 @@ def train_vfi(
     log_every: LogEvery = 50,
 ) -> None:
     """Train an interpolation network."""
-    from distill.train_vfi import Terms
-    from distill.train_vfi import train_vfi as run_training
+    from distill.training.vfi import Terms
+    from distill.training.vfi import train_vfi as run_training
 
     run_training(
         data,
@@ -210,7 +210,7 @@ def joint(
     log_every: LogEvery = 50,
 ) -> None:
     """Refine a mask and an interpolation network together, through their fusion."""
-    from distill.joint import joint as run_training
+    from distill.training.joint import joint as run_training
 
     run_training(
         data,
@@ -294,7 +294,7 @@ def speed(
 ) -> None:
     """Parameters, operations and seconds of networks on the CPU."""
     from distill.evaluate.speed import cost_table, load_any, measure_cost
-    from distill.published import PublishedUNet
+    from distill.training.published import PublishedUNet
 
     networks = {name: load_any(name) for name in weights or ["vfi-s", "static-s"]}
     costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)

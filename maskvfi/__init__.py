@@ -1,20 +1,53 @@
 """maskvfi: raise a video's frame rate with RIFE and leave still things alone."""
 
-from maskvfi.export import export
-from maskvfi.hub import WeightsError, load_static, load_vfi, save_weights
-from maskvfi.interpolate import Report, interpolate
-from maskvfi.interpolator import Interpolator
-from maskvfi.pictures import compare, mask_video, pair
-from maskvfi.rife import IFNet, Interpolation
-from maskvfi.static import StaticMaskNet
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from maskvfi.errors import MaskvfiError, MediaError, OptionError, WeightsError
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options
 from maskvfi.version import __version__
-from maskvfi.video import MediaError
+
+if TYPE_CHECKING:
+    from maskvfi.models.base import Interpolation, InterpolationNetwork
+    from maskvfi.models.rife import IFNet
+    from maskvfi.models.static import StaticMaskNet
+    from maskvfi.pipeline.preview import compare, mask_video, pair
+    from maskvfi.pipeline.run import Report, interpolate
+    from maskvfi.runtimes.export import export
+    from maskvfi.synthesis.interpolator import Interpolator
+    from maskvfi.weights.load import load_static, load_vfi, save_weights
+
+# Public names by the module that has them, which is imported when one is asked for: torch takes a second or two.
+_HOMES = {
+    "IFNet": "maskvfi.models.rife",
+    "Interpolation": "maskvfi.models.base",
+    "InterpolationNetwork": "maskvfi.models.base",
+    "Interpolator": "maskvfi.synthesis.interpolator",
+    "Report": "maskvfi.pipeline.run",
+    "StaticMaskNet": "maskvfi.models.static",
+    "compare": "maskvfi.pipeline.preview",
+    "export": "maskvfi.runtimes.export",
+    "interpolate": "maskvfi.pipeline.run",
+    "load_static": "maskvfi.weights.load",
+    "load_vfi": "maskvfi.weights.load",
+    "mask_video": "maskvfi.pipeline.preview",
+    "pair": "maskvfi.pipeline.preview",
+    "save_weights": "maskvfi.weights.load",
+}
 
 __all__ = [
+    "FrameOptions",
     "IFNet",
     "Interpolation",
+    "InterpolationNetwork",
     "Interpolator",
+    "MaskVideoOptions",
+    "MaskvfiError",
     "MediaError",
+    "OptionError",
+    "Options",
     "Report",
     "StaticMaskNet",
     "WeightsError",
@@ -28,3 +61,17 @@ __all__ = [
     "pair",
     "save_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("IFNet", "InterpolationNetwork", "StaticMaskNet"):
+        import_module("maskvfi.weights.hub")  # which gives them the methods that users of the Hub expect
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

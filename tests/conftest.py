@@ -31,7 +31,7 @@ def shards(tmp_path_factory) -> Path:
     for k in range(3):
         cv2.imwrite(str(folder / "pictures" / f"{k}.png"), rng.permutation(texture))
     out = folder / "shards"
-    from distill.prepare import Recipe, prepare, prepare_textures
+    from distill.data.prepare import Recipe, prepare, prepare_textures
 
     assert prepare(folder, out, Recipe(6)) == 6
     assert prepare_textures(folder / "pictures", out, count=6) == 6

@@ -10,7 +10,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from maskvfi import IFNet
-from maskvfi.rife.network import Block, FrameEncoder, ResConv
+from maskvfi.models.rife.network import Block, FrameEncoder, ResConv
 
 
 def write_port(folder: Path, network: IFNet, half: bool = False, folded: bool = False) -> Path:

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.clips import Image, find_clips
-from distill.degrade import degrade
+from distill.data.clips import Image, find_clips
+from distill.synthetic.degrade import degrade
 from distill.evaluate.footage import RUN, Footage
-from distill.labels import Rule, as_batch, static_labels
-from distill.lettering import PLAIN
-from distill.motion import Scene, random_scene
-from distill.overlays import Overlay, paste, random_overlays
-from distill.teachers import Dis
+from distill.data.labels import Rule, as_batch, static_labels
+from distill.synthetic.text import PLAIN
+from distill.synthetic.motion import Scene, random_scene
+from distill.synthetic.overlays import Overlay, paste, random_overlays
+from distill.data.teachers import Dis
 
 KINDS = ("hud", "fade", "still", "light", "sequence")
 SIDE = 320

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.clips import Image, find_clips
+from distill.data.clips import Image, find_clips
 from distill.evaluate.cases import motion_shows
 from distill.evaluate.footage import Footage
 from distill.evaluate.judges import network_judge
-from distill.labels import PUBLISHED, Rule, as_batch, static_labels
-from distill.lettering import draw_text
-from distill.overlays import Drawing, Overlay, paste
-from distill.teachers import load_teacher
+from distill.data.labels import PUBLISHED, Rule, as_batch, static_labels
+from distill.synthetic.text import draw_text
+from distill.synthetic.overlays import Drawing, Overlay, paste
+from distill.data.teachers import load_teacher
 
 SIDE = 256
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 "

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from distill.clips import CUT, Image
+from distill.data.clips import CUT, Image
 
 RUN = 5  # frames
 Rng = np.random.Generator

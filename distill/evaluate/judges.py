@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distill.clips import Image
-from distill.labels import as_batch
-from distill.published import PublishedUNet
-from distill.teachers import Dis
-from maskvfi.hub import WeightsError, load_static
+from distill.data.clips import Image
+from distill.data.labels import as_batch
+from distill.training.published import PublishedUNet
+from distill.data.teachers import Dis
+from maskvfi.weights.load import WeightsError, load_static
 
 PUBLISHED = "published:"
 PROBABILITIES = np.round(np.arange(0.01, 1.0, 0.01), 2)

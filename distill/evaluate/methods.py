@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.clips import Image
-from maskvfi.interpolator import Interpolator
-from maskvfi.warp import backward_warp
+from distill.data.clips import Image
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.ops.warp import backward_warp
 
 Method = Callable[[Image, Image, int], list[Image]]  # (start, end, k) -> k-1 RGB frames, evenly between
 

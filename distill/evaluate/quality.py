@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.clips import Image, find_clips
+from distill.data.clips import Image, find_clips
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
 from distill.evaluate.similarity import Similarity, psnr
-from distill.labels import Rule, as_batch, static_labels
-from distill.lettering import PLAIN
-from distill.overlays import Composite, paste, random_overlays
-from distill.teachers import Dis
-from maskvfi.interpolator import Interpolator
+from distill.data.labels import Rule, as_batch, static_labels
+from distill.synthetic.text import PLAIN
+from distill.synthetic.overlays import Composite, paste, random_overlays
+from distill.data.teachers import Dis
+from maskvfi.synthesis.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
 MOTION = (4.0, 16.0)  # px from end to end that part small from middling from large motion

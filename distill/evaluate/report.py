@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from distill.clips import Image
+from distill.data.clips import Image
 from distill.evaluate.cases import KINDS
 from distill.evaluate.charts import Line, line_chart
 from distill.evaluate.dmap import DMAP_HEADERS, DmapScore, dmap_rows, measure_dmap
@@ -36,7 +36,7 @@ from distill.evaluate.staticbench import (
     f1_rows,
     measure_static,
 )
-from distill.published import PublishedUNet
+from distill.training.published import PublishedUNet
 
 COST_SIZE = (1920, 1080)
 UNSURE = (205, 60, 50)

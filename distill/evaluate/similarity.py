@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from distill.clips import Image
+from distill.data.clips import Image
 from distill.evaluate.methods import as_tensor, find_ffmpeg
-from distill.losses import lpips_network
+from distill.training.losses import lpips_network
 
 Run = Sequence[Image]  # frames that follow each other; the first and the last are the source's
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskvfi.hub import find_weights, load_static, load_vfi, read_header
+from maskvfi.weights.load import find_weights, load_static, load_vfi, read_header
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.clips import Image, find_clips
+from distill.data.clips import Image, find_clips
 from distill.evaluate.cases import KINDS, SIDE, Case, motion_shows, static_cases
 from distill.evaluate.footage import Footage
 from distill.evaluate.judges import Judge, difference_judge, dis_judge, network_judge

@@ -13,7 +13,7 @@ import numpy as np
 
 from maskvfi import MediaError, Report, WeightsError, hub
 from maskvfi.app.session import PROTECT, RELEASE, Cancelled, Session
-from maskvfi.fuse import FEATHER
+from maskvfi.synthesis.compose import FEATHER
 from maskvfi.video import open_source
 
 STYLE = """

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import maskvfi
-from maskvfi.hub import DEFAULT_VFI
-from maskvfi.pictures import neighbours, tinted
+from maskvfi.pipeline.preview import neighbours, tinted
+from maskvfi.options import DEFAULT_VFI
 
 Picture = np.ndarray  # uint8 [H,W,3]
 PROTECT, RELEASE = (0, 110, 255), (255, 60, 60)  # the colours to paint with

@@ -8,7 +8,8 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from maskvfi.batch.places import asking, local_path, storage_of
+from maskvfi.batch.storage import asking, local_path, storage_of
+from maskvfi.errors import OptionError
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
@@ -39,7 +40,7 @@ def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
     for job in jobs:
         target = str(local_path(job.target) or job.target)
         if (other := taken.setdefault(target, job)) is not job:
-            raise ValueError(f"{job.target}: would be made of both {other.source} and {job.source}")
+            raise OptionError(f"{job.target}: would be made of both {other.source} and {job.source}")
     return jobs
 
 
@@ -55,7 +56,7 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
     if folder:
         found = [inside for inside in found if _is_video(inside, path, out)]
     if not found and (folder or pattern):
-        raise ValueError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
+        raise OptionError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
     for inside in found:
         name = posixpath.relpath(inside, path) if folder else posixpath.basename(inside)
         yield Job(_address(source, inside), _join(out, name))
@@ -70,10 +71,10 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{source}: is not a table in UTF-8") from None
+        raise OptionError(f"{source}: is not a table in UTF-8") from None
     rows = list(csv.DictReader(io.StringIO(text)))
     if not rows or "source" not in rows[0]:
-        raise ValueError(f"{source}: has no column called source, or no row")
+        raise OptionError(f"{source}: has no column called source, or no row")
     for row in rows:
         if named := (row["source"] or "").strip():
             video = named if "://" in named else _join(_address(source, posixpath.dirname(path)), named)

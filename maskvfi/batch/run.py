@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections import Counter, deque
@@ -16,15 +15,17 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from maskvfi.batch.crew import RETRIES, Crew, answers, cluster
 from maskvfi.batch.jobs import Job, find_jobs
-from maskvfi.batch.parts import Made, Part, join
-from maskvfi.batch.places import deliver, exists, fetched, local_path, workshop
 from maskvfi.batch.results import Row, Table
-from maskvfi.hub import WeightsError
-from maskvfi.interpolate import NOT_HOW, PathLike, Report, choose_timeline, interpolate, window
-from maskvfi.video import MediaError, writer
+from maskvfi.batch.segments import Made, Part, join
+from maskvfi.batch.storage import deliver, exists, fetched, local_path, workshop
+from maskvfi.batch.workers import MAX_RETRIES, Workers, answers, cluster
+from maskvfi.errors import MaskvfiError, MediaError
+from maskvfi.options import Options
+from maskvfi.paths import PathLike
+from maskvfi.pipeline.run import Report, choose_timeline
 from maskvfi.video.journal import Journal
+from maskvfi.video.muxer import SEGMENT
 
 PATIENCE = 0.2  # seconds between looks at what does not report by itself
 
@@ -79,28 +80,39 @@ def batch(
     overwrite: bool = False,
     result: PathLike | None = None,
     progress: Callable[[Summary], None] = lambda summary: None,
-    **options: Any,
+    options: Options | None = None,
+    **fields: Any,
 ) -> list[Row]:
     """Raise the frame rate of many videos, with many workers; frames are those that `interpolate` makes.
 
-    sources: videos, folders, patterns and CSV tables, out: a folder, see `find_jobs`; both may be addresses that
-    fsspec knows. workers: by default one for every GPU, else for every four cores of a machine. address: that of a Ray
-    cluster; by default Ray runs here, for as long as this lasts. overwrite: replace targets that exist; else they stay,
-    and count as finished. result: a .csv or .parquet with the rows that are returned, written anew after each video.
-    options: those of `interpolate` that say how.
-
     Videos are cut into segments of about 120 frames, one task each. Those that are made are kept beside the target
     until it is whole (in the cache folder for a target elsewhere), so that after an interruption the same call makes
-    only the rest. A video that cannot be made is a row with status "failed". Raises ValueError, MediaError,
-    WeightsError or OSError with one line for what concerns them all.
+    only the rest.
+
+    Args:
+        sources: Videos, folders, patterns and CSV tables, see `find_jobs`; also addresses that fsspec knows.
+        out: The folder for the results, or such an address.
+        workers: By default one for every GPU, else for every four cores of a machine.
+        address: That of a Ray cluster; by default Ray runs here, for as long as this lasts.
+        overwrite: Replace targets that exist; else they stay, and count as finished.
+        result: A .csv or .parquet with the rows that are returned, written anew after each video.
+        progress: Called with how far the batch is.
+        options: How; `maskvfi.Options` lists them.
+        **fields: Options by name, in place of those in `options`.
+
+    Returns:
+        A row for every video; one that cannot be made has the status "failed".
+
+    Raises:
+        MediaError, WeightsError, OptionError, OSError: One line for what concerns all videos.
     """
-    how = _asked(options)
+    options = _checked(Options.of(options, fields))
     jobs = find_jobs([os.fspath(source) for source in sources], os.fspath(out))
     table = Table(result) if result is not None else None
     videos = [_looked_at(job, overwrite) for job in jobs]
     if any(video.open for video in videos):
-        with cluster(address) as passing, Crew(how, workers, passing) as crew:
-            _Batch(videos, how, crew, overwrite, table, progress).run()
+        with cluster(address) as passing, Workers(options, workers, passing) as started:
+            _Batch(videos, options, started, overwrite, table, progress).run()
     rows = [video.row for video in videos]
     if table is not None:
         table.write(rows)
@@ -111,17 +123,17 @@ class _Batch:
     def __init__(
         self,
         videos: list[_Video],
-        how: dict[str, Any],
-        crew: Crew,
+        options: Options,
+        workers: Workers,
         overwrite: bool,
         table: Table | None,
         progress: Callable[[Summary], None],
     ) -> None:
-        self._how, self._crew, self._overwrite = how, crew, overwrite
+        self._options, self._workers, self._overwrite = options, workers, overwrite
         self._table, self._progress = table, progress
         self._videos = videos
         self._coming = deque(video for video in videos if video.open)
-        self._idle = list(crew.workers)
+        self._idle = list(workers.actors)
         self._parts: deque[tuple[_Video, Part]] = deque()
         self._surveys: dict[Any, _Video] = {}
         self._making: dict[Any, tuple[_Video, Any, Part]] = {}
@@ -153,9 +165,9 @@ class _Batch:
         while self._idle and self._parts:
             video, part = self._parts.popleft()
             worker = self._idle.pop()
-            made = self._crew.make(worker, video.source, video.suffix, part)
+            made = self._workers.make(worker, video.source, video.suffix, part)
             self._making[made] = video, worker, part
-        room = len(self._crew.workers)
+        room = len(self._workers.actors)
         while self._coming and len(self._surveys) < room and len(self._parts) < room:
             self._begin(self._coming.popleft())
 
@@ -165,12 +177,12 @@ class _Batch:
         except OSError as error:
             self._fail(video, error)
             return
-        survey = self._crew.survey(video.source, video.suffix, writer.SEGMENT)
+        survey = self._workers.survey(video.source, video.suffix, SEGMENT)
         self._surveys[survey] = video
 
     def _wait(self) -> None:
         # A survey whose parts nobody can take yet is left alone, and so stays a few parts ahead.
-        hungry = len(self._parts) < 2 * len(self._crew.workers)
+        hungry = len(self._parts) < 2 * len(self._workers.actors)
         awaited = [*self._making, *(self._surveys if hungry else ())]
         if not awaited:
             time.sleep(PATIENCE)
@@ -228,13 +240,13 @@ class _Batch:
         try:
             made, process = answers(reference)
         except RayError:
-            self._fail(video, RuntimeError(f"{RETRIES + 1} workers were lost over part {part.number}"))
+            self._fail(video, RuntimeError(f"{MAX_RETRIES + 1} workers were lost over part {part.number}"))
             return
         except Exception as error:
             self._fail(video, error)
             return
-        self._lost += process != self._crew.processes[worker]
-        self._crew.processes[worker] = process
+        self._lost += process != self._workers.processes[worker]
+        self._workers.processes[worker] = process
         if video.open:
             self._keep(video, part, made)
 
@@ -262,7 +274,7 @@ class _Batch:
         states, began = video.journal.states(), time.perf_counter()
         video.journal.leave()  # to the writer that joins
         with fetched(video.source) as source:
-            warnings = join(source, video.made_at, self._how, video.facts, self._overwrite)
+            warnings = join(source, video.made_at, self._options, video.facts, self._overwrite)
         deliver(video.made_at, video.job.target)
         spent = {"survey": video.row.seconds_survey, "join": time.perf_counter() - began}
         _summed(video, states, spent)
@@ -299,7 +311,7 @@ class _Batch:
                 frames=self._frames_made,
                 frames_known=self._frames_known,
                 lost=self._lost,
-                workers=list(self._crew.processes.values()),
+                workers=list(self._workers.processes.values()),
             )
         )
 
@@ -322,22 +334,16 @@ def _looked_at(job: Job, overwrite: bool) -> _Video:
 
 def _line(error: Exception) -> str:
     line = " ".join(str(error).split()) or "failed"
-    expected = isinstance(error, MediaError | WeightsError | ValueError | OSError)
+    expected = isinstance(error, MaskvfiError | OSError)
     return line if expected else f"{type(error).__name__}: {line}"
 
 
-def _asked(options: dict[str, Any]) -> dict[str, Any]:
-    """All that `interpolate` can be told about how, with its defaults. Raises ValueError for what it does not know."""
-    known = inspect.signature(interpolate).parameters
-    how = {name: each.default for name, each in known.items() if name not in (*NOT_HOW, "rate")}
-    if wrong := sorted(set(options) - set(how)):
-        raise ValueError(f"batch has no option {wrong[0]}")
-    how |= options
-    choose_timeline(how["factor"], how["fps"], window(how["start"], how["end"], how["slow"])[2], Fraction(25))
-    for name in ("vfi", "mask", "protect", "release"):
-        if how[name] is not None and Path(how[name]).exists():
-            how[name] = str(Path(how[name]).absolute())  # workers may be in another folder
-    return how
+def _checked(options: Options) -> Options:
+    """Options for workers, which may be in another folder: what is a file here is named by its whole path."""
+    choose_timeline(options, Fraction(25))
+    files = {name: getattr(options, name) for name in ("vfi", "mask", "protect", "release")}
+    here = {name: str(Path(path).absolute()) for name, path in files.items() if path and Path(path).exists()}
+    return Options.of(options, here)
 
 
 def _summed(video: _Video, states: list[dict[str, Any]], more: dict[str, float]) -> None:

@@ -9,18 +9,20 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from maskvfi import hub
-from maskvfi.interpolator import Interpolator
-from maskvfi.render import TOGETHER
-from maskvfi.rife.network import IFNet
-from maskvfi.static.network import StaticMaskNet
-from maskvfi.video.timeline import ByFactor, ByRate, Timeline, parse_rate
+from maskvfi.models.base import InterpolationNetwork
+from maskvfi.models.static.network import StaticMaskNet
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, parse_rate
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.renderer import MAX_GAPS
+from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
+from maskvfi.weights.load import load_static, load_vfi
+from maskvfi.weights.locate import list_weights
 
 
 class Networks(NamedTuple):
     """What the socket MASKVFI carries; mask None is plain RIFE."""
 
-    vfi: IFNet
+    vfi: InterpolationNetwork[Any, Any]
     mask: StaticMaskNet | None
 
 
@@ -32,18 +34,18 @@ class LoadNetworks:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        files = list(hub.list_weights())
+        files = list(list_weights())
         vfi = [file.name for file in files if file.kind == "vfi"]
         masks = [file.name for file in files if file.kind == "static"]
         return {
             "required": {
-                "vfi": (vfi, {"default": hub.DEFAULT_VFI}),
-                "mask": ([*masks, "off"], {"default": hub.DEFAULT_STATIC}),
+                "vfi": (vfi, {"default": DEFAULT_VFI}),
+                "mask": ([*masks, "off"], {"default": DEFAULT_MASK}),
             }
         }
 
     def load(self, vfi: str, mask: str) -> tuple[Networks]:
-        return (Networks(hub.load_vfi(vfi), None if mask == "off" else hub.load_static(mask)),)
+        return (Networks(load_vfi(vfi), None if mask == "off" else load_static(mask)),)
 
 
 class Interpolate:
@@ -104,8 +106,8 @@ class StaticMask:
         if len(images) < 2:
             raise ValueError("a mask needs two images or more")
         interpolator, found = Interpolator(*networks), []
-        for first in range(0, len(images) - 1, TOGETHER):
-            views = [interpolator.view(_planes(image)) for image in images[first : first + TOGETHER + 1]]
+        for first in range(0, len(images) - 1, MAX_GAPS):
+            views = [interpolator.view(_planes(image)) for image in images[first : first + MAX_GAPS + 1]]
             said = interpolator.probability(views)
             assert said is not None
             found.append(said[0].float().cpu())

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskvfi.hub import DEFAULT_STATIC, DEFAULT_VFI
-from maskvfi.interpolator import Interpolator, View
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
+from maskvfi.synthesis.interpolator import Interpolator, View
 
 
 def interpolate(
     clip: Any,
     factor: int = 2,
     vfi: str | os.PathLike[str] = DEFAULT_VFI,
-    mask: str | os.PathLike[str] | None = DEFAULT_STATIC,
+    mask: str | os.PathLike[str] | None = DEFAULT_MASK,
     device: str = "auto",
     precision: str = "auto",
 ) -> Any:

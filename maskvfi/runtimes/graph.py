@@ -1,44 +1,46 @@
-"""A network whose encoder and blocks are graphs of another runtime: converted once, kept, found again."""
+"""Modules of a network as graphs of another runtime: converted once, kept, found again."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import tempfile
 import warnings
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from maskvfi.hub import cache_folder
-from maskvfi.rife.network import IFNet
-from maskvfi.runtimes.delegated import DelegatedIFNet
+from maskvfi.models.base import Runtime
+from maskvfi.paths import cache_folder
+from maskvfi.runtimes.expected import ExpectedSize
 
-FORMAT = 4  # of the stored graphs; to be raised when the network computes something else
+FORMAT = 5  # of the stored graphs; to be raised when the network computes something else
 
 Run = Callable[[list[Tensor]], list[Tensor]]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class GraphIFNet(DelegatedIFNet):
-    """`IFNet` with its encoder and its blocks as graphs, for frames of any size.
+class GraphRuntime(Runtime, ABC):
+    """Modules as graphs, for inputs of any size.
 
-    The first use of weights takes some seconds, in which they are converted; the result is kept beside the
-    downloaded weights and found there the next time.
+    The first use of weights takes some seconds, in which they are converted. The result is kept in the cache folder
+    and found there the next time.
     """
 
-    runtime: ClassVar[str]
+    name: ClassVar[str]
     version: ClassVar[str]
     suffix: ClassVar[str]
 
-    def __init__(self, network: IFNet) -> None:
-        super().__init__(network)
-        self.float()
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """config: that of the network whose modules are computed, see `InterpolationNetwork.config`."""
+        self._config = config
+        self._expected = ExpectedSize()
         self._loaded: dict[tuple[str, Shapes | None], Run] = {}
 
     @abstractmethod
@@ -51,22 +53,23 @@ class GraphIFNet(DelegatedIFNet):
     def load(self, path: Path, shapes: Shapes | None) -> Run:
         """The graph that was written to `path`, to be called; for inputs of these shapes alone, if they are given."""
 
-    def forget_sizes(self) -> None:
-        self._loaded = {key: run for key, run in self._loaded.items() if key[1] is None}
+    def expect(self, height: int, width: int) -> None:
+        if self._expected.change(height, width):
+            self._loaded = {key: run for key, run in self._loaded.items() if key[1] is None}
 
-    def compute(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> list[Tensor]:
-        shapes = tuple(tuple(x.shape) for x in given) if self.expected(given) else None
+    def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
+        shapes = tuple(tuple(x.shape) for x in given) if self._expected.fits(given) else None
         if (name, shapes) not in self._loaded:
-            self._loaded[name, shapes] = self.load(self._graph(name, module, given, side), shapes)
+            self._loaded[name, shapes] = self.load(self._graph(name, module, given, multiple), shapes)
         return self._loaded[name, shapes](given)
 
-    def _graph(self, name: str, module: nn.Module, given: list[Tensor], side: int) -> Path:
+    def _graph(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> Path:
         """The converted module's file, made if it is not there."""
-        path = cache_folder() / self.runtime / f"{self._fingerprint(name)}{self.suffix}"
+        path = cache_folder() / self.name / f"{self._fingerprint(name, module)}{self.suffix}"
         if path.is_file():
             return path
         # From small frames, since the tracer computes what it traces.
-        sizes = [(1, 1) if x.shape[-2:] == (1, 1) else (side, 2 * side) for x in given]
+        sizes = [(1, 1) if x.shape[-2:] == (1, 1) else (multiple, 2 * multiple) for x in given]
         example = tuple(
             torch.rand(1, x.shape[1], *size, device=x.device) for x, size in zip(given, sizes, strict=True)
         )
@@ -76,15 +79,15 @@ class GraphIFNet(DelegatedIFNet):
             part = Path(folder) / path.name
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
-                self.convert(module, example, free, part)
+                self.convert(copy.deepcopy(module).float().eval(), example, free, part)
             # The graph itself last: one that is there is whole.
             for file in sorted(Path(folder).iterdir(), key=lambda file: file == part):
                 os.replace(file, path.parent / file.name)
         return path
 
-    def _fingerprint(self, name: str) -> str:
-        facts = [FORMAT, self.version, self.variant.to_dict(), name]
+    def _fingerprint(self, name: str, module: nn.Module) -> str:
+        facts = [FORMAT, self.version, dict(self._config), name]
         digest = hashlib.sha256(json.dumps(facts).encode())
-        for key, value in sorted(self.state_dict().items()):
+        for key, value in sorted(module.state_dict().items()):
             digest.update(key.encode() + value.float().contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import torch
 from onnxruntime import OrtValue
 from torch import Tensor, nn
 
-from maskvfi.export import OPSET, write_graph
-from maskvfi.rife.network import IFNet
-from maskvfi.runtimes.graph import GraphIFNet, Run, Shapes
+from maskvfi.errors import OptionError
+from maskvfi.runtimes.export import OPSET, write_graph
+from maskvfi.runtimes.graph import GraphRuntime, Run, Shapes
 
 # By where frames are, in order of preference; the last takes what is left over.
 PROVIDERS = {
@@ -26,15 +27,21 @@ PROVIDERS = {
 }
 
 
-class OnnxIFNet(GraphIFNet):
-    """`IFNet` in ONNX Runtime, in float32. Raises ValueError for another type."""
+class OnnxRuntime(GraphRuntime):
+    """ONNX Runtime, in float32. Raises OptionError for another type."""
 
-    runtime, version, suffix = "onnx", f"{torch.__version__} opset {OPSET}", ".onnx"
+    name, version, suffix = "onnx", f"{torch.__version__} opset {OPSET}", ".onnx"
 
-    def __init__(self, network: IFNet, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = torch.device("cpu"),  # noqa: B008
+    ) -> None:
         if dtype != torch.float32:
-            raise ValueError(f"ONNX Runtime computes in float32 here, not in {dtype}")
-        super().__init__(network)
+            raise OptionError(f"ONNX Runtime computes in float32 here, not in {dtype}")
+        super().__init__(config)
+        self._device = device
 
     def convert(
         self, module: nn.Module, example: tuple[Tensor, ...], free: list[tuple[int, ...]], path: Path
@@ -49,7 +56,7 @@ class OnnxIFNet(GraphIFNet):
     def load(self, path: Path, shapes: Shapes | None) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        device = next(self.parameters()).device
+        device = self._device
         session = onnxruntime.InferenceSession(
             path, options, providers=_providers(device, path.parent, fixed=shapes is not None)
         )

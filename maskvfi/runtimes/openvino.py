@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,21 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from maskvfi.rife.network import IFNet
-from maskvfi.runtimes.graph import GraphIFNet, Run, Shapes
+from maskvfi.errors import OptionError
+from maskvfi.runtimes.graph import GraphRuntime, Run, Shapes
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
-class OpenVinoIFNet(GraphIFNet):
-    """`IFNet` in OpenVINO, in float32 or bfloat16. Raises ValueError for another type."""
+class OpenVino(GraphRuntime):
+    """OpenVINO, in float32 or bfloat16. Raises OptionError for another type."""
 
-    runtime, version, suffix = "openvino", openvino.__version__, ".xml"
+    name, version, suffix = "openvino", openvino.__version__, ".xml"
 
-    def __init__(self, network: IFNet, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
         if dtype not in HINTS:
-            raise ValueError(f"OpenVINO computes in float32 or bfloat16 here, not in {dtype}")
-        super().__init__(network)
+            raise OptionError(f"OpenVINO computes in float32 or bfloat16 here, not in {dtype}")
+        super().__init__(config)
         self._hint = HINTS[dtype]
 
     def convert(

@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .errors import MediaError
-from .frames import Frame, Sink, Source, SourceInfo
-from .images import ImageFolderReader, ImageFolderWriter, is_image_target
-from .planes import Colour, PixelFormat
-from .reader import VideoReader
-from .writer import VideoWriter
+from maskvfi.errors import MediaError
+from maskvfi.video.frames import Frame, Sink, Source, SourceInfo
+from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_target
+from maskvfi.video.muxer import VideoWriter
+from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.reader import VideoReader
 
 __all__ = [
     "Colour",
@@ -64,7 +64,7 @@ def open_sink(
     rate: Fraction,
     codec: str | None = None,
     options: dict[str, str] | None = None,
-    carry: str | os.PathLike[str] | None = None,
+    copy_from: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     start: Fraction | None = None,
     end: Fraction | None = None,
@@ -90,11 +90,11 @@ def open_sink(
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
-    if carry is not None and (os.fspath(carry) == _PIPE or Path(carry).is_dir()):
-        carry = None
+    if copy_from is not None and (os.fspath(copy_from) == _PIPE or Path(copy_from).is_dir()):
+        copy_from = None
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
-        if carry is not None and info.has_audio:
+        if copy_from is not None and info.has_audio:
             images.warnings.append("a folder of images keeps no sound: left out")
         return images
     return VideoWriter(
@@ -103,7 +103,7 @@ def open_sink(
         rate=rate,
         codec=codec or _CODEC_OF_SUFFIX.get(Path(path).suffix.lower(), "libx264"),
         options=options,
-        carry=carry,
+        copy_from=copy_from,
         overwrite=overwrite,
         start=start,
         end=end,

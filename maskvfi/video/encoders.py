@@ -12,10 +12,10 @@ import av
 import numpy as np
 from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 
-from .errors import MediaError
-from .frames import Frame, SourceInfo
-from .pixels import frame_of, packing_of, planar_name
-from .planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.errors import MediaError
+from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.pixels import frame_of, packing_of, planar_name
+from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 DEFAULT_CRF = "18"  # no loss that the eye finds
 _CRF = {  # what encoders call it, or those of a family; and what they must be told beside it

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
 
-from .hdr import HdrMetadata
-from .planes import Colour, PixelFormat
+from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.planes import Colour, PixelFormat
 
 
 @dataclass(slots=True)
@@ -68,9 +68,20 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """A whole file, or nothing: finished when the `with` block ends, gone when it fails."""
+    """A whole file, or nothing: finished when the `with` block ends, gone when it fails.
+
+    A sink that can be resumed keeps what is encoded: `kept` is the number of frames that an earlier run left, `state`
+    is what that run was told by `mark` where they end. Other sinks keep nothing.
+    """
 
     warnings: list[str]
+
+    @property
+    def kept(self) -> int: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+    def mark(self, state: dict[str, Any]) -> None:
+        """Say that a run can go on from here, and what it has to know for that, in terms of JSON."""
 
     def write(self, frame: Frame) -> None: ...
     def finish(self) -> None: ...

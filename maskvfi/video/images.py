@@ -11,17 +11,18 @@ from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from .encoders import Encoding, choose_encoding
-from .errors import MediaError
-from .frames import Frame, SourceInfo
-from .pixels import planar_name, planes_of
-from .planes import Colour, PixelFormat
-from .pump import Prefetch, Worker
-from .streams import display_matrix
+from maskvfi.errors import MediaError
+from maskvfi.video.encoders import Encoding, choose_encoding
+from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.pixels import planar_name, planes_of
+from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.pump import Prefetch, Worker
+from maskvfi.video.streams import display_matrix
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
 _WRITTEN = (".png", ".tif", ".tiff", ".exr")
@@ -115,6 +116,17 @@ class ImageFolderWriter:
         self._count = 0
         self._done = False
         self._worker = Worker(self._encode, queue, "maskvfi-encode")
+
+    @property
+    def kept(self) -> int:
+        return 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def mark(self, state: dict[str, Any]) -> None:
+        """Image folders are not resumed."""
 
     def write(self, frame: Frame) -> None:
         self._worker.put(frame)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from .errors import MediaError
+from maskvfi.errors import MediaError
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"

@@ -11,13 +11,13 @@ from typing import BinaryIO
 import av
 from av.video.stream import VideoStream
 
-from .errors import MediaError
-from .frames import Frame, SourceInfo
-from .hdr import HdrMetadata
-from .pixels import planar_name, planes_of
-from .planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
-from .pump import Prefetch
-from .streams import chroma_siting, display_matrix, open_input, picture_stream, start_of
+from maskvfi.errors import MediaError
+from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.pixels import planar_name, planes_of
+from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
+from maskvfi.video.pump import Prefetch
+from maskvfi.video.streams import chroma_siting, display_matrix, open_input, picture_stream, start_of
 
 _MATRIX_NAMES = {
     8: "YCgCo",

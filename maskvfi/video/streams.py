@@ -16,7 +16,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from .errors import MediaError
+from maskvfi.errors import MediaError
 
 HWACCELS = tuple(hwdevices_available())
 

@@ -1,0 +1,254 @@
+"""Videos, data sets and pictures into shards: what to cut is planned first, then every shard is cut by itself.
+
+Tuples are drawn by kind of clip and by how much moves, not by frame: most footage at hand hardly moves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from distill.data.clips import CUT, Clip, Image, Sample, Shards, find_clips, write_shard
+from distill.data.layouts import PICTURE_SUFFIXES, Sequence, find_sequences
+
+Rng = np.random.Generator
+KIND_SHARE = {
+    "natural": 0.46,
+    "cg": 0.15,
+    "static-camera": 0.15,
+    "screen": 0.12,
+    "gameplay": 0.06,
+    "anime": 0.06,
+}
+PER_SHARD = 500  # samples, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How many tuples to cut, of how many frames, `size` px square."""
+
+    tuples: int = 5000
+    length: int = 5
+    size: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPart:
+    """`wanted` tuples that begin at frames `first` up to `last` of a video."""
+
+    clip: Clip
+    wanted: int
+    first: int
+    last: int
+
+    def samples(self, recipe: Recipe, number: int) -> Iterator[Sample]:
+        """Those of shard `number`, with how much each moves."""
+        rng = np.random.default_rng((recipe.seed, number))
+        for index, (frames, motion) in enumerate(self._tuples(recipe, rng)):
+            facts = {"clip": self.clip.path.name, "kind": self.clip.kind, "motion": motion}
+            yield f"{number:05d}-{self.clip.path.stem}-{index:04d}".replace(".", "_"), frames, facts
+
+    def _tuples(self, recipe: Recipe, rng: Rng) -> Iterator[tuple[list[Image], float]]:
+        """BGR crops with no cut inside, and how much each moves (mean difference of its ends)."""
+        starts: dict[int, list[int]] = {}
+        for start in rng.integers(self.first, self.last, self.wanted * 2):
+            step = int(rng.choice([1, 1, 1, 2, 3]))
+            starts.setdefault(int(start) + (recipe.length - 1) * step, []).append(step)
+        longest = (recipe.length - 1) * 3 + 1
+        window: deque[Image] = deque(maxlen=longest)
+        jumps: deque[float] = deque(maxlen=longest)
+        found: list[tuple[list[Image], float]] = []
+        before: np.ndarray | None = None
+        for number, frame in _decoded(self.clip.path, self.first, max(starts) + 1):
+            thumb = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            jumps.append(float(np.abs(thumb - before).mean()) if before is not None else 0.0)
+            before = thumb
+            window.append(frame)
+            for step in starts.get(number, []):
+                span = (recipe.length - 1) * step
+                if len(window) <= span or max(list(jumps)[len(jumps) - span :]) > CUT:
+                    continue
+                found.append(_choose_crop(list(window)[len(window) - 1 - span :: step], recipe.size, rng))
+        order = np.argsort([-motion * rng.uniform(0.3, 1) for _, motion in found])[: self.wanted]
+        yield from (found[index] for index in sorted(order))
+
+
+@dataclass(frozen=True, slots=True)
+class SequencePart:
+    """A tuple of each of these sequences of a data set."""
+
+    sequences: tuple[Sequence, ...]
+
+    def samples(self, recipe: Recipe, number: int) -> Iterator[Sample]:
+        rng = np.random.default_rng((recipe.seed, number))
+        for sequence in self.sequences:
+            frames = [_read_picture(path) for path in _spread(sequence.paths, recipe.length, rng)]
+            cut, motion = _choose_crop(frames, recipe.size, rng)
+            yield sequence.name, cut, {"clip": sequence.name, "kind": sequence.kind, "motion": motion}
+
+
+Part = ClipPart | SequencePart
+
+
+def prepare(clips: Path, out: Path, recipe: Recipe) -> int:
+    """Cut tuples out of a folder of videos, or of a data set that `layouts.py` knows; returns how many there are now.
+
+    What is longer than a tuple is also taken at a fraction of its frame rate, what is shorter as it is. Shards that an
+    earlier run of the same plan has cut are kept, those of another go. Raises ValueError when the folder holds neither.
+    """
+    for number, part in track(uncut(clips, out, recipe), description="cutting tuples"):
+        cut(part, number, out, recipe)
+    return prepared(out)
+
+
+def prepared(out: Path) -> int:
+    """How many tuples a folder holds."""
+    return len(Shards(out)) if any(out.glob("tuples-*.tar")) else 0
+
+
+def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
+    """The shards that are still to be cut, by number; what killed runs left half done goes."""
+    parts = plan(clips.resolve(), recipe)
+    written = json.dumps([asdict(recipe), [asdict(part) for part in parts]], default=str, indent=1)
+    out.mkdir(parents=True, exist_ok=True)
+    known = out / "tuples.json"
+    same = known.is_file() and known.read_text() == written
+    for old in out.glob("tuples-*"):
+        if old.suffix == ".part" or not same:
+            old.unlink(missing_ok=True)
+    known.write_text(written)
+    return [(number, part) for number, part in enumerate(parts) if not _shard(out, number).is_file()]
+
+
+def plan(clips: Path, recipe: Recipe) -> list[Part]:
+    """What every shard is cut from. Raises ValueError for a folder without videos."""
+    if sequences := find_sequences(clips):
+        rng = np.random.default_rng(recipe.seed)
+        chosen = np.sort(rng.permutation(len(sequences))[: recipe.tuples])
+        return [
+            SequencePart(tuple(sequences[index] for index in chosen[start : start + PER_SHARD]))
+            for start in range(0, len(chosen), PER_SHARD)
+        ]
+    found = find_clips(clips)
+    total = sum(KIND_SHARE.get(kind, 0.1) for kind in {clip.kind for clip in found})
+    weight = {clip: clip.frames**0.5 for clip in found}
+    per_kind: Counter[str] = Counter()
+    for clip in found:
+        per_kind[clip.kind] += weight[clip]
+    parts: list[Part] = []
+    for clip in found:
+        share = KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip] / per_kind[clip.kind]
+        wanted, last = round(recipe.tuples * share), clip.frames - recipe.length
+        shards = math.ceil(wanted / PER_SHARD) if last > 0 else 0
+        for k in range(shards):
+            count = wanted * (k + 1) // shards - wanted * k // shards
+            first = last * k // shards
+            parts.append(ClipPart(clip, count, first, max(last * (k + 1) // shards, first + 1)))
+    return parts
+
+
+def cut(part: Part, number: int, out: Path, recipe: Recipe) -> int:
+    """Cut shard `number`; returns its tuples. A clip may hold too few that have no cut inside, or none."""
+    return write_shard(_shard(out, number), part.samples(recipe, number), "jpg")
+
+
+def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 384, seed: int = 0) -> int:
+    """Square crops of still pictures, the material of synthetic motion; returns how many were written."""
+    paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise ValueError(f"{pictures}: holds no picture")
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("textures-*"):
+        old.unlink()
+    rng = np.random.default_rng(seed)
+
+    def crops(indices: range) -> Iterator[Sample]:
+        for index in indices:
+            path = paths[index % len(paths)]
+            picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
+            if picture is None:
+                continue
+            picture = _at_least(picture, size)
+            if rng.random() < 0.5 and min(picture.shape[:2]) > 1.3 * size:
+                picture = _at_least(
+                    cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), size
+                )
+            yield f"texture-{index:05d}", [_crop(picture, size, rng)], {"picture": path.name}
+
+    starts = range(0, count, PER_SHARD)
+    return sum(
+        write_shard(
+            out / f"textures-{number:04d}.tar", crops(range(start, min(start + PER_SHARD, count))), "jpg"
+        )
+        for number, start in enumerate(track(starts, description="cutting textures"))
+    )
+
+
+def _shard(out: Path, number: int) -> Path:
+    return out / f"tuples-{number:05d}.tar"
+
+
+def _spread(paths: tuple[Path, ...], length: int, rng: Rng) -> tuple[Path, ...]:
+    """`length` of the files at an even step, in order; all, where there are fewer."""
+    if len(paths) <= length:
+        return paths
+    step = int(rng.integers(1, (len(paths) - 1) // (length - 1) + 1))
+    start = int(rng.integers(0, len(paths) - step * (length - 1)))
+    return paths[start::step][:length]
+
+
+def _read_picture(path: Path) -> Image:
+    """BGR. Raises ValueError."""
+    picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path}: cannot be read as a picture")
+    return picture
+
+
+def _decoded(path: Path, first: int, last: int) -> Iterator[tuple[int, Image]]:
+    """The BGR frames `first` up to `last` of a video, with their numbers."""
+    video = cv2.VideoCapture(os.fspath(path))
+    for number in range(last):
+        if not video.grab():
+            return
+        if number >= first:
+            found, frame = video.retrieve()
+            if not found:
+                return
+            yield number, frame
+
+
+def _choose_crop(frames: list[Image], size: int, rng: Rng) -> tuple[list[Image], float]:
+    if min(frames[0].shape[:2]) >= 2 * size and rng.random() < 0.5:
+        frames = [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
+    frames = [_at_least(frame, size) for frame in frames]
+    height, width = frames[0].shape[:2]
+    difference = cv2.absdiff(frames[0], frames[-1]).mean(axis=2)
+    corners = [
+        (int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))) for _ in range(4)
+    ]
+    motion = [float(difference[y : y + size, x : x + size].mean()) for y, x in corners]
+    y, x = corners[int(np.argmax(motion)) if rng.random() < 0.8 else 0]
+    crops = [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in frames]
+    return crops, float(difference[y : y + size, x : x + size].mean())
+
+
+def _at_least(picture: Image, size: int) -> Image:
+    factor = size / min(picture.shape[:2])
+    return cv2.resize(picture, None, fx=factor + 1e-3, fy=factor + 1e-3) if factor > 1 else picture
+
+
+def _crop(picture: Image, size: int, rng: Rng) -> Image:
+    height, width = picture.shape[:2]
+    y, x = int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))
+    return picture[y : y + size, x : x + size]

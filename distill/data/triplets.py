@@ -1,0 +1,147 @@
+"""Training samples for the interpolation network: two frames, a time, the frame there, and the flow to both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from distill.data.clips import Image, Shards
+from distill.synthetic.motion import random_scene
+from distill.synthetic.overlays import Overlay, paste, random_overlays
+
+Floats = np.ndarray  # float32
+Bools = np.ndarray  # bool
+SPANS = (2, 2, 2, 3, 4, 99)  # gaps of a tuple, if it has as many, between the two frames that are given
+
+
+class Triplets(Dataset[dict[str, Tensor]]):
+    """Sample `index` depends on (seed, index) alone, so that a resumed run sees what an unbroken one sees.
+
+    img0, truth, img1 [3,S,S] uint8; time [1,1,1]; flow [4,S,S] from the truth to both ends, with trust [2,S,S] 0..1;
+    covered [1,S,S]: an overlay stands still there; clear: nothing pasted is in doubt there. Real tuples come with a
+    flow measured by DIS from the frame in the middle, trusted where it explains that frame; synthetic scenes come
+    with their exact flow. noise is the share of real tuples whose ends get some more; the truth stays clean.
+    One of `spans` is how many gaps of a real tuple lie between the two ends.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 128,
+        synthetic: float = 0.5,
+        overlays: float = 0.25,
+        seed: int = 0,
+        speed: float = 16.0,
+        noise: float = 0.0,
+        spans: tuple[int, ...] = SPANS,
+    ) -> None:
+        cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
+        self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
+        motion = np.array([facts["motion"] for facts in self.tuples.facts])
+        chance = np.clip(motion, 0.5, 12) ** 0.5
+        self.cumulative = np.cumsum(chance / chance.sum())
+        self.size, self.seed, self.spans = size, seed, spans
+        self.synthetic, self.overlays, self.speed, self.noise = synthetic, overlays, speed, noise
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        if rng.random() < self.synthetic:
+            frames, time, flow, trust = self._scene(rng)
+        else:
+            frames, time, flow, trust = self._real(rng)
+        covered: Bools = np.zeros((self.size, self.size), bool)
+        clear: Bools = ~covered
+        if rng.random() < self.overlays:
+            drawn = random_overlays(3, self.size, self.size, rng)
+            composite = paste(frames, [_even(overlay, time) for overlay in drawn])
+            covered, clear = np.all(composite.static, axis=0), ~np.any(composite.unsure, axis=0)
+            frames = composite.frames
+            flow = np.where(covered, 0, flow)
+            trust = np.where(covered, 1, np.where(clear, trust, 0))
+        start, middle, end = (torch.from_numpy(np.ascontiguousarray(f)).permute(2, 0, 1) for f in frames)
+        return {
+            "img0": start,
+            "img1": end,
+            "truth": middle,
+            "time": torch.tensor([[[time]]], dtype=torch.float32),
+            "flow": torch.from_numpy(np.ascontiguousarray(flow, np.float32)),
+            "trust": torch.from_numpy(np.ascontiguousarray(trust, np.float32)),
+            "covered": torch.from_numpy(covered)[None],
+            "clear": torch.from_numpy(clear)[None],
+        }
+
+    def _scene(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
+        time = 0.5 if rng.random() < 0.5 else float(rng.uniform(0.1, 0.9))
+        scene = random_scene(self.textures, self.size, rng, self.speed)
+        frames = [scene.frame(moment) for moment in (0.0, time, 1.0)]
+        flow = np.concatenate((scene.flow(time, 0.0), scene.flow(time, 1.0)))
+        if rng.random() < 0.6:
+            _add_noise(frames, rng.uniform(0.5, 4), rng)
+        return frames, time, flow, np.ones((2, self.size, self.size), np.float32)
+
+    def _real(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
+        index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
+        frames = self.tuples.frames(index)
+        span = min(int(rng.choice(self.spans)), len(frames) - 1)
+        first = int(rng.integers(0, len(frames) - span))
+        middle = span // 2 if span % 2 == 0 and rng.random() < 0.6 else int(rng.integers(1, span))
+        places = [first, first + middle, first + span]
+        if rng.random() < 0.5:
+            places.reverse()
+        time = (places[1] - places[0]) / (places[2] - places[0])
+        height, width = frames[0].shape[:2]
+        y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
+        flips = (
+            slice(None, None, 1 if rng.random() < 0.7 else -1),
+            slice(None, None, 1 if rng.random() < 0.5 else -1),
+        )
+        crops = [np.ascontiguousarray(frames[p][y : y + self.size, x : x + self.size][flips]) for p in places]
+        if rng.random() < 0.3:
+            crops = [np.ascontiguousarray(crop.transpose(1, 0, 2)) for crop in crops]
+        flow, trust = _measure(crops)
+        if rng.random() < self.noise:
+            _add_noise(crops, float(np.exp(rng.uniform(0, np.log(12)))), rng)
+        return crops, time, flow, trust
+
+
+def _add_noise(frames: list[Image], sigma: float, rng: np.random.Generator) -> None:
+    """To the two ends, as sensors do; what is to be made of them is the clean frame."""
+    for side in (0, 2):
+        noisy = frames[side] + rng.normal(0, sigma, frames[side].shape).astype(np.float32)
+        frames[side] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def _even(overlay: Overlay, time: float) -> Overlay:
+    """The overlay with a fade, if it has one, that is even over the gap, as a picture at `time` must show it."""
+    first, _, last = overlay.opacity
+    if not (first and last):
+        return overlay
+    return replace(overlay, opacity=(first, first + time * (last - first), last))
+
+
+def _measure(frames: list[Image]) -> tuple[Floats, Floats]:
+    """DIS flow from the middle frame to both ends, and how far to trust it."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    start, middle, end = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
+    height, width = middle.shape
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+    flows, trust = [], []
+    for other in (start, end):
+        flow = search.calc(middle, other, None).transpose(2, 0, 1)
+        place = grid + flow
+        error = cv2.absdiff(
+            cv2.remap(other, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), middle
+        )
+        inside = (place[0] >= 0) & (place[0] < width) & (place[1] >= 0) & (place[1] < height)
+        flows.append(flow)
+        trust.append(np.exp(-cv2.blur(error.astype(np.float32), (5, 5)) / 4) * inside)
+    return np.concatenate(flows), np.stack(trust).astype(np.float32)

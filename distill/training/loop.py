@@ -1,0 +1,227 @@
+"""The training loop that all networks share: any device or many, resumable to the same result, averaged, logged."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard import SummaryWriter
+
+from distill.training.muon import Muon
+from maskvfi.weights.load import save_weights
+from maskvfi.models.rife import IFNet
+from maskvfi.models.static import StaticMaskNet
+
+Batch = dict[str, Tensor]
+Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]
+Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Save = Callable[..., None]  # (run, network, **facts): writes weights into the folder, facts into their header
+
+
+def save_one(run: Path, network: nn.Module, **facts: Any) -> None:
+    """run/weights.safetensors."""
+    if isinstance(network, IFNet | StaticMaskNet):
+        save_weights(run / "weights.safetensors", network, **facts)
+    else:
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, run / "weights.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast: `rate` warms up linearly, holds, and in the end falls linearly to a fiftieth.
+
+    Unlike a cosine, this lets a run be prolonged: what comes before the last `cooldown` share of the steps does not
+    depend on how many there are (Hägele et al., NeurIPS 2024).
+    """
+
+    steps: int
+    batch: int
+    rate: float
+    warmup: int = 250
+    cooldown: float = 0.2
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        left = (self.steps - step) / max(self.cooldown * self.steps, 1)
+        return self.rate * min((step + 1) / self.warmup, 1.0, max(left, 0.02))
+
+
+def fit(
+    network: nn.Module,
+    samples: Dataset[Batch],
+    losses: Losses,
+    schedule: Schedule,
+    run: Path,
+    *,
+    pictures: Pictures | None = None,
+    save: Save = save_one,
+    cpu: bool = False,
+    precision: str = "no",
+    log_every: int = 50,
+    store_every: int = 250,
+    stop_after: int | None = None,
+) -> None:
+    """Minimise losses(network, batch, step)["total"]; continues where the state in `run` ends.
+
+    Runs on the device accelerate finds (with cpu, on the CPU), and on several under `accelerate launch`:
+    schedule.batch is then what all of them see together, and losses must be means over samples (or divided by
+    `mean_over_processes`), so that several processes take the steps that one would take. precision is "no", "bf16"
+    or "fp16".
+
+    Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, of which every process
+    takes the next share, so that a resumed run, with as many processes or others, sees what an unbroken one sees.
+    Writes run/state.pt (everything needed to go on), run/log.jsonl (means since the line before), what `save` makes
+    of the moving average of the weights, and scalars and pictures(network, batch), each [N,3,H,W] in 0..1, for
+    TensorBoard. Frozen parameters stay as they are.
+    stop_after ends before schedule.steps, to go on another time.
+
+    Raises ValueError when the processes cannot share a batch evenly, or do not see the same `run`.
+    """
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    share, rest = divmod(schedule.batch, accelerator.num_processes)
+    if rest:
+        raise ValueError(
+            f"a batch of {schedule.batch} cannot be shared by {accelerator.num_processes} processes"
+        )
+    torch.manual_seed(schedule.seed)
+    network = network.train().to(accelerator.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(network).eval()
+    optimiser = Muon(network, schedule.rate, schedule.weight_decay)
+    parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
+    if accelerator.scaler is not None:
+        parts["scaler"] = accelerator.scaler
+    step = _restore(run / "state.pt", parts)
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device))
+    if steps.min() != steps.max():
+        raise ValueError(
+            f"{run}: the processes see different states there; all machines must share the folder"
+        )
+    until = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
+    mine = [
+        number * schedule.batch + accelerator.process_index * share + place
+        for number in range(step, until)
+        for place in range(share)
+    ]
+    loader = DataLoader(samples, share, sampler=mine, num_workers=1, prefetch_factor=4)
+    objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
+    log = _Log(run, step, accelerator)
+    for batch in loader:
+        batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate_at(step) * group["ratio"]
+        with accelerator.autocast():
+            values = objective(batch, step)
+        stepper.zero_grad()
+        accelerator.backward(values["total"])
+        accelerator.clip_grad_norm_(network.parameters(), 1.0)
+        stepper.step()
+        step += 1
+        _follow(average, network, min(0.999, (step + 1) / (step + 20)))
+        log.add(values)
+        if step % log_every == 0 or step == until:
+            log.write(step)
+        if accelerator.is_main_process and (step % store_every == 0 or step == until):
+            _store(run, step, parts)
+            save(run, average, steps=step, schedule=asdict(schedule))
+            if pictures:
+                log.show(step, pictures(average, batch))
+    log.close()
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+class _Objective(nn.Module):
+    """The losses as a module's forward, which is where several processes exchange gradients."""
+
+    def __init__(self, network: nn.Module, losses: Losses) -> None:
+        super().__init__()
+        self.network, self.losses = network, losses
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        return self.losses(self.network, batch, step)
+
+
+class _Log:
+    """Means of what the losses said: a line on the console and in log.jsonl, a point in TensorBoard."""
+
+    def __init__(self, run: Path, step: int, accelerator: Accelerator) -> None:
+        self.accelerator, self.path, self.console = accelerator, run / "log.jsonl", Console(stderr=True)
+        if accelerator.is_main_process:
+            run.mkdir(parents=True, exist_ok=True)
+            self.board = SummaryWriter(str(run), purge_step=step + 1)
+            count, device = accelerator.num_processes, accelerator.device.type
+            self.console.print(f"{run}: {count} process{'es' * (count > 1)} on {device}", soft_wrap=True)
+        self.step, self.since = step, time.monotonic()
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+
+    def write(self, step: int) -> None:
+        """Called by every process: the means are over all of them."""
+        count = step - self.step
+        totals = self.accelerator.reduce(torch.stack([*self.sums.values()]), reduction="mean")
+        means = (totals / count).tolist()
+        record = {name: round(mean, 5) for name, mean in zip(self.sums, means, strict=True)}
+        record["seconds_per_step"] = round((time.monotonic() - self.since) / count, 3)
+        self.step, self.since, self.sums = step, time.monotonic(), {}
+        if self.accelerator.is_main_process:
+            for name, value in record.items():
+                self.board.add_scalar(name, value, step)
+            line = {"step": step, **record}
+            self.console.print(line, soft_wrap=True)
+            with open(self.path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        if self.accelerator.is_main_process:
+            self.board.close()
+
+    def show(self, step: int, pictures: dict[str, Tensor]) -> None:
+        for name, picture in pictures.items():
+            self.board.add_images(name, picture.float().clamp(0, 1), step)
+        self.board.flush()
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    for ours, new in zip(average.parameters(), network.parameters(), strict=True):
+        ours.lerp_(new, 1 - decay)
+
+
+def _restore(path: Path, parts: dict[str, Any]) -> int:
+    """Fill `parts` from the file, if there is one; returns the number of steps done."""
+    if not path.is_file():
+        return 0
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{path}: does not continue this run, its {name} differs: {error}") from None
+    return int(state["step"])
+
+
+def _store(run: Path, step: int, parts: dict[str, Any]) -> None:
+    state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
+    torch.save(state, run / "state.part")
+    (run / "state.part").replace(run / "state.pt")

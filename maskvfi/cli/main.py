@@ -1,0 +1,290 @@
+"""The command line; every command only calls the public API."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import maskvfi
+from maskvfi.cli.console import batch_progress, console, progress_bar, say
+from maskvfi.cli.options import with_options
+from maskvfi.cli.weights import Overwrite, weights
+from maskvfi.errors import MaskvfiError
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options
+
+if TYPE_CHECKING:
+    from maskvfi.batch import Row
+
+app = typer.Typer(
+    help="Raise a video's frame rate with RIFE and leave still things alone.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(weights, name="weights")
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
+
+
+@app.command()
+@with_options(Options)
+def interpolate(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")
+    ],
+    options: Options,
+    target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
+    overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
+) -> None:
+    """Raise the frame rate of a video.
+
+    Exit code 3: the input could not be read to its end, and the output holds what could be read.
+    """
+    with progress_bar("interpolating") as progress:
+        done = maskvfi.interpolate(
+            source,
+            target,
+            options=options,
+            overwrite=overwrite,
+            resume=resume,
+            report=report,
+            progress=progress,
+        )
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    if done.resumed_at:
+        say(f"resumed after {done.resumed_at} frames")
+    speed = (done.frames_out - done.resumed_at) / max(done.seconds["total"], 1e-9)
+    say(
+        f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
+        f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
+    )
+    if done.damage:
+        say(f"maskvfi: {done.damage}; the output ends there")
+        raise typer.Exit(3)
+
+
+@app.command()
+@with_options(Options)
+def batch(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help='Videos, folders, patterns ("clips/*.mp4"), tables (.csv with the columns source and target); '
+            "also s3://, gcs:// and whatever else fsspec reaches.",
+        ),
+    ],
+    options: Options,
+    out: Annotated[str, typer.Option(help="The folder for the results, also elsewhere.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="By default one for every GPU, else for every four cores.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster to join (default: this machine alone).")
+    ] = None,
+    overwrite: Overwrite = False,
+    result: Annotated[
+        Path | None, typer.Option(help="A table of what became of each video: .csv or .parquet.")
+    ] = None,
+) -> None:
+    """Raise the frame rate of many videos, with many workers (needs the extra "ray").
+
+    What is finished stays: the same command again makes only the rest. Exit code 1: a video could not be made; 3: all
+    were, but one could not be read to its end.
+    """
+    from maskvfi.batch import batch
+
+    began = time.perf_counter()
+    with batch_progress() as progress:
+        rows = batch(
+            sources,
+            out,
+            workers=workers,
+            address=address,
+            overwrite=overwrite,
+            result=result,
+            progress=progress,
+            options=options,
+        )
+    _say_rows(rows, time.perf_counter() - began)
+    if any(row.status == "failed" for row in rows):
+        raise typer.Exit(1)
+    if any(row.damage for row in rows):
+        raise typer.Exit(3)
+
+
+@app.command()
+@with_options(MaskVideoOptions)
+def mask(
+    source: Annotated[str, typer.Argument(metavar="IN")],
+    target: Annotated[str, typer.Argument(metavar="OUT")],
+    options: MaskVideoOptions,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Tint what stands still over the video.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what stands still, as a video."""
+    with progress_bar("looking") as progress:
+        count = maskvfi.mask_video(
+            source, target, overlay=overlay, options=options, overwrite=overwrite, progress=progress
+        )
+    say(f"{target}: {count} frames")
+
+
+@app.command()
+@with_options(Options)
+def compare(
+    source: Annotated[str, typer.Argument(metavar="IN")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="A video, or a .png of one new frame.")],
+    options: Options,
+    at: Annotated[
+        float | None, typer.Option(help="Seconds, for a picture; default: where both differ most.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Plain interpolation above, the masked result below."""
+    with progress_bar("comparing") as progress:
+        maskvfi.compare(source, target, at=at, options=options, overwrite=overwrite, progress=progress)
+    say(target)
+
+
+@app.command()
+@with_options(FrameOptions)
+def pair(
+    first: Annotated[Path, typer.Argument(metavar="A")],
+    second: Annotated[Path, typer.Argument(metavar="B")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    options: FrameOptions,
+    at: Annotated[
+        list[float] | None, typer.Option(help="A time between 0 and 1; may be given again.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """The frame between two pictures."""
+    for path in maskvfi.pair(first, second, target, at=at or (0.5,), options=options, overwrite=overwrite):
+        say(str(path))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Weights: a name or a path.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a network as ONNX, for frames of any size.
+
+    One that starts from a calculated flow (vfi-s, dis) takes that as an input, too: OpenCV is no part of a graph.
+    """
+    say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite))}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the clip and the result go.")] = Path("demo"),
+    device: Device = "auto",
+) -> None:
+    """Render a short clip, interpolate it, and put the difference in a picture."""
+    from maskvfi.tools.demo import run_demo
+
+    with progress_bar("rendering and interpolating") as progress:
+        made = run_demo(folder, device=device, progress=progress)
+    for path in made:
+        say(str(path))
+
+
+@app.command()
+def ui(
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; by default only this machine's own.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+) -> None:
+    """A page in the browser: see and paint the mask, interpolate, download."""
+    from maskvfi.app import serve
+
+    serve(host, port, lambda address: say(f"maskvfi: {address} (Ctrl+C ends it)"))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine offers, and what would be used of it."""
+    from maskvfi.tools.doctor import diagnose
+
+    table = Table(box=None, show_header=False)
+    for what, found in diagnose():
+        table.add_row(what, found)
+    Console().print(table)
+
+
+@app.command()
+@with_options(FrameOptions)
+def bench(
+    options: FrameOptions,
+    size: Annotated[
+        list[str] | None, typer.Option(help="WIDTHxHEIGHT, again for more; 360p to 4K unless given.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each part is timed; the median counts.")] = 3,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there, too.")] = None,
+) -> None:
+    """How fast this machine is, beside the plain network and ffmpeg's minterpolate.
+
+    --vfi also takes a RIFE version whose weights are not at hand: speed depends on a network's shape alone.
+    """
+    from maskvfi.tools.bench import SIZES, bench_tables, parse_size, run_bench, write_report
+
+    sizes = [parse_size(text) for text in size] if size else SIZES
+    with console.status("measuring") as status:
+        found = run_bench(options, sizes, repeats, lambda what: status.update(f"measuring {what}"))
+    Console().print(*bench_tables(found), highlight=False)
+    if json_file is not None:
+        write_report(found, json_file)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and exit code 2."""
+    try:
+        app()
+    except (MaskvfiError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say("maskvfi: " + " ".join(str(error).split()))
+        sys.exit(2)
+
+
+@app.callback()
+def _begin() -> None:
+    from maskvfi.allocator import keep_freed_memory
+
+    keep_freed_memory()
+
+
+def _say_rows(rows: list[Row], seconds: float) -> None:
+    """What became of the videos of a batch."""
+    for row in rows:
+        if row.status == "exists":
+            say(f"{row.target}: is there already")
+        if row.status == "failed":
+            say(f"failed: {row.error}")
+        if row.warnings:
+            say(f"warning: {row.target}: {row.warnings}")
+        if row.damage:
+            say(f"{row.target}: ends where {row.damage}")
+    made = [row for row in rows if row.status == "done"]
+    frames = sum(row.frames_out for row in made)
+    say(f"{len(made)} of {len(rows)} videos made, {frames} frames in {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Typer parameters made from option groups: a command says which group it takes, and gets one as `options`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from maskvfi.errors import OptionError
+from maskvfi.options import OptionField, OptionGroup, option_fields
+
+
+def with_options(group: type[OptionGroup]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's parameter `options` by one command-line option for every field of `group`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        known = list(option_fields(group))
+
+        @functools.wraps(command)
+        def call(**values: Any) -> None:
+            asked = {each.name: _value(each, values.pop(each.name)) for each in known}
+            command(options=group.of(None, asked), **values)
+
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [each for name, each in own.items() if name != "options"]
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters),
+                *(_parameter(each) for each in known),
+            ]
+        )
+        call.__annotations__ = {
+            each.name: each.annotation
+            for each in call.__signature__.parameters.values()  # type: ignore[attr-defined]
+        }
+        return call
+
+    return decorate
+
+
+def _parameter(each: OptionField) -> inspect.Parameter:
+    flag = f"--{each.name.replace('_', '-')}"
+    kind: Any
+    if bool in each.types:
+        kind, default = bool, False
+    elif dict in each.types:
+        kind, default = list[str] | None, None
+    else:
+        kind = str if str in each.types else each.types[0]
+        default = each.default
+        if type(None) in each.types and default is None:
+            kind = kind | None
+    annotation = Annotated[kind, typer.Option(flag, help=each.help)]
+    return inspect.Parameter(
+        each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _value(each: OptionField, value: Any) -> Any:
+    """What was typed, as the option takes it."""
+    if dict not in each.types:
+        return value
+    pairs = [text.partition("=") for text in value or ()]
+    if wrong := next((key for key, sign, _ in pairs if not sign or not key), None):
+        raise OptionError(f"{each.name} takes KEY=VALUE, not {wrong!r}")
+    return {key: text for key, _, text in pairs}

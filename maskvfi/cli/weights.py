@@ -1,0 +1,78 @@
+"""`maskvfi weights`: which weights there are, and how more come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import DownloadColumn, TransferSpeedColumn
+from rich.table import Table
+
+from maskvfi.cli.console import progress_bar, say
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+
+weights = typer.Typer(help="Weights by name: list, look at, download, convert, check.", no_args_is_help=True)
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """Every name there is."""
+    from maskvfi.weights import locate
+    from maskvfi.weights.read import count_parameters
+
+    table = Table("name", "kind", "parameters", "path", box=None)
+    for file in locate.list_weights():
+        table.add_row(file.name, file.kind, f"{count_parameters(file.path):,}", str(file.path))
+    Console().print(table)
+
+
+@weights.command("info")
+def info(name: Annotated[str, typer.Argument(help="A name or a path.")]) -> None:
+    """What a weights file is."""
+    from maskvfi.weights.load import describe
+
+    table = Table(box=None, show_header=False)
+    for what, found in describe(name):
+        table.add_row(what, found)
+    Console().print(table)
+
+
+@weights.command("get")
+def get(name: Annotated[str, typer.Argument(help="A RIFE version, such as rife-4.25.")]) -> None:
+    """Download the published weights of a RIFE version, so that its name loads them."""
+    from maskvfi.weights.download import get_weights
+
+    with progress_bar(f"downloading {name}", DownloadColumn(), TransferSpeedColumn()) as progress:
+        fetched = get_weights(name, progress)
+    say(f"{fetched.path}: {fetched.news}")
+    if fetched.url:
+        say(f"{fetched.sha256}  {fetched.url}")
+
+
+@weights.command("convert")
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="A name, a .pkl, .pth, .zip or .safetensors, or an ncnn folder."),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A .safetensors file.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write weights of any kind as one file that says what it is."""
+    from maskvfi.weights.load import convert_weights
+
+    say(f"{convert_weights(source, target, overwrite=overwrite)}")
+
+
+@weights.command("verify")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A name or a path; all names unless given.")] = None,
+) -> None:
+    """Compare weights with the hashes that are known of them."""
+    from maskvfi.weights.download import verify_weights
+
+    for check in verify_weights(name):
+        say(f"{check.sha256}  {check.name}: {check.finding}")

@@ -1,0 +1,53 @@
+"""The same networks computed as they are written down: the yardstick for what `network.py` saves."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskvfi.models.rife.network import Block, IFNet, ResConv
+from maskvfi.models.rife.stage import Stage
+from maskvfi.models.rife.variants import Variant
+from maskvfi.ops.warp import backward_warp
+
+
+class PlainStage(Stage):
+    """Everything at full size after every block; what a block reads is made there and then shrunk."""
+
+    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
+        if not self.parts:
+            return [_shrunk(x, scale) for x in self.planes], []
+        flows = self.flow.split(2, dim=1)
+        warped = [
+            torch.cat([backward_warp(part, flow) for part in (x[:, :3], x[:, 3:]) if part.shape[1]], dim=1)
+            for x, flow in zip(self.planes, flows, strict=True)
+        ]
+        last = self.parts[-1]
+        known = [self.logit]
+        if last.features is not None:
+            known.append(F.interpolate(last.features, scale_factor=last.factor, mode="bilinear"))
+        planes = torch.cat((*warped, *known), dim=1)
+        small, each = _shrunk(planes, scale), self.planes[0].shape[1]
+        return [small[:, :each], small[:, each : 2 * each]], [
+            small[:, 2 * each :],
+            _shrunk(self.flow, scale) / scale,
+        ]
+
+
+class PlainIFNet(IFNet):
+    """IFNet without any of its savings; the same weights, the same frames but for rounding."""
+
+    stage = PlainStage
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant)
+        for module in self.modules():
+            if isinstance(module, ResConv):
+                module.fold = False
+            elif isinstance(module, Block):
+                module.hands_on = bool(variant.features)
+
+
+def _shrunk(x: Tensor, scale: float) -> Tensor:
+    return F.interpolate(x, scale_factor=1 / scale, mode="bilinear")

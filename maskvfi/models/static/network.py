@@ -1,0 +1,338 @@
+"""StaticMaskNet: which pixels stand still between neighbouring frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+STRIDE = 8  # frames are padded to a multiple of this
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """How wide the network is, and what it looks at.
+
+    widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the frame; encoder: widths of the frame's own features at 1/4 and 1/8;
+    reach: how far, in cells of these, features are compared; moments: whether local flow and correlation are
+    worked out (`moments`); context: whether every place also sees the mean over the whole picture.
+    """
+
+    widths: tuple[int, int, int, int, int] = (12, 24, 32, 36, 56)
+    encoder: tuple[int, int] = (12, 24)
+    reach: tuple[int, int] = (1, 2)
+    moments: bool = True
+    context: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "encoder", "reach"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class FrameFeatures(NamedTuple):
+    """What the network keeps of one frame; a stream computes it once per frame.
+
+    size (H,W) of the frame; at padded size h,w: colour [B,6,h/2,w/2], of every 2x2 cell the luma of its four pixels
+    and its two chroma differences; detail [B,4,h/2,w/2], luma with local mean and contrast taken out;
+    fine [B,C,h/4,w/4]; coarse [B,C,h/8,w/8].
+    """
+
+    size: tuple[int, int]
+    colour: Tensor
+    detail: Tensor
+    fine: Tensor
+    coarse: Tensor
+
+
+class View(NamedTuple):
+    """What is compared at 1/2 and 1/4: `colour`, `detail` and `fine` of FrameFeatures, [B*K,C,h,w] for K gaps."""
+
+    colour: Tensor
+    detail: Tensor
+    fine: Tensor
+
+    def mean(self, other: View) -> View:
+        return View(*((a + b) / 2 for a, b in zip(self, other, strict=True)))
+
+
+class StaticMaskNet(nn.Module):
+    """The probability that a pixel stands still over the whole gap between two frames.
+
+    Every frame is encoded once. For every gap the network sees, pixel by pixel, how much luma and local detail
+    differ at zero motion; place by place, how far the detail has gone (Lucas and Kanade) and how well it
+    correlates where it was; and cell by cell how well zero motion matches compared to the neighbouring
+    displacements. With more than two frames, neighbouring gaps tell each other what they saw, and every gap is
+    looked at twice more: from one frame before to one frame after it, for what creeps has gone three times as far
+    by then; and from the mean of two frames to the mean of the next two, for that has less noise.
+    """
+
+    def __init__(self, config: StaticConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or StaticConfig()
+        w2, w4, w8, w16, w32 = self.config.widths
+        fine, coarse = self.config.encoder
+        near, far = ((2 * r + 1) ** 2 for r in self.config.reach)
+        known = MOMENTS if self.config.moments else 0
+        self.encoder = FrameEncoder(fine, coarse)
+        self.look2 = nn.Conv2d(6 + 2 * 4, w2, 3, 1, 1)
+        self.time2 = TemporalMix(w2, 4)
+        self.down4 = nn.Conv2d(w2, w4, 2, 2)
+        self.compare4 = nn.Conv2d(fine, 4, 1)
+        self.join4 = nn.Conv2d(2 * fine + near + known, w4, 1)
+        self.time4 = TemporalMix(w4, 4)
+        self.down8 = nn.Conv2d(w4, w8, 3, 2, 1)
+        self.compare8 = nn.Conv2d(coarse, 8, 1)
+        self.join8 = nn.Conv2d(2 * coarse + far + known, w8, 1)
+        self.see8 = _conv(w8, w8)
+        self.down16 = _conv(w8, w16, stride=2)
+        self.see16 = _conv(w16, w16)
+        self.time16 = TemporalMix(w16)
+        self.down32 = _conv(w16, w32, stride=2)
+        self.see32 = nn.Sequential(_conv(w32, w32), _conv(w32, w32))
+        self.whole = nn.Conv2d(w32, w32, 1) if self.config.context else None
+        self.up16 = Up(w32, w16)
+        self.up8 = Up(w16, w8)
+        self.up4 = Up(w8, w4, look=False)
+        self.time_out = TemporalMix(w4)
+        self.look_again = nn.Conv2d(w2, w2, 3, 1, 1)
+        self.told = nn.Conv2d(w4, w2, 1)
+        self.head = nn.Conv2d(w2, 4, 3, 1, 1)
+        self.apply(_initialise)
+        nn.init.normal_(self.head.weight, std=0.02)
+
+    def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
+        """Probability [B,1,H,W] that each pixel stands still between img0 and img1, both [B,3,H,W] in 0..1."""
+        if img0.shape != img1.shape:
+            raise ValueError(f"the two frames differ in shape: {list(img0.shape)} and {list(img1.shape)}")
+        return self.sequence(torch.stack((img0, img1), dim=1))
+
+    def sequence(self, frames: Tensor) -> Tensor:
+        """Probabilities [B,N-1,H,W], one mask per gap, from frames [B,N,3,H,W] in 0..1, N >= 2, any size.
+
+        Raises ValueError for another shape or type.
+        """
+        return torch.sigmoid(self.logits(frames))
+
+    def logits(self, frames: Tensor) -> Tensor:
+        """`sequence` before the sigmoid, for training."""
+        if frames.ndim != 5 or frames.shape[1] < 2 or frames.shape[2] != 3 or not frames.is_floating_point():
+            raise ValueError(
+                f"frames must be a float [B,N,3,H,W] tensor with N >= 2, not {frames.dtype} {list(frames.shape)}"
+            )
+        batch, count = frames.shape[:2]
+        together = self.encode(frames.flatten(0, 1))
+
+        def part(x: Tensor) -> Tensor:
+            return x.reshape(batch, count, *x.shape[1:])
+
+        return self._gaps(FrameFeatures(together.size, *(part(x) for x in together[1:])))
+
+    def encode(self, frame: Tensor) -> FrameFeatures:
+        """What `between` needs of a frame [B,3,H,W] in 0..1."""
+        height, width = frame.shape[-2:]
+        colour = frame.float().clamp(0, 1)
+        if pad := (-height % STRIDE or -width % STRIDE):
+            pad = (0, -width % STRIDE, 0, -height % STRIDE)  # type: ignore[assignment]
+            colour = F.pad(colour, pad, mode="replicate")  # type: ignore[arg-type]
+        with torch.autocast(
+            colour.device.type, enabled=False
+        ):  # half precision would drown small differences
+            cells, detail = _cells_and_detail(colour)
+        return FrameFeatures((height, width), cells, detail, *self.encoder(colour))
+
+    def between(self, features: list[FrameFeatures]) -> Tensor:
+        """Probabilities [B,N-1,H,W] from the features of N >= 2 consecutive frames."""
+        stacked = (torch.stack(parts, dim=1) for parts in zip(*(f[1:] for f in features), strict=True))
+        return torch.sigmoid(self._gaps(FrameFeatures(features[0].size, *stacked)))
+
+    def _gaps(self, frames: FrameFeatures) -> Tensor:
+        """Logits [B,N-1,H,W]; the tensors of `frames` carry frames in dimension 1."""
+        batch, gaps = frames.colour.shape[0], frames.colour.shape[1] - 1
+        start = torch.arange(gaps, device=frames.colour.device)
+
+        def at(index: Tensor) -> View:
+            return View(*(x[:, index].flatten(0, 1) for x in (frames.colour, frames.detail, frames.fine)))
+
+        first, second = at(start), at(start + 1)
+        x2, x4 = self._look(first, second)
+        if gaps > 1:
+            before, after = at((start - 1).clamp(min=0)), at((start + 2).clamp(max=gaps))
+            wide2, wide4 = self._look(before, after)
+            calm2, calm4 = self._look(before.mean(first), second.mean(after))
+            x2, x4 = self.time2(x2, gaps, wide2, calm2), self.time4(x4, gaps, wide4, calm4)
+        x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(frames, gaps))))
+        x16 = self.time16(self.see16(self.down16(x8)), gaps)
+        x = self.see32(self.down32(x16))
+        if self.whole is not None:
+            x = x + self.whole(x.mean(dim=(2, 3), keepdim=True))
+        x = self.time_out(self.up4(self.up8(self.up16(x, x16), x8), x4), gaps)
+        x = _active(self.look_again(x2) + _sized(self.told(x), x2))
+        logits = F.pixel_shuffle(self.head(x).float(), 2)
+        height, width = frames.size
+        return logits[..., :height, :width].reshape(batch, gaps, height, width)
+
+    def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
+        """What is seen at 1/2 and 1/4 between two views of B*K gaps, [B*K,C,h,w]."""
+        (colour0, detail0, fine0), (colour1, detail1, fine1) = first, second
+        change = (colour0 - colour1).abs_().mul_(4), (detail0 - detail1).abs_(), detail0 + detail1
+        x2 = _active(self.look2(torch.cat(change, dim=1).to(self.head.weight.dtype)))
+        match = correlation(self.compare4(fine0), self.compare4(fine1), self.config.reach[0])
+        seen = [(fine0 - fine1).abs(), fine0 + fine1, match]
+        if self.config.moments:
+            half0, half1 = (x.mean(dim=1, keepdim=True) for x in (detail0, detail1))
+            seen.append(moments(half0, half1).to(x2.dtype))
+        return x2, _active(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
+
+    def _match(self, frames: FrameFeatures, gaps: int) -> Tensor:
+        """What is seen at 1/8 in every gap, [B*gaps,C,h/8,w/8]."""
+        coarse0, coarse1 = (frames.coarse[:, k : k + gaps].flatten(0, 1) for k in (0, 1))
+        match = correlation(self.compare8(coarse0), self.compare8(coarse1), self.config.reach[1])
+        seen = [(coarse0 - coarse1).abs(), coarse0 + coarse1, match]
+        if self.config.moments:
+            half = F.avg_pool2d(frames.detail.mean(dim=2), 2)
+            half0, half1 = (half[:, k : k + gaps].flatten(0, 1)[:, None] for k in (0, 1))
+            seen.append(moments(half0, half1).to(coarse0.dtype))
+        return torch.cat(seen, dim=1)
+
+
+class FrameEncoder(nn.Module):
+    """The colours of one frame into features at 1/4 and 1/8."""
+
+    def __init__(self, fine: int, coarse: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, fine, 4, 4)
+        self.further = _conv(fine, coarse, stride=2)
+
+    def forward(self, colour: Tensor) -> tuple[Tensor, Tensor]:
+        fine = _active(self.down(colour.to(self.down.weight.dtype)))
+        return fine, self.further(fine)
+
+
+class TemporalMix(nn.Module):
+    """Adds to every gap what the gaps before and after it saw, and `more` that is known of it; at first nothing.
+
+    A single gap stays as it is. `views` counts them all.
+    """
+
+    def __init__(self, width: int, views: int = 2) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(views * width, width, 1)
+
+    def forward(self, x: Tensor, gaps: int, *more: Tensor) -> Tensor:
+        if gaps == 1:
+            return x
+        steps = x.unflatten(0, (-1, gaps))
+        before = torch.cat((steps[:, 1:2], steps[:, :-1]), dim=1).flatten(0, 1)
+        after = torch.cat((steps[:, 1:], steps[:, -2:-1]), dim=1).flatten(0, 1)
+        return x + _active(self.project(torch.cat((before, after, *more), dim=1)))
+
+
+class Up(nn.Module):
+    """What a coarse level says, spread over the cells of a finer one and joined with what was seen there."""
+
+    def __init__(self, coarse: int, fine: int, look: bool = True) -> None:
+        super().__init__()
+        self.told = nn.Conv2d(coarse, fine, 1)
+        self.seen = nn.Conv2d(fine, fine, 1)
+        self.look = _conv(fine, fine) if look else nn.Identity()
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        x: Tensor = self.look(_active(self.seen(fine) + _sized(self.told(coarse), fine)))
+        return x
+
+
+def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
+    """How alike a at a cell and b at each neighbour within `reach` cells are, less how alike they are at zero motion.
+
+    a, b [B,C,H,W]; returns [B,(2*reach+1)^2,H,W], the mean absolute difference; the centre plane holds it at
+    zero motion itself. Beyond the rim the border cell stands in.
+    """
+    height, width = a.shape[-2:]
+    padded = F.pad(b, (reach,) * 4, mode="replicate")
+    centre = (a - b).abs().mean(dim=1)
+    planes = [
+        centre
+        if dy == reach and dx == reach
+        else (a - padded[..., dy : dy + height, dx : dx + width]).abs().mean(dim=1) - centre
+        for dy in range(2 * reach + 1)
+        for dx in range(2 * reach + 1)
+    ]
+    return torch.stack(planes, dim=1)
+
+
+MOMENTS = 7
+
+
+def moments(a: Tensor, b: Tensor) -> Tensor:
+    """What second moments over 6x6 pixels of planes a, b [B,1,H,W] say of motion, [B,MOMENTS,H/2,W/2].
+
+    The correlation at zero motion; the motion (x, y, length) of Lucas and Kanade (1981), in pixels, damped where
+    there is little slope; the share of the change it explains; the strength of detail; the strength of change.
+    """
+    mean, change = (a + b) / 2, b - a
+    padded = F.pad(mean, (1, 1, 1, 1), mode="replicate")
+    x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    products = (a * b, (a * a + b * b) / 2, x * x, x * y, y * y, x * change, y * change, change * change)
+    pooled = F.avg_pool2d(torch.cat(products, dim=1), 2)
+    pooled = F.avg_pool2d(pooled, 3, 1, 1, count_include_pad=False)
+    both, energy, xx, xy, yy, xt, yt, tt = pooled.split(1, dim=1)
+    xx, yy = xx + DAMPING, yy + DAMPING
+    area = xx * yy - xy * xy
+    u, v = (xy * yt - yy * xt) / area, (xy * xt - xx * yt) / area
+    explained = -(u * xt + v * yt) / (tt + DAMPING)
+    length = (u * u + v * v + 1e-6).sqrt()
+    change, strength = (tt + 1e-6).sqrt(), (energy + 1e-6).sqrt()
+    out = torch.cat((both / (energy + DAMPING), u, v, length, explained, strength, change), dim=1)
+    return out.clamp(-3, 3)
+
+
+DAMPING = 0.02
+
+
+def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
+    """`colour` and `detail` of FrameFeatures: detail is luma less its local mean over its local spread, 8x8 px."""
+    luma, pixels = (
+        colour.new_tensor([0.299, 0.587, 0.114]),
+        torch.eye(4, dtype=colour.dtype, device=colour.device),
+    )
+    chroma = (colour.new_tensor([[0, 0, 1.0], [1.0, 0, 0]]) - luma) / 4
+    weights = torch.cat((pixels.view(4, 1, 4) * luma.view(3, 1), chroma.view(2, 3, 1).expand(2, 3, 4)))
+    cells = F.conv2d(colour, weights.view(6, 3, 2, 2), stride=2)
+    bright = cells[:, :4]
+    mean = F.avg_pool2d(bright.mean(dim=1, keepdim=True), 4)
+    power = F.avg_pool2d(bright.square().mean(dim=1, keepdim=True), 4)
+    spread = (power - mean * mean).clamp(min=1e-8).sqrt()
+    smooth = F.interpolate(
+        torch.cat((mean, spread), 1), bright.shape[-2:], mode="bilinear", align_corners=False
+    )
+    return cells, (bright - smooth[:, :1]).div_(smooth[:, 1:] + 0.03)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Filters that keep the signal's strength (He et al. 2015); torch's own weaken it threefold in every layer."""
+    if isinstance(module, TemporalMix):
+        nn.init.zeros_(module.project.weight)
+    elif isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.1)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
+
+
+def _active(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1, inplace=True)
+
+
+def _sized(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))

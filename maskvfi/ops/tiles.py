@@ -1,0 +1,92 @@
+"""Frames too large for the memory there is, in overlapping tiles that blend into each other."""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskvfi.ops.boxes import MARGIN, Box
+
+BYTES = 700  # per pixel that the largest network takes while it computes
+MAX_BYTES = 2 << 30  # bytes that a tile may take on the CPU, where larger ones are no faster
+SHARE = 0.5  # of a card's free memory that a tile may take
+MIN_PIXELS = 512 * 512
+
+
+class Tile(NamedTuple):
+    """A part of the picture, and how many px at its top and left lie over earlier tiles, where it fades in."""
+
+    box: Box
+    top: int = 0
+    left: int = 0
+
+    def share(self, like: Tensor) -> Tensor:
+        """How far each of its pixels [h,w] replaces what earlier tiles put there."""
+        rows, columns = (
+            ((torch.arange(side, device=like.device) + 0.5) / max(overlap, 0.5)).clamp(max=1)
+            for side, overlap in (
+                (self.box.bottom - self.box.top, self.top),
+                (self.box.right - self.box.left, self.left),
+            )
+        )
+        return rows[:, None] * columns
+
+
+def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
+    """How many px may be computed at once.
+
+    Args:
+        device: Where.
+        tile: "auto" is by the memory that is free now, "off" all of a picture, a number squares of that many px.
+    """
+    if tile == "off":
+        return sys.maxsize
+    if isinstance(tile, int):
+        return tile * tile
+    most = MAX_BYTES
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        most = int(free * SHARE)
+    return max(MIN_PIXELS, most // BYTES)
+
+
+def tiles(box: Box, most: int, multiple: int = 1) -> list[Tile]:
+    """`box` in tiles of about `most` px, row by row; neighbours share at least 2*MARGIN px.
+
+    Tiles begin at multiples of `multiple` from the box's corner, and end there or at its rim.
+    """
+    height, width = box.bottom - box.top, box.right - box.left
+    if box.area <= most:
+        return [Tile(box)]
+    rows, columns = 1, 1
+    while True:
+        across, down = _cut(width, columns, multiple), _cut(height, rows, multiple)
+        largest = max(b - a for a, b in across), max(b - a for a, b in down)
+        if largest[0] * largest[1] <= most or min(largest) <= 4 * MARGIN:
+            break
+        if largest[0] > largest[1]:
+            columns += 1
+        else:
+            rows += 1
+    return [
+        Tile(
+            Box(box.top + top, box.left + left, box.top + bottom, box.left + right),
+            max(0, down[y - 1][1] - top) if y else 0,
+            max(0, across[x - 1][1] - left) if x else 0,
+        )
+        for (y, (top, bottom)), (x, (left, right)) in product(enumerate(down), enumerate(across))
+    ]
+
+
+def _cut(side: int, count: int, multiple: int) -> list[tuple[int, int]]:
+    """`side` px in `count` parts that overlap."""
+    if count == 1:
+        return [(0, side)]
+    step = side / count
+    begins = [max(0, int(k * step - MARGIN) // multiple * multiple) for k in range(count)]
+    ends = [min(side, -(-int((k + 1) * step + MARGIN) // multiple) * multiple) for k in range(count)]
+    return [(begin, min(end, side)) for begin, end in zip(begins, ends, strict=True)]

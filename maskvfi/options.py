@@ -1,0 +1,325 @@
+"""Every option of an interpolation, declared once.
+
+The Python call, the command line, the page, a batch's jobs and the fingerprint that a resumed run checks are all made
+from the fields below: a new option is one field here and the code that reads it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from fractions import Fraction
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from maskvfi.errors import OptionError
+from maskvfi.paths import PathLike
+
+DEFAULT_VFI = "vfi-s"
+DEFAULT_MASK = "static-s"
+OFF = "off"  # what a person types for mask=None
+MIN_TILE = 512  # px on a side
+MAX_RATIO = 1000  # frames in place of one, or the other way round
+Number = Fraction | float | str
+
+O = TypeVar("O", bound="OptionGroup")  # noqa: E741
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A field of an option group.
+
+    Args:
+        default: Its value unless another is given.
+        help: One line for a person.
+        choices: The only values there are.
+        low, high: The smallest and the largest value there is.
+    """
+    limits = {"help": help, "choices": choices, "low": low, "high": high}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=limits)
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionField:
+    """What a surface (the command line, the page) has to know of an option.
+
+    types are those that its value may have; None among them means that it may be left out.
+    """
+
+    name: str
+    types: tuple[type, ...]
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionGroup:
+    """Options that belong together; wrong values raise OptionError."""
+
+    def __post_init__(self) -> None:
+        for each in option_fields(type(self)):
+            value = getattr(self, each.name)
+            if each.choices and value not in each.choices:
+                raise OptionError(f"{each.name} must be one of {', '.join(each.choices)}, not {value!r}")
+            if each.low is not None or each.high is not None:
+                self._set(each.name, _in_range(each, value))
+
+    @classmethod
+    def of(cls: type[O], options: O | None, values: Mapping[str, Any]) -> O:
+        """`options`, or the defaults, with `values` by name in place of theirs.
+
+        Raises:
+            OptionError: There is no option of a name, or a value is wrong.
+        """
+        known = [each.name for each in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise OptionError(f"there is no option {name!r}; there are {', '.join(known)}")
+        return cls(**values) if options is None else replace(options, **values)
+
+    def of_group(self, group: type[O]) -> dict[str, Any]:
+        """The values of those options that `group` has, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(group)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values by name, in terms of JSON."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(OptionGroup):
+    """What is read of the source."""
+
+    start: float | Fraction | None = option(None, "Seconds from the first frame to begin at.")
+    end: float | Fraction | None = option(None, "Seconds from the first frame to end before.")
+    rate: Number | None = option(None, "Frames per second of an image folder (default 24).")
+    hwaccel: str | None = option(
+        None, "Decode on a device, if it can: cuda, qsv, vaapi, videotoolbox ... as FFmpeg calls it."
+    )
+    strict: bool = option(
+        False, "Refuse an input that cannot be read to its end; otherwise what was read makes the output."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("start", _seconds("start", self.start))
+        self._set("end", _seconds("end", self.end))
+        self._set("rate", None if self.rate is None else parse_rate(self.rate))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOptions(OptionGroup):
+    """Which output frames there are, and where none are interpolated."""
+
+    factor: int | None = option(None, "k-1 new frames in every gap (default 2).", low=1)
+    fps: Number | None = option(None, "An even grid of frames instead: 60, 59.94, 60000/1001.")
+    slow: Number | None = option(None, "Stretch time by this factor at the same frame rate.")
+    loop: bool = option(False, "Close the clip from its last frame to its first.")
+    scene_cut: str | float = option(
+        "auto", 'Where a new scene begins: "auto", "off", or a threshold (27 is usual).'
+    )
+    on_cut: str = option(
+        "hold", 'At a cut "hold" the earlier frame or "blend" over it.', choices=("hold", "blend")
+    )
+    duplicates: str = option(
+        "keep", '"keep" repeated frames, or "resolve" them into even motion.', choices=("keep", "resolve")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.factor is not None and self.fps is not None:
+            raise OptionError("give a factor or a frame rate, not both")
+        self._set("fps", None if self.fps is None else parse_rate(self.fps))
+        self._set("slow", None if self.slow is None else _positive("slow", self.slow))
+        if self.scene_cut not in ("auto", OFF):
+            self._set(
+                "scene_cut", _number("scene_cut", self.scene_cut, 'must be "auto", "off" or a threshold')
+            )
+
+    @property
+    def stretch(self) -> Fraction:
+        """How many times as long the output lasts."""
+        return Fraction(1) if self.slow is None else Fraction(self.slow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(OptionGroup):
+    """Which pixels stand still, and what computes that."""
+
+    mask: PathLike | None = option(
+        DEFAULT_MASK, 'Mask weights: a name, a path, or "off" for plain interpolation.'
+    )
+    protect: PathLike | None = option(None, "A picture: what is white there is always copied.")
+    release: PathLike | None = option(None, "A picture: what is white there is always warped.")
+    threshold: float = option(0.5, "Probability from which on a pixel counts as still.", low=0.0, high=1.0)
+    feather: float = option(
+        0.15, "How far around the threshold copied and warped are mixed.", low=0.0, high=0.5
+    )
+    tile: int | str = option("auto", "Side in px of what is computed at once; auto (by memory) or off.")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
+    precision: str = option(
+        "auto",
+        "Number format of the networks: auto, fp32, fp16 or bf16.",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask == OFF:
+            self._set("mask", None)
+        if self.threshold in (0, 1):
+            raise OptionError(f"threshold must lie between 0 and 1, not {self.threshold:g}")
+        if self.tile not in ("auto", OFF):
+            side = int(self.tile) if str(self.tile).isdecimal() else 0
+            if side < MIN_TILE:
+                raise OptionError(
+                    f"tile must be auto, off or a number of pixels of at least {MIN_TILE}, not {self.tile!r}"
+                )
+            self._set("tile", side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(MaskOptions):
+    """How a new frame is made."""
+
+    vfi: PathLike = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
+    static: str = option(
+        "fade",
+        'Still pixels "fade" from frame to frame, or copy the "nearest" one.',
+        choices=("fade", "nearest"),
+    )
+    scale: float = option(
+        1.0, "Below 1: coarser motion analysis, for 4K and large motion.", low=1 / 64, high=64.0
+    )
+    ensemble: bool = option(False, "Average with time reversed (networks that have it).")
+    runtime: str = option(
+        "auto",
+        "What computes the network: auto, torch, compile, openvino or onnx.",
+        choices=("auto", "torch", "compile", "openvino", "onnx"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(OptionGroup):
+    """What the encoder is told."""
+
+    codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
+    crf: float | None = option(
+        None, "Quality of libx264, libx265, nvenc and qsv (default 18).", low=0.0, high=63.0
+    )
+    preset: str | None = option(None, "Speed preset of the encoder.")
+    encoder_options: dict[str, str] = option({}, "KEY=VALUE for the encoder; may be given again.")
+
+    @property
+    def for_encoder(self) -> dict[str, str]:
+        """The encoder's own options by FFmpeg's names."""
+        known = {} if self.crf is None else {"crf": f"{self.crf:g}"}
+        known |= {} if self.preset is None else {"preset": self.preset}
+        return known | {str(key): str(value) for key, value in self.encoder_options.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(EncodeOptions, DecodeOptions, FrameOptions, TimeOptions):
+    """All options of `interpolate`.
+
+    A frozen dataclass: `dataclasses.replace` makes another from it. Wrong values raise OptionError.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskVideoOptions(EncodeOptions, DecodeOptions, MaskOptions):
+    """All options of `mask_video`, which makes no new frames."""
+
+
+def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
+    """The options of a group, in the order in which they are declared."""
+    hints = get_type_hints(group)
+    for each in fields(group):
+        hint = hints[each.name]
+        types = (dict,) if get_origin(hint) is dict else get_args(hint) or (hint,)
+        made = each.default_factory
+        default = each.default if made is MISSING else made()
+        yield OptionField(each.name, types, default, **each.metadata)
+
+
+def parse_rate(rate: Number) -> Fraction:
+    """Frames per second; the decimals 23.976, 29.97, 59.94 and their kin mean n*1000/1001.
+
+    Raises:
+        OptionError: It is not a positive number.
+    """
+    exact = _number("frame rate", rate, "must be a number or a fraction such as 60000/1001")
+    if exact <= 0:
+        raise OptionError(f"frame rate must be positive, not {rate}")
+    ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
+    return ntsc if "." in str(rate) and abs(exact - ntsc) < Fraction(1, 500) else exact
+
+
+def _number(name: str, value: Any, must: str) -> Fraction:
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(f"{name} {must}, not {value!r}") from None
+
+
+def _seconds(name: str, value: Any) -> Fraction | None:
+    if value is None:
+        return None
+    exact = _number(name, value, "must be a number of seconds")
+    if exact < 0:
+        raise OptionError(f"{name} must not be negative, not {value}")
+    return exact
+
+
+def _positive(name: str, value: Any) -> Fraction:
+    exact = _number(name, value, "must be a number")
+    if exact <= 0:
+        raise OptionError(f"{name} must be positive, not {value}")
+    return exact
+
+
+def _in_range(each: OptionField, value: Any) -> Any:
+    """A number inside the limits of its option; None where that may be left out."""
+    if value is None and type(None) in each.types:
+        return None
+    low, high = each.low, each.high
+    limits = (
+        f"at least {low:g}"
+        if high is None
+        else f"at most {high:g}"
+        if low is None
+        else f"in {low:g}..{high:g}"
+    )
+    whole = float not in each.types
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    wrong = (
+        isinstance(value, bool) or not (low is None or number >= low) or not (high is None or number <= high)
+    )
+    if wrong or math.isnan(number) or (whole and number != int(number)):
+        kind = "a whole number of" if whole and high is None else "a whole number" if whole else "a number"
+        raise OptionError(f"{each.name} must be {kind} {limits}, not {value!r}")
+    return int(number) if whole else number
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value) if isinstance(value, Fraction) else value

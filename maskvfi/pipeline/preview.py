@@ -1,0 +1,276 @@
+"""Pictures for people: what the mask sees, plain interpolation beside ours, and the frame between two stills."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.options import FrameOptions, MaskOptions, MaskVideoOptions, Options
+from maskvfi.paths import PathLike, check_target
+from maskvfi.pipeline.run import PIPE, Progress, choose_timeline, open_sink_for, open_source_for
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.renderer import Renderer
+from maskvfi.timing.gaps import Gap, split, stretched
+from maskvfi.timing.scenes import SceneWatcher, Watched
+from maskvfi.timing.timeline import ByFactor, Slot
+from maskvfi.video import Frame, SourceInfo, open_source
+from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
+
+TINT = (0.1, 0.9, 0.3)
+PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".exr"}
+
+
+def mask_video(
+    source: PathLike,
+    target: PathLike,
+    *,
+    overlay: bool = False,
+    options: MaskVideoOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> int:
+    """Write the mask of a video as a video: white stands still.
+
+    Frame k shows the gap after source frame k; the last one repeats the one before.
+
+    Args:
+        source, target: As `interpolate` takes them.
+        overlay: Tint the still pixels green over the source instead.
+        options: How; `maskvfi.MaskVideoOptions` lists them.
+        overwrite: Replace a target that exists.
+        progress: Called with the number of frames read, and their number if it is known.
+        **fields: Options by name, in place of those in `options`.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        MediaError, WeightsError, OptionError: As `interpolate` does.
+    """
+    options = MaskVideoOptions.of(options, fields)
+    _refuse_no_mask(options)
+    with open_source_for(source, options) as reader:
+        info = reader.info
+        interpolator = Interpolator(
+            vfi="blend", **options.of_group(MaskOptions) | {"protect": None, "release": None}
+        )
+        interpolator.paint(*read_painted_masks(options, info))
+        renderer = Renderer(interpolator, info)
+        frames = _watched(reader, info, progress)
+        white = torch.ones(1, 1, info.height, info.width)
+        last, count = white, 0
+        with open_sink_for(target, info, info.rate, options, overwrite=overwrite) as sink:
+            for gap, weight in renderer.masks(split(frames, ByFactor(1))):
+                if gap.end is not None:
+                    last = torch.zeros_like(white) if gap.cut else white if weight is None else weight.cpu()
+                picture = tinted(_rgb(gap.start, info), last) if overlay else last.expand(1, 3, -1, -1)
+                sink.write(_frame(picture, info, gap.slots[0][0]))
+                count += 1
+    return count
+
+
+def compare(
+    source: PathLike,
+    target: PathLike,
+    *,
+    at: float | None = None,
+    options: Options | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Path:
+    """Plain interpolation above, the masked result below: as a video, or as a picture of one new frame.
+
+    Args:
+        source: As `interpolate` takes it.
+        target: A video, or a .png, .tif or .exr picture.
+        at: The time of the picture's frame in seconds from the first one; by default where both differ most.
+        options: How; `maskvfi.Options` lists them.
+        overwrite: Replace a target that exists.
+        progress: Called with the number of frames read, and their number if it is known.
+        **fields: Options by name, in place of those in `options`.
+
+    Returns:
+        The target.
+
+    Raises:
+        MediaError, WeightsError, OptionError: As `interpolate` does.
+    """
+    options = Options.of(options, fields)
+    _refuse_no_mask(options)
+    path = Path(target)
+    picture = path.suffix.lower() in PICTURE_SUFFIXES
+    if picture:
+        check_target(path, overwrite)
+    with open_source_for(source, options) as reader:
+        info = reader.info
+        masked, plain = (
+            Interpolator.from_options(options),
+            Interpolator.from_options(replace(options, mask=None)),
+        )
+        masked.paint(*read_painted_masks(options, info))
+        below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))
+        timeline, rate = choose_timeline(options, info.rate)
+        frames = _watched(
+            stretched(reader, info.start_time, options.stretch), info, progress, options.scene_cut
+        )
+        gaps = split(frames, timeline, resolve=options.duplicates == "resolve", loop=options.loop)
+        if picture:
+            when = None if at is None else info.start_time + Fraction(str(at)) * options.stretch
+            both = _one_new_frame(gaps, above, below, when)
+            if both is None:
+                raise MediaError(
+                    f"{os.fspath(source)}: has no new frame{'' if at is None else f' at {at} s'} to compare"
+                )
+            write_picture(path, _stacked(*both, info), _twice_as_high(info))
+            return path
+        copy_from = source if os.fspath(source) != PIPE else None
+        with open_sink_for(path, _twice_as_high(info), rate, options, copy_from, overwrite=overwrite) as sink:
+            for gap, weight in below.masks(gaps):
+                for first, second in zip(above.frames(gap, None), below.frames(gap, weight), strict=True):
+                    sink.write(_stacked(first, second, info))
+    return path
+
+
+def pair(
+    first: PathLike,
+    second: PathLike,
+    target: PathLike,
+    *,
+    at: Sequence[float] = (0.5,),
+    interpolator: Interpolator | None = None,
+    options: FrameOptions | None = None,
+    overwrite: bool = False,
+    **fields: Any,
+) -> list[Path]:
+    """Write the frame at every time `at` between two pictures.
+
+    With one time the picture is target itself; with several, target gains the time: out.png, out_0.25.png. Depth and
+    alpha are those of the pictures.
+
+    Args:
+        first, second: The pictures.
+        target: A .png, .tif, .exr or .jpg file.
+        at: Times in 0..1.
+        interpolator: What makes the frames, instead of one made for the options.
+        options: How; `maskvfi.FrameOptions` lists them.
+        overwrite: Replace pictures that exist.
+        **fields: Options by name, in place of those in `options`.
+
+    Returns:
+        The paths.
+
+    Raises:
+        MediaError, WeightsError, OptionError: As `interpolate` does.
+    """
+    options = FrameOptions.of(options, fields)
+    if not at:
+        raise OptionError("give at least one time between 0 and 1")
+    for t in at:
+        if not 0 <= t <= 1:
+            raise OptionError(f"a time must lie between 0 and 1, not {t}")
+    path = Path(target)
+    paths = [path if len(at) == 1 else path.with_name(f"{path.stem}_{t:g}{path.suffix}") for t in at]
+    for each in paths:
+        check_target(each, overwrite)
+    info, (start, end) = read_pictures([first, second])
+    if interpolator is None:
+        interpolator = Interpolator.from_options(options)
+        interpolator.paint(*read_painted_masks(options, info))
+    renderer = Renderer(interpolator, info)
+    slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
+    for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
+        write_picture(each, frame, info)
+    return paths
+
+
+def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
+    """The frame shown `at` seconds after the first one and the next, RGB [1,3,H,W] in 0..1; at the end the last two.
+
+    Raises MediaError for a video that cannot be read there, or has fewer than two frames.
+    """
+    for start in (max(Fraction(0), Fraction(str(at)) - 1), Fraction(0)):
+        found: tuple[Frame, Frame] | None = None
+        with open_source(source, start=start) as reader:
+            for found in pairwise(reader):
+                if found[1].pts - reader.info.start_time > at:
+                    break
+            if found is not None and found[0].pts - reader.info.start_time <= at:
+                return _rgb(found[0], reader.info), _rgb(found[1], reader.info)
+    raise MediaError(f"{os.fspath(source)}: has fewer than two frames")
+
+
+def _refuse_no_mask(options: MaskOptions) -> None:
+    if options.mask is None and options.protect is None and options.release is None:
+        raise OptionError("there is no mask to show: mask is off")
+
+
+def _watched(
+    frames: Iterable[Frame], info: SourceInfo, progress: Progress | None, scene_cut: str | float = "auto"
+) -> Iterator[Watched]:
+    for number, watched in enumerate(SceneWatcher(info, scene_cut).watch(frames), 1):
+        if progress:
+            progress(number, info.frames_estimate)
+        yield watched
+
+
+def _one_new_frame(
+    gaps: Iterable[Gap], plain: Renderer, masked: Renderer, at: Fraction | None
+) -> tuple[Frame, Frame] | None:
+    """The new frame nearest to `at`, or of those in the middle of a gap the one that differs most, made both ways."""
+    best, most = None, -1.0
+    for gap, weight in masked.masks(gaps):
+        new = [(slot, t) for slot, t in gap.slots if t > 0]
+        if gap.end is None or gap.cut or not new or (at is not None and gap.end.pts <= at):
+            continue
+        chosen = new[len(new) // 2] if at is None else min(new, key=lambda made: abs(made[0].pts - at))
+        one = replace(gap, slots=(chosen,))
+        both = next(plain.frames(one, None)), next(masked.frames(one, weight))
+        if at is not None:
+            return both
+        a, b = (frame.planes[0].astype(np.float32) for frame in both)
+        difference = float(np.square(a - b).mean())
+        if difference > most:
+            best, most = both, difference
+    return best
+
+
+def _rgb(frame: Frame, info: SourceInfo) -> Tensor:
+    return planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour)
+
+
+def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
+    planes = list(rgb_to_planes(rgb, info.format, info.colour))
+    if info.format.alpha:
+        planes.append(
+            torch.full(rgb.shape[-2:], 1.0 if info.format.depth == 32 else 2.0**info.format.depth - 1)
+        )
+    return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
+
+
+def tinted(rgb: Tensor, weight: Tensor) -> Tensor:
+    """RGB [B,3,H,W] with green over it by how far each pixel is copied, [B,1,H,W]."""
+    grey = rgb.clamp(0, 1)
+    return torch.lerp(grey, 0.4 * grey + 0.6 * torch.tensor(TINT).view(1, 3, 1, 1), weight)
+
+
+def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:
+    rgb = torch.cat((_rgb(above, info), _rgb(below, info)), dim=2)
+    return _frame(rgb, info, Slot(above.pts, above.duration))
+
+
+def _twice_as_high(info: SourceInfo) -> SourceInfo:
+    return replace(info, height=2 * info.height)

@@ -1,0 +1,347 @@
+"""interpolate(): a video in, a smoother one out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.options import MAX_RATIO, DecodeOptions, EncodeOptions, FrameOptions, Options, TimeOptions
+from maskvfi.paths import PathLike, check_target, written_whole
+from maskvfi.pipeline.fingerprint import facts_of
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.renderer import Renderer
+from maskvfi.timing.gaps import Gap, split, stretched
+from maskvfi.timing.scenes import SceneWatcher, Watched
+from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
+from maskvfi.video import Frame, Sink, Source, SourceInfo, open_sink, open_source
+from maskvfi.weights.locate import find_weights, name_of
+from maskvfi.weights.read import sha256
+
+PIPE = "-"
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        input, output: The paths.
+        frames_in, frames_out: How many frames were read and written.
+        cuts, duplicates: How many scene cuts and repeated frames were met.
+        static_share: The mean share of copied pixels over the gaps that are no cut.
+        computed_share: The mean share of pictures for which the interpolation network ran, over the same gaps.
+        seconds: Time by stage; read and write are the time spent waiting for decoder and encoder.
+        peak_memory_bytes: The most memory held.
+        device, runtime, precision, weights: What computed the frames.
+        warnings: What could not be kept of the input, or went otherwise than asked.
+        resumed_at: How many frames an earlier run had made.
+        damage: What ended the input early, if anything did.
+    """
+
+    input: str
+    output: str
+    frames_in: int = 0
+    frames_out: int = 0
+    cuts: int = 0
+    duplicates: int = 0
+    static_share: float = 0.0
+    computed_share: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    device: str = ""
+    runtime: str = ""
+    precision: str = ""
+    weights: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    resumed_at: int = 0
+    damage: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def interpolate(
+    source: PathLike,
+    target: PathLike | None = None,
+    *,
+    options: Options | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    report: PathLike | None = None,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Report:
+    """Raise the frame rate of a video; pixels that stand still are copied, the rest is warped.
+
+    Args:
+        source: A video file, a folder of images or "-" (yuv4mpegpipe on stdin).
+        target: A video file, a folder of images or "-"; beside the source by default.
+        options: How; `maskvfi.Options` lists them.
+        overwrite: Replace a target that exists.
+        resume: Go on where an earlier run of the same input and options stopped; begin if none did.
+        report: A file for the report as JSON.
+        progress: Called with the number of frames read, and their number if it is known.
+        **fields: Options by name, in place of those in `options`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        MediaError, WeightsError, OptionError: One line that names the cause; then there is no output. What is done of a
+            video file is kept beside it when it is interrupted after some hundred frames, for `resume`.
+    """
+    options = Options.of(options, fields)
+    run = _Run(source, target, options, progress)
+    if report is not None:
+        report = check_target(report, overwrite=True)
+    with open_source_for(source, options) as reader:
+        run.open(reader)
+        with open_sink_for(
+            run.target, reader.info, run.rate, options, source, run.facts, overwrite, resume
+        ) as sink:
+            run.render(reader, sink)
+        run.result.warnings = [*reader.warnings, *sink.warnings, *run.renderer.warnings]
+    result = run.finish()
+    if report is not None:
+        with written_whole(report) as partial:
+            partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+class _Run:
+    """One call of `interpolate`, step by step."""
+
+    def __init__(
+        self, source: PathLike, target: PathLike | None, options: Options, progress: Progress | None
+    ) -> None:
+        self._source, self._asked_target, self._options, self._progress = source, target, options, progress
+        self._began = time.perf_counter()
+        self._waits = {"read": 0.0, "write": 0.0}
+        self.facts: dict[str, Any] | None = None  # what the output depends on; None for a pipe
+
+    def open(self, reader: Source) -> None:
+        """Load the networks, and settle the output's times and name."""
+        options, info = self._options, reader.info
+        self.timeline, self.rate = choose_timeline(options, info.rate)
+        target = self._asked_target
+        if target is None:
+            target = default_target(self._source, self.rate / info.rate, options.stretch)
+        self.target = target
+        if Path(self._source).exists() and Path(target).exists() and Path(self._source).samefile(target):
+            raise MediaError(f"{os.fspath(target)}: is the input itself")
+        interpolator = Interpolator.from_options(options)
+        interpolator.paint(*read_painted_masks(options, info))
+        self.renderer = Renderer(interpolator, info, options.on_cut)
+        self.result = Report(os.fspath(self._source), os.fspath(target), weights=weights_of(options))
+        self.result.device, self.result.precision = str(interpolator.device), interpolator.precision
+        self.result.runtime = interpolator.runtime
+        if os.fspath(self._source) != PIPE:
+            self.facts = facts_of(self._source, options, interpolator.computed_by, self.result.weights)
+
+    def render(self, reader: Source, sink: Sink) -> None:
+        """Make the output's frames, but for those that an earlier run has made."""
+        info, result = reader.info, self.result
+        frames = stretched(reader, info.start_time, self._options.stretch)
+        gaps = gaps_of(
+            _waiting(frames, self._waits), info, self.timeline, self._options, result, self._progress
+        )
+        if sink.kept:
+            result.resumed_at = sink.kept
+            self.renderer.state = sink.state
+        for group in self.renderer.groups(gaps):
+            result.frames_out += sum(len(gap.slots) for gap in group)
+            if result.frames_out <= result.resumed_at:
+                continue
+            for frame in self.renderer.render(group):
+                since = time.perf_counter()
+                sink.write(frame)
+                self._waits["write"] += time.perf_counter() - since
+            sink.mark(self.renderer.state)
+
+    def finish(self) -> Report:
+        """The report of what was done."""
+        result, tally = self.result, self.renderer.tally
+        result.static_share = tally.static / max(tally.gaps, 1)
+        result.computed_share = tally.computed / max(tally.gaps, 1)
+        total = time.perf_counter() - self._began
+        result.seconds = {**self._waits, **self.renderer.seconds, "total": total}
+        result.peak_memory_bytes = peak_memory(self.renderer.device)
+        return result
+
+
+def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
+    """A reader of what options ask for of a source."""
+    return open_source(
+        source,
+        start=options.start,  # type: ignore[arg-type]
+        end=options.end,  # type: ignore[arg-type]
+        rate=options.rate,  # type: ignore[arg-type]
+        hwaccel=options.hwaccel,
+    )
+
+
+def open_sink_for(
+    target: PathLike,
+    info: SourceInfo,
+    rate: Fraction,
+    options: EncodeOptions,
+    copy_from: PathLike | None = None,
+    facts: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Sink:
+    """A writer of frames at an average rate, encoded as options ask for.
+
+    Args:
+        target, info, rate: The file, what is known of the source's pictures, and output frames per second.
+        options: `DecodeOptions` and `TimeOptions` count, too, where it has them: they say which part of the other
+            streams is copied.
+        copy_from: The file whose other streams, chapters and tags are copied.
+        facts: What the output depends on, see `facts_of`; with them it can be resumed.
+        overwrite: Replace a target that exists.
+        resume: Go on where an earlier run stopped.
+    """
+    if facts is None and resume:
+        raise MediaError("a pipe cannot be read again: only a file can be resumed")
+    cut = options if isinstance(options, DecodeOptions) else DecodeOptions()
+    return open_sink(
+        target,
+        info,
+        rate=rate,
+        codec=options.codec,
+        options=options.for_encoder,
+        copy_from=copy_from,
+        overwrite=overwrite,
+        start=cut.start,  # type: ignore[arg-type]
+        end=cut.end,  # type: ignore[arg-type]
+        slow=options.stretch if isinstance(options, TimeOptions) else Fraction(1),
+        facts=facts,
+        resume=resume,
+    )
+
+
+def gaps_of(
+    frames: Iterator[Frame],
+    info: SourceInfo,
+    timeline: Timeline,
+    options: Options,
+    result: Report,
+    progress: Progress | None = None,
+) -> Iterator[Gap]:
+    """The gaps of a source as options ask for; what is met on the way is counted in `result`.
+
+    Raises MediaError while iterating.
+    """
+    watcher = SceneWatcher(info, options.scene_cut)
+    readable = frames if options.strict else _until_damage(frames, result)
+    watched = _counting(watcher.watch(readable), result, info.frames_estimate, progress)
+    return split(
+        _some(watched, info.path), timeline, resolve=options.duplicates == "resolve", loop=options.loop
+    )
+
+
+def choose_timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fraction]:
+    """The output times and their average rate, for a source of that many frames per second.
+
+    Raises OptionError for more than MAX_RATIO frames in place of one, or one in place of so many.
+    """
+    timeline, rate = _timeline(options, source)
+    slow = options.stretch
+    if not 1 / MAX_RATIO <= rate * slow / source <= MAX_RATIO or not slow >= 1 / MAX_RATIO:
+        raise OptionError(
+            f"more than {MAX_RATIO} frames for one, or one for more than {MAX_RATIO}, is not for video"
+        )
+    return timeline, rate
+
+
+def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fraction]:
+    slow = options.stretch
+    if options.fps is not None:
+        by_rate = ByRate(Fraction(options.fps))
+        return by_rate, by_rate.rate
+    if options.factor is None and slow.denominator != 1:
+        return ByRate(source), source
+    by_factor = ByFactor(options.factor or (2 if slow == 1 else int(slow)))
+    return by_factor, source * by_factor.factor / slow
+
+
+def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
+    """Beside the source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4. Raises OptionError for a pipe."""
+    if os.fspath(source) == PIPE:
+        raise OptionError("an output must be named when the input is a pipe")
+    path = Path(source)
+    label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
+    return path.with_name(
+        f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"
+    )
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory in bytes this process has held: on the card for CUDA, else resident; 0 where it is hidden."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def weights_of(options: FrameOptions) -> list[dict[str, str]]:
+    """Name, path and hash of the weights that options ask for."""
+    paths = [find_weights(name) for name in (options.vfi, options.mask) if name is not None]
+    return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
+
+
+def _counting(
+    frames: Iterable[Watched], result: Report, total: int | None, progress: Progress | None
+) -> Iterator[Watched]:
+    for watched in frames:
+        result.frames_in += 1
+        result.cuts += watched.cut
+        result.duplicates += watched.duplicate
+        if progress:
+            progress(result.frames_in, total)
+        yield watched
+
+
+def _some(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
+    """The frames; MediaError if there are none."""
+    first = next(frames, None)
+    if first is None:
+        raise MediaError(f"{name}: no frames between start and end")
+    yield first
+    yield from frames
+
+
+def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
+    """The frames up to where the input cannot be read any more; if there are none, the error."""
+    try:
+        yield from frames
+    except MediaError as error:
+        if not result.frames_in:
+            raise
+        result.damage = str(error)
+
+
+def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
+    while True:
+        since = time.perf_counter()
+        frame = next(frames, None)
+        waits["read"] += time.perf_counter() - since
+        if frame is None:
+            return
+        yield frame

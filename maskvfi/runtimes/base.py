@@ -1,0 +1,100 @@
+"""Which runtime computes an interpolation network, and the network handed to it."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from maskvfi.errors import OptionError
+from maskvfi.models.base import InterpolationNetwork
+
+RUNTIMES = ("torch", "compile", "openvino", "onnx")
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+COMPILERS = ("g++", "clang++", "cl")
+Network = TypeVar("Network", bound=nn.Module)
+Vfi = TypeVar("Vfi", bound=InterpolationNetwork[Any, Any])
+
+
+def choose_runtime(
+    name: str, device: torch.device, network: InterpolationNetwork[Any, Any]
+) -> tuple[str, str]:
+    """The runtime of a name, and why it was chosen.
+
+    "auto" is OpenVINO on a CPU where it is installed and shortens the network's time. torch.compile and ONNX Runtime
+    have to be asked for: on a CPU they are no faster than torch, on cards nobody has measured them.
+
+    Raises:
+        OptionError: There is no such runtime, or it cannot be had here.
+    """
+    if name not in ("auto", *RUNTIMES):
+        raise OptionError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
+    if name == "torch":
+        return name, "asked for"
+    obstacle = _obstacle("openvino" if name == "auto" else name, device, network)
+    if name != "auto":
+        if obstacle:
+            raise OptionError(f"the runtime {name} cannot be used: {obstacle}")
+        return name, "asked for"
+    if obstacle:
+        return "torch", obstacle
+    if not network.traits.gains_from_graph:
+        return "torch", f"{network.traits.name} is not faster elsewhere"
+    return "openvino", "the fastest on a CPU"
+
+
+def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dtype) -> Vfi:
+    """The network on a device, its costly parts computed by a runtime in a number format.
+
+    Args:
+        network: In float32; it is moved to the device.
+        name: As `choose_runtime` returns it.
+        device, dtype: Where and in which format convolutions run.
+
+    Raises:
+        OptionError: The runtime does not know the number format.
+    """
+    if name == "openvino":
+        from maskvfi.runtimes.openvino import OpenVino
+
+        return network.with_runtime(OpenVino(network.config(), dtype))
+    if name == "onnx":
+        from maskvfi.runtimes.onnx import OnnxRuntime
+
+        return network.to(device).with_runtime(OnnxRuntime(network.config(), dtype, device))
+    network = on_device(network, device, dtype)
+    if name == "compile":
+        from maskvfi.runtimes.torch_compile import TorchCompile
+
+        return network.with_runtime(TorchCompile())
+    return network
+
+
+def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """The network itself, moved; in half precision with its channels last, which convolutions then want."""
+    layout = torch.preserve_format if dtype == torch.float32 else torch.channels_last
+    network.to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
+    return network
+
+
+def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any, Any]) -> str:
+    if name == "openvino" and device.type != "cpu":
+        return f"{name} takes frames from the CPU, this is {device}"
+    if name in PACKAGES and find_spec(PACKAGES[name]) is None:
+        return f"{name} is not installed (pip install maskvfi[{name}])"
+    if name == "onnx" and device.type != "cpu" and not _onnx_drives(device):
+        return f"the installed onnxruntime does not drive {device} (onnxruntime-gpu drives CUDA)"
+    if name == "compile" and device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
+        return f"torch compiles for a CPU with a C++ compiler, and none of {', '.join(COMPILERS)} is there"
+    if name == "compile" and device.type == "cuda" and find_spec("triton") is None:
+        return "torch compiles for CUDA with triton, which is not installed"
+    return network.traits.no_graph
+
+
+def _onnx_drives(device: torch.device) -> bool:
+    import onnxruntime
+
+    return device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -1,0 +1,36 @@
+"""torch.compile: kernels made for frames of one size; on CUDA they are recorded as one CUDA graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskvfi.models.base import Runtime
+from maskvfi.runtimes.expected import ExpectedSize
+
+
+class TorchCompile(Runtime):
+    """Modules compiled by torch for the size that is expected; all other sizes torch computes as ever.
+
+    The first frame takes a minute or two.
+    """
+
+    def __init__(self) -> None:
+        self._expected = ExpectedSize()
+        self._compiled: dict[str, Any] = {}
+
+    def expect(self, height: int, width: int) -> None:
+        if self._expected.change(height, width):
+            self._compiled = {}
+
+    def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
+        if not self._expected.fits(given):
+            return super().compute(name, module, given, multiple)
+        if name not in self._compiled:
+            mode = "reduce-overhead" if given[0].is_cuda else None
+            self._compiled[name] = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)
+        made = super().compute(name, self._compiled[name], given, multiple)
+        # The next run of a CUDA graph writes over what the last one made.
+        return [x.clone() for x in made] if given[0].is_cuda else made

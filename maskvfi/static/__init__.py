@@ -1,5 +1,0 @@
-"""The student: a small network that says which pixels stand still."""
-
-from maskvfi.static.network import StaticConfig, StaticMaskNet
-
-__all__ = ["StaticConfig", "StaticMaskNet"]

@@ -1,0 +1,262 @@
+"""The one place where still and moving pixels meet: two layers, and the weight between them.
+
+A new frame is composed in planes: those of a video's own pixel format, so that a still pixel never goes through RGB,
+or one RGB tensor. A `PlaneLayout` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from maskvfi.models.base import Interpolation, Motion
+from maskvfi.ops.boxes import Box
+from maskvfi.ops.denoise import mix_still
+from maskvfi.ops.tiles import Tile
+from maskvfi.ops.warp import backward_warp
+from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
+
+HIDDEN_SHARE = 1e-3  # the share of a hidden sample, of 1: it decides only where both samples are hidden
+
+
+class MovingTile(NamedTuple):
+    """What the interpolation network says of one tile of the picture."""
+
+    tile: Tile
+    made: Interpolation
+
+
+class PlaneLayout(Protocol):
+    """How a picture lies in planes [...,h,w].
+
+    Attributes:
+        log2: For every plane, how far apart its samples lie: 2^x and 2^y px.
+        alpha: Whether the last plane is opacity.
+        code: What an 8-bit code value is in the planes' unit.
+    """
+
+    @property
+    def log2(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def alpha(self) -> bool: ...
+    @property
+    def code(self) -> float: ...
+    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        """RGB [B,3,H,W] in 0..1 as planes, without alpha."""
+
+    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """A weight [B,1,H,W] for every plane."""
+
+
+class RgbLayout:
+    """One plane [B,3,H,W], RGB in 0..1."""
+
+    log2: tuple[tuple[int, int], ...] = ((0, 0),)
+    alpha = False
+    code = 1 / 255
+
+    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        return (rgb,)
+
+    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
+        return (weight,)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLayout:
+    """Planes [h,w] of code values in a video's pixel format, alpha last."""
+
+    format: PixelFormat
+    colour: Colour
+
+    @property
+    def log2(self) -> tuple[tuple[int, int], ...]:
+        full, chroma = (0, 0), self.format.log2_chroma
+        return (full, chroma, chroma)[: self.format.colour_planes] + (full,) * self.format.alpha
+
+    @property
+    def alpha(self) -> bool:
+        return self.format.alpha
+
+    @property
+    def code(self) -> float:
+        return 1 / 255 if self.format.depth == 32 else 2.0 ** (self.format.depth - 8)
+
+    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        return rgb_to_planes(rgb, self.format, self.colour)
+
+    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
+        return mask_to_planes(weight, self.format, self.colour)
+
+
+RGB = RgbLayout()
+
+
+def still_weight(
+    probability: Tensor,
+    threshold: float = 0.5,
+    feather: float = 0.15,
+    protect: Tensor | None = None,
+    release: Tensor | None = None,
+) -> Tensor:
+    """How far each pixel is copied: 1 above the threshold, 0 below, a smooth step between.
+
+    Args:
+        probability: [B,1,H,W], that a pixel stands still.
+        threshold: The probability in the middle of the step.
+        feather: The step's length to either side of it.
+        protect, release: [1,1,H,W], painted masks that win over the probability, release over protect: 1 always
+            copies, or always warps.
+
+    Returns:
+        [B,1,H,W] in 0..1.
+    """
+    x = ((probability - threshold) / max(2 * feather, 1e-6) + 0.5).clamp(0, 1)
+    weight = x * x * (3 - 2 * x)
+    if protect is not None:
+        weight = torch.maximum(weight, protect)
+    if release is not None:
+        weight = torch.minimum(weight, 1 - release)
+    return weight
+
+
+def still_layer(
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    mode: str = "fade",
+    code: float = 1 / 255,
+    protect: Tensor | None = None,
+) -> Tensor:
+    """What still pixels show at a time between two frames.
+
+    Where both frames are equal the result is exactly that value. Heavy noise is not mixed whole (`mix_still`).
+
+    Args:
+        start, end: A plane of both frames, [...,H,W].
+        time: In 0..1.
+        mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two.
+        code: What an 8-bit code value is in the planes' unit.
+        protect: [...,H,W], 1 where all noise is kept.
+    """
+    if mode == "nearest":
+        return torch.where(torch.as_tensor(time, device=start.device) < 0.5, start, end)
+    return mix_still(start, end, time, code, protect)
+
+
+def moving_layer(
+    motion: Motion, img0: Tensor, img1: Tensor, time: Tensor, weight: Tensor, box: Box | None = None
+) -> Interpolation:
+    """What moves, alone: what stands still in front of it or behind it is not dragged along.
+
+    A warped sample that lands on a still pixel of its frame does not belong to what moves, so its share of the blend
+    goes to the other frame's sample. Where both are hidden, both keep theirs. Two samples of which one is hidden must
+    differ, which is no reason to fall back.
+
+    Args:
+        motion: What the network says of `time`, in `box` or in the whole frames.
+        img0, img1: Whole frames [B,3,H,W], RGB.
+        time: [B,1,1,1] in 0..1.
+        weight: [B,1,H,W], how far each pixel of either frame stands still.
+        box: The part of the picture that motion covers.
+    """
+    at: tuple[Tensor, ...] = ()
+    if box is not None:
+        at = tuple(
+            torch.arange(*ends, device=img0.device) for ends in ((box.top, box.bottom), (box.left, box.right))
+        )
+    (sample0, hidden0), (sample1, hidden1) = (
+        backward_warp(torch.cat((image, weight), dim=1), half, *at).split((image.shape[1], 1), dim=1)
+        for image, half in zip((img0, img1), motion.flow.split(2, dim=1), strict=True)
+    )
+    share0 = motion.blend * (1 - hidden0 + HIDDEN_SHARE)
+    share1 = (1 - motion.blend) * (1 - hidden1 + HIDDEN_SHARE)
+    blend, fallback = share0 / (share0 + share1), motion.fallback
+    frame = torch.lerp(sample1, sample0, blend)
+    if fallback is not None:
+        fallback = fallback * (1 - hidden0) * (1 - hidden1)
+        shown = (img0, img1) if box is None else (box.of(img0), box.of(img1))
+        frame = torch.lerp(frame, torch.lerp(*shown, time), fallback)
+    return Interpolation(frame, Motion(motion.flow, blend, fallback))
+
+
+def compose(
+    start: Sequence[Tensor],
+    end: Sequence[Tensor],
+    time: float | Tensor,
+    moving: Iterable[MovingTile],
+    weight: Tensor | None,
+    layout: PlaneLayout,
+    mode: str = "fade",
+    protect: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """The frame at a time between two frames.
+
+    Args:
+        start, end: The planes of both frames, as `layout` has them.
+        time: In 0..1.
+        moving: The network's answers wherever something moves, tile by tile.
+        weight: [B,1,H,W], how far each pixel is copied; None where everything moves or, over a cut, nothing is known.
+        layout: How the planes lie.
+        mode: As `still_layer` has it.
+        protect: [1,1,H,W], 1 where all noise of still pixels is kept.
+
+    Returns:
+        The planes, not yet rounded.
+    """
+    if weight is None:
+        weights, still = None, tuple(torch.lerp(a, b, time) for a, b in zip(start, end, strict=True))
+    else:
+        weights = layout.weights(weight)
+        kept = (None,) * len(weights) if protect is None else layout.weights(protect)
+        still = tuple(
+            still_layer(a, b, time, mode, layout.code, keep)
+            for a, b, keep in zip(start, end, kept, strict=True)
+        )
+    out = tuple(plane.clone() for plane in still)
+    for tile, made in moving:
+        warped = layout.colour_planes(made.frame)
+        if layout.alpha:
+            warped = (*warped, _moving_alpha(start[-1], end[-1], time, made, tile.box))
+        for index, (plane, log2) in enumerate(zip(warped, layout.log2, strict=True)):
+            copied = None if weights is None else tile.box.of(weights[index], log2)
+            _place(tile.box.of(out[index], log2), plane, copied, tile.box.of(still[index], log2), tile, log2)
+    return out
+
+
+def place_tile(out: Tensor, values: Tensor, tile: Tile) -> None:
+    """Put a tile's values [...,h,w] into the whole picture `out` [...,H,W]."""
+    _place(tile.box.of(out), values, None, values, tile, (0, 0))
+
+
+def _moving_alpha(start: Tensor, end: Tensor, time: float | Tensor, made: Interpolation, box: Box) -> Tensor:
+    """Opacity [h,w] in a box, moved like the colours over it."""
+    faded = box.of(torch.lerp(start, end, time))
+    if made.motion is None:
+        return faded
+    motion = made.motion
+    rows, columns = (
+        torch.arange(*ends, device=start.device) for ends in ((box.top, box.bottom), (box.left, box.right))
+    )
+    alpha0, alpha1 = (
+        backward_warp(rearrange(plane, "h w -> 1 1 h w"), flow, rows, columns)
+        for plane, flow in zip((start, end), motion.flow.split(2, dim=1), strict=True)
+    )
+    alpha = torch.lerp(alpha1, alpha0, motion.blend)[0, 0]
+    return alpha if motion.fallback is None else torch.lerp(alpha, faded, motion.fallback[0, 0])
+
+
+def _place(
+    out: Tensor, moving: Tensor, weight: Tensor | None, still: Tensor, tile: Tile, log2: tuple[int, int]
+) -> None:
+    """Mix both layers of a tile by the weight of the still one (None: none of it) into `out` [...,h,w]."""
+    composed = moving if weight is None else torch.lerp(moving, still, weight)
+    if tile.top or tile.left:
+        share = tile.share(out)[:: 1 << log2[1], :: 1 << log2[0]]
+        composed = torch.lerp(out, composed, share)
+    out.copy_(composed)

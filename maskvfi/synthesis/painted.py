@@ -1,0 +1,47 @@
+"""Masks painted by hand: pictures whose white says where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskvfi.errors import MediaError, reason
+from maskvfi.options import MaskOptions
+from maskvfi.paths import PathLike
+from maskvfi.video import SourceInfo
+
+
+def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor | None, Tensor | None]:
+    """The masks [H,W] that options name: what is always copied, and what is always warped."""
+    protect, release = (
+        None if path is None else read_painted_mask(path, info) for path in (options.protect, options.release)
+    )
+    return protect, release
+
+
+def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
+    """A mask [H,W] in 0..1 from a picture of the video's size: brightness, times opacity where it has any.
+
+    Raises MediaError for a file that is no picture or has another size.
+    """
+    name = os.fspath(path)
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be read ({reason(error)})") from None
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if picture is None:
+        raise MediaError(f"{name}: is not a picture that can be read")
+    height, width = picture.shape[:2]
+    if (width, height) != (info.width, info.height):
+        raise MediaError(f"{name}: is {width}x{height}, the video is {info.width}x{info.height}")
+    values = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+    if values.ndim == 2:
+        return torch.from_numpy(values)
+    light = values[..., :3].mean(axis=2) if values.shape[2] >= 3 else values[..., 0]
+    return torch.from_numpy(light * values[..., 3] if values.shape[2] == 4 else light)

@@ -1,0 +1,52 @@
+"""What this machine offers, and what maskvfi would use of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+import av
+import torch
+
+from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.options import DEFAULT_VFI
+from maskvfi.runtimes import choose_runtime
+from maskvfi.synthesis.interpolator import choose_device, choose_precision
+from maskvfi.version import __version__
+from maskvfi.video.streams import HWACCELS
+from maskvfi.weights.load import load_vfi
+from maskvfi.weights.locate import list_weights, weight_folders
+
+ENCODERS = (
+    *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "hevc_qsv", "hevc_videotoolbox"),
+)
+
+
+def diagnose() -> Iterator[tuple[str, str]]:
+    """Pairs of what was looked at and what was found."""
+    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield "maskvfi", __version__
+    yield "torch", f"{torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} CPU threads"
+    libraries = ", ".join(
+        f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items())
+    )
+    yield "pyav", f"{av.__version__} ({libraries})"
+    yield "encoders", ", ".join(name for name in ENCODERS if name in av.codecs_available)
+    yield "decoders", f"software; --hwaccel {', '.join(HWACCELS)} on machines that have it"
+    device = choose_device("auto")
+    why = {
+        "cuda": f"{torch.cuda.get_device_name()} is there" if device.type == "cuda" else "",
+        "mps": "no CUDA, but Apple's GPU is there",
+        "cpu": "neither CUDA nor Apple's GPU is there",
+    }[device.type]
+    yield "device", f"{device} ({why})"
+    yield "precision", choose_precision("auto", device)[0]
+    for name in ("4.25", DEFAULT_VFI):
+        network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
+        yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
+    for folder in weight_folders():
+        yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
+    for file in list_weights():
+        yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"

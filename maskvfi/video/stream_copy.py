@@ -1,0 +1,287 @@
+"""Everything of a source but its picture: the other streams, chapters and tags, copied as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.subtitles.stream import SubtitleStream
+
+from maskvfi.errors import MediaError
+from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
+
+_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
+_OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
+_SEEK_BACK = 30  # seconds before a window in which a subtitle that lasts into it may begin
+
+
+@dataclass
+class _Route:
+    """Where packets of one source stream go; `converts` if they are subtitles to be written anew.
+
+    `last` is the decoding time of the last one, `moved` whether any had to be put in order.
+    """
+
+    target: Stream
+    converts: bool = False
+    last: int | None = None
+    moved: bool = False
+
+
+class CopiedStreams:
+    """The other streams of `path`, set up in `output` and then muxed bit by bit as the video advances.
+
+    `start` and `end` cut them to a window, in seconds from `picture_start`; output time is source time minus
+    `shift`. What `output` cannot hold is left out, with a line in `warnings`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        output: OutputContainer,
+        picture_start: Fraction,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._output = output
+        self._source, self._name = open_input(path)
+        try:
+            self._picture = picture_stream(self._source, self._name)
+            self._first = None if not start else picture_start + start
+            self._last = None if end is None else picture_start + end
+            self.shift = self._first if self._first is not None else self._natural_shift(picture_start)
+            self._copy_tags()
+            self._routes = dict(self._set_up_streams())
+            self._packets = self._demux()
+            self._pending: Packet | None = None
+        except BaseException:
+            self._source.close()
+            raise
+
+    def advance(self, until: Fraction | None) -> None:
+        """Mux every packet up to this time of the source; all that is left where it is None."""
+        while (packet := self._pending or next(self._packets, None)) is not None:
+            self._pending = packet
+            if until is not None and _time_of(packet) > until:
+                return
+            self._pending = None
+            self._mux(packet, self._routes[packet.stream.index])
+
+    def close(self) -> None:
+        self._source.close()
+
+    def copy_picture_tags(self, target: Stream) -> None:
+        """Language, title and disposition of the picture's stream."""
+        target.metadata.update(_tags(self._picture.metadata))
+        target.disposition = self._picture.disposition
+
+    def _natural_shift(self, picture_start: Fraction) -> Fraction:
+        """Like FFmpeg: a file that begins late begins at 0; what comes before 0 (audio priming) stays there.
+
+        The picture never begins before 0.
+        """
+        starts = [start_of(s) for s in self._source.streams if s.start_time is not None and not is_cover(s)]
+        return min(picture_start, max(Fraction(0), min(starts, default=Fraction(0))))
+
+    def _copy_tags(self) -> None:
+        self._output.metadata.update(_tags(self._source.metadata))
+        chapters = []
+        for chapter in self._source.chapters():
+            tick = Fraction(chapter["time_base"] or Fraction(1, 1000))
+            begin, stop = chapter["start"] * tick, chapter["end"] * tick
+            begin = begin if self._first is None else max(begin, self._first)
+            stop = stop if self._last is None else min(stop, self._last)
+            if stop > begin:
+                times = {"start": _ticks(begin - self.shift, tick), "end": _ticks(stop - self.shift, tick)}
+                chapters.append({**chapter, **times})
+        if chapters:
+            self._output.set_chapters(chapters)  # type: ignore[arg-type]
+
+    def _set_up_streams(self) -> Iterator[tuple[int, _Route]]:
+        for stream in self._source.streams:
+            if stream is self._picture or self._is_chapter_track(stream):
+                self._ignore(stream)
+                continue
+            route, reason = self._set_up(stream)
+            if reason:
+                what = f"stream {stream.index} ({_describe(stream)})"
+                self.warnings.append(f"{what} is left out: {self._output.format.name} {reason}")
+            if route is None:
+                self._ignore(stream)
+                continue
+            yield stream.index, route
+
+    def _set_up(self, stream: Stream) -> tuple[_Route | None, str]:
+        """(where its packets go, why it cannot be held)."""
+        muxer = self._output.format.name
+        if is_cover(stream) and muxer == "matroska":
+            self._attach_cover(stream)
+            return None, ""
+        refusal = _refusal(muxer, stream)
+        if not refusal:
+            target = self._output.add_stream_from_template(stream, opaque=True)
+            self._copy_stream_tags(stream, target)
+            return (_Route(target) if stream.type != "attachment" else None), ""
+        codec = _TEXT_CODEC.get(muxer)
+        if isinstance(stream, SubtitleStream) and codec and stream.codec_context.codec.text_sub:
+            stream.codec_context.open(strict=False)
+            converted = self._output.add_stream(codec)
+            assert isinstance(converted, SubtitleStream)
+            converted.codec_context.subtitle_header = stream.codec_context.subtitle_header
+            self._copy_stream_tags(stream, converted)
+            return _Route(converted, converts=True), ""
+        return None, refusal
+
+    def _copy_stream_tags(self, stream: Stream, target: Stream) -> None:
+        target.metadata.update(_tags(stream.metadata))
+        target.disposition = stream.disposition
+
+    def _attach_cover(self, stream: Stream) -> None:
+        """Matroska keeps cover art as an attachment (RFC 9559 section 21)."""
+        with contextlib.closing(open_input(self._name)[0]) as again:
+            packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
+        kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
+        name = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")
+        self._output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
+
+    def _is_chapter_track(self, stream: Stream) -> bool:
+        """QuickTime keeps chapter titles and time codes in tracks; both are written anew from tags."""
+        return stream.type == "data" and (
+            (getattr(stream, "name", None) == "bin_data" and bool(self._source.chapters()))
+            or ("timecode" in stream.metadata and "timecode" in self._picture.metadata)
+        )
+
+    def _ignore(self, stream: Stream) -> None:
+        with contextlib.suppress(AttributeError):
+            stream.discard = Discard.all
+
+    def _demux(self) -> Iterator[Packet]:
+        if not self._routes:
+            return
+        if self._first is not None and self._first > _SEEK_BACK:
+            with contextlib.suppress(av.error.FFmpegError):
+                self._source.seek(int((self._first - _SEEK_BACK) * 1_000_000))
+        started = {i for i in self._routes if self._source.streams[i].type != "video"}
+        try:
+            for packet in self._source.demux([self._source.streams[i] for i in self._routes]):
+                index = packet.stream.index
+                if is_cover(packet.stream) and packet.size:
+                    packet.pts = packet.dts = 0
+                    yield packet
+                    continue
+                if not packet.size or (packet.pts is None and packet.dts is None):
+                    continue
+                if self._last is not None and _time_of(packet) > self._last + 10:
+                    return
+                if self._in_window(packet) and (index in started or packet.is_keyframe):
+                    started.add(index)
+                    yield packet
+        except av.error.FFmpegError as error:
+            reason = str(error.strerror or error).lower()
+            self.warnings.append(f"{self._name}: reading its other streams stopped early ({reason})")
+
+    def _in_window(self, packet: Packet) -> bool:
+        """Whether it belongs to the window; a subtitle on screen where that begins or ends is cut to it."""
+        tick = Fraction(packet.time_base)
+        begin = (packet.pts if packet.pts is not None else packet.dts or 0) * tick
+        if packet.stream.type == "subtitle" and packet.duration:
+            stop = begin + packet.duration * tick
+            cut = begin if self._first is None else max(begin, self._first)
+            end = stop if self._last is None else min(stop, self._last)
+            if (cut, end) != (begin, stop) and end > cut:
+                packet.pts = packet.dts = math.ceil(cut / tick)
+                packet.duration = _ticks(end - cut, tick)
+            return end > cut
+        return (self._first is None or begin >= self._first) and (self._last is None or begin < self._last)
+
+    def _mux(self, packet: Packet, route: _Route) -> None:
+        if route.converts:
+            packet = self._convert(packet, route)
+        if not is_cover(packet.stream):
+            shift = _ticks(self.shift, Fraction(packet.time_base))
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            self._keep_order(packet, route)
+        packet.stream = route.target
+        try:
+            self._output.mux(packet)
+        except av.error.FFmpegError as error:
+            reason = str(error.strerror or error).lower()
+            raise MediaError(
+                f"{self._name}: {_describe(route.target)} cannot be copied ({reason})"
+            ) from error
+
+    def _keep_order(self, packet: Packet, route: _Route) -> None:
+        """Containers refuse streams whose times stand still or go back, as those of recordings may."""
+        if packet.dts is None or packet.stream.type == "subtitle":
+            return
+        if route.last is not None and packet.dts <= route.last:
+            if not route.moved:
+                what = f"stream {packet.stream.index} ({_describe(packet.stream)})"
+                self.warnings.append(f"{what} has times out of order: they were moved")
+            route.moved = True
+            packet.dts = route.last + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        route.last = packet.dts
+
+    def _convert(self, packet: Packet, route: _Route) -> Packet:
+        assert isinstance(packet.stream, SubtitleStream)
+        assert isinstance(route.target, SubtitleStream)
+        subtitles = packet.stream.decode2(packet)
+        written = route.target.codec_context.encode_subtitle(subtitles) if subtitles else Packet(b"")
+        written.stream = packet.stream
+        written.time_base = packet.time_base
+        written.pts, written.dts, written.duration = packet.pts, packet.pts, packet.duration
+        return written
+
+
+def _refusal(muxer: str, stream: Stream) -> str:
+    """Why such a container cannot hold the stream, found by writing a header with it; empty if it can."""
+    container = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "experimental"})
+    try:
+        container.add_stream_from_template(stream, opaque=True)
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return "cannot hold it"
+    finally:
+        with contextlib.suppress(av.error.FFmpegError):
+            container.close()
+    return ""
+
+
+def _describe(stream: Stream) -> str:
+    context = stream.codec_context
+    name = context.name if context is not None else stream.metadata.get("filename", "")
+    return f"{stream.type} {name}".strip()
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    """Without what the next muxer writes about itself."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
+    }
+
+
+def _time_of(packet: Packet) -> Fraction:
+    """When it is to be muxed, in seconds of the source."""
+    if is_cover(packet.stream):
+        return Fraction(-1)
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return (stamp or 0) * Fraction(packet.time_base)
+
+
+def _ticks(seconds: Fraction, tick: Fraction) -> int:
+    return round(seconds / tick)

@@ -1,0 +1,177 @@
+"""Weights into networks and networks into weights files; a file of ours says in its header how to build its network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from maskvfi.errors import WeightsError
+from maskvfi.models import registry
+from maskvfi.models.base import InterpolationNetwork
+from maskvfi.models.rife.variants import find_variant
+from maskvfi.models.static.network import StaticConfig, StaticMaskNet
+from maskvfi.options import DEFAULT_MASK
+from maskvfi.paths import PathLike, check_target, written_whole
+from maskvfi.weights.locate import find_weights, name_of
+from maskvfi.weights.read import HEADER, data_of, first_line, read_header, read_state, sha256
+
+Vfi = InterpolationNetwork[Any, Any]
+N = TypeVar("N", Vfi, StaticMaskNet)
+BUILD_KEYS = ("kind", "architecture", "variant", "config")  # of a header: how to build the network
+
+
+def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None) -> Vfi:
+    """Load an interpolation network.
+
+    Args:
+        source: A name ("vfi-s", "rife-4.25"), a state dict, or a path: .safetensors, .pkl, .pth, a .zip that holds a
+            flownet.pkl, or a folder with flownet.param and flownet.bin of an ncnn port.
+        variant: A RIFE family or version such as "4.25.lite"; by default the network is told from keys and shapes.
+
+    Returns:
+        The network in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or of another kind.
+        ValueError: There is no such variant.
+    """
+    asked = {"variant": find_variant(variant).to_dict()} if variant else None
+    label, state, header = _open(source, "vfi")
+    id, config = ("rife", asked) if asked else _identity(header)
+    return _filled(label, lambda: registry.build(state, id, config))
+
+
+def load_static(source: PathLike | Mapping[str, Tensor] = DEFAULT_MASK) -> StaticMaskNet:
+    """Load a static mask network.
+
+    Args:
+        source: A name ("static-s"), a path to a .safetensors file of ours, or a state dict.
+
+    Returns:
+        The network in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or of another kind.
+    """
+    label, state, header = _open(source, "static")
+    return _filled(label, lambda: (StaticMaskNet(StaticConfig(**header.get("config", {}))), state))
+
+
+def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = False, **facts: Any) -> None:
+    """Write a network as one safetensors file whose header says how to build it.
+
+    Args:
+        path: The file; replaced where it exists.
+        network: What `load_vfi` or `load_static` will give back.
+        half: Store in float16, at half the size.
+        **facts: More for the header, in terms of JSON.
+
+    Raises:
+        MediaError: The file cannot be written.
+    """
+    if isinstance(network, StaticMaskNet):
+        header: dict[str, Any] = {"kind": "static", "config": network.config.to_dict()}
+    else:
+        header = {"kind": "vfi", "architecture": network.architecture, **network.config()}
+    dtype = torch.float16 if half else torch.float32
+    state = {key: value.detach().to(dtype).cpu().contiguous() for key, value in network.state_dict().items()}
+    with written_whole(path) as partial:
+        save_file(state, partial, metadata={"format": "pt", HEADER: json.dumps(header | facts)})
+
+
+def convert_weights(
+    source: PathLike,
+    target: PathLike,
+    variant: str | None = None,
+    overwrite: bool = False,
+    **facts: Any,
+) -> Path:
+    """Write any weights that can be read as one .safetensors file of ours.
+
+    Args:
+        source, variant: As `load_vfi` takes them; mask weights, too.
+        target: The file to write.
+        overwrite: Replace it where it exists.
+        **facts: More for the header, beside what the source's own says.
+
+    Returns:
+        The target.
+
+    Raises:
+        WeightsError: The weights cannot be read, or the target is no .safetensors file; then nothing is written.
+        MediaError: The target exists or cannot be written.
+    """
+    path = find_weights(source)
+    if Path(target).suffix != ".safetensors":
+        raise WeightsError(f"{os.fspath(target)}: weights are converted to .safetensors only")
+    target = check_target(target, overwrite)
+    header = read_header(path)
+    network = load_static(path) if header.get("kind") == "static" else load_vfi(path, variant)
+    kept = {key: value for key, value in header.items() if key not in BUILD_KEYS}
+    origin = {"converted_from": path.name, "source_sha256": sha256(path)}
+    save_weights(target, network, **(origin | kept | facts))
+    return target
+
+
+def describe(name: PathLike) -> Iterator[tuple[str, str]]:
+    """What is known of weights: pairs of a property and its value. Raises WeightsError."""
+    path = find_weights(name)
+    header = read_header(path)
+    yield "name", name_of(path)
+    yield "path", str(path)
+    yield "size", f"{data_of(path).stat().st_size:,} bytes"
+    yield "sha256", sha256(path)
+    network: nn.Module
+    if header.get("kind") == "static":
+        network = load_static(path)
+        yield "kind", "static mask"
+    else:
+        network = load_vfi(path)
+        yield "kind", f"interpolation, {network.traits.name}"
+    yield "parameters", f"{sum(parameter.numel() for parameter in network.parameters()):,}"
+    for key, value in header.items():
+        if key != "kind":
+            yield key, json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
+    """The architecture that a header names, and its config; files from before 0.2 name none, and are RIFE's."""
+    if "architecture" in header:
+        return header["architecture"], header
+    return ("rife", header) if "variant" in header else (None, None)
+
+
+def _open(
+    source: PathLike | Mapping[str, Tensor], kind: str
+) -> tuple[str, Mapping[str, Tensor], dict[str, Any]]:
+    if isinstance(source, Mapping):
+        return "state dict", source, {}
+    path = find_weights(source)
+    header = read_header(path)
+    if header.get("kind", kind) != kind:
+        raise WeightsError(f"{path}: holds {header['kind']} weights, not {kind} weights")
+    return str(path), read_state(path), header
+
+
+def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> N:
+    """The network that `build` makes, filled with the tensors it returns.
+
+    It is built without memory for its parameters, since a header may promise any size. A damaged header or state dict
+    fails in many ways: each becomes a WeightsError.
+    """
+    try:
+        with torch.device("meta"):
+            network, state = build()
+        own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
+        network.load_state_dict(own, assign=True)
+    except Exception as error:
+        raise WeightsError(f"{label}: {first_line(error)}") from None
+    network.eval()
+    return network

@@ -1,0 +1,89 @@
+"""Weights by name: which files there are, and which one a name means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskvfi.errors import WeightsError
+from maskvfi.models.rife.ncnn import is_ncnn
+from maskvfi.paths import PathLike, cache_folder
+from maskvfi.weights.catalogue import SOURCES
+from maskvfi.weights.read import read_header, sha256
+
+SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
+PACKAGE_DATA = "weight_files"  # the folder of the installed package that holds the repository's weights/
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A weights file that a name leads to: where it lies and what it is for ("vfi", "static" or "unknown")."""
+
+    name: str
+    path: Path
+    kind: str
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
+
+def find_weights(name: PathLike) -> Path:
+    """The file, or ncnn folder, behind a name or path. Raises WeightsError naming the places that were looked in."""
+    path = Path(name)
+    if path.is_file() or is_ncnn(path):
+        return path
+    if len(path.parts) > 1 and path.is_dir():
+        raise WeightsError(f"{path}: a folder without flownet.param and flownet.bin")
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise WeightsError(f"{path}: no such weights file")
+    for folder in weight_folders():
+        for stem in (path.name, f"rife-{path.name}"):
+            for suffix in SUFFIXES:
+                candidate = folder / f"{stem}{suffix}"
+                if candidate.is_file():
+                    return candidate
+    places = " or ".join(str(folder) for folder in weight_folders())
+    wanted = f"rife-{path.name.removeprefix('rife-')}"
+    if any(source.name == wanted for source in SOURCES):
+        raise WeightsError(f"no {wanted} in {places}; `maskvfi weights get {wanted}` downloads it")
+    known = ", ".join(sorted(file.name for file in list_weights())) or "none"
+    raise WeightsError(
+        f"unknown weights {str(name)!r}: no such file, and none of that name in {places}; there are: {known}"
+    )
+
+
+def list_weights() -> Iterator[WeightsFile]:
+    """Every weights file that has a name: those that came with the package, then the user's own."""
+    seen = set()
+    for folder in weight_folders():
+        for path in sorted(folder.glob("*")):
+            if path.suffix in SUFFIXES and path.stem not in seen:
+                seen.add(path.stem)
+                yield WeightsFile(path.stem, path, _kind(path))
+
+
+def name_of(path: Path) -> str:
+    """What weights are called in reports: a file without its suffix, an ncnn folder as it is."""
+    return path.name if path.is_dir() else path.stem
+
+
+def own_folder() -> Path:
+    """Where weights are downloaded to, and the user's own are found: MASKVFI_WEIGHTS, or the cache folder."""
+    return Path(os.environ.get("MASKVFI_WEIGHTS") or cache_folder())
+
+
+def weight_folders() -> list[Path]:
+    """Where names are looked up: inside the package, then in the user's own folder."""
+    package = Path(__file__).parents[1]
+    bundled = [folder for folder in (package / PACKAGE_DATA, package.parent / "weights") if folder.is_dir()]
+    return [*bundled[:1], own_folder()]
+
+
+def _kind(path: Path) -> str:
+    try:
+        return str(read_header(path).get("kind", "vfi" if path.stem.startswith("rife") else "unknown"))
+    except WeightsError:
+        return "unreadable"

@@ -1,0 +1,208 @@
+"""Many videos by many workers, on a real Ray: the frames of single runs, whatever happens to the workers."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import fsspec
+import pytest
+import torch
+from clips import make_clip
+
+import maskvfi
+from maskvfi.video import writer
+
+ray = pytest.importorskip("ray")
+
+from maskvfi.batch import batch  # noqa: E402
+
+HOW = {"codec": "ffv1", "vfi": "dis", "mask": None, "device": "cpu"}
+
+
+def packets(path: Path) -> list[tuple[int, int | None, int | None, int | None, bytes]]:
+    """Of all streams: their times, and with ffv1 each frame whole."""
+    with av.open(str(path)) as container:
+        return [(p.stream.index, p.pts, p.dts, p.duration, bytes(p)) for p in container.demux() if p.size]
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores():
+    """Each of two workers has one core, and single runs compute with one thread too: sums are added in equal order."""
+    threads, segment = torch.get_num_threads(), writer.SEGMENT
+    torch.set_num_threads(1)
+    writer.SEGMENT = 8
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    writer.SEGMENT = segment
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two videos that are good, one that is none, one in an archive, and a table of them all."""
+    folder = tmp_path_factory.mktemp("library")
+    make_clip(folder / "a.mkv", times=40, audio="aac", size=(96, 64))
+    make_clip(folder / "b.mkv", times=10, size=(64, 48))
+    (folder / "bad.mkv").write_bytes(b"no video" * 100)
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        archive.write(folder / "b.mkv", "inside.mkv")
+    archived = f"zip://inside.mkv::file://{folder}/archive.zip"
+    lines = [["source", "target"], ["a.mkv", ""], ["bad.mkv", ""], ["b.mkv", "memory://far/away/b.mkv"]]
+    with (folder / "all.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*lines, [archived, "sub/c.mkv"]])
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """What grows for targets elsewhere grows here, not in the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKVFI_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(folder, two_cores) -> dict[str, object]:
+    """A batch of the table, one of whose workers is killed once a segment of a.mkv is there."""
+    killed: list[int] = []
+    seen = []
+
+    def kill_one(summary) -> None:
+        seen.append(summary)
+        if summary.parts >= 1 and not killed:
+            killed.append(summary.workers[0][1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    table = folder / "result.csv"
+    rows = batch(
+        [str(folder / "all.csv")], str(folder / "out"), workers=2, result=table, progress=kill_one, **HOW
+    )
+    return {"rows": rows, "table": table, "killed": killed, "seen": seen}
+
+
+def whole(folder: Path, name: str) -> Path:
+    target = folder / "single" / name
+    target.parent.mkdir(exist_ok=True)
+    maskvfi.interpolate(folder / name, target, overwrite=True, **HOW)
+    return target
+
+
+def test_frames_times_and_sound_are_those_of_a_single_run(folder, made):
+    found = packets(folder / "out" / "a.mkv")
+    assert found == packets(whole(folder, "a.mkv"))
+    assert {stream for stream, *_ in found} == {0, 1}
+
+
+def test_a_killed_worker_is_replaced(made):
+    assert made["killed"]
+    assert made["seen"][-1].lost == 1
+    assert made["killed"][0] not in [process for _, process in made["seen"][-1].workers]
+    assert made["rows"][0].status == "done"
+
+
+def test_a_source_in_another_file_system_and_a_target_there(folder, made):
+    single = packets(whole(folder, "b.mkv"))
+    assert packets(folder / "out" / "sub" / "c.mkv") == single
+    memory = fsspec.filesystem("memory")
+    assert memory.ls("/far/away", detail=False) == ["/far/away/b.mkv"]
+    (folder / "fetched.mkv").write_bytes(memory.cat_file("/far/away/b.mkv"))
+    assert packets(folder / "fetched.mkv") == single
+
+
+def test_a_bad_file_is_a_row_and_leaves_nothing(folder, made):
+    row = made["rows"][1]
+    assert row.status == "failed"
+    assert "bad.mkv: cannot be read as a video" in row.error
+    assert sorted(path.name for path in (folder / "out").rglob("*")) == ["a.mkv", "c.mkv", "sub"]
+
+
+def test_the_table_says_what_the_rows_say(folder, made):
+    written = rows_of(made["table"])
+    assert [row["status"] for row in written] == ["done", "failed", "done", "done"]
+    report = maskvfi.interpolate(folder / "a.mkv", folder / "again.mkv", **HOW)
+    row = made["rows"][0]
+    for name in ("frames_in", "frames_out", "cuts", "duplicates", "static_share", "computed_share", "device"):
+        assert getattr(row, name) == pytest.approx(getattr(report, name)), name
+    assert int(written[0]["parts"]) == 10
+    assert float(written[0]["seconds_network"]) > 0
+
+
+def test_what_is_there_is_left_alone(folder, made):
+    """No worker is even started: all targets but the bad one's exist, and that is left out."""
+    table = folder / "only.csv"
+    table.write_text("source,target\na.mkv,\n")
+    before = (folder / "out" / "a.mkv").stat()
+    (row,) = batch([str(table)], str(folder / "out"), result=made["table"], **HOW)
+    assert row.status == "exists"
+    assert (folder / "out" / "a.mkv").stat() == before
+    assert [(row["status"], row["frames_out"]) for row in rows_of(made["table"])] == [("done", "79")]
+
+
+def test_after_an_interruption_only_the_rest_is_made(folder, made):
+    def interrupt(summary) -> None:
+        if summary.parts >= 4:
+            raise KeyboardInterrupt
+
+    out = folder / "interrupted"
+    with pytest.raises(KeyboardInterrupt, match="0 of 1 videos are finished, the same command goes on"):
+        batch([str(folder / "a.mkv")], str(out), workers=2, progress=interrupt, **HOW)
+    kept = len(list((out / ".a.mkv.unfinished").glob("[0-9]*.json")))
+    assert kept >= 4
+    assert not (out / "a.mkv").exists()
+    seen = []
+    (row,) = batch(
+        [str(folder / "a.mkv")], str(out), workers=2, progress=seen.append, result=folder / "r.parquet", **HOW
+    )
+    assert (row.status, row.parts, row.parts_kept) == ("done", 10, kept)
+    assert seen[-1].parts == 10 - kept
+    assert packets(out / "a.mkv") == packets(whole(folder, "a.mkv"))
+    assert [path.name for path in out.iterdir()] == ["a.mkv"]
+    import pyarrow.parquet
+
+    assert pyarrow.parquet.read_table(folder / "r.parquet").to_pylist()[0]["parts_kept"] == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["none.csv"], "none.csv: no such file"),
+        (["empty"], "empty: holds no video"),
+        (["*.nothing"], "*.nothing: no file is called so"),
+        (["a.mkv", "empty/../a.mkv"], "would be made of both a.mkv and empty/../a.mkv"),
+        (["a.mkv", "--result", "r.txt"], "r.txt: the result is written as .csv or .parquet"),
+        (["a.mkv", "--result", "all.csv"], "all.csv: exists and is not the table of a batch"),
+        (["a.mkv", "--factor", "0"], "factor must be a whole number of at least 1"),
+        (["nowhere://a/b.mkv"], "cannot be reached"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, arguments, line):
+    from typer.testing import CliRunner
+
+    from maskvfi.cli.main import app
+
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir(exist_ok=True)
+    done = CliRunner().invoke(app, ["batch", *arguments, "--out", "nothing"])
+    assert isinstance(done.exception, ValueError | maskvfi.MediaError)
+    assert line in str(done.exception)
+    assert not (folder / "nothing").exists()
+
+
+def test_without_ray_a_line_says_what_to_install():
+    code = "import sys; sys.modules['ray'] = None; from maskvfi.cli import main; main()"
+    command = [sys.executable, "-c", code, "batch", "a.mkv", "--out", "b"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "maskvfi: batch needs ray: pip install 'maskvfi[ray]'\n"

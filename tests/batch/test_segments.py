@@ -1,0 +1,147 @@
+"""A video made in parts, in any order, is the video made at once."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from clips import make_clip
+
+import maskvfi
+from maskvfi.pipeline.run import weights_of
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.video import MediaError, writer
+from maskvfi.video.journal import Journal
+
+pytest.importorskip("ray")
+
+from maskvfi.batch import parts
+from maskvfi.batch.run import _asked
+
+DIS = {"vfi": "dis", "mask": None, "device": "cpu"}
+
+
+def packets(path: Path) -> list[tuple[int, int | None, int | None, int | None, bytes]]:
+    with av.open(str(path)) as container:
+        return [(p.stream.index, p.pts, p.dts, p.duration, bytes(p)) for p in container.demux() if p.size]
+
+
+def make_apart(source: Path, target: Path, **asked: object) -> list[parts.Part]:
+    """Survey, make the parts from last to first, join."""
+    how = _asked(asked)
+    interpolator = Interpolator(how["vfi"], how["mask"], how["device"])
+    computed_by = {**interpolator.computed_by, "weights": weights_of(how["vfi"], how["mask"])}
+    facts, *found, report = parts.survey(source, target.suffix, how, computed_by, writer.SEGMENT)
+    assert isinstance(facts, dict)
+    assert isinstance(report, maskvfi.Report)
+    journal = Journal(target, facts, resume=True, overwrite=False)
+    for part in reversed(found):
+        made = parts.make(source, target.suffix, part, how, interpolator)
+        state = {"run": {"tally": made.tally, "seconds": made.seconds}, "writer": part.end}
+        journal.put(part.number, made.packets, part.frames, state)
+    journal.leave()
+    parts.join(source, target, how, facts, overwrite=False)
+    assert not journal.folder.exists()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch) -> None:
+    """Segments of few frames, so that small clips have some."""
+    monkeypatch.setattr(writer, "SEGMENT", 8)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """2.6 s, key frames every 12, B-frames, sound."""
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "in.mp4",
+        times=64,
+        size=(48, 32),
+        audio="aac",
+        options={"preset": "ultrafast", "g": "12", "bf": "2"},
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"factor": 3, "loop": True, "start": 1.8},
+        {"fps": "60000/1001"},
+        {"fps": 10},
+        {"slow": 4, "start": 2.1},
+        {"duplicates": "resolve", "scene_cut": "off"},
+        {"start": 2.1, "end": 2.4},
+        {"on_cut": "blend", "scene_cut": 3, "end": 1},
+    ],
+    ids=str,
+)
+def test_the_packets_are_those_of_one_run(source, tmp_path, asked):
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS, **asked)
+    found = make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS, **asked)
+    assert len(found) > 1
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
+def test_with_mask_and_networks_of_the_box_too(source, tmp_path):
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", device="cpu", end=0.5)
+    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", device="cpu", end=0.5)
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "libx264"), (".webm", "libvpx-vp9"), (".avi", "mpeg4")]
+)
+def test_in_containers_and_codecs_that_lose(source, tmp_path, suffix, codec):
+    asked = {"codec": codec, "options": {"mbtree": "0"} if codec == "libx264" else {}, **DIS}
+    maskvfi.interpolate(source, tmp_path / f"whole{suffix}", **asked)
+    make_apart(source, tmp_path / f"parts{suffix}", **asked)
+    assert packets(tmp_path / f"parts{suffix}") == packets(tmp_path / f"whole{suffix}")
+
+
+def test_times_that_vary_and_a_late_start_stay_exact(tmp_path):
+    ticks = [5 + k + (k % 3) for k in range(0, 60, 2)]
+    source = make_clip(tmp_path / "in.mkv", times=ticks, time_base=Fraction(1, 25), audio="aac")
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
+    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
+def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tmp_path):
+    """Without key frames after the first, but marked as if: what a decoder gives after a seek is not the picture."""
+    options = {"preset": "ultrafast", "x264-params": "keyint=infinite:intra-refresh=1:scenecut=0"}
+    source = make_clip(tmp_path / "in.mp4", times=64, size=(48, 32), options=options)
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
+    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
+def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path):
+    whole = make_clip(tmp_path / "in.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **DIS)
+    assert report.damage
+    make_apart(cut, tmp_path / "parts.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+
+
+def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
+    how = _asked(DIS | {"codec": "ffv1"})
+    interpolator = Interpolator("dis", None, "cpu")
+    computed_by = {**interpolator.computed_by, "weights": []}
+    _, part, *_ = parts.survey(source, ".mkv", how, computed_by, 8)
+    other = make_clip(
+        tmp_path / "other.mp4", times=64, size=(48, 32), options={"preset": "ultrafast", "crf": "40"}
+    )
+    with pytest.raises(MediaError, match=r"other\.mp4: gave other frames when it was read again"):
+        parts.make(other, ".mkv", part, how, interpolator)
+
+
+def test_what_cannot_be_joined_is_refused_at_once(source):
+    computed_by = {**Interpolator("dis", None, "cpu").computed_by, "weights": []}
+    with pytest.raises(MediaError, match=r"cannot join what is written for \.y4m"):
+        next(parts.survey(source, ".y4m", _asked(DIS), computed_by, 8))

@@ -1,0 +1,202 @@
+"""The command line as a person uses it: a real process, its exit code and what it prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from clips import make_clip
+
+from maskvfi.pipeline.preview import neighbours
+from maskvfi.video import MediaError, open_source
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "maskvfi.cli.main", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
+
+
+def fails(*arguments: object) -> str:
+    """The single line that a failing command prints."""
+    done = run(*arguments)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 2, lines
+    assert len(lines) == 1, lines
+    assert not done.stdout
+    return lines[0]
+
+
+def frames_in(path: Path) -> int:
+    with open_source(path) as reader:
+        return sum(1 for _ in reader)
+
+
+def test_interpolate_says_in_a_line_what_it_did(tmp_path):
+    source = make_clip(tmp_path / "my clip ü.mp4", times=4)
+    done = run("interpolate", source, "--factor", 2, "--crf", 23, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "4 frames became 7" in done.stderr.decode()
+    assert frames_in(tmp_path / "my clip ü_2x.mp4") == 7
+
+
+def test_pipes_carry_y4m_in_and_out(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=3, codec="ffv1", options={})
+    with open_source(source) as reader, av.open(str(tmp_path / "in.y4m"), "w", format="yuv4mpegpipe") as out:
+        stream = out.add_stream("wrapped_avframe", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n, frame in enumerate(reader):
+            frame.native.pts, frame.native.time_base = n, Fraction(1, 25)
+            out.mux(stream.encode(frame.native))
+    done = run("interpolate", "-", "-", "--device", "cpu", stdin=(tmp_path / "in.y4m").read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"YUV4MPEG2")
+    assert done.stdout.count(b"FRAME") == 5
+
+
+def test_mask_and_compare_make_videos_and_pictures(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    for arguments, size in (
+        (("mask", source, tmp_path / "mask.mp4"), (64, 48)),
+        (("mask", source, tmp_path / "over.mp4", "--overlay"), (64, 48)),
+        (("compare", source, tmp_path / "both.mp4"), (64, 96)),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+        with open_source(arguments[2]) as reader:
+            assert (reader.info.width, reader.info.height) == size
+    assert (frames_in(tmp_path / "mask.mp4"), frames_in(tmp_path / "both.mp4")) == (3, 5)
+    assert run("compare", source, tmp_path / "both.png", "--at", 0.02).returncode == 0
+    assert cv2.imread(str(tmp_path / "both.png")).shape == (96, 64, 3)
+
+
+def test_neighbours_are_the_frame_shown_then_and_the_next(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=[0, 1, 2, 3, 60, 61, 62, 63], codec="ffv1", options={})
+    found = [
+        neighbours(source, at) for at in (0.0, 0.05, 0.09, 1.5, 2.41, 2.45, 2.49)
+    ]  # a moment in every gap
+    for earlier, later in pairwise(found):
+        assert torch.equal(earlier[1], later[0])
+        assert not torch.equal(*later)
+    assert torch.equal(neighbours(source, 9.0)[1], found[-1][1])
+    make_clip(tmp_path / "one.mp4", times=1)
+    with pytest.raises(MediaError, match="fewer than two frames"):
+        neighbours(tmp_path / "one.mp4", 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pair_makes_pictures_of_the_same_depth(tmp_path, dtype):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), rng.integers(0, 200, (40, 50, 3)).astype(dtype))
+    assert run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png").returncode == 0
+    assert cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED).dtype == dtype
+    done = run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "s.png", "--at", 0.25, "--at", 0.75)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("s_*.png")} == {"s_0.25.png", "s_0.75.png"}
+    assert "exists" in fails("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png")
+
+
+def test_doctor_and_weights_say_what_there_is():
+    doctor = run("doctor")
+    assert doctor.returncode == 0, doctor.stderr
+    assert b"static-s" in doctor.stdout
+    listed = run("weights", "list").stdout.decode()
+    assert "vfi-s" in listed
+    assert "static-s" in listed
+    assert "sha256" in run("weights", "info", "vfi-s").stdout.decode()
+    assert "unknown weights 'nope'" in fails("weights", "info", "nope")
+
+
+def test_bad_files_end_in_one_line(tmp_path):
+    good = make_clip(tmp_path / "good.mp4", times=8)
+    garbage, cut, empty = tmp_path / "garbage.mp4", tmp_path / "cut.mp4", tmp_path / "empty.mkv"
+    garbage.write_bytes(np.random.default_rng(0).bytes(5000))
+    cut.write_bytes(good.read_bytes()[:600])
+    empty.write_bytes(b"")
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000)
+        stream.layout = "mono"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        silence.sample_rate = 8000
+        out.mux(stream.encode(silence))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for source, why in (
+        (tmp_path / "missing.mp4", "no such file"),
+        (garbage, "garbage.mp4"),
+        (cut, "cut.mp4"),
+        (empty, "empty.mkv"),
+        (sound, "no video"),
+    ):
+        assert why in fails("interpolate", source, tmp_path / "out.mp4", "--device", "cpu")
+    assert "warble" in fails(
+        "interpolate", good, tmp_path / "out.mp4", "--codec", "warble", "--device", "cpu"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
+    assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
+    assert run("interpolate").returncode == 2
+
+
+def test_the_page_says_what_it_needs():
+    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli import main; sys.argv[1:] = ['ui']; main()"
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"
+
+
+def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=400, size=(640, 360))
+    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(source), str(tmp_path / "out.mp4")]
+
+    def heed() -> None:  # whoever runs the tests in the background has made them deaf to it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".out*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.decode().splitlines() == ["maskvfi: stopped; nothing was written"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_bench_measures_every_part_and_writes_json(tmp_path):
+    target = tmp_path / "bench.json"
+    arguments = ["bench", "--size", "96x64", "--repeats", "1", "--json", str(target)]
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert found["sizes"][0]["difference"] < 1e-3
+    assert all(found["sizes"][0][part] > 0 for part in ("plain", "network", "mask", "fuse"))
+    assert [point["share"] for point in found["still"]][-1] == 1.0
+    assert found["still"][-1]["computed"] == 0
+    assert run(*arguments).returncode == 2
+    assert b"WIDTHxHEIGHT" in run("bench", "--size", "huge").stderr
+
+
+def test_a_shell_can_complete_the_commands():
+    environment = {
+        **os.environ,
+        "_MASKVFI_COMPLETE": "complete_bash",
+        "COMP_WORDS": "maskvfi inter",
+        "COMP_CWORD": "1",
+    }
+    start = "from maskvfi.cli import app; app(prog_name='maskvfi')"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["interpolate"]

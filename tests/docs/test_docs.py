@@ -1,0 +1,133 @@
+"""What the documentation says can be done: its commands are run, its code is run, its pages are current."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import make_clip
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+RUN_ELSEWHERE = ("make ", "pip ", "accelerate ", "tensorboard ")
+# These have tests of their own.
+LONG = ("maskvfi batch", "maskvfi bench", "maskvfi demo", "maskvfi ui", "maskvfi weights get")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def commands(page: Path) -> list[str]:
+    text = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
+    return [line.split(" #")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+def has_commands(page: Path) -> bool:
+    return any(line.startswith(("maskvfi", "python")) for line in commands(page))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with small files of the names that the pages use."""
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "in.mp4", times=4, audio="aac", size=(64, 48))
+    shutil.copy(tmp_path / "in.mp4", tmp_path / "film.mp4")
+    make_clip(tmp_path / "film.mkv", times=4, audio="aac", size=(64, 48))
+    for name in ("a.png", "b.png", "hud.png", "face.png", "mask.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 90, np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] == "maskvfi" and not needs_weights(words) and not line.startswith(LONG):
+            if "--resume" in words:  # the run before it was killed, says the page
+                Path(words[3]).unlink(missing_ok=True)
+            run = [sys.executable, "-m", "maskvfi.cli.main", *words[1:]]
+            done = subprocess.run(run, capture_output=True, text=True, env=environment)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+        elif words[0] in ("maskvfi", "python"):
+            check_options(words, environment)
+        else:
+            assert line.startswith(RUN_ELSEWHERE), line
+
+
+def needs_weights(words: list[str]) -> bool:
+    return any(word in ("flownet.pkl", "train_log.zip", "4.25") or word.startswith("rife-") for word in words)
+
+
+def check_options(words: list[str], environment: dict[str, str]) -> None:
+    """That a command too long for a test has the options that the page gives it."""
+    if words[0] == "python" and words[1] != "-m":
+        assert (ROOT / words[1]).is_file(), words[1]
+        said = (ROOT / words[1]).read_text(encoding="utf-8").replace("_", "-")
+        assert all(word[2:].replace("_", "-") in said for word in words if word.startswith("--")), words
+        return
+    module, rest = ("maskvfi.cli.main", words[1:]) if words[0] == "maskvfi" else (words[2], words[3:])
+    names = []
+    while rest and re.fullmatch(r"[a-z]+(-[a-z]+)*", rest[0]) and len(names) < 2:
+        help_of = [sys.executable, "-m", module, *names, rest[0], "--help"]
+        if subprocess.run(help_of, capture_output=True, env=environment).returncode:
+            break
+        names.append(rest.pop(0))
+    shown = subprocess.run(
+        [sys.executable, "-m", module, *names, "--help"], capture_output=True, text=True, env=environment
+    )
+    assert shown.returncode == 0
+    for word in rest:
+        assert not word.startswith("--") or re.search(rf"{word}\b", shown.stdout), (
+            f"{' '.join(words)}: no {word}"
+        )
+
+
+def test_the_recipes_run(folder):
+    code = "\n".join(blocks(ROOT / "docs" / "python.md", "python"))
+    exec(compile(code, "docs/python.md", "exec"), {})
+    assert (folder / "twice.mkv").exists()
+
+
+def test_the_page_of_options_is_current(tmp_path):
+    made = tmp_path / "commands.md"
+    write = [
+        sys.executable,
+        "-m",
+        "typer",
+        "maskvfi.cli.main",
+        "utils",
+        "docs",
+        "--name",
+        "maskvfi",
+        "--output",
+        str(made),
+    ]
+    subprocess.run(write, check=True, capture_output=True, cwd=ROOT)
+    assert made.read_text() == (ROOT / "docs" / "commands.md").read_text(), "run: make docs"
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    pytest.importorskip("material")
+    build = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, capture_output=True, text=True, cwd=ROOT, env=quiet)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert (tmp_path / "site" / "comparison" / "index.html").exists()

@@ -1,0 +1,161 @@
+"""Clips through VapourSynth where it is installed (Python 3.12); its calls, with frames like its own, everywhere."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maskvfi.integrations.vapoursynth import _Between, interpolate
+from maskvfi.synthesis.interpolator import Interpolator
+
+SIZE = (48, 64)
+
+
+class Frame:
+    """As much of VapourSynth's frame as the calls need: planes by number, props, a writable copy."""
+
+    def __init__(self, planes, **props):
+        self.planes, self.props = planes, props
+
+    def __getitem__(self, plane):
+        return self.planes[plane]
+
+    def copy(self):
+        return Frame([plane.copy() for plane in self.planes], **self.props)
+
+
+def frame(shift=0, dtype=np.float32, **props):
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    wave = 0.5 + 0.2 * np.sin((x + shift) / 4) + 0.2 * np.sin(y / 5)
+    return Frame([wave.astype(dtype) for _ in range(3)], **props)
+
+
+@pytest.fixture(scope="module")
+def between():
+    return _Between(Interpolator("dis", None, "cpu"), 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_new_frame_lies_between_its_neighbours(between, dtype):
+    start, end = frame(0, dtype, _DurationNum=1), frame(4, dtype)
+    made = between(1, [start, end])
+    middle = frame(2).planes[0]
+    assert np.abs(made[0][8:-8, 8:-8] - middle[8:-8, 8:-8]).mean() < 0.01
+    assert made[0].dtype == dtype
+    assert made.props == {"_DurationNum": 1}
+    assert between(0, [start, end]) is start
+    between._views.clear()
+
+
+def test_a_cut_holds_the_earlier_frame(between):
+    plain = frame(0)
+    for start, end in (
+        (frame(0, _SceneChangeNext=1), frame(4)),
+        (plain, frame(4, _SceneChangePrev=1)),
+    ):
+        assert between(1, [start, end]) is start
+    assert between(1, [frame(0, _SceneChangeNext=0), frame(4, _SceneChangePrev=0)]) is not plain
+
+
+class Clip:
+    """A list of frames that can be cut, joined and changed as VapourSynth's clips can."""
+
+    format, width = SimpleNamespace(id="RGBS"), SIZE[1]
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.std = SimpleNamespace(ModifyFrame=self.modify)
+
+    @property
+    def num_frames(self):
+        return len(self.frames)
+
+    def __getitem__(self, at):
+        return Clip(self.frames[at] if isinstance(at, slice) else [self.frames[at]])
+
+    def __add__(self, other):
+        return Clip(self.frames + other.frames)
+
+    def modify(self, clips, selector):
+        several = zip(*(clip.frames for clip in clips), strict=True)
+        return Clip([selector(n=n, f=list(f)) for n, f in enumerate(several)])
+
+
+def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
+    def interleave(clips):
+        return Clip(
+            [frame for together in zip(*(c.frames for c in clips), strict=True) for frame in together]
+        )
+
+    core = SimpleNamespace(std=SimpleNamespace(Interleave=interleave))
+    fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH")
+    monkeypatch.setitem(sys.modules, "vapoursynth", fake)
+    clip = Clip([frame(0), frame(4), frame(8, _SceneChangePrev=1)])
+    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu").frames
+    assert len(made) == 7
+    assert made[::3] == clip.frames
+    assert made[4] is made[5] is clip.frames[1]
+    for n in (1, 2):
+        assert np.abs(made[n][0] - frame(4 * n / 3).planes[0])[8:-8, 8:-8].mean() < 0.01
+    assert interpolate(clip[:1]).num_frames == 1
+    with pytest.raises(ValueError, match="at least 2, not 1"):
+        interpolate(clip, 1)
+    clip.format = SimpleNamespace(id="YUV420P8")
+    with pytest.raises(ValueError, match="must be RGBS or RGBH"):
+        interpolate(clip)
+
+
+@pytest.fixture
+def vs():
+    return pytest.importorskip("vapoursynth")
+
+
+def moving(vs, frames):
+    """A clip of VapourSynth's own, whose frames are those of `frame(4 * n)`."""
+    blank = vs.core.std.BlankClip(
+        width=64, height=48, length=frames, fpsnum=24000, fpsden=1001, format=vs.RGBS
+    )
+
+    def draw(n, f):
+        drawn = f.copy()
+        for plane, values in enumerate(frame(4 * n).planes):
+            np.copyto(np.asarray(drawn[plane]), values)
+        return drawn
+
+    return blank.std.ModifyFrame(clips=blank, selector=draw)
+
+
+def test_vapoursynth_itself_gets_new_frames_and_its_own_times(vs):
+    clip = moving(vs, 4)
+    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu")
+    assert (made.num_frames, made.fps) == (10, clip.fps * 3)
+    for n in (0, 3, 6, 9):
+        assert np.array_equal(made.get_frame(n)[0], clip.get_frame(n // 3)[0])
+    for n in (5, 1, 8, 7):  # in any order, as a script's viewer asks
+        error = np.abs(np.asarray(made.get_frame(n)[0]) - frame(4 * n / 3).planes[0])
+        assert error[8:-8, 8:-8].mean() < 0.01
+    props = made.get_frame(1).props
+    assert props["_DurationNum"] / props["_DurationDen"] == pytest.approx(1001 / 72000)
+
+
+def test_vapoursynth_holds_the_earlier_frame_at_a_cut(vs):
+    clip = moving(vs, 3)
+    clip = clip[0] + clip[1].std.SetFrameProps(_SceneChangeNext=1) + clip[2]
+    made = interpolate(clip, 2, vfi="dis", mask=None, device="cpu")
+    assert np.array_equal(made.get_frame(3)[0], clip.get_frame(1)[0])
+    assert not np.array_equal(made.get_frame(1)[0], clip.get_frame(0)[0])
+
+
+def test_vapoursynth_gets_a_mask_for_what_stands_still(vs):
+    """Half precision, the mask on: a still clip comes out as it went in."""
+    still = moving(vs, 2)[1].std.Loop(3).resize.Point(format=vs.RGBH)
+    made = interpolate(still, 2, device="cpu")
+    for n in range(made.num_frames):
+        assert np.array_equal(made.get_frame(n)[1], still.get_frame(0)[1])
+
+
+def test_vapoursynth_refuses_other_formats(vs):
+    for wrong in (vs.YUV420P8, vs.RGB24):
+        with pytest.raises(ValueError, match="RGBS or RGBH"):
+            interpolate(vs.core.std.BlankClip(format=wrong))

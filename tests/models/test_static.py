@@ -1,0 +1,94 @@
+"""The static mask network's contract; how good its weights are is measured elsewhere."""
+
+import pytest
+import torch
+
+from maskvfi import StaticMaskNet, WeightsError, load_static, save_weights
+from maskvfi.models.static import StaticConfig
+
+
+@pytest.fixture(scope="module")
+def network() -> StaticMaskNet:
+    torch.manual_seed(0)
+    network = StaticMaskNet(StaticConfig(widths=(8, 8, 8, 8, 8), encoder=(8, 8))).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+@pytest.fixture(scope="module")
+def shipped() -> StaticMaskNet:
+    return load_static()
+
+
+@torch.inference_mode()
+def test_any_number_of_frames_gives_one_mask_per_gap(network: StaticMaskNet):
+    for count in (2, 3, 6):
+        assert network.sequence(torch.rand(2, count, 3, 40, 56)).shape == (2, count - 1, 40, 56)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(1, 1), (3, 70), (33, 31), (64, 96)])
+def test_any_size_from_one_pixel_up(network: StaticMaskNet, size: tuple[int, int]):
+    mask = network(torch.rand(1, 3, *size), torch.rand(1, 3, *size))
+    assert mask.shape == (1, 1, *size)
+    assert mask.isfinite().all()
+
+
+@torch.inference_mode()
+def test_a_stream_that_encodes_each_frame_once_gets_the_same_masks(network: StaticMaskNet):
+    frames = torch.rand(1, 4, 3, 50, 60)
+    features = [network.encode(frames[:, k]) for k in range(4)]
+    assert torch.allclose(network.between(features), network.sequence(frames), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_mask_does_not_depend_on_the_rest_of_the_batch(network: StaticMaskNet):
+    frames = torch.rand(3, 3, 3, 40, 40)
+    assert torch.allclose(network.sequence(frames)[1:2], network.sequence(frames[1:2]), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_neighbouring_gaps_tell_each_other_what_they_saw(network: StaticMaskNet):
+    frames = torch.rand(1, 3, 3, 40, 40)
+    alone = network(frames[:, 0], frames[:, 1])[:, 0]
+    assert not torch.allclose(network.sequence(frames)[:, 0], alone, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_identical_frames_stand_still_and_a_pan_does_not(shipped: StaticMaskNet):
+    wide = natural(240, 360)
+    still = wide[..., :300]
+    assert (shipped(still, still) > 0.5).float().mean() > 0.99
+    assert (shipped(still, wide[..., 20:320]) > 0.5).float().mean() < 0.05
+
+
+def natural(height: int, width: int) -> torch.Tensor:
+    """A picture [1,3,H,W] whose octaves fall off as those of photographs do."""
+    torch.manual_seed(1)
+    picture = torch.full((1, 3, height, width), 0.5)
+    for octave in range(6):
+        small = torch.randn(1, 1, height >> octave, width >> octave) + 0.3 * torch.randn(
+            1, 3, height >> octave, width >> octave
+        )
+        picture += (
+            0.02 * 1.6**octave * torch.nn.functional.interpolate(small, (height, width), mode="bicubic")
+        )
+    return picture.clamp(0, 1)
+
+
+def test_wrong_shapes_are_refused_with_the_reason(network: StaticMaskNet):
+    with pytest.raises(ValueError, match="N >= 2"):
+        network.sequence(torch.rand(1, 1, 3, 8, 8))
+    with pytest.raises(ValueError, match="differ in shape"):
+        network(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 9))
+
+
+def test_a_file_carries_its_architecture(network: StaticMaskNet, tmp_path):
+    save_weights(tmp_path / "mine.safetensors", network)
+    assert load_static(tmp_path / "mine.safetensors").config == network.config
+
+
+def test_interpolation_weights_are_no_mask_weights():
+    with pytest.raises(WeightsError, match="holds vfi weights, not static weights"):
+        load_static("vfi-s")

@@ -1,0 +1,69 @@
+"""The mix of two still frames: less noise, the same edges, and nothing else."""
+
+import pytest
+import torch
+
+from maskvfi.ops.denoise import mix_still
+
+
+@pytest.fixture
+def scene():
+    """Stripes of 100 code values and flat areas, 61x90."""
+    columns = torch.arange(90)
+    return torch.where((columns // 3 % 2 == 0) & (columns > 45), 200.0, 100.0).expand(61, 90).clone()
+
+
+def noisy(scene, seed, strength=10.0):
+    return scene + strength * torch.randn(scene.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def error(made, scene):
+    return (made - scene).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("time", [0.25, 0.5])
+def test_flat_areas_lose_noise_and_stripes_stay(scene, time):
+    a, b = noisy(scene, 1), noisy(scene, 2)
+    made, plain = mix_still(a, b, time, 1), torch.lerp(a, b, time)
+    flat, stripes = (slice(None), slice(0, 40)), (slice(None), slice(52, 90))
+    assert error(made[flat], scene[flat]) < 0.65 * error(plain[flat], scene[flat])
+    assert error(made[stripes], scene[stripes]) < 1.02 * error(plain[stripes], scene[stripes])
+
+
+def test_equal_pixels_are_copied_bit_by_bit(scene):
+    a, b = noisy(scene, 1), noisy(scene, 2)
+    b[20:40, 10:30] = a[20:40, 10:30]
+    assert torch.equal(mix_still(a, a, 0.3, 1), a)
+    assert torch.equal(mix_still(a, b, 0.3, 1)[20:40, 10:30], a[20:40, 10:30])
+
+
+def test_fades_lamps_that_blink_and_the_noise_of_ordinary_video_are_mixed_and_no_more(scene):
+    lit = scene.clone()
+    lit[24:27, 20:23] = 250
+    for other in (scene * 0.5 + 20, lit, noisy(scene, 1, strength=1.5)):
+        assert torch.equal(mix_still(scene, other, 0.5, 1), torch.lerp(scene, other, 0.5))
+
+
+def test_where_a_painted_mask_says_so_all_is_kept(scene):
+    a, b, keep = noisy(scene, 1), noisy(scene, 2), torch.zeros_like(scene)
+    keep[:, :20] = 1
+    assert torch.equal(mix_still(a, b, 0.5, 1, keep)[:, :20], torch.lerp(a, b, 0.5)[:, :20])
+    assert torch.equal(mix_still(a, b, 0.5, 1, keep)[:, 20:], mix_still(a, b, 0.5, 1)[:, 20:])
+
+
+def test_batches_of_colour_and_of_times_are_mixed_each_for_itself(scene):
+    a, b = (torch.stack([noisy(scene, seed + k) for k in range(6)]).view(2, 3, 61, 90) for seed in (1, 11))
+    made = mix_still(a, b, torch.tensor([0.25, 0.5]).view(2, 1, 1, 1), 1)
+    for k, time in enumerate((0.25, 0.5)):
+        for c in range(3):
+            assert torch.allclose(made[k, c], mix_still(a[k, c], b[k, c], time, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 4), (8, 17)])
+def test_small_pictures_of_any_size_come_out_whole(size):
+    a, b = torch.rand(size), torch.rand(size)
+    made = mix_still(a, b, 0.5)
+    assert made.shape == size
+    assert made.isfinite().all()
+    assert (made >= torch.minimum(a, b).min()).all()
+    assert (made <= torch.maximum(a, b).max()).all()

@@ -1,0 +1,218 @@
+"""Whatever stops a run, another one goes on with it, to the same frames; and never is there a file that looks whole."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+from clips import make_clip
+
+import maskvfi
+from maskvfi.video import MediaError, open_source, writer
+
+FAST = {"vfi": "dis", "device": "cpu", "scene_cut": "off"}
+# x264's macroblock tree gives other bytes at some frame sizes each time it is asked, also outside this program.
+ALIKE = {"libx264": {"mbtree": "0"}}
+# x265, given equal pictures with equal times, gives other bytes in one run of ten, whatever its options.
+NEVER_ALIKE = ("libx265",)
+
+
+def packets(path: Path) -> list[tuple[int, int | None, int | None, bytes]]:
+    """Of all streams, in the order of the file."""
+    with av.open(str(path)) as container:
+        return [(p.stream.index, p.pts, p.dts, bytes(p)) for p in container.demux() if p.size]
+
+
+def times(path: Path) -> list[tuple[int, int]]:
+    return sorted((stream, pts or 0) for stream, pts, _, _ in packets(path))
+
+
+def unfinished(target: Path) -> Path:
+    return target.with_name(f".{target.name}.unfinished")
+
+
+def segments(target: Path) -> list[Path]:
+    return sorted(unfinished(target).glob("[0-9]*.json"))
+
+
+def stop_at(frame: int, error: type[BaseException] = KeyboardInterrupt):
+    def progress(done: int, total: int | None) -> None:
+        if done == frame:
+            raise error
+
+    return progress
+
+
+@pytest.fixture
+def short(monkeypatch) -> None:
+    """Segments of few frames, so that small clips have some."""
+    monkeypatch.setattr(writer, "SEGMENT", 8)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", times=24, audio="aac", size=(96, 64))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".mp4", "libx264"),
+        (".mkv", "libx265"),
+        (".mkv", "ffv1"),
+        (".webm", "libvpx-vp9"),
+        (".avi", "mpeg4"),
+        (".ts", "libx264"),
+        (".mov", "prores_ks"),
+        (".gif", "gif"),
+    ],
+)
+def test_a_resumed_run_writes_what_an_unbroken_one_writes(source, tmp_path, short, suffix, codec):
+    whole, broken = tmp_path / f"whole{suffix}", tmp_path / f"broken{suffix}"
+    options = {"codec": codec, "options": ALIKE.get(codec), **FAST}
+    maskvfi.interpolate(source, whole, **options)
+    with pytest.raises(KeyboardInterrupt, match="frames are kept, resume goes on there"):
+        maskvfi.interpolate(source, broken, progress=stop_at(20), **options)
+    assert not broken.exists()
+    assert len(segments(broken)) >= 2
+    report = maskvfi.interpolate(source, broken, resume=True, **options)
+    assert report.resumed_at > 0
+    assert report.frames_out == 47
+    if codec in NEVER_ALIKE:
+        assert times(broken) == times(whole)
+    else:
+        assert packets(broken) == packets(whole)
+    assert not unfinished(broken).exists()
+
+
+def test_every_segment_is_encoded_at_one_bit_rate(tmp_path, short):
+    source = make_clip(tmp_path / "in.mkv", times=40, codec="ffv1", options={}, size=(160, 96))
+    maskvfi.interpolate(source, tmp_path / "out.avi", codec="mpeg4", mask=None, **FAST)
+    sizes = [len(data) for stream, _, _, data in packets(tmp_path / "out.avi") if stream == 0]
+    assert sum(sizes[:8]) == pytest.approx(sum(sizes[8:16]), rel=0.1)
+
+
+def test_the_report_of_a_resumed_run_counts_all_frames(source, tmp_path, short):
+    options = {"codec": "ffv1", "vfi": "dis", "device": "cpu"}
+    whole = maskvfi.interpolate(source, tmp_path / "whole.mkv", **options)
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, tmp_path / "out.mkv", progress=stop_at(18), **options)
+    again = maskvfi.interpolate(source, tmp_path / "out.mkv", resume=True, **options)
+    for name in ("frames_in", "frames_out", "cuts", "static_share", "computed_share"):
+        assert getattr(again, name) == pytest.approx(getattr(whole, name))
+
+
+def test_a_damaged_segment_is_made_again(source, tmp_path, short):
+    options = {"codec": "ffv1", **FAST}
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", **options)
+    broken = tmp_path / "broken.mkv"
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, broken, progress=stop_at(22), **options)
+    _, second, *_ = segments(broken)
+    data = bytearray(second.with_suffix(".packets").read_bytes())
+    data[len(data) // 2] ^= 255
+    second.with_suffix(".packets").write_bytes(data)
+    report = maskvfi.interpolate(source, broken, resume=True, **options)
+    assert 0 < report.resumed_at < 16
+    assert packets(broken) == packets(tmp_path / "whole.mkv")
+
+
+def test_another_input_or_option_is_refused_and_nothing_is_lost(source, tmp_path, short):
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, target, progress=stop_at(20), **FAST)
+    kept = segments(target)
+    other = make_clip(tmp_path / "other.mp4", times=25, size=(96, 64))
+    with pytest.raises(MediaError, match="cannot be resumed, input was"):
+        maskvfi.interpolate(other, target, resume=True, **FAST)
+    with pytest.raises(MediaError, match=r"cannot be resumed, options: threshold was 0\.5 and is 0\.7"):
+        maskvfi.interpolate(source, target, resume=True, threshold=0.7, **FAST)
+    with pytest.raises(MediaError, match=r"an earlier run stopped after \d+ frames of it"):
+        maskvfi.interpolate(source, target, **FAST)
+    assert segments(target) == kept
+    report = maskvfi.interpolate(source, target, overwrite=True, **FAST)
+    assert (report.resumed_at, report.frames_out) == (0, 47)
+
+
+def test_two_runs_do_not_make_one_file(source, tmp_path, short):
+    target = tmp_path / "out.mkv"
+    refused = []
+
+    def second(done: int, total: int | None) -> None:
+        if done in (2, 20):  # before there is a segment, and after
+            for how in ({}, {"overwrite": True}, {"resume": True}):
+                with pytest.raises(MediaError, match="another run is making it"):
+                    maskvfi.interpolate(source, target, **FAST, **how)
+                refused.append(how)
+
+    maskvfi.interpolate(source, target, **FAST, progress=second)
+    assert len(refused) == 6
+    assert target.exists()
+    assert not unfinished(target).exists()
+
+
+def test_with_nothing_to_resume_a_run_begins(source, tmp_path, short):
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, target, progress=stop_at(2), **FAST)
+    assert not unfinished(target).exists()
+    assert maskvfi.interpolate(source, target, resume=True, **FAST).resumed_at == 0
+
+
+@pytest.mark.parametrize("target", ["folder/", "-"])
+def test_what_is_no_video_file_cannot_be_resumed(source, tmp_path, target):
+    target = target if target == "-" else f"{tmp_path}/{target}"
+    with pytest.raises(MediaError, match="only a video file can be resumed"):
+        maskvfi.interpolate(source, target, resume=True, **FAST)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_a_killed_run_is_gone_on_with(tmp_path, share):
+    """A real process, killed without warning; 399 frames are three whole segments."""
+    source = make_clip(tmp_path / "in.mkv", times=200, codec="ffv1", options={}, size=(64, 48))
+    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(source)]
+    options = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
+    target, wanted = tmp_path / "out.mkv", int(share * 399) // writer.SEGMENT
+    running = subprocess.Popen([*command, str(target), *options], stderr=subprocess.DEVNULL)
+    while len(segments(target)) < wanted and running.poll() is None:
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert not target.exists()
+    again = subprocess.run([*command, str(target), *options, "--resume"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "resumed after" in again.stderr
+    subprocess.run([*command, str(tmp_path / "whole.mkv"), *options], check=True, stderr=subprocess.DEVNULL)
+    assert packets(target) == packets(tmp_path / "whole.mkv")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv", "whole.mkv"]
+
+
+@pytest.fixture
+def truncated(tmp_path) -> Path:
+    whole = make_clip(tmp_path / "whole.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    return path
+
+
+def test_of_an_input_that_ends_too_early_the_frames_so_far_are_kept(truncated, tmp_path):
+    report = maskvfi.interpolate(truncated, tmp_path / "out.mkv", codec="ffv1", **FAST)
+    assert "cut.mkv" in report.damage
+    assert 60 < report.frames_in < 100
+    with open_source(tmp_path / "out.mkv") as reader:
+        assert sum(1 for _ in reader) == report.frames_out == 2 * report.frames_in - 1
+    with pytest.raises(MediaError, match=r"cut\.mkv"):
+        maskvfi.interpolate(truncated, tmp_path / "strict.mkv", strict=True, **FAST)
+    assert not (tmp_path / "strict.mkv").exists()
+
+
+def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):
+    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(truncated), str(tmp_path / "out.mkv")]
+    done = subprocess.run([*command, "--vfi", "dis", "--mask", "off"], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "the output ends there" in done.stderr
+    assert (tmp_path / "out.mkv").exists()

@@ -1,0 +1,153 @@
+"""Every runtime makes the frames that torch makes."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import maskvfi
+from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.runtimes import PACKAGES, choose_runtime, with_runtime
+
+CPU = torch.device("cpu")
+NARROW = {"channels": (16, 16, 12, 8), "scales": (8, 4, 2, 1), "encoder_mid": 8}
+
+
+def network(start: str = "") -> IFNet:
+    torch.manual_seed(0)
+    return IFNet(dataclasses.replace(find_variant("4.25"), **NARROW, start=start)).eval()
+
+
+def frames(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    small = torch.rand(2 * batch, 3, height // 8 + 2, width // 8 + 2)
+    sheet = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(0, 1)
+    return sheet[:batch], sheet[batch:]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty folder for graphs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def openvino(cache):
+    return pytest.importorskip("openvino")
+
+
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+@pytest.mark.parametrize("start", ["", "dis"])
+def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime, start):
+    pytest.importorskip(PACKAGES[runtime])
+    plain = network(start)
+    compiled = with_runtime(plain, runtime, CPU, torch.float32)
+    for height, width, batch, time in ((64, 96, 1, 0.5), (101, 67, 1, 0.2), (70, 40, 2, 0.9)):
+        img0, img1 = frames(height, width, batch)
+        with torch.inference_mode():
+            ours, theirs = (x(img0, img1, time) for x in (compiled, plain))
+        torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+        torch.testing.assert_close(ours.flow, theirs.flow, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+def test_a_size_that_is_expected_changes_no_frame(cache, runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    plain = network()
+    compiled = with_runtime(plain, runtime, CPU, torch.float32)
+    with torch.inference_mode():
+        for expected, given in (((70, 90), (70, 90)), ((70, 90), (40, 64)), ((101, 67), (101, 67))):
+            compiled.expect(*expected)
+            img0, img1 = frames(*given)
+            ours, theirs = (x(img0, img1, 0.5) for x in (compiled, plain))
+            torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+
+
+def test_torch_compiles_the_frames_it_expects_and_no_others():
+    torch.manual_seed(0)
+    small = {"channels": (8, 8), "scales": (4, 2), "encoder_mid": 4}
+    plain = IFNet(dataclasses.replace(find_variant("4.25"), **small)).eval()
+    compiled = with_runtime(plain, "compile", CPU, torch.float32)
+    compiled.expect(64, 100)
+    with torch.inference_mode():
+        for size in ((64, 100), (32, 64)):
+            img0, img1 = frames(*size)
+            ours, theirs = (x(img0, img1, 0.3) for x in (compiled, plain))
+            torch.testing.assert_close(ours.frame, theirs.frame, atol=1e-3, rtol=0)
+    counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert counted == 2, "encoder and blocks, for one size alone"
+
+
+def test_a_half_precise_network_has_its_channels_last_and_stays_near():
+    img0, img1 = frames(96, 128)
+    plain = network()
+    expected = plain(img0, img1, 0.5).frame
+    interpolator = maskvfi.Interpolator(plain, "static-s", "cpu", "bf16", runtime="torch")
+    weight = interpolator.vfi.blocks[0].conv0[0][0].weight
+    assert weight.dtype == torch.bfloat16
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    interpolator.mask = None
+    assert (interpolator(img0, img1, 0.5) - expected).abs().mean() < 0.01
+
+
+def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvino, tmp_path):
+    img0, img1 = frames(64, 64)
+    plain = network()
+    for _ in range(2):
+        with_runtime(plain, "openvino", CPU, torch.float32)(img0, img1, 0.5)
+        assert len(list(tmp_path.rglob("*.xml"))) == 2  # encoder and blocks
+    plain.blocks[0].lastconv[0].bias.data += 1
+    changed = with_runtime(plain, "openvino", CPU, torch.float32)(img0, img1, 0.5)
+    assert len(list(tmp_path.rglob("*.xml"))) == 4
+    torch.testing.assert_close(changed.flow, plain(img0, img1, 0.5).flow, atol=1e-2, rtol=1e-2)
+
+
+def test_bf16_is_near(openvino):
+    img0, img1 = frames(96, 128)
+    plain = network()
+    out = maskvfi.Interpolator(plain, None, "cpu", "bf16", runtime="openvino")(img0, img1, 0.5)
+    assert (out - plain(img0, img1, 0.5).frame).abs().mean() < 0.01
+
+
+def test_the_choice_says_why(openvino):
+    assert choose_runtime("auto", CPU, network())[0] == "openvino"
+    assert choose_runtime("auto", CPU, network("dis"))[0] == "torch"
+    assert "from the CPU" in choose_runtime("auto", torch.device("meta"), network())[1]
+    old = IFNet(find_variant("4.0"))
+    assert "changes its scales" in choose_runtime("auto", CPU, old)[1]
+    with pytest.raises(ValueError, match="changes its scales"):
+        choose_runtime("openvino", CPU, old)
+
+
+def test_an_unknown_runtime_is_refused():
+    with pytest.raises(ValueError, match="runtime must be auto, torch, compile, openvino, onnx, not 'tvm'"):
+        maskvfi.Interpolator(device="cpu", runtime="tvm")
+
+
+def test_a_signal_after_networks_are_gone_is_no_crash(openvino, tmp_path):
+    """Each OpenVINO core brings a signal stack: two that go in the order they came left a freed one behind."""
+    program = """
+import faulthandler, signal, torch
+from test_runtimes import CPU, network
+from maskvfi.runtimes import with_runtime
+
+faulthandler.enable()
+handled = []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
+frame = torch.rand(1, 3, 64, 64)
+first, second = (with_runtime(network(), "openvino", CPU, torch.float32) for _ in range(2))
+with torch.inference_mode():
+    first(frame, frame)
+    second(frame, frame)
+del first
+del second
+signal.raise_signal(signal.SIGUSR1)
+assert handled
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,66 @@
+"""Clean layers: what moves does not drag along what stands still."""
+
+import torch
+
+from maskvfi.synthesis.compose import without_static
+from maskvfi.models.rife.network import Motion
+
+SHIFT = 8  # px that the background moves per gap
+
+
+def scene() -> tuple[torch.Tensor, ...]:
+    """Both frames and the background half way [1,3,48,96], and the mask of a box that stands still on top."""
+    sheet = torch.rand(1, 3, 48, 96 + SHIFT, generator=torch.Generator().manual_seed(5))
+    box = torch.zeros(1, 1, 48, 96)
+    box[..., 16:32, 40:52] = 1
+    start, middle, end = (sheet[..., k : k + 96] for k in (0, SHIFT // 2, SHIFT))
+    white = torch.ones_like(start)
+    return torch.where(box > 0, white, start), torch.where(box > 0, white, end), middle, box
+
+
+HALF = torch.full((1, 1, 1, 1), 0.5)
+
+
+def exact(blend: float = 0.5, doubt: torch.Tensor | None = None) -> Motion:
+    """What a perfect network says, of the background."""
+    flow = torch.zeros(1, 4, 48, 96)
+    flow[:, 0], flow[:, 2] = SHIFT / 2, -SHIFT / 2
+    return Motion(flow, torch.full((1, 1, 48, 96), blend), doubt)
+
+
+def test_the_sample_that_is_not_hidden_is_taken():
+    img0, img1, middle, box = scene()
+    clean = without_static(exact(), img0, img1, HALF, box)
+    plain = without_static(exact(), img0, img1, HALF, torch.zeros_like(box))
+    ring = torch.zeros(48, 96, dtype=torch.bool)
+    ring[16:32, 40 - SHIFT // 2 : 40] = ring[16:32, 52 : 52 + SHIFT // 2] = True
+    assert (plain.frame - middle).abs()[..., ring].mean() > 0.1
+    assert (clean.frame - middle).abs()[..., ring].max() < 2e-3
+    away = torch.ones(48, 96, dtype=torch.bool)
+    away[15:33, 30:62] = False
+    away[:, :SHIFT] = away[:, -SHIFT:] = False
+    torch.testing.assert_close(clean.frame[..., away], plain.frame[..., away])
+
+
+def test_the_blend_says_whose_sample_was_taken():
+    img0, img1, _, box = scene()
+    blend = without_static(exact(), img0, img1, HALF, box).blend[0, 0]
+    assert blend[20, 53] > 0.99  # frame 1 shows the box there
+    assert blend[20, 38] < 0.01
+    assert blend[20, 10] == 0.5
+
+
+def test_where_both_are_hidden_the_network_decides():
+    img0, img1, *_ = scene()
+    everywhere = torch.ones(1, 1, 48, 96)
+    found = without_static(exact(0.3), img0, img1, HALF, everywhere).blend
+    torch.testing.assert_close(found, exact(0.3).blend, atol=1e-5, rtol=0)
+
+
+def test_doubt_is_a_cross_fade_but_not_where_a_sample_is_hidden():
+    img0, img1, _, box = scene()
+    doubted = without_static(exact(doubt=torch.ones_like(box)), img0, img1, HALF, box)
+    sure = without_static(exact(), img0, img1, HALF, box)
+    torch.testing.assert_close(doubted.frame[..., 5, 5], (img0 + img1)[..., 5, 5] / 2)
+    beside = (slice(None), slice(None), slice(18, 30), slice(53, 55))  # frame 1 shows the box there
+    torch.testing.assert_close(doubted.frame[beside], sure.frame[beside])

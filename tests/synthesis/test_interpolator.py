@@ -1,0 +1,126 @@
+"""Two frames and a time in, one frame out, for every kind of frame a caller may have."""
+
+import numpy as np
+import pytest
+import torch
+
+import maskvfi
+from maskvfi.synthesis.compose import static_layer, static_weight, without_static
+from maskvfi.models.rife.network import Motion
+
+
+@pytest.fixture(scope="module")
+def interpolator() -> maskvfi.Interpolator:
+    return maskvfi.Interpolator(device="cpu")
+
+
+def pictures(dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max
+    return tuple(rng.integers(0, top + 1, shape).astype(dtype) for _ in range(2))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(40, 52, 3), (2, 40, 52, 3)])
+def test_arrays_come_back_as_the_arrays_they_are(interpolator, dtype, shape):
+    out = interpolator(*pictures(dtype, shape), 0.5)
+    assert out.dtype == dtype
+    assert out.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 52), (2, 3, 40, 52)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_tensors_come_back_as_the_tensors_they_are(interpolator, shape, dtype):
+    out = interpolator(torch.rand(shape, dtype=dtype), torch.rand(shape, dtype=dtype), 0.25)
+    assert out.dtype == dtype
+    assert out.shape == shape
+
+
+def test_arrays_and_tensors_give_the_same_picture(interpolator):
+    a, b = pictures(np.uint8, (40, 52, 3))
+    tensors = [torch.from_numpy(x).permute(2, 0, 1) / 255 for x in (a, b)]
+    expected = (interpolator(*tensors, 0.5) * 255).round().permute(1, 2, 0).numpy()
+    assert np.abs(interpolator(a, b, 0.5).astype(int) - expected).max() <= 1
+
+
+def test_a_batch_gives_what_its_frames_give_alone(interpolator):
+    a, b = torch.rand(2, 3, 40, 52), torch.rand(2, 3, 40, 52)
+    times = torch.tensor([0.25, 0.75]).view(2, 1, 1, 1)
+    assert torch.allclose(interpolator(a, b, times)[1], interpolator(a[1], b[1], 0.75), atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 1, 77, 128, 254, 255])
+def test_identical_frames_come_back_unchanged(value):
+    everything = maskvfi.Interpolator(device="cpu", protect=torch.ones(33, 47))
+    frame = np.full((33, 47, 3), value, np.uint8)
+    assert np.array_equal(everything(frame, frame, 0.37), frame)
+
+
+def test_painted_masks_win_over_the_network():
+    a, b = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64)
+    left = torch.zeros(32, 64)
+    left[:, :32] = 1
+    plain = maskvfi.load_vfi("vfi-s")(a, b, 0.5)
+    half = torch.full((1, 1, 1, 1), 0.5)
+    moving = without_static(Motion(*plain[1:]), a, b, half, left[None, None]).frame
+    guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
+    assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
+    assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)
+
+
+def test_a_painted_mask_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="protect mask is 10x20, the frames are 16x16"):
+        maskvfi.Interpolator(device="cpu", protect=torch.ones(20, 10))(
+            torch.rand(3, 16, 16), torch.rand(3, 16, 16)
+        )
+
+
+def test_still_pixels_fade_or_copy_the_nearer_frame():
+    a, b = torch.tensor([[0.0, 100.0]]), torch.tensor([[40.0, 100.0]])
+    assert static_layer(a, b, 0.25).tolist() == [[10.0, 100.0]]
+    assert static_layer(a, b, 0.25, "nearest").tolist() == [[0.0, 100.0]]
+    assert static_layer(a, b, 0.75, "nearest").tolist() == [[40.0, 100.0]]
+
+
+def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
+    weight = static_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5))
+    assert weight.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
+    assert static_weight(torch.tensor([0.499, 0.501]), feather=0.0).tolist() == [0, 1]
+    assert static_weight(torch.tensor([0.1, 0.9]), feather=0.5).tolist() == pytest.approx([0.028, 0.972])
+
+
+def test_half_precision_gives_nearly_the_same_picture(interpolator):
+    torch.manual_seed(0)
+    a, b = (
+        torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), size=(64, 96), mode="bicubic")
+        for _ in range(2)
+    )
+    half = maskvfi.Interpolator(device="cpu", precision="bf16")
+    assert (half(a, b, 0.5) - interpolator(a, b, 0.5)).abs().mean() < 0.01
+
+
+def test_wrong_input_is_refused_with_the_reason(interpolator):
+    frame = np.zeros((8, 8, 3), np.uint8)
+    for bad, why in (
+        ((frame, frame.astype(np.uint16)), "differ in type"),
+        ((frame, frame[1:]), "differ in shape"),
+        ((frame[..., :2], frame[..., :2]), r"\[H,W,3\]"),
+        ((torch.zeros(3, 8, 8, dtype=torch.uint8),) * 2, "float tensor"),
+        (([1], [1]), "tensor or an array"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            interpolator(*bad)
+    with pytest.raises(ValueError, match=r"timestep must lie in 0\.\.1"):
+        interpolator(frame, frame, 2)
+    for options, why in (
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
+        ({"precision": "fp8"}, "precision must be"),
+        ({"threshold": 0}, "threshold must lie"),
+        ({"feather": 0.6}, "feather must lie"),
+        ({"tile": "wide"}, "tile must be auto, off or a number"),
+        ({"tile": 100}, "at least 512"),
+        ({"static": "wobble"}, "static must be one of"),
+        ({"ensemble": True}, "no ensemble mode"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            maskvfi.Interpolator(**({"device": "cpu"} | options))

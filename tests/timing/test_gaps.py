@@ -1,0 +1,130 @@
+"""Cuts, repeats, loops and slow motion: which two frames every output frame lies between."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from maskvfi.timing.gaps import Gap, split, stretched
+from maskvfi.timing.scenes import SceneWatcher, Watched
+from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
+from maskvfi.timing.timeline import ByFactor, ByRate
+
+GREY = PixelFormat.parse("gray")
+RATE = Fraction(10)
+
+
+def frame(number: int, picture: np.ndarray | None = None) -> Frame:
+    plane = np.full((48, 64), number, np.uint8) if picture is None else picture
+    return Frame((plane,), GREY, number / RATE, 1 / RATE)
+
+
+def watched(repeats: str) -> list[Watched]:
+    """One frame per letter: "r" repeats the one before, "c" starts a scene, "." is any other."""
+    return [Watched(frame(n), kind == "c", kind == "r") for n, kind in enumerate(repeats)]
+
+
+def info() -> SourceInfo:
+    colour = Colour.from_tags(GREY, 48)
+    return SourceInfo("made", 64, 48, GREY, colour, rate=RATE, time_base=1 / RATE)
+
+
+def places(gaps: list[Gap]) -> list[tuple[int, int | None, Fraction]]:
+    """For every output frame: the source frames it lies between, by number, and where."""
+    return [
+        (int(gap.start.pts * RATE), None if gap.end is None else int(gap.end.pts * RATE), t)
+        for gap in gaps
+        for _, t in gap.slots
+    ]
+
+
+def test_every_output_frame_lies_between_the_neighbours_of_its_time():
+    half = Fraction(1, 2)
+    assert places([*split(watched("..."), ByFactor(2))]) == [
+        (0, 1, 0), (0, 1, half), (1, 2, 0), (1, 2, half), (2, None, 0),
+    ]  # fmt: skip
+
+
+def test_resolve_spreads_motion_evenly_over_repeats():
+    third = Fraction(1, 3)
+    found = places([*split(watched(".rr."), ByFactor(1), resolve=True)])
+    assert found == [(0, 3, 0), (0, 3, third), (0, 3, 2 * third), (3, None, 0)]
+
+
+def test_keep_leaves_repeats_alone():
+    assert places([*split(watched(".rr."), ByFactor(1))]) == [(0, 1, 0), (1, 2, 0), (2, 3, 0), (3, None, 0)]
+
+
+def test_a_pause_stays_a_pause():
+    gaps = [*split(watched("." + "r" * 20 + "."), ByFactor(2), resolve=True)]
+    assert [slot.pts for gap in gaps for slot, _ in gap.slots] == [Fraction(k, 20) for k in range(43)]
+    assert all(end is None or end - start <= 1 for start, end, _ in places(gaps))
+
+
+def test_a_single_frame_is_kept():
+    assert places([*split(watched("."), ByFactor(4))]) == [(0, None, 0)]
+    assert [*split([], ByFactor(2))] == []
+
+
+def test_a_loop_leads_from_the_last_frame_to_the_first():
+    gaps = [*split(watched("..."), ByFactor(2), loop=True)]
+    assert places(gaps)[-2:] == [(2, 0, Fraction(0)), (2, 0, Fraction(1, 2))]
+    assert sum(len(gap.slots) for gap in gaps) == 6
+
+
+def test_slow_motion_keeps_the_rate_and_stretches_time():
+    slow = [
+        Watched(f, False, False) for f in stretched((frame(n) for n in range(3)), Fraction(0), Fraction(5, 2))
+    ]
+    slots = [slot for gap in split(slow, ByRate(RATE)) for slot, _ in gap.slots]
+    assert len(slots) == 8
+    assert slots[-1].pts + slots[-1].duration == Fraction(3, 4)
+
+
+def footage(scenes: list[int]) -> list[Frame]:
+    """Textured scenes that drift by a pixel per frame; the numbers are their lengths."""
+    frames = []
+    for scene, length in enumerate(scenes):
+        texture = (
+            np.random.default_rng(scene).integers(0, 256, (6, 12)).astype(np.uint8).repeat(8, 0).repeat(16, 1)
+        )
+        for k in range(length):
+            frames.append(frame(len(frames), np.ascontiguousarray(texture[:, k : k + 64])))
+    return frames
+
+
+def cuts(frames: list[Frame], scene_cut: str | float) -> list[int]:
+    seen = [*SceneWatcher(info(), scene_cut).watch(frames)]
+    assert [w.frame for w in seen] == frames
+    return [n for n, w in enumerate(seen) if w.cut]
+
+
+@pytest.mark.parametrize("scenes", [[12, 12], [1, 12], [12, 1], [2, 3, 9], [20]])
+def test_cuts_are_found_wherever_they_lie(scenes):
+    starts = [sum(scenes[:k]) for k in range(1, len(scenes))]
+    assert cuts(footage(scenes), "auto") == starts
+    assert cuts(footage(scenes), 15) == starts
+    assert cuts(footage(scenes), "off") == []
+
+
+def test_drawings_held_for_three_frames_are_repeats_not_cuts():
+    drawings = [f for f in footage([8]) for _ in range(3)]
+    frames = [frame(n, f.planes[0]) for n, f in enumerate(drawings)]
+    seen = [*SceneWatcher(info()).watch(frames)]
+    assert [w.duplicate for w in seen] == [n % 3 != 0 for n in range(24)]
+    assert not any(w.cut for w in seen)
+
+
+def test_noise_does_not_hide_a_repeat_and_a_small_mover_is_none():
+    rng = np.random.default_rng(0)
+    base = footage([1])[0].planes[0].astype(int)
+    noisy = np.clip(base + rng.integers(-1, 2, base.shape), 0, 255).astype(np.uint8)
+    moved = base.astype(np.uint8).copy()
+    moved[20:24, 30:34] = 255 - moved[20:24, 30:34]
+    seen = [*SceneWatcher(info()).watch([frame(0, base.astype(np.uint8)), frame(1, noisy), frame(2, moved)])]
+    assert [w.duplicate for w in seen] == [False, True, False]
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValueError, match="scene cut must be"):
+        SceneWatcher(info(), "sometimes")

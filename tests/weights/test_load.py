@@ -1,0 +1,161 @@
+"""Weights are untrusted input: what is read, what is refused, and what every name leads to."""
+
+import json
+import pickle
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from maskvfi import IFNet, WeightsError, load_static, load_vfi, save_weights
+from maskvfi.weights.load import find_weights, list_weights, read_header
+from maskvfi.models.rife import find_variant
+
+
+@pytest.fixture(scope="module")
+def small() -> IFNet:
+    from dataclasses import replace
+
+    return IFNet(replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8)))
+
+
+def test_both_shipped_weights_load_by_name_and_have_a_model_card():
+    for load, name in ((load_vfi, "vfi-s"), (load_static, "static-s")):
+        assert sum(p.numel() for p in load(name).parameters()) < 2_000_000
+        assert find_weights(name).with_suffix(".md").is_file()
+    assert {file.name: file.kind for file in list_weights()}.items() >= {
+        "vfi-s": "vfi",
+        "static-s": "static",
+    }.items()
+
+
+def test_official_checkpoints_load_in_every_wrapping(small, tmp_path, monkeypatch):
+    official = {f"module.{key}": value for key, value in small.state_dict().items()}
+    torch.save(official, tmp_path / "flownet.pkl")
+    with zipfile.ZipFile(tmp_path / "RIFEv4.6.zip", "w") as archive:
+        archive.write(tmp_path / "flownet.pkl", "train_log/flownet.pkl")
+        archive.writestr("train_log/IFNet_HDv3.py", "raise SystemExit('code from an archive was run')")
+    save_file(small.state_dict(), tmp_path / "plain.safetensors")
+    for name in ("flownet.pkl", "RIFEv4.6.zip", "plain.safetensors"):
+        assert torch.equal(
+            load_vfi(tmp_path / name).blocks[0].lastconv[0].weight, small.blocks[0].lastconv[0].weight
+        )
+    (tmp_path / "flownet.pkl").rename(tmp_path / "rife-4.6.pkl")
+    monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
+    assert load_vfi("4.6").variant.channels == load_vfi("rife-4.6").variant.channels == (8, 8, 8, 8)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path):
+    trap = tmp_path / "sprung"
+
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (trap,))
+
+    with open(tmp_path / "evil.pkl", "wb") as file:
+        pickle.dump({"block0.conv0.1.0.bias": Trap()}, file)
+    torch.save({"block0.conv0.1.0.bias": Trap()}, tmp_path / "evil.pth")
+    for name in ("evil.pkl", "evil.pth"):
+        with pytest.raises(WeightsError, match=f"{name}: not readable as weights"):
+            load_vfi(tmp_path / name)
+    assert not trap.exists()
+
+
+def test_damage_is_one_line_that_names_the_file(tmp_path, small):
+    save_weights(tmp_path / "whole.safetensors", small)
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-200])
+    (tmp_path / "huge.safetensors").write_bytes((2**62).to_bytes(8, "little") + whole[8:])
+    (tmp_path / "empty.pkl").write_bytes(b"")
+    (tmp_path / "text.pth").write_text("<html>404</html>")
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04nonsense")
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name != "whole.safetensors")
+    assert len(names) == 7
+    for name in names:
+        with pytest.raises(WeightsError, match=name) as caught:
+            load_vfi(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_lying_header_is_refused(tmp_path, small):
+    save_file(
+        small.state_dict(), tmp_path / "a.safetensors", metadata={"maskvfi": '{"variant": {"family": "x"}}'}
+    )
+    with pytest.raises(WeightsError, match=r"a\.safetensors"):
+        load_vfi(tmp_path / "a.safetensors")
+    save_file(small.state_dict(), tmp_path / "b.safetensors", metadata={"maskvfi": "{nonsense"})
+    with pytest.raises(WeightsError, match=r"b\.safetensors"):
+        load_vfi(tmp_path / "b.safetensors")
+
+
+def test_a_file_of_ours_says_what_it_is(tmp_path, small):
+    save_weights(tmp_path / "mine.safetensors", small, steps=12)
+    header = read_header(tmp_path / "mine.safetensors")
+    assert (header["kind"], header["variant"]["family"], header["steps"]) == ("vfi", "small", 12)
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(WeightsError, match=r"unknown weights 'rife-9000'.*there are: .*vfi-s"):
+        load_vfi("rife-9000")
+
+
+def test_a_header_that_promises_too_much_is_refused_before_any_memory_is_taken(tmp_path):
+    whole = find_weights("vfi-s").read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    ours = json.loads(header["__metadata__"]["maskvfi"])
+    for change in (
+        {"channels": [10**9, 10**9]},
+        {"scales": []},
+        {"head": "tail"},
+        {"channels": "x"},
+        {"start": 7},
+    ):
+        ours["variant"] = ours["variant"] | change
+        header["__metadata__"]["maskvfi"] = json.dumps(ours)
+        text = json.dumps(header).encode()
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+        with pytest.raises(WeightsError, match=re.escape(str(path))):
+            load_vfi(path)
+
+
+def _reason(path):
+    """Why the weights are refused; None: they are not."""
+    try:
+        load_vfi(path)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_pickle_is_refused_in_one_line(tmp_path, small, zipped):
+    path = tmp_path / "w.pkl"
+    torch.save(small.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        at = int(random.integers(3000))
+        data[at : at + 4] = random.bytes(4)
+        path.write_bytes(data)
+        reason = _reason(path)
+        assert reason is None or (str(path) in reason and "\n" not in reason)
+
+
+def test_a_network_does_not_share_memory_with_the_state_dict_it_came_from():
+    state = load_file(find_weights("static-s"))
+    before = {key: value.clone() for key, value in state.items()}
+    with torch.no_grad():
+        for parameter in load_static(state).parameters():
+            assert parameter.requires_grad
+            parameter.add_(1)
+    assert all(torch.equal(value, before[key]) for key, value in state.items())
