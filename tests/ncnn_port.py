@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.nn as nn
+from seeded import seeded_state_dict
 from torch import Tensor
 
 from maskvfi import IFNet
+from maskvfi.models.rife import find_variant
 from maskvfi.models.rife.network import Block, FrameEncoder, ResConv
+
+
+def network_like(version: str) -> IFNet:
+    """A network of the form of `version`, narrow, with seeded weights."""
+    form = find_variant(version)
+    narrow = tuple(8 - 2 * (n > 2) for n in range(len(form.channels)))
+    network = IFNet(replace(form, family="narrow", versions=(), channels=narrow))
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    state = {key: torch.from_numpy(value) for key, value in seeded_state_dict(shapes).items()}
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def write_port(folder: Path, network: IFNet, half: bool = False, folded: bool = False) -> Path:

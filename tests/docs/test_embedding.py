@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import maskvfi
-from maskvfi.weights.load import find_weights
+from maskvfi.weights.locate import find_weights
 
-HOME = Path(__file__).parents[1]
+HOME = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (HOME / "docs" / "embedding.md").read_text("utf-8"), re.DOTALL)
 WITHOUT = (("maskvfi",), ("maskvfi", "torch"), ())
 
@@ -23,7 +23,7 @@ def project(tmp_path_factory):
     """Another project's folder: the files that the page names, and two frames whose upper half moves."""
     pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("project")
-    shutil.copy(HOME / "maskvfi" / "static" / "network.py", folder / "static_network.py")
+    shutil.copy(HOME / "maskvfi" / "models" / "static" / "network.py", folder / "static_network.py")
     shutil.copy(find_weights("static-s"), folder)
     maskvfi.export("static-s", folder / "static-s.onnx")
     small = np.random.default_rng(0).integers(0, 255, (26, 34, 3), np.uint8)

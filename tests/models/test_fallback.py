@@ -1,4 +1,4 @@
-"""Doubt: a cross-fade where the flow explains nothing, the moved frames where it does."""
+"""The fallback: a cross-fade where the flow explains nothing, the warped frames where it does."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskvfi.weights.load import load_vfi
 from maskvfi.models.rife import IFNet
-from maskvfi.models.rife.fallback import Doubt
+from maskvfi.models.rife.fallback import Fallback
+from maskvfi.weights.load import load_vfi
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +24,22 @@ def texture() -> torch.Tensor:
     return torch.stack([layer * 0.6**k for k, layer in enumerate(layers)]).sum(0) / 2.4
 
 
-def test_what_blinks_is_doubted_and_what_moves_is_not(network, texture):
+def test_what_blinks_is_cross_faded_and_what_moves_is_not(network, texture):
     start, end = texture[..., 20:180, 20:260].clone(), texture[..., 20:180, 25:265].clone()
     end[..., 40:100, 40:120] = torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(1))
-    doubt = network(start, end, 0.5).doubt[0, 0]
-    assert doubt[50:90, 50:110].mean() > 0.4
-    assert doubt[20:140, 150:220].mean() < 0.1
+    share = network(start, end, 0.5).fallback[0, 0]
+    assert share[50:90, 50:110].mean() > 0.4
+    assert share[20:140, 150:220].mean() < 0.1
 
 
 @pytest.mark.parametrize("time", [0.0, 0.3, 1.0])
-def test_full_doubt_is_a_cross_fade_and_none_leaves_the_moved_frames(texture, time):
+def test_a_share_of_1_is_a_cross_fade_and_0_leaves_the_warped_frames(texture, time):
     start, end = texture[..., :96, :96], texture[..., 40:136, 90:186]
-    network, without = load_vfi("vfi-s"), IFNet(replace(load_vfi("vfi-s").variant, doubt=0)).eval()
+    network, without = load_vfi("vfi-s"), IFNet(replace(load_vfi("vfi-s").variant, fallback=0)).eval()
     without.load_state_dict(network.state_dict(), strict=False)
-    torch.nn.init.zeros_(network.doubt.decide.weight)
+    torch.nn.init.zeros_(network.fallback.decide.weight)
     for logit, wanted in ((50.0, torch.lerp(start, end, time)), (-50.0, without(start, end, time).frame)):
-        torch.nn.init.constant_(network.doubt.decide.bias, logit)
+        torch.nn.init.constant_(network.fallback.decide.bias, logit)
         torch.testing.assert_close(network(start, end, time).frame, wanted)
 
 
@@ -48,15 +48,15 @@ def test_any_size_will_do(height, width):
     images = torch.rand(2, 2, 3, height, width)
     flow, blend = 3 * torch.randn(2, 4, height, width), torch.rand(2, 1, height, width)
     time = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
-    doubt = Doubt(4)(*images, flow, blend, time)
-    assert doubt.shape == (2, 1, height, width)
-    assert torch.isfinite(doubt).all()
+    share = Fallback(4)(*images, flow, blend, time)
+    assert share.shape == (2, 1, height, width)
+    assert torch.isfinite(share).all()
 
 
-def test_doubt_does_not_depend_on_the_batch(texture):
-    doubt = Doubt(4)
-    torch.nn.init.normal_(doubt.decide.weight)
+def test_the_share_does_not_depend_on_the_batch(texture):
+    fallback = Fallback(4)
+    torch.nn.init.normal_(fallback.decide.weight)
     images = texture[..., :64, :64], texture[..., 5:69, 3:67]
     flow, blend, time = torch.randn(2, 4, 64, 64), torch.rand(2, 1, 64, 64), torch.full((2, 1, 1, 1), 0.4)
-    together = doubt(*(x.expand(2, -1, -1, -1) for x in images), flow, blend, time)
-    torch.testing.assert_close(together[:1], doubt(*images, flow[:1], blend[:1], time[:1]))
+    together = fallback(*(x.expand(2, -1, -1, -1) for x in images), flow, blend, time)
+    torch.testing.assert_close(together[:1], fallback(*images, flow[:1], blend[:1], time[:1]))

@@ -1,29 +1,16 @@
 """The ncnn ports' files: the network they hold, and what ncnn itself makes of them."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ncnn_port import write_port
-from seeded import seeded_state_dict
+from ncnn_port import network_like, write_port
 
 from maskvfi import IFNet, WeightsError, load_vfi
 from maskvfi.models.rife import find_variant
 
 FORMS = ("4.0", "4.2", "4.5", "4.6", "4.7", "4.12.lite", "4.14.lite", "4.15.lite", "4.18", "4.21", "4.25")
-
-
-def network_like(version: str) -> IFNet:
-    """A network of the form of `version`, narrow, with seeded weights."""
-    form = find_variant(version)
-    narrow = tuple(8 - 2 * (n > 2) for n in range(len(form.channels)))
-    network = IFNet(replace(form, family="narrow", versions=(), channels=narrow))
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    state = {key: torch.from_numpy(value) for key, value in seeded_state_dict(shapes).items()}
-    network.load_state_dict(state)
-    return network.eval()
 
 
 @pytest.mark.parametrize("version", FORMS)

@@ -10,12 +10,12 @@ import seeded
 import torch
 from safetensors.numpy import load_file
 
-from maskvfi.weights.load import WeightsError, load_vfi, save_weights
+from maskvfi import WeightsError, load_vfi, save_weights
+from maskvfi.models.base import as_timestep
 from maskvfi.models.rife import VARIANTS, IFNet, find_variant
-from maskvfi.models.rife.network import as_timestep
 from maskvfi.models.rife.reference import PlainIFNet
 
-GOLDEN = Path(__file__).parent / "data" / "golden"
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 SHAPES = json.loads((GOLDEN.parent / "rife_shapes.json").read_text())
 FAMILIES = [variant.family for variant in VARIANTS]
 

@@ -10,8 +10,8 @@ import torch
 from test_runtimes import NARROW, frames
 
 import maskvfi
-from maskvfi.ops.dis import dis_flow
 from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.ops.dis import dis_flow
 
 onnx = pytest.importorskip("onnx")
 TOLERANCE = 2e-3  # measured: at most 5e-5, for static-s in ONNX Runtime; 2e-5 for every RIFE form tried
@@ -113,4 +113,4 @@ def test_the_command_names_the_inputs_and_refuses_in_one_line(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 2
     assert len(again.stderr.splitlines()) == 1
-    assert "exists already (use --overwrite" in again.stderr
+    assert "exists already" in again.stderr

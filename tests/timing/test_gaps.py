@@ -7,8 +7,8 @@ import pytest
 
 from maskvfi.timing.gaps import Gap, split, stretched
 from maskvfi.timing.scenes import SceneWatcher, Watched
-from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 from maskvfi.timing.timeline import ByFactor, ByRate
+from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 
 GREY = PixelFormat.parse("gray")
 RATE = Fraction(10)

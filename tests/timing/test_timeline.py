@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskvfi.timing.timeline import ByFactor, ByRate, Slot, Timeline, parse_rate
+from maskvfi.options import parse_rate
+from maskvfi.timing.timeline import ByFactor, ByRate, Slot, Timeline
 
 gaps = st.lists(st.fractions(Fraction(1, 240), Fraction(2), max_denominator=90000), min_size=1, max_size=40)
 

@@ -1,24 +1,32 @@
 """Weights of every kind become one file of ours that gives the same frames."""
 
+import subprocess
+import sys
 import zipfile
 
 import pytest
 import torch
-from ncnn_port import write_port
+from ncnn_port import network_like, write_port
 from safetensors.torch import load_file, save_file
-from test_cli import fails, run
-from test_ncnn import network_like
 
-from maskvfi import WeightsError, load_static, load_vfi
-from maskvfi.weights.load import cache_folder, convert_weights, find_weights, own_folder, read_header, sha256
+from maskvfi import IFNet, MaskvfiError, MediaError, load_static, load_vfi
 from maskvfi.models.rife import find_variant
 from maskvfi.models.rife.detect import detect
+from maskvfi.paths import cache_folder
+from maskvfi.weights.load import convert_weights
+from maskvfi.weights.locate import find_weights, own_folder
+from maskvfi.weights.read import read_header, sha256
 
 OTHERS = {
     "module.teacher.conv0.0.0.weight": torch.zeros(32, 31, 3, 3),
     "module.caltime.0.weight": torch.zeros(3),
     "module.block_tea.conv0.0.0.weight": torch.zeros(3),
 }
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "maskvfi.cli.main", "weights", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def official(network):
@@ -109,7 +117,7 @@ def test_ours_keep_what_their_header_says(tmp_path):
 def test_nothing_is_overwritten_unasked_and_nothing_half_written(tmp_path):
     source, target = legacy_pickle(network_like("4.6"), tmp_path), tmp_path / "t.safetensors"
     target.write_bytes(b"mine")
-    with pytest.raises(WeightsError, match=r"t\.safetensors: exists"):
+    with pytest.raises(MediaError, match=r"t\.safetensors: exists already, and overwrite is not set"):
         convert_weights(source, target)
     assert target.read_bytes() == b"mine"
     convert_weights(source, target, overwrite=True)
@@ -120,22 +128,22 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(tmp_path):
         (tmp_path / "none.pkl", tmp_path / "new.safetensors", "no such weights file"),
         (source, tmp_path / "no" / "new.safetensors", "there is no folder"),
     ):
-        with pytest.raises(WeightsError, match=cause):
+        with pytest.raises(MaskvfiError, match=cause):
             convert_weights(bad, to)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pkl", "flownet.pkl", "t.safetensors"]
 
 
 def test_the_command_converts_and_refuses_in_one_line(tmp_path):
     port = write_port(tmp_path / "port", network_like("4.6"))
-    assert run("weights", "convert", port, tmp_path / "made.safetensors").returncode == 0
-    assert "exists" in fails("weights", "convert", port, tmp_path / "made.safetensors")
-    assert b"custom" in run("weights", "info", port).stdout
+    assert run("convert", port, tmp_path / "made.safetensors").returncode == 0
+    again = run("convert", port, tmp_path / "made.safetensors")
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    assert "exists already" in again.stderr
+    assert "custom" in run("info", port).stdout
 
 
 def test_encoder_names_do_not_hide_a_family():
     for version in ("4.12.lite", "4.15.lite", "4.25.lite"):
-        from maskvfi import IFNet
-
         form = find_variant(version)
         names = dict(
             zip(

@@ -16,10 +16,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from maskvfi import IFNet, WeightsError, download, hub, load_vfi
-from maskvfi.weights.download import get_weights, verify_weights
+from maskvfi import IFNet, WeightsError, load_vfi
 from maskvfi.models.rife import VARIANTS, find_variant
+from maskvfi.weights import download, read
 from maskvfi.weights.catalogue import SOURCES, Mirror, Source, find_source
+from maskvfi.weights.download import get_weights, verify_weights
+from maskvfi.weights.locate import SUFFIXES
 
 VERSION = "4.15.lite"
 
@@ -133,8 +135,8 @@ def offer(monkeypatch):
 
     def make(*mirrors: Mirror) -> None:
         source = Source(VERSION, VERSION, mirrors, "https://example.org/by-hand")
-        for module in ("sources", "download", "hub"):
-            monkeypatch.setattr(f"maskvfi.{module}.SOURCES", (source,))
+        for module in ("catalogue", "download", "locate"):
+            monkeypatch.setattr(f"maskvfi.weights.{module}.SOURCES", (source,))
 
     return make
 
@@ -160,7 +162,7 @@ def test_what_was_downloaded_loads_by_its_name(server, home, offer, network, pic
     loaded = load_vfi("rife-4.15.lite")
     assert loaded.variant.family == VERSION
     assert torch.equal(loaded.block0.lastconv[0].weight, network.block0.lastconv[0].weight)
-    header = hub.read_header(fetched.path)
+    header = read.read_header(fetched.path)
     assert header["converted_from"] == fetched.url == server.url("flownet.pkl")
     assert (header["source_sha256"], header["licence"]) == (digest(pickled), "MIT")
     asked = len(server.asked)
@@ -369,7 +371,7 @@ def test_hostile_files_leave_nothing_behind(server, home, offer, pickled, networ
     other = IFNet(find_variant("4.6"))
     save_file(other.state_dict(), tmp_path / "other.safetensors")
     (tmp_path / "text.pkl").write_bytes(b"not weights")
-    monkeypatch.setattr(hub, "LARGEST", 16 << 20)
+    monkeypatch.setattr(read, "MAX_BYTES", 16 << 20)
     hostile = sorted(path for path in tmp_path.iterdir() if path.is_file())
     assert len(hostile) == 10
     for path in hostile:
@@ -388,7 +390,7 @@ def test_hostile_files_leave_nothing_behind(server, home, offer, pickled, networ
 def test_the_command_says_where_the_weights_are(server, home, pickled):
     server.files["f.pkl"] = pickled
     program = (
-        "import maskvfi.sources as s, maskvfi.cli as c\n"
+        "import maskvfi.weights.catalogue as s, maskvfi.cli.main as c\n"
         f"s.SOURCES = (s.Source({VERSION!r}, {VERSION!r}, (s.Mirror({server.url('f.pkl')!r}),), 'https://example.org'),)\n"
         "c.main()"
     )
@@ -424,12 +426,12 @@ def test_every_version_has_a_source():
         assert find_source(source.name.upper()) is find_source(f"v{source.version}") is source
         for mirror in source.mirrors:
             assert mirror.url.startswith("https://")
-            assert mirror.suffix in hub.SUFFIXES
+            assert mirror.suffix in SUFFIXES
             assert len(mirror.sha256) in (0, 64)
 
 
 def test_the_documentation_has_every_source():
-    text = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
     for source in SOURCES:
         known = f"{sum(bool(mirror.sha256) for mirror in source.mirrors)} of {len(source.mirrors)}"
         assert f"| {source.version} | {source.family} | {source.licence} | {known} |" in text

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import maskvfi
-from maskvfi.weights.load import read_header
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.models.static import StaticConfig, StaticMaskNet
+from maskvfi.weights.read import read_header
 
 SMALL = replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8))
 
@@ -115,7 +115,7 @@ def test_a_repository_that_cannot_be_had_is_one_clear_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["static-s", "vfi-s", "dis"])
 def test_every_model_card_says_what_the_hub_asks(name):
-    lines = (Path(__file__).parents[1] / "weights" / f"{name}.md").read_text().splitlines()
+    lines = (Path(__file__).parents[2] / "weights" / f"{name}.md").read_text().splitlines()
     head = lines[1 : lines.index("---", 1)]
     assert lines[0] == "---"
     assert {"license: mit", "library_name: maskvfi", "tags:"} <= set(head)

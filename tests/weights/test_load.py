@@ -5,6 +5,7 @@ import pickle
 import re
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskvfi import IFNet, WeightsError, load_static, load_vfi, save_weights
-from maskvfi.weights.load import find_weights, list_weights, read_header
 from maskvfi.models.rife import find_variant
+from maskvfi.weights.locate import find_weights, list_weights
+from maskvfi.weights.read import read_header
 
 
 @pytest.fixture(scope="module")
 def small() -> IFNet:
-    from dataclasses import replace
-
     return IFNet(replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8)))
 
 
