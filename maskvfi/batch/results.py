@@ -1,8 +1,7 @@
-"""What became of every video, as rows of a table: CSV or Parquet."""
+"""What became of every video of a batch, as the rows of a table: CSV or Parquet."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,17 +10,27 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.paths import PathLike, written_whole
+
 TYPES = {"str": pyarrow.string(), "int": pyarrow.int64(), "float": pyarrow.float64()}
 SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(slots=True)
 class Row:
-    """A video of a batch.
+    """What became of one video of a batch.
 
-    status: "done", "exists" (the target was there), "failed" (`error` says why, in a line), or "waiting" while it is
-    not one of these. What follows is as in `Report`; parts are the segments it was made in, parts_kept those of an
-    earlier run; the seconds are those of all workers together, by stage, and `seconds` their sum.
+    Attributes:
+        source: The video.
+        target: Where the result goes.
+        status: "done", "exists" (the target was there), "failed", or "waiting" while it is none of these.
+        error: Why it failed, in one line.
+        parts: The segments it was made in.
+        parts_kept: Those of them that an earlier run had made.
+        seconds: The time of all workers together; `seconds_...` is the time of each stage.
+
+    The other attributes are those of `Report`.
     """
 
     source: str
@@ -53,28 +62,40 @@ class Row:
 
 
 class Table:
-    """The file in which the rows stand; what an earlier run wrote there of finished videos stays.
+    """The file with the rows of a batch. Rows of videos that an earlier run finished are kept.
 
-    Raises ValueError for another suffix than SUFFIXES and for a file that is not such a table, and leaves that alone.
+    Args:
+        path: A file with one of SUFFIXES.
+
+    Raises:
+        OptionError: The file has another suffix.
+        MediaError: There is no such folder, or the file exists and is not such a table.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: PathLike) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{self._path}: the result is written as {' or '.join(SUFFIXES)}")
+            raise OptionError(f"{self._path}: the result is written as {' or '.join(SUFFIXES)}")
         if not self._path.parent.is_dir():
-            raise ValueError(f"{self._path}: there is no folder {self._path.parent}")
+            raise MediaError(f"{self._path}: there is no folder {self._path.parent}")
         self._before = {row.target: row for row in self._read() if row.status == "done"}
 
     def write(self, rows: Sequence[Row]) -> None:
+        """Replace the file.
+
+        Args:
+            rows: The videos of this run; one that "exists" gets the row of the run that made it.
+
+        Raises:
+            MediaError: The file cannot be written.
+        """
         rows = [self._before.get(row.target, row) if row.status == "exists" else row for row in rows]
         table = pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-        part = self._path.with_name(f".{self._path.name}.part")
-        if self._path.suffix.lower() == ".csv":
-            pyarrow.csv.write_csv(table, part)
-        else:
-            pyarrow.parquet.write_table(table, part)
-        os.replace(part, self._path)
+        with written_whole(self._path) as partial:
+            if self._path.suffix.lower() == ".csv":
+                pyarrow.csv.write_csv(table, partial)
+            else:
+                pyarrow.parquet.write_table(table, partial)
 
     def _read(self) -> list[Row]:
         if not self._path.exists():
@@ -88,7 +109,7 @@ class Table:
         except (pyarrow.ArrowInvalid, OSError):
             found = None
         if found is None or found.schema != _schema():
-            raise ValueError(f"{self._path}: exists and is not the table of a batch")
+            raise MediaError(f"{self._path}: exists and is not the table of a batch")
         return [Row(**each) for each in found.to_pylist()]
 
 

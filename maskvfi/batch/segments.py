@@ -30,6 +30,7 @@ from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import Slot, Timeline
 from maskvfi.video import Frame, Source, SourceInfo, VideoWriter
 from maskvfi.video.journal import Coded
+from maskvfi.video.timestamps import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,15 @@ def survey(
         computed_by[name] for name in ("device", "precision", "runtime")
     )
     since = perf_counter()
-    with _opened(source, options) as (reader, timeline, rate), tempfile.TemporaryDirectory() as folder:
+    with _opened(source, options) as (reader, timeline, rate):
         info = reader.info
-        writer = _writer(Path(folder) / f"out{suffix}", info, rate, options, copy_from=source)
-        try:
-            how = {name: computed_by[name] for name in ("device", "precision", "runtime")}
-            yield facts_of(source, options, how, weights) | {"made by": "batch"}
-            frames = stretched(reader, info.start_time, options.stretch)
-            gaps = gaps_of(frames, info, timeline, options, met)
-            yield from _last_marked(_parts(groups_of(gaps, info), writer, least))
-            met.frames_out = writer.clock.at.count
-        finally:
-            writer.abort()
+        clock = _clock(source, suffix, info, rate, options)
+        how = {name: computed_by[name] for name in ("device", "precision", "runtime")}
+        yield facts_of(source, options, how, weights) | {"made by": "batch"}
+        frames = stretched(reader, info.start_time, options.stretch)
+        gaps = gaps_of(frames, info, timeline, options, met)
+        yield from _last_marked(_parts(groups_of(gaps, info), clock, least))
+        met.frames_out = clock.at.count
         met.warnings = reader.warnings
     met.seconds = {"survey": perf_counter() - since}
     yield met
@@ -219,25 +217,37 @@ def _checksum(frame: Frame) -> int:
     return found
 
 
-def _parts(groups: Iterable[list[Gap]], writer: VideoWriter, least: int) -> Iterator[Part]:
+def _clock(source: Path, suffix: str, info: SourceInfo, rate: Fraction, options: Options) -> Clock:
+    """The clock of the output.
+
+    It follows from the container and the copied streams. Opening a writer, which is closed again at once, also refuses
+    what cannot be written or joined before any work.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        writer = _writer(Path(folder) / f"out{suffix}", info, rate, options, copy_from=source)
+        writer.abort()
+    return writer.clock
+
+
+def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int) -> Iterator[Part]:
     """Cut as a writer with a journal cuts: before the first frame after a group with which a segment is long enough."""
     spans: list[tuple[Span, ...]] = []
     checksums: dict[Fraction, int] = {}
-    number, length, begin = 0, 0, writer.clock.state()
+    number, length, begin = 0, 0, clock.state()
     for group in groups:
         slots = [slot for gap in group for slot, _ in gap.slots]
         if length >= least and slots:
-            yield Part(number, tuple(spans), checksums, writer.clock.at.count, begin, writer.clock.state())
-            spans, checksums, number, length, begin = [], {}, number + 1, 0, writer.clock.state()
+            yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state())
+            spans, checksums, number, length, begin = [], {}, number + 1, 0, clock.state()
         for slot in slots:
-            writer.clock.place(slot.pts, slot.duration)
+            clock.place(slot.pts, slot.duration)
         length += len(slots)
         for gap in group:
             for frame in (gap.start, gap.end):
                 if frame is not None and frame.pts not in checksums:
                     checksums[frame.pts] = _checksum(frame)
         spans.append(tuple(_span(gap) for gap in group))
-    yield Part(number, tuple(spans), checksums, writer.clock.at.count, begin, writer.clock.state())
+    yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state())
 
 
 def _span(gap: Gap) -> Span:

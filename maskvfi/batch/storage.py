@@ -1,4 +1,4 @@
-"""Where videos lie: here, or anywhere that fsspec reaches (s3://, gcs://, hdfs://, memory:// ...)."""
+"""Where videos are: on this machine, or anywhere that fsspec reaches (s3://, gcs://, hdfs://, memory://, ...)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,24 @@ from maskvfi.paths import cache_folder
 
 
 def storage_of(place: str) -> tuple[Any, str]:
-    """fsspec's file system and the path in it. Raises MediaError where it cannot be reached."""
+    """Find the file system of a place.
+
+    Args:
+        place: A path or an address.
+
+    Returns:
+        fsspec's file system, and the path in it.
+
+    Raises:
+        MediaError: The file system cannot be reached.
+    """
     with asking(place, "reached"):
         found: tuple[Any, str] = fsspec.core.url_to_fs(place)
     return found
 
 
 def local_path(place: str) -> Path | None:
-    """The path of what lies on this machine's own disks."""
+    """The absolute path of a place on this machine; None for other places."""
     if "://" not in place:
         return Path(place).absolute()
     storage, path = storage_of(place)
@@ -34,6 +44,7 @@ def local_path(place: str) -> Path | None:
 
 
 def exists(place: str) -> bool:
+    """Whether there is a file at a place. Raises MediaError where that cannot be found out."""
     if path := local_path(place):
         return path.exists()
     storage, inside = storage_of(place)
@@ -43,7 +54,17 @@ def exists(place: str) -> bool:
 
 @contextmanager
 def fetched(place: str) -> Iterator[Path]:
-    """A path where it can be read: its own, or that of a copy which is gone afterwards. Raises MediaError."""
+    """A path at which a video can be read while the block lasts.
+
+    Args:
+        place: The path or address of the video.
+
+    Yields:
+        The video's own path if it is on this machine, else that of a temporary copy.
+
+    Raises:
+        MediaError: The video cannot be fetched.
+    """
     if path := local_path(place):
         yield path
         return
@@ -56,7 +77,15 @@ def fetched(place: str) -> Iterator[Path]:
 
 
 def workshop(place: str) -> Path:
-    """Where a file for `place` grows: there if it is here, else in a folder of the cache that is the same next time."""
+    """The path at which the file for a place is made.
+
+    Args:
+        place: Where the whole file goes.
+
+    Returns:
+        The place itself if it is on this machine, else a path in the cache folder. A place always gets the same path,
+        so that an interrupted batch finds its segments.
+    """
     if path := local_path(place):
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -66,7 +95,15 @@ def workshop(place: str) -> Path:
 
 
 def deliver(made: Path, place: str) -> None:
-    """Bring a whole file to `place`, if it is not there: under another name, and then renamed. Raises MediaError."""
+    """Move a whole file to its place, if it is not there already.
+
+    Args:
+        made: The file, at the path that `workshop` gave.
+        place: Where it goes. It is sent under another name and then renamed.
+
+    Raises:
+        MediaError: It cannot be written there.
+    """
     if local_path(place):
         return
     storage, inside = storage_of(place)
@@ -89,7 +126,17 @@ def deliver(made: Path, place: str) -> None:
 
 @contextmanager
 def asking(place: str, what: str) -> Iterator[None]:
-    """Whatever a file system raises, and each raises its own, becomes a MediaError in one line."""
+    """Turn whatever a file system raises in the block into a MediaError of one line.
+
+    Every file system has exceptions of its own.
+
+    Args:
+        place: The path or address that the message names.
+        what: What cannot be done with it: "read", "written", ...
+
+    Raises:
+        MediaError: The block raised something.
+    """
     try:
         yield
     except FileNotFoundError as error:

@@ -1,8 +1,7 @@
-"""The sound of slow motion: stretched in time at the same pitch, and encoded anew."""
+"""The sound of slow motion: stretched in time at the same pitch, and encoded again."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -13,21 +12,39 @@ from av.container import OutputContainer
 from av.filter import Graph
 from av.stream import Stream
 
+from maskvfi.errors import reason
+from maskvfi.paths import PathLike
 from maskvfi.video.streams import open_input
 
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame", "flac": "flac", "aac": "aac"}
-_SLOWEST = Fraction(1, 2)  # of one atempo filter; slower takes several in a row
+_MIN_TEMPO = Fraction(1, 2)  # of one atempo filter; a lower tempo takes several in a row
 
 
 class StretchedSound:
-    """Takes the place of `CopiedStreams` where time is stretched by `slow`: all sound, nothing else.
+    """The sound of a file, stretched in time; in slow motion it takes the place of `CopiedStreams`.
 
-    Output time is `slow` times the source's, counted from `picture_start`, less `shift`.
+    Output time is `slow` times the source's time from `picture_start`, minus `shift`. Streams that are neither picture
+    nor sound are left out, with a line in `warnings`.
+
+    Args:
+        path: The file with the sound.
+        output: The container to mux into.
+        picture_start: The time of the source's first frame, in seconds.
+        slow: How many times longer the output lasts.
+        start: Where the sound begins, in seconds from `picture_start`.
+        end: Where it ends, in the same seconds.
+
+    Attributes:
+        warnings: What is left out, one line each.
+        shift: The stretched time at which the output begins, in seconds.
+
+    Raises:
+        MediaError: The file cannot be read.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         output: OutputContainer,
         picture_start: Fraction,
         slow: Fraction,
@@ -35,7 +52,7 @@ class StretchedSound:
         end: Fraction | None = None,
     ) -> None:
         self.warnings: list[str] = []
-        self._output, self._slow = output, slow
+        self._output = output
         self._source, self._name = open_input(path)
         self._begin = picture_start + (start or 0)
         self._end = None if end is None else picture_start + end
@@ -46,13 +63,17 @@ class StretchedSound:
         self._decoded = self._decode()
 
     def copy_picture_tags(self, target: Stream) -> None:
-        """Title and language of the file."""
+        """Copy the title and language of the file."""
         self._output.metadata.update(
             {k: v for k, v in self._source.metadata.items() if k in ("title", "language")}
         )
 
     def advance(self, until: Fraction | None) -> None:
-        """Encode the sound up to this output time (plus shift); all that is left where it is None."""
+        """Encode the sound up to a time.
+
+        Args:
+            until: Output time plus `shift`, in seconds; None for all that is left.
+        """
         while until is None or any(track.time + self.shift <= until for track in self._tracks):
             if (found := next(self._decoded, None)) is None:
                 break
@@ -63,6 +84,7 @@ class StretchedSound:
                 track.finish()
 
     def close(self) -> None:
+        """Close the source."""
         self._source.close()
 
     def _decode(self) -> Iterator[tuple[_Track, AudioFrame]]:
@@ -75,12 +97,11 @@ class StretchedSound:
                     assert isinstance(frame, AudioFrame)
                     yield by_index[packet.stream.index], frame
         except av.error.FFmpegError as error:
-            reason = str(error.strerror or error).lower()
-            self.warnings.append(f"{self._name}: reading its sound stopped early ({reason})")
+            self.warnings.append(f"{self._name}: reading its sound stopped early ({reason(error)})")
 
 
 class _Track:
-    """One sound stream through atempo into an encoder; `time` is the output time it has reached."""
+    """One sound stream, through atempo filters into an encoder; `time` is the output time reached, in seconds."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, slow: Fraction) -> None:
         self.source, self.index, self.time = source, source.index, Fraction(0)
@@ -94,10 +115,11 @@ class _Track:
         self._target = target
         self._target.metadata.update({k: v for k, v in source.metadata.items() if k in ("title", "language")})
         self._graph: Graph | None = None
-        self._samples = 0
-        self._offset: Fraction | None = None
+        self._samples = 0  # that are encoded
+        self._offset: Fraction | None = None  # output time of the first one
 
     def push(self, frame: AudioFrame, begin: Fraction, end: Fraction | None) -> None:
+        """Stretch and encode a frame, if it lies between `begin` and `end` (seconds of the source)."""
         at = (frame.pts or 0) * Fraction(frame.time_base or Fraction(1, self._rate))
         if at + Fraction(frame.samples, frame.sample_rate) <= begin or (end is not None and at >= end):
             self.time = max(self.time, (at - begin) * self._slow)
@@ -110,6 +132,7 @@ class _Track:
         self._drain()
 
     def finish(self) -> None:
+        """Encode what the filters and the encoder still hold."""
         if self._graph is not None:
             self._graph.push(None)
             self._drain()
@@ -119,14 +142,15 @@ class _Track:
         graph = Graph()
         chain = [graph.add_abuffer(template=self.source)]
         tempo = 1 / self._slow
-        while tempo < _SLOWEST:
-            chain.append(graph.add("atempo", str(float(_SLOWEST))))
-            tempo /= _SLOWEST
+        while tempo < _MIN_TEMPO:
+            chain.append(graph.add("atempo", str(float(_MIN_TEMPO))))
+            tempo /= _MIN_TEMPO
         chain += [graph.add("atempo", str(float(tempo))), graph.add("abuffersink")]
         graph.link_nodes(*chain).configure()
         return graph
 
     def _drain(self) -> None:
+        """Encode what the filters give."""
         assert self._graph is not None
         assert self._offset is not None
         while True:

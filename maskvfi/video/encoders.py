@@ -17,18 +17,19 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixels import frame_of, packing_of, planar_name
 from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
-DEFAULT_CRF = "18"  # no loss that the eye finds
-_CRF = {  # what encoders call it, or those of a family; and what they must be told beside it
+DEFAULT_CRF = "18"  # no visible loss
+# An encoder, or the suffix of a family: its option for constant quality, and what must be set with that.
+_QUALITY = {
     "libx264": ("crf", {}),
     "libx265": ("crf", {}),
     "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
     "qsv": ("global_quality", {}),
 }
-# Other ways to say how good it should be.
-_QUALITIES = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
-_MOST_TICKS = 10_000_000  # per second: gaps of minutes still fit MP4's 32-bit sample durations
-_MPEG4_TICKS = 65_535  # ISO/IEC 14496-2, vop_time_increment_resolution
-_PIPED = (  # what yuv4mpeg can say of a stream
+# Options that set the quality in another way.
+_OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
+_MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
+_MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
+_PIPED = (  # the pixel formats of yuv4mpeg
     *("gray", "gray9le", "gray10le", "gray12le", "gray16le", "yuv411p"),
     *(
         f"yuv{kind}p{depth}"
@@ -41,10 +42,17 @@ _FIXED_RATE = ("mpeg1video", "mpeg2video", "avi", "yuv4mpegpipe")  # encoders an
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoder and how a frame becomes what it takes.
+    """An encoder, and how a frame becomes what it takes.
 
-    `pix_fmt` is the encoder's own format, `layout` the planar format with the same components; where swscale
-    has to make `pix_fmt` (palettes), `packable` is False.
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        pix_fmt: The pixel format that the encoder is given.
+        layout: The planar format with the same components.
+        packable: Whether `pixels.frame_of` makes `pix_fmt`; if not (palettes), swscale does.
+        source_colour: What code values of the source mean.
+        colour: What code values of the output mean.
+        options: The encoder's options.
+        warnings: What the encoder cannot keep of the source, one line each.
     """
 
     codec: str
@@ -58,11 +66,11 @@ class Encoding:
 
     @property
     def has_bytes(self) -> bool:
-        """Whether its packets are bytes and nothing else: not pointers, and no alpha channel beside them."""
+        """Whether a packet is its bytes and nothing else. Raw frames are pointers, VPx keeps alpha in side data."""
         return self.codec != "wrapped_avframe" and not (self.layout.alpha and self.codec.startswith("libvpx"))
 
     def picture(self, frame: Frame) -> av.VideoFrame:
-        """What the encoder is given for this frame: the decoder's own where it can be, untouched."""
+        """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
         if native is None or native.format.name != self.pix_fmt:
             native = self._pack(frame)
@@ -84,9 +92,18 @@ class Encoding:
 
 
 def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> Encoding:
-    """The encoding of a source: in its own pixel format if the encoder takes it, else in the nearest.
+    """Choose how a source is encoded: in its own pixel format if the encoder takes it, else in the nearest one.
 
-    Raises MediaError for an encoder that is not there.
+    Args:
+        codec: FFmpeg's name of the encoder.
+        info: What is known of the source.
+        options: The encoder's options; `crf` is translated for encoders that call it otherwise.
+
+    Returns:
+        The encoding.
+
+    Raises:
+        MediaError: There is no such video encoder.
     """
     options = _with_quality(codec, options)
     if codec == "libx264" and info.format.family == "rgb" and info.format.depth == 8:
@@ -112,30 +129,43 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
 
 
 def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -> Fraction:
-    """A time base that is exact for source frames, for frames between them and for a grid of `rate`.
+    """Choose a time base that is exact for source frames, for frames between them, and for a grid of `rate`.
 
-    Frames between are exact where `rate` is a simple multiple of the source's. AVI and yuv4mpeg have one tick
-    per frame; where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or better.
+    Frames between are exact where `rate` is a simple multiple of the source's. AVI and yuv4mpeg have one tick per
+    frame. Where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or better.
+
+    Args:
+        info: Time base and rate of the source.
+        rate: Output frames per second.
+        codec: FFmpeg's name of the encoder.
+        muxer: FFmpeg's name of the container.
+
+    Returns:
+        Seconds per tick.
     """
     if has_fixed_rate(codec, muxer):
         return 1 / rate
-    most = _MPEG4_TICKS if codec == "mpeg4" else _MOST_TICKS
+    highest = _MAX_MPEG4_TICKS if codec == "mpeg4" else _MAX_TICKS
     clock = info.time_base.denominator
     between = clock * (rate / info.rate).numerator
     for parts in ((clock, rate.numerator, between), (clock, between), (clock, rate.numerator), (clock,)):
         ticks = math.lcm(*parts)
-        if ticks <= most:
+        if ticks <= highest:
             return Fraction(1, ticks)
-    step = rate.numerator if rate.numerator <= most else 1
-    return Fraction(1, step * (min(most, 90_000) // step or 1))
+    step = rate.numerator if rate.numerator <= highest else 1
+    return Fraction(1, step * (min(highest, 90_000) // step or 1))
 
 
 def has_fixed_rate(codec: str, muxer: str) -> bool:
+    """Whether the encoder or the container knows nothing but a constant frame rate."""
     return codec in _FIXED_RATE or muxer in _FIXED_RATE
 
 
 def loses_aspect_ratio(codec: str, muxer: str) -> bool:
-    """PyAV cannot set AVStream.sample_aspect_ratio, which these read; some codecs keep it themselves."""
+    """Whether the pixel aspect ratio is lost.
+
+    These containers take it from AVStream.sample_aspect_ratio, which PyAV cannot set; some codecs keep it themselves.
+    """
     own = ("libx264", "libx265", "h264_", "hevc_", "mpeg", "prores")
     return muxer in ("matroska", "webm", "yuv4mpegpipe") and not codec.startswith(own)
 
@@ -163,11 +193,11 @@ def _choose_format(names: list[str], source: PixelFormat) -> tuple[str, PixelFor
 
 
 def _can_pack(name: str) -> bool:
-    return packing_of(name) is not None and not name.startswith("ya")  # grey and alpha: read as RGB
+    return packing_of(name) is not None and not name.startswith("ya")  # grey with alpha is read as RGB
 
 
 def _distance(source: PixelFormat, name: str, layout: PixelFormat) -> tuple[int, ...]:
-    """What writing `source` as `layout` costs: kind of colours, depth, alpha, chroma, then wasted samples."""
+    """What writing `source` as `layout` costs, the worst first: colours, depth, alpha, chroma, wasted samples."""
     kind = 0 if layout.family == source.family else 2 if source.family == "rgb" else 1
     sx, sy = source.log2_chroma
     lx, ly = layout.log2_chroma
@@ -203,7 +233,7 @@ def _losses(source: PixelFormat, layout: PixelFormat | None) -> str:
 
 
 def _colour_in(layout: PixelFormat, info: SourceInfo) -> Colour:
-    """The colour tags of what is written: the source's, or those that say what was made of it."""
+    """The colour tags of the output: the source's, or after a conversion those of its result."""
     colour = info.colour
     if layout.family == info.format.family:
         return replace(colour, matrix_tag=0) if layout.family == "rgb" else colour
@@ -230,9 +260,9 @@ def _convert(
 
 
 def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
-    """The options with DEFAULT_CRF if they say nothing of quality, and `crf` as the encoder calls it."""
-    known = _CRF.get(codec) or _CRF.get(codec.rpartition("_")[2])
-    if known is None or _QUALITIES & options.keys():
+    """The options, with DEFAULT_CRF if none sets the quality; `crf` gets the name that the encoder has for it."""
+    known = _QUALITY.get(codec) or _QUALITY.get(codec.rpartition("_")[2])
+    if known is None or _OTHER_QUALITY & options.keys():
         return options
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}
@@ -240,14 +270,14 @@ def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
 
 
 def _quiet(codec: str) -> dict[str, str]:
-    """x265 and SVT-AV1 write to stderr on their own account."""
+    """Options that silence x265, which writes to stderr itself; SVT-AV1, which does too, reads the environment."""
     if codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
     return {"x265-params": "log-level=error"} if codec == "libx265" else {}
 
 
 def _merge(*options: dict[str, str]) -> dict[str, str]:
-    """Later ones win; lists of parameters (`x265-params`) are joined."""
+    """One set of options: later ones replace earlier ones, lists of parameters (`x265-params`) are joined."""
     merged: dict[str, str] = {}
     for some in options:
         for key, value in some.items():

@@ -1,4 +1,4 @@
-"""What a reader hands out and a writer takes: frames with exact times, and what is known of their source."""
+"""What a reader gives and a writer takes: frames with exact times, and what is known of their source."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from maskvfi.video.planes import Colour, PixelFormat
 
 @dataclass(slots=True)
 class Frame:
-    """One picture: planes [h,w] of code values (uint8, uint16 or float32; alpha last) and when it is shown.
+    """One picture and when it is shown.
 
-    `pts` and `duration` are seconds on the source's own clock. `native` is the decoder's frame, which a
-    writer gives to the encoder untouched; a made frame has None. Planes may be read-only views of it.
+    Attributes:
+        planes: Arrays [h,w] of code values (uint8, uint16 or float32), alpha last. They may be read-only views of
+            `native`.
+        format: The planar pixel format of the planes.
+        pts: When it is shown, in seconds on the source's own clock.
+        duration: How long it is shown, in seconds.
+        native: The decoder's frame, which a writer gives to the encoder untouched; None for a computed frame.
     """
 
     planes: tuple[np.ndarray, ...]
@@ -32,7 +37,25 @@ class Frame:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What is known of a source before its frames are read. Times are seconds, `rate` frames per second."""
+    """What is known of a source before its frames are read.
+
+    Attributes:
+        path: The name that messages call it.
+        width, height: The size of a stored picture, in pixels.
+        format: The planar pixel format.
+        colour: What code values mean.
+        rate: The average frame rate, in frames per second.
+        time_base: Seconds per tick of the container.
+        start_time: The pts of the first frame, in seconds.
+        sample_aspect_ratio: The width of a pixel divided by its height.
+        rotation: How a player turns the picture, in degrees counter-clockwise.
+        display_matrix: FFmpeg's display matrix, nine integers; None where the picture is shown as it is stored.
+        frames_estimate: About how many frames there are; None where nothing says so.
+        duration: The length in seconds; None where nothing says so.
+        has_audio: Whether the file has sound.
+        codec: FFmpeg's name of the decoder.
+        hdr: Mastering display and content light.
+    """
 
     path: str
     width: int
@@ -41,9 +64,9 @@ class SourceInfo:
     colour: Colour
     rate: Fraction
     time_base: Fraction
-    start_time: Fraction = Fraction(0)  # pts of the first frame
+    start_time: Fraction = Fraction(0)
     sample_aspect_ratio: Fraction = Fraction(1)
-    rotation: int = 0  # degrees counter-clockwise
+    rotation: int = 0
     display_matrix: tuple[int, ...] | None = None
     frames_estimate: int | None = None
     duration: Fraction | None = None
@@ -53,14 +76,23 @@ class SourceInfo:
 
 
 class Source(Protocol):
-    """Frames in presentation order, with what is known of them."""
+    """A reader: an iterable of frames in the order of presentation.
+
+    Attributes:
+        warnings: What is odd about the source, one line each.
+    """
 
     warnings: list[str]
 
     @property
-    def info(self) -> SourceInfo: ...
+    def info(self) -> SourceInfo:
+        """What is known of the source before its frames are read."""
+
     def __iter__(self) -> Iterator[Frame]: ...
-    def close(self) -> None: ...
+
+    def close(self) -> None:
+        """Stop decoding and close the source."""
+
     def __enter__(self) -> Source: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,24 +100,36 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """A whole file, or nothing: finished when the `with` block ends, gone when it fails.
+    """A writer: its output is whole when the `with` block ends well, and not there when the block fails.
 
-    A sink that can be resumed keeps what is encoded: `kept` is the number of frames that an earlier run left, `state`
-    is what that run was told by `mark` where they end. Other sinks keep nothing.
+    A sink that can be resumed keeps encoded frames when it is interrupted. Other sinks keep nothing.
+
+    Attributes:
+        warnings: What could not be kept of the source, one line each.
     """
 
     warnings: list[str]
 
     @property
-    def kept(self) -> int: ...
-    @property
-    def state(self) -> dict[str, Any]: ...
-    def mark(self, state: dict[str, Any]) -> None:
-        """Say that a run can go on from here, and what it has to know for that, in terms of JSON."""
+    def kept(self) -> int:
+        """How many frames are kept: those of an earlier run, and those of this one that are safe by now."""
 
-    def write(self, frame: Frame) -> None: ...
-    def finish(self) -> None: ...
-    def abort(self) -> None: ...
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `mark` was given after the last of the `kept` frames."""
+
+    def mark(self, state: dict[str, Any]) -> None:
+        """Say that a run can continue after the last written frame; `state` is what it needs, in terms of JSON."""
+
+    def write(self, frame: Frame) -> None:
+        """Queue the next frame, in the order of presentation."""
+
+    def finish(self) -> None:
+        """Write what waits, and give the output its name."""
+
+    def abort(self) -> None:
+        """Stop, and leave nothing behind but the `kept` frames."""
+
     def __enter__(self) -> Sink: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

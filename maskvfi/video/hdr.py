@@ -1,4 +1,4 @@
-"""HDR10 static metadata (SMPTE ST 2086, CTA-861.3): out of decoded frames, into encoder options."""
+"""HDR10 static metadata (SMPTE ST 2086, CTA-861.3): from decoded frames to encoder options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-# Names of the frame side data that is made anew for every picture, and which no encoder here takes from us.
+# Side data that differs from frame to frame, and that none of the encoders takes.
 DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
 
 
@@ -16,8 +16,11 @@ DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAM
 class HdrMetadata:
     """What HDR10 says once for a whole video, as the integers of the bit stream.
 
-    Chromaticities of green, blue, red and white are in 1/50000, luminance (max, min) is in 1/10000 cd/m2 and
-    content light (MaxCLL, MaxFALL) in cd/m2. `dynamic` names the kinds of metadata that change every frame.
+    Attributes:
+        chromaticities: (x, y) of green, blue, red and white, in 1/50000.
+        luminance: The mastering display's (max, min), in 1/10000 cd/m2.
+        content_light: (MaxCLL, MaxFALL), in cd/m2.
+        dynamic: The kinds of metadata that the video has for each frame.
     """
 
     chromaticities: tuple[tuple[int, int], ...] | None = None
@@ -27,6 +30,7 @@ class HdrMetadata:
 
     @classmethod
     def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
+        """The metadata of a decoded frame, empty where it has none."""
         try:
             side_data: Any = frame.side_data  # a Mapping that iterates over its values
             found = {data.type.name: bytes(data) for data in side_data}
@@ -42,7 +46,14 @@ class HdrMetadata:
         )
 
     def encoder_options(self, codec: str) -> dict[str, str] | None:
-        """Options that make this encoder write the static metadata; None if it has none for it."""
+        """The options that make an encoder write the static metadata.
+
+        Args:
+            codec: FFmpeg's name of the encoder.
+
+        Returns:
+            The options, empty without metadata; None where the encoder cannot write it.
+        """
         display = self._display(codec == "libsvtav1")
         light = ",".join(map(str, self.content_light or ()))
         if not display and not light:
@@ -54,7 +65,7 @@ class HdrMetadata:
         return {option: ":".join(f"{name}={value}" for name, value in pairs if value)}
 
     def _display(self, in_units: bool) -> str:
-        """The mastering display as encoders want it: in units (SVT-AV1) or as the integers (x264, x265)."""
+        """The mastering display as text: in units (SVT-AV1), or as the integers of the bit stream (x264, x265)."""
         if not (self.chromaticities and self.luminance):
             return ""
         points = zip(("G", "B", "R", "WP"), self.chromaticities, strict=True)
@@ -65,7 +76,7 @@ class HdrMetadata:
         return "".join(f"{name}({x},{y})" for name, (x, y) in points) + f"L({high},{low})"
 
 
-# encoder: its option, and what mastering display and content light are called in there
+# An encoder: its option, and the names of mastering display and content light in that option.
 _OPTION_NAMES = {
     "libx264": ("x264-params", "mastering-display", "cll"),
     "libx265": ("x265-params", "master-display", "max-cll"),
@@ -81,8 +92,14 @@ def _pair(data: bytes) -> tuple[int, int]:
 def _mastering_display(
     data: bytes | None,
 ) -> tuple[tuple[tuple[int, int], ...] | None, tuple[int, int] | None]:
-    """Read FFmpeg's AVMasteringDisplayMetadata: ten AVRationals (x and y of red, green, blue and white; min
-    and max luminance), then two flags for what FFmpeg finds plausible; what it does not is kept too."""
+    """Read FFmpeg's AVMasteringDisplayMetadata.
+
+    It has ten AVRationals: x and y of red, green, blue and white, then min and max luminance. Two flags follow, which
+    say what FFmpeg finds plausible; they are ignored, so that all of it is kept.
+
+    Returns:
+        Chromaticities and luminance as `HdrMetadata` has them.
+    """
     if data is None or len(data) < 88:
         return None, None
     numbers = struct.unpack_from("=22i", data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
@@ -16,7 +15,8 @@ from typing import Any
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, reason
+from maskvfi.paths import PathLike, partial_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixels import planar_name, planes_of
@@ -30,15 +30,25 @@ _PATTERN = re.compile(r"%0?\d*d")
 
 
 class ImageFolderReader:
-    """Read the PNG, JPEG, TIFF and EXR images of a folder as a video of constant `rate`.
+    """Read the PNG, JPEG, TIFF and EXR images of a folder as a video of constant rate.
 
-    They come in the natural order of their names (2 before 10) and keep their depth. `start` and `end` are
-    seconds; frames with start <= time < end are given. Images that differ in size or format are refused.
+    They come in the natural order of their names (2 before 10) and keep their depth.
+
+    Args:
+        path: The folder.
+        rate: Frames per second; 24 by default.
+        start: Give only frames from here on, in seconds.
+        end: Give only frames before this time, in seconds.
+        queue: How many decoded frames may wait.
+
+    Raises:
+        MediaError: There are no images, one cannot be read, or they differ in size or format. An image other than the
+            first is read while iterating.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         rate: Fraction | None = None,
         start: Fraction | None = None,
@@ -63,6 +73,7 @@ class ImageFolderReader:
         return iter(self._prefetch)
 
     def close(self) -> None:
+        """Stop decoding."""
         if self._prefetch is not None:
             self._prefetch.close()
 
@@ -80,16 +91,28 @@ class ImageFolderReader:
 
 
 class ImageFolderWriter:
-    """Write frames as images `00000001.png`, `00000002.png`, ... into a folder; or as `out/%06d.tiff`.
+    """Write frames as numbered images into a folder.
 
-    8-bit sources become 8-bit images, deeper ones 16-bit, float ones EXR. Images are written into a hidden
-    folder beside the target, which takes its name once it is whole. A folder that holds something is
-    refused; with `overwrite` it is replaced if it holds nothing but numbered images. Times are not kept.
+    8-bit sources become 8-bit images, deeper ones 16-bit, float ones EXR. Images are written into a hidden folder
+    beside the target, which takes the target's name when it is whole. Times are not kept.
+
+    Args:
+        path: The folder, for `00000001.png`, `00000002.png`, ...; or a pattern such as `out/%06d.tiff`.
+        info: What is known of the source of the frames.
+        overwrite: Replace a folder that is not empty, if it holds nothing but such numbered images.
+        options: The image encoder's options.
+        queue: How many frames may wait for the encoder.
+
+    Attributes:
+        warnings: What could not be kept, one line each.
+
+    Raises:
+        MediaError: The folder or an image cannot be written.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         info: SourceInfo,
         *,
         overwrite: bool = False,
@@ -111,7 +134,7 @@ class ImageFolderWriter:
         if info.display_matrix is not None:
             self.warnings.append("images keep no rotation: they are written as they are stored")
         self._check_target(overwrite)
-        self._partial = self._folder.with_name(f".{self._folder.name}.{secrets.token_hex(4)}.partial")
+        self._partial = partial_path(self._folder)
         self._partial.mkdir()
         self._count = 0
         self._done = False
@@ -119,19 +142,31 @@ class ImageFolderWriter:
 
     @property
     def kept(self) -> int:
+        """0: a folder of images is not resumed."""
         return 0
 
     @property
     def state(self) -> dict[str, Any]:
+        """Empty: a folder of images is not resumed."""
         return {}
 
     def mark(self, state: dict[str, Any]) -> None:
-        """Image folders are not resumed."""
+        """Nothing: a folder of images is not resumed."""
 
     def write(self, frame: Frame) -> None:
+        """Queue the next frame.
+
+        Raises:
+            MediaError: An earlier frame could not be written.
+        """
         self._worker.put(frame)
 
     def finish(self) -> None:
+        """Write what waits, and give the folder its name.
+
+        Raises:
+            MediaError: An image could not be written, or there were no frames.
+        """
         if self._done:
             return
         try:
@@ -145,6 +180,7 @@ class ImageFolderWriter:
         self._done = True
 
     def abort(self) -> None:
+        """Stop, and leave nothing behind."""
         if not self._done:
             self._done = True
             self._worker.cancel()
@@ -166,7 +202,7 @@ class ImageFolderWriter:
         try:
             (self._partial / (self._pattern % self._count)).write_bytes(_encode(frame, self._encoding))
         except OSError as error:
-            raise MediaError(f"{self._name}: writing failed ({error.strerror})") from error
+            raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
     def _check_target(self, overwrite: bool) -> None:
         folder = self._folder
@@ -176,7 +212,7 @@ class ImageFolderWriter:
             raise MediaError(f"{self._name}: there is no folder {folder.absolute().parent}")
         held = [item.name for item in folder.iterdir()] if folder.exists() else []
         if held and not overwrite:
-            raise MediaError(f"{self._name}: the folder is not empty (use overwrite to replace it)")
+            raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
         before, after = _PATTERN.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
         if foreign := next((name for name in held if not own.fullmatch(name)), None):
@@ -193,33 +229,44 @@ class ImageFolderWriter:
             shutil.rmtree(old)
 
 
-def read_pictures(paths: Sequence[str | os.PathLike[str]]) -> tuple[SourceInfo, list[Frame]]:
-    """Single pictures as the frames of a video, one a second. Raises MediaError where they differ in kind."""
+def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
+    """Read single pictures as the frames of a video, one a second.
+
+    Args:
+        paths: PNG, JPEG, TIFF or EXR files of one size and pixel format.
+
+    Returns:
+        What is known of the pictures, and one frame for each.
+
+    Raises:
+        MediaError: One cannot be read, or they differ in size or format.
+    """
     files = [Path(path) for path in paths]
     natives = [_decode(file) for file in files]
     info = _describe(natives[0], files[0], os.fspath(paths[0]), Fraction(1), len(files))
     return info, [_frame(*each, info, n) for n, each in enumerate(zip(natives, files, strict=True))]
 
 
-def write_picture(path: str | os.PathLike[str], frame: Frame, info: SourceInfo) -> None:
-    """One frame of a source as a PNG, TIFF, EXR or JPEG picture, of its own depth where the format has it.
+def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
+    """Write a frame as a picture, in its own depth where the format has it.
 
-    Replaces what was there. Raises MediaError.
+    Args:
+        path: A PNG, TIFF, EXR or JPEG file; it is replaced if it exists.
+        frame: The frame.
+        info: What is known of its source.
+
+    Raises:
+        MediaError: The picture cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() not in _CODECS:
         raise MediaError(f"{target}: pictures are written as {', '.join(_CODECS)}")
     data = _encode(frame, choose_encoding(_CODECS[target.suffix.lower()], info, {}))
-    partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
-    try:
+    with written_whole(target) as partial:
         partial.write_bytes(data)
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise MediaError(f"{target}: cannot be written ({(error.strerror or str(error)).lower()})") from error
 
 
-def is_image_target(path: str | os.PathLike[str]) -> bool:
+def is_image_target(path: PathLike) -> bool:
     """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern."""
     name = os.fspath(path)
     return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(_PATTERN.search(Path(name).name))
@@ -238,7 +285,7 @@ def _images_of(folder: Path) -> list[Path]:
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
-    """Numbers in names count as numbers."""
+    """The key that sorts names with their numbers as numbers."""
     return [(int(digits or -1), text) for digits, text in re.findall(r"(\d+)|(\D+)", file.name)]
 
 
@@ -305,7 +352,7 @@ def _decode(file: Path) -> av.VideoFrame:
         if frames:
             return frames[0]
     except OSError as error:
-        raise MediaError(f"{file}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise MediaError(f"{file}: cannot be read ({reason(error)})") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{file}: cannot be read as an image") from error
     raise MediaError(f"{file}: cannot be read as an image")

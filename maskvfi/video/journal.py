@@ -1,4 +1,4 @@
-"""A file that is not whole yet: what is encoded of it, in segments, so that another run can go on from there."""
+"""What is encoded of a file that is not whole yet, in segments on the disk, so that another run can continue it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from av.packet import Packet
 from filelock import FileLock, Timeout
 
 from maskvfi.errors import MediaError
+from maskvfi.paths import written_whole
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -21,7 +24,15 @@ MANIFEST, LOCK = "manifest.json", "lock"
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A packet as the encoder gave it, times in ticks of the writer's clock."""
+    """A packet of the encoder, with times in ticks of the file's clock.
+
+    Attributes:
+        data: The bytes.
+        pts: When its frame is shown.
+        dts: When it is decoded.
+        duration: How long its frame is shown.
+        key: Whether it is a key frame.
+    """
 
     data: bytes
     pts: int
@@ -29,14 +40,30 @@ class Coded:
     duration: int
     key: bool
 
+    @classmethod
+    def of(cls, packet: Packet) -> Coded:
+        """What a journal keeps of a packet."""
+        pts = cast(int, packet.pts)
+        dts = pts if packet.dts is None else packet.dts
+        return cls(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe)
+
+    def to_packet(self, time_base: Fraction) -> Packet:
+        """A packet to be muxed; `time_base` is seconds per tick."""
+        packet = Packet(self.data)
+        packet.pts, packet.dts, packet.duration = self.pts, self.dts, self.duration
+        packet.time_base, packet.is_keyframe = time_base, self.key
+        return packet
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Some frames that were encoded on their own, without regard to those before and after.
+    """The index of a segment: frames that were encoded without regard to those before and after.
 
-    frames: how many there are from the beginning of the file up to its end; state: what a run has to know to go on
-    there; sha256 of the packets' bytes, which lie in a file beside this; packets: pts, dts, duration, key and size of
-    each.
+    Attributes:
+        frames: How many frames the file has up to the segment's end.
+        state: What a run needs to know to continue after it.
+        sha256: The hash of the packets' bytes, which lie in a file beside the index.
+        packets: pts, dts, duration, key and size in bytes of each packet.
     """
 
     frames: int
@@ -46,23 +73,38 @@ class Segment:
 
 
 class Journal:
-    """The hidden folder beside `target` in which it grows.
+    """The hidden folder beside a target in which its segments are kept.
 
-    `facts` say what it is made from and how: whoever goes on must say the same. It holds a manifest with them, and
-    for every segment its packets and, once they are all on the disk, an index; a segment without one, or with other
-    bytes than that says, is made again. `frames` and `state` are those of the segments from the beginning up to the
-    first that is missing; where several make them at once, later ones may be there already: `numbers` has all.
+    The folder holds a manifest with the facts, and for every segment a file of packets and an index. The index is
+    written when all packets are on the disk. A segment without an index, or whose packets have another hash than the
+    index says, is made again.
 
-    Raises MediaError where an earlier run left something that neither `resume` nor `overwrite` allows to touch, where
-    facts differ from those of the run that is to be resumed, and while another run is at it.
+    One run makes the segments one after another, with `add` and `close_segment`. Several workers can make them in any
+    order; then `put` stores each one.
+
+    Args:
+        target: The file that is being made.
+        facts: What the output depends on, in terms of JSON. A run can be resumed only with equal facts.
+        resume: Keep the segments of an earlier run.
+        overwrite: Remove the segments of an earlier run, where `resume` is not set.
+
+    Attributes:
+        folder: The hidden folder.
+        frames: How many frames there are from the beginning of the file to the first missing segment.
+        state: The state after those frames.
+        numbers: The numbers of all segments, also of those after a missing one.
+
+    Raises:
+        MediaError: An earlier run left segments and neither `resume` nor `overwrite` is set, the facts differ from
+            those of the run to be resumed, or another run is making the file.
     """
 
     def __init__(self, target: Path, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder = target.with_name(f".{target.name}.unfinished")
-        self.frames = 0  # that its segments hold
-        self.state: dict[str, Any] = {}  # of the last of them
-        self.numbers: set[int] = set()  # of its segments
-        self._whole = 0  # segments from the beginning
+        self.frames = 0
+        self.state: dict[str, Any] = {}
+        self.numbers: set[int] = set()
+        self._whole = 0  # how many segments there are before the first missing one
         self._target = target
         self._open: BinaryIO | None = None
         self._packets: list[tuple[int, int, int, bool, int]] = []
@@ -78,13 +120,13 @@ class Journal:
             self._take_over(manifest, resume, overwrite)
             if not self.numbers:
                 self._remove_all_but(LOCK)
-                _write_whole(self.folder / MANIFEST, manifest)
+                _write(self.folder / MANIFEST, manifest)
         except BaseException:
             self._lock.release()
             raise
 
     def packets(self) -> Iterator[Coded]:
-        """Those of all segments, in order."""
+        """The packets of the first `frames` frames, in the order of the encoder."""
         for number in range(self._whole):
             segment = Segment(**_read(self._path(number, "json")))
             with self._path(number, "packets").open("rb") as file:
@@ -92,7 +134,7 @@ class Journal:
                     yield Coded(file.read(size), pts, dts, duration, key)
 
     def add(self, packet: Coded) -> None:
-        """One more of the segment that is being made."""
+        """Add a packet to the segment that is being made."""
         if self._open is None:
             self._open = self._path(self._whole, "packets").open("wb")
         self._open.write(packet.data)
@@ -100,20 +142,32 @@ class Journal:
         self._packets.append((packet.pts, packet.dts, packet.duration, packet.key, len(packet.data)))
 
     def close_segment(self, frames: int, state: dict[str, Any]) -> None:
-        """What was added is a segment, on the disk for good; `frames` are done by now."""
+        """Make the added packets a segment that survives a power cut.
+
+        Args:
+            frames: How many frames the file has up to here.
+            state: What a run needs to know to continue here, in terms of JSON.
+        """
         assert self._open is not None
         self._open.flush()
         os.fsync(self._open.fileno())
         self._open.close()
         self._open = None
         segment = Segment(frames, state, self._hash.hexdigest(), self._packets)
-        _write_whole(self._path(self._whole, "json"), asdict(segment))
+        _write(self._path(self._whole, "json"), asdict(segment))
         self.numbers.add(self._whole)
         self.frames, self.state, self._whole = frames, state, self._whole + 1
         self._packets, self._hash = [], hashlib.sha256()
 
     def put(self, number: int, packets: list[Coded], frames: int, state: dict[str, Any]) -> None:
-        """A segment that was made elsewhere, in whatever order; `frames` and `state` as `close_segment` has them."""
+        """Store a segment that was made elsewhere.
+
+        Args:
+            number: Its place among the segments, from 0.
+            packets: Its packets.
+            frames: How many frames the file has up to its end.
+            state: What a run needs to know to continue after it, in terms of JSON.
+        """
         data = b"".join(packet.data for packet in packets)
         with self._path(number, "packets").open("wb") as file:
             file.write(data)
@@ -121,15 +175,15 @@ class Journal:
             os.fsync(file.fileno())
         listed = [(p.pts, p.dts, p.duration, p.key, len(p.data)) for p in packets]
         segment = Segment(frames, state, hashlib.sha256(data).hexdigest(), listed)
-        _write_whole(self._path(number, "json"), asdict(segment))
+        _write(self._path(number, "json"), asdict(segment))
         self.numbers.add(number)
 
     def states(self) -> list[dict[str, Any]]:
-        """Of every segment that is there, in order."""
+        """The states of all segments, in their order."""
         return [_read(self._path(number, "json"))["state"] for number in sorted(self.numbers)]
 
     def leave(self) -> None:
-        """Stop here; keep the segments, if there are any."""
+        """Stop, and keep the segments if there are any."""
         if self._open is not None:
             self._open.close()
         self._lock.release()
@@ -137,10 +191,12 @@ class Journal:
             self.remove()
 
     def remove(self) -> None:
+        """Remove the folder: the file is whole."""
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_over(self, facts: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        """Find the segments of an earlier run, and keep them if `resume` is set."""
         known = _read(self.folder / MANIFEST)
         found = dict(self._segments()) if known else {}
         if not found:
@@ -148,9 +204,9 @@ class Journal:
         if not resume:
             if overwrite:
                 return
-            most = max(segment.frames for segment in found.values())
+            done = max(segment.frames for segment in found.values())
             raise MediaError(
-                f"{self._target}: an earlier run stopped after {most} frames of it "
+                f"{self._target}: an earlier run stopped after {done} frames of it "
                 "(resume goes on there, overwrite begins anew)"
             )
         for name in sorted({*known, *facts}):
@@ -171,7 +227,7 @@ class Journal:
                 path.unlink()
 
     def _segments(self) -> Iterator[tuple[int, Segment]]:
-        """Those that are whole, with their numbers."""
+        """The segments that are complete, with their numbers."""
         for index in self.folder.glob("[0-9]*.json"):
             try:
                 number = int(index.stem)
@@ -186,7 +242,7 @@ class Journal:
 
 
 def _difference(name: str, old: Any, new: Any) -> str:
-    """In words; of facts that have parts, the first part that differs."""
+    """How a fact differs, in words; of a fact with parts, the first part that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         part = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
         return _difference(f"{name}: {part}", old.get(part), new.get(part))
@@ -202,7 +258,7 @@ def _sha256(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a JSON file says; nothing where it is missing or damaged."""
+    """The values of a JSON file; empty where it is missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -210,11 +266,6 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write_whole(path: Path, values: dict[str, Any]) -> None:
-    """All of it or nothing, whatever happens meanwhile."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(values, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+def _write(path: Path, values: dict[str, Any]) -> None:
+    with written_whole(path, durable=True) as partial:
+        partial.write_text(json.dumps(values), encoding="utf-8")

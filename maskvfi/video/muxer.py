@@ -1,83 +1,93 @@
-"""Frames in, a whole file out or nothing: encoded in a thread of its own, with the source's other streams."""
+"""A video file from frames, with the other streams of its source: whole, or not there at all."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar
 
 import av
-from av.codec.context import CodecContext
+from av.container import OutputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, reason
+from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedSound
-from maskvfi.video.encoders import (
-    Encoding,
-    choose_encoding,
-    choose_time_base,
-    has_fixed_rate,
-    loses_aspect_ratio,
-)
+from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.journal import Coded, Journal
 from maskvfi.video.pump import Worker
+from maskvfi.video.segment_encoder import SegmentEncoder, configure
 from maskvfi.video.stream_copy import CopiedStreams
-from maskvfi.video.streams import url_of
+from maskvfi.video.target import Target
 from maskvfi.video.timestamps import Clock
 
 T = TypeVar("T")
-_TOLERANCE = 128_000  # bits per second; what PyAV gives a stream, and does not tell
-SEGMENT = 120  # frames: from how many on a segment of a journal may end
+SEGMENT = 120  # frames: a journal's segment has at least that many
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A place where a segment may end, and what the caller has to know to go on there."""
+    """A place where a segment may end, and what the caller needs to know to continue there."""
 
     state: dict[str, Any]
 
 
 class VideoWriter:
-    """Write frames to `path`; the container follows from its suffix.
+    """Write frames to a video file; a thread encodes them.
 
-    `rate` is the average frame rate the output will have, `codec` and `options` go to the encoder (FFmpeg's
-    names: crf, preset, qp, ...). `copy_from` is the file whose other streams, chapters and tags are copied;
-    `start` and `end` cut them to the window that was read, and times shift so that it begins at 0.
-
-    Everything is written to a hidden file beside the target, which takes the target's name once it is whole:
-    when the `with` block ends well, or on `finish`. Otherwise nothing is left behind. Raises MediaError here,
-    before any work, for what can be known here; what could not be kept is named in `warnings`.
-
-    With `slow` other than 1 the frames lie that many times further apart than in `copy_from`: of its streams only
-    the sound is kept, stretched alike.
-
-    With `facts` the work can be interrupted and gone on with: they say what the file is made from and how, and a
-    `Journal` keeps what is encoded, so that with `resume` the next writer of the same facts begins after the `kept`
-    frames that an earlier one left, and its caller after the `state` it was marked with there. Not with encoders
-    whose packets are no bytes: then `journal` is None.
+    The container follows from the suffix. Everything goes to a hidden file beside the target, which takes the target's
+    name when it is whole: when the `with` block ends well, or on `finish`. Otherwise nothing is left behind.
 
     Times are exact in `time_base`, see `choose_time_base`; Matroska rounds each to the nearest 1/1000 s.
+
+    With `facts` the work can be interrupted and resumed: a `Journal` beside the target keeps the encoded segments. A
+    writer that is opened with the same facts and `resume` has the first `kept` frames already; the next frame to write
+    is the one after them. Encoders whose packets are more than bytes cannot be resumed: then `journal` is None.
+
+    Args:
+        path: The file to make, or an open file object.
+        info: What is known of the source of the frames.
+        rate: The average frame rate of the output, in frames per second.
+        codec: FFmpeg's name of the encoder.
+        options: The encoder's options, by FFmpeg's names (crf, preset, qp, ...).
+        copy_from: The file whose other streams, chapters and tags are copied.
+        overwrite: Replace a file that exists.
+        start: Where the frames begin, in seconds from the first frame of `copy_from`; its streams are cut to that, and
+            the output begins at 0.
+        end: Where the frames end, in the same seconds.
+        queue: How many frames may wait for the encoder.
+        time_base: Seconds per tick; `choose_time_base` chooses it by default.
+        container_format: FFmpeg's name of the container; by default the suffix decides.
+        slow: How many times longer the output lasts than `copy_from`. Where it is not 1, only the sound of `copy_from`
+            is kept, stretched by the same factor.
+        facts: What the output depends on, in terms of JSON.
+        resume: Continue where an earlier writer with the same facts stopped; begin if there was none.
+
+    Attributes:
+        warnings: What could not be kept, one line each.
+        time_base: Seconds per tick of the output.
+        clock: The ticks of the frames so far.
+        journal: What keeps the segments, or None.
+
+    Raises:
+        MediaError: The output cannot be written. What can be known before the first frame is raised here.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | BinaryIO,
+        path: PathLike | BinaryIO,
         info: SourceInfo,
         *,
         rate: Fraction,
         codec: str = "libx264",
         options: dict[str, str] | None = None,
-        copy_from: str | os.PathLike[str] | None = None,
+        copy_from: PathLike | None = None,
         overwrite: bool = False,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -88,22 +98,18 @@ class VideoWriter:
         facts: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
-        self._target = _Target(path, overwrite)
+        self._target = Target(path, overwrite)
         self._name = self._target.name
         self.journal: Journal | None = None
         self._copied: CopiedStreams | StretchedSound | None = None
-        self._shape = (info.height, info.width)
-        self._durations: dict[int, int] = {}
-        self._segment = 0  # frames in the one that is being made
         self._mark: _Mark | None = None
-        self._last_dts: int | None = None
         self._apart: list[Coded] | None = None
         self._done = False
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
         try:
             if facts is not None and self._encoding.has_bytes:
-                self.journal = self._target.in_journal(facts, resume, overwrite)
+                self.journal = self._target.open_journal(facts, resume)
             if resume and self.journal is None:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
@@ -111,23 +117,15 @@ class VideoWriter:
             self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
-            if muxer in ("mp4", "mov"):  # the clock of the edit list, which says when each stream begins
+            if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
-            self._stream = self._add_picture(info, rate)
+            self._stream = self._add_stream(info, rate)
             if copy_from is not None:
-                if slow == 1:
-                    self._copied = CopiedStreams(copy_from, self._container, info.start_time, start, end)
-                else:
-                    self._copied = StretchedSound(
-                        copy_from, self._container, info.start_time, slow, start, end
-                    )
-                self._copied.copy_picture_tags(self._stream)
-                self.clock.shift = self._copied.shift
-                self.warnings += self._copied.warnings
+                self._copy_streams(copy_from, info.start_time, start, end, slow)
             self._start_encoding()
-            self._context = self._stream.codec_context
-            if self.kept:
-                self._go_on()
+            self._encoder = SegmentEncoder(self._stream.codec_context, info, self._encoding, self.clock)
+            if self.journal is not None and self.kept:
+                self._resume(self.journal)
         except BaseException:
             self._clean_up()
             raise
@@ -135,57 +133,78 @@ class VideoWriter:
 
     @property
     def kept(self) -> int:
-        """How many frames are safe: an earlier run left them, or this one would leave them if it stopped now."""
+        """How many frames the journal has: those of an earlier writer, and those of this one that are safe by now."""
         return self.journal.frames if self.journal is not None else 0
 
     @property
     def state(self) -> dict[str, Any]:
-        """What `mark` was told where the `kept` frames end."""
+        """What `mark` was given after the last of the `kept` frames."""
         return self.journal.state["run"] if self.journal is not None and self.kept else {}
-
-    def mark(self, state: dict[str, Any]) -> None:
-        if self.journal is not None:
-            self._worker.put(_Mark(state))
-
-    def write(self, frame: Frame) -> None:
-        """Queue a frame; frames come in presentation order. Raises what went wrong with an earlier one."""
-        self._worker.put(frame)
 
     @property
     def can_be_joined(self) -> bool:
-        """Whether `segment` gives what a journal can keep."""
+        """Whether segments can be made apart and joined in a journal."""
         return self._encoding.has_bytes
 
-    def begin_apart(self, clock: Mapping[str, Any]) -> None:
-        """Before any frame: make not a file but one segment of it, to be joined elsewhere. `clock` is the state of the
-        file's clock after the frames before.
+    def write(self, frame: Frame) -> None:
+        """Queue the next frame in the order of presentation.
+
+        Raises:
+            MediaError: An earlier frame could not be written.
         """
-        self.clock.go_on(clock)
+        self._worker.put(frame)
+
+    def mark(self, state: dict[str, Any]) -> None:
+        """Allow a segment to end after the last written frame.
+
+        Args:
+            state: What the caller needs to continue after that frame, in terms of JSON.
+        """
+        if self.journal is not None:
+            self._worker.put(_Mark(state))
+
+    def begin_apart(self, clock: Mapping[str, Any]) -> None:
+        """Make one segment of the file only; call it before the first frame.
+
+        Args:
+            clock: The state of the file's clock after the frames before the segment, see `Clock.state`.
+        """
+        self.clock.restore(clock)
         if self.clock.at.count:
-            self._context = self._new_context()
+            self._encoder.begin_segment()
         self._apart = []
 
     def segment(self, last: bool) -> list[Coded]:
-        """The packets of the segment, for a `Journal`; `last`: the file ends with it. Then there is only `abort`."""
+        """End the segment that `begin_apart` began; after that, call nothing but `abort`.
+
+        Args:
+            last: The file ends with this segment.
+
+        Returns:
+            Its packets, as `Journal.put` takes them.
+
+        Raises:
+            MediaError: A frame could not be encoded.
+        """
         assert self._apart is not None
         self._worker.finish()
-        rest = self._encoded(None)
-        if last:
-            self._mux_last(rest)
-        else:
-            self._mux(rest)
+        self._write(self._call(self._encoder.end_file if last else self._encoder.end_segment))
         return self._apart
 
     def finish(self) -> None:
-        """Encode what waits, copy the rest of the other streams and give the file its name."""
+        """Encode what waits, copy the rest of the other streams, and give the file its name.
+
+        Raises:
+            MediaError: Something could not be written, or there were no frames.
+        """
         if self._done:
             return
         try:
             self._worker.finish()
             if self.clock.at.last is None:
                 raise MediaError(f"{self._name}: there are no frames to write")
-            if self._segment or not self.kept:
-                self._mux_last(self._encoded(None))
+            if self._encoder.frames or not self.kept:
+                self._write(self._call(self._encoder.end_file))
             if self._copied is not None:
                 self._copied.advance(None)
                 self.warnings += [line for line in self._copied.warnings if line not in self.warnings]
@@ -206,7 +225,7 @@ class VideoWriter:
             self.journal.remove()
 
     def abort(self) -> None:
-        """Stop and leave nothing behind but the frames that are `kept`."""
+        """Stop, and leave nothing behind but the `kept` frames."""
         if not self._done:
             self._done = True
             self._worker.cancel()
@@ -229,7 +248,7 @@ class VideoWriter:
             if isinstance(error, MediaError):
                 raise MediaError(f"{error} ({kept})") from error
 
-    def _open(self, container_format: str | None) -> av.container.OutputContainer:
+    def _open(self, container_format: str | None) -> OutputContainer:
         try:
             return av.open(
                 self._target.sink,
@@ -240,7 +259,8 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self._name}: no container format for this name") from error
 
-    def _add_picture(self, info: SourceInfo, rate: Fraction) -> VideoStream:
+    def _add_stream(self, info: SourceInfo, rate: Fraction) -> VideoStream:
+        """The container's video stream with its encoder context, which is not open yet."""
         encoding, container = self._encoding, self._container
         try:
             stream = container.add_stream(
@@ -249,8 +269,7 @@ class VideoWriter:
         except ValueError as error:
             raise MediaError(f"{self._name}: {container.format.name} cannot hold {encoding.codec}") from error
         assert isinstance(stream, VideoStream)
-        self._configure = partial(_configure, info=info, encoding=encoding, time_base=self.time_base)
-        self._configure(stream.codec_context)
+        configure(stream.codec_context, info, encoding, self.clock)
         stream.time_base = self.time_base
         if info.sample_aspect_ratio != 1 and loses_aspect_ratio(encoding.codec, container.format.name):
             self.warnings.append(
@@ -265,100 +284,68 @@ class VideoWriter:
                 self.warnings.append("this PyAV cannot write the rotation: left out")
         return stream
 
+    def _copy_streams(
+        self,
+        copy_from: PathLike,
+        picture_start: Fraction,
+        start: Fraction | None,
+        end: Fraction | None,
+        slow: Fraction,
+    ) -> None:
+        if slow == 1:
+            self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end)
+        else:
+            self._copied = StretchedSound(copy_from, self._container, picture_start, slow, start, end)
+        self._copied.copy_picture_tags(self._stream)
+        self.clock.shift = self._copied.shift
+        self.warnings += self._copied.warnings
+
     def _start_encoding(self) -> None:
+        """Write the container's header, which opens the encoder."""
         try:
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
-            reason = str(getattr(error, "strerror", None) or error).lower()
             what = f"{self._container.format.name} with {self._encoding.codec}"
-            raise MediaError(f"{self._name}: {what} cannot be written ({reason})") from error
+            raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
         if unknown := [name for name in self._stream.codec_context.options if name in self._encoding.options]:
             raise MediaError(f"{self._encoding.codec}: has no option {unknown[0]}")
 
-    def _go_on(self) -> None:
-        """Write what the journal holds, and be where the run was that left it."""
-        assert self.journal is not None
-        for coded in self.journal.packets():
-            packet = Packet(coded.data)
-            packet.pts, packet.dts, packet.duration = coded.pts, coded.dts, coded.duration
-            packet.time_base, packet.is_keyframe = self.time_base, coded.key
-            self._put_in_order(packet)
-            self._mux_one(packet)
-        self.clock.go_on(self.journal.state["writer"])
-        self._context = self._new_context()
-
-    def _new_context(self) -> VideoCodecContext:
-        """An encoder like that of the stream, which knows nothing of the frames before."""
-        context = cast(VideoCodecContext, CodecContext.create(self._encoding.codec, "w"))
-        own = self._stream.codec_context
-        self._configure(context)
-        context.framerate, context.options = own.framerate, dict(self._encoding.options)
-        context.flags = own.flags
-        context.bit_rate, context.bit_rate_tolerance = own.bit_rate or 0, _TOLERANCE
-        return context
+    def _resume(self, journal: Journal) -> None:
+        """Mux the packets of the journal, and continue after them."""
+        for coded in journal.packets():
+            packet = coded.to_packet(self.time_base)
+            self._encoder.keep_order(packet)
+            self._mux(packet)
+        self.clock.restore(journal.state["writer"])
+        self._encoder.begin_segment()
 
     def _take(self, item: Frame | _Mark) -> None:
+        """What the thread does with a frame or a mark. A segment ends when the frame after its last mark comes."""
         if isinstance(item, _Mark):
             self._mark = item
             return
-        if self._mark is not None and self._segment >= SEGMENT and self.journal is not None:
-            self._end_segment(self._mark)
+        if self._mark is not None and self._encoder.frames >= SEGMENT and self.journal is not None:
+            self._end_segment(self.journal, self._mark)
         self._mark = None
-        self._encode(item)
-        self._segment += 1
+        self._write(self._call(partial(self._encoder.encode, item)))
 
-    def _end_segment(self, mark: _Mark) -> None:
-        assert self.journal is not None
-        self._mux(self._encoded(None))
+    def _end_segment(self, journal: Journal, mark: _Mark) -> None:
+        self._write(self._call(self._encoder.end_segment))
         state = {"run": mark.state, "writer": self.clock.state()}
-        self._call(partial(self.journal.close_segment, self.clock.at.count, state))
-        self._segment, self._context = 0, self._new_context()
+        self._call(partial(journal.close_segment, self.clock.at.count, state))
 
-    def _encode(self, frame: Frame) -> None:
-        begin, length = self.clock.place(frame.pts, frame.duration)
-        self._durations[begin] = length
-        if frame.planes[0].shape != self._shape:
-            raise ValueError(f"a frame of {frame.planes[0].shape} does not fit a video of {self._shape}")
-        picture = self._encoding.picture(frame)
-        picture.time_base = self.time_base
-        picture.pts = begin
-        picture.duration = length
-        self._mux(self._encoded(picture))
-
-    def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
-        return self._call(lambda: self._context.encode(picture))
-
-    def _mux_last(self, packets: list[Packet]) -> None:
-        """The rest, of which the last packet lasts until the end of the last frame.
-
-        It need not be the last frame's own: with B-frames an earlier one can be decoded after it, and MP4 takes a
-        track's length from the last packet.
-        """
-        for packet in packets[-1:]:
-            if packet.pts is not None and self.clock.at.end is not None:
-                self._durations[packet.pts] = self.clock.at.end - packet.pts
-        self._mux(packets)
-
-    def _mux(self, packets: list[Packet]) -> None:
+    def _write(self, packets: list[Packet]) -> None:
+        """Keep the packets of a segment that is made apart; else mux them, after the journal has them."""
         for packet in packets:
-            if packet.pts in self._durations:
-                packet.duration = self._durations.pop(packet.pts)
-            self._put_in_order(packet)
             if self._apart is not None:
-                self._apart.append(_coded(packet))
+                self._apart.append(Coded.of(packet))
                 continue
             if self.journal is not None:
-                self._call(partial(self.journal.add, _coded(packet)))
-            self._mux_one(packet)
+                self._call(partial(self.journal.add, Coded.of(packet)))
+            self._mux(packet)
 
-    def _put_in_order(self, packet: Packet) -> None:
-        """An encoder that begins anew may date its first packets before the last ones of the encoder before."""
-        if packet.dts is not None and self._last_dts is not None and packet.dts <= self._last_dts:
-            packet.dts = self._last_dts + 1
-        if packet.dts is not None:
-            self._last_dts = packet.dts
-
-    def _mux_one(self, packet: Packet) -> None:
+    def _mux(self, packet: Packet) -> None:
+        """Mux a video packet, after the packets of other streams that come before it."""
         if packet.dts is not None and self._copied is not None:
             self._copied.advance(packet.dts * Fraction(packet.time_base) + self._copied.shift)
         packet.stream = self._stream
@@ -368,8 +355,7 @@ class VideoWriter:
         try:
             return work()
         except (av.error.FFmpegError, OSError) as error:
-            reason = str(getattr(error, "strerror", None) or error).lower()
-            raise MediaError(f"{self._name}: writing failed ({reason})") from error
+            raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
     def _clean_up(self) -> None:
         if self._copied is not None:
@@ -380,60 +366,3 @@ class VideoWriter:
         self._target.drop()
         if self.journal is not None:
             self.journal.leave()
-
-
-def _configure(context: VideoCodecContext, info: SourceInfo, encoding: Encoding, time_base: Fraction) -> None:
-    """What every encoder of a file is told."""
-    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
-    context.time_base, context.sample_aspect_ratio = time_base, info.sample_aspect_ratio
-    colour = encoding.colour
-    context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
-    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-
-
-def _coded(packet: Packet) -> Coded:
-    pts = cast(int, packet.pts)
-    dts = pts if packet.dts is None else packet.dts
-    return Coded(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe)
-
-
-class _Target:
-    """Where the bytes go: a hidden file beside the path until it is whole, or straight into a file object."""
-
-    def __init__(self, path: str | os.PathLike[str] | BinaryIO, overwrite: bool) -> None:
-        self.sink: str | BinaryIO
-        self._path: Path | None = None
-        if not isinstance(path, (str, os.PathLike)):
-            self.name = str(getattr(path, "name", "stream"))
-            self.sink = path
-            return
-        self.name = os.fspath(path)
-        self._path = Path(path)
-        if self._path.is_dir():
-            raise MediaError(f"{self.name}: is a folder")
-        if self._path.exists() and not overwrite:
-            raise MediaError(f"{self.name}: exists already (use overwrite to replace it)")
-        if not self._path.parent.is_dir():
-            raise MediaError(f"{self.name}: there is no folder {self._path.parent}")
-        if not os.access(self._path.parent, os.W_OK):
-            raise MediaError(f"{self.name}: no permission to write into {self._path.parent}")
-        unique = f".{self._path.stem}.{secrets.token_hex(4)}.partial{self._path.suffix}"
-        self._partial = self._path.with_name(unique)
-        self.sink = url_of(self._partial)
-
-    def in_journal(self, facts: Mapping[str, Any], resume: bool, overwrite: bool) -> Journal | None:
-        """From now on the bytes go to a journal's folder; None where they do not go to a file."""
-        if self._path is None:
-            return None
-        journal = Journal(self._path, facts, resume=resume, overwrite=overwrite)
-        self._partial = journal.folder / f"whole{self._path.suffix}"
-        self.sink = url_of(self._partial)
-        return journal
-
-    def keep(self) -> None:
-        if self._path is not None:
-            os.replace(self._partial, self._path)
-
-    def drop(self) -> None:
-        if self._path is not None:
-            self._partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""av.VideoFrame to planes of code values and back, without changing a bit and without swscale."""
+"""Decoder frames to planes of code values and back, bit by bit and without swscale."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from maskvfi.video.planes import PixelFormat
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Where the components of a planar format lie in another one.
+    """Where a pixel format has the components of a planar format.
 
-    `places` has (plane, first sample, step in samples) for each of them; a sample is `dtype`, its code value
-    `sample >> shift`.
+    Attributes:
+        planar: The planar format.
+        dtype: The numpy type of a sample.
+        places: (plane, first sample, step in samples) of each component.
+        shift: A code value is `sample >> shift`.
     """
 
     planar: str
@@ -27,7 +30,7 @@ class Packing:
 
 
 def planar_name(name: str) -> str | None:
-    """The planar format that holds frames of this FFmpeg format without loss; None if there is none here."""
+    """The planar format that holds frames of an FFmpeg pixel format without loss; None for an unknown format."""
     if name in ("monob", "monow"):
         return "gray"
     if name == "pal8":
@@ -37,7 +40,7 @@ def planar_name(name: str) -> str | None:
 
 
 def packing_of(name: str) -> Packing | None:
-    """How `name` packs its planes; None for a format which is not known."""
+    """How an FFmpeg pixel format packs its components; None for an unknown format."""
     if name in _PACKED:
         return _PACKED[name]
     base, endian = re.sub(r"(?<=\d)(le|be)$", "", name), ">" if name.endswith("be") else "<"
@@ -54,9 +57,16 @@ def packing_of(name: str) -> Packing | None:
 
 
 def planes_of(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
-    """The code values of a frame in its planar format's order, alpha last: read-only views where they can be.
+    """The code values of a frame.
 
-    Raises ValueError for a pixel format without a lossless planar equivalent.
+    Args:
+        frame: The decoder's frame.
+
+    Returns:
+        One array [h,w] for each plane of its planar format, alpha last: read-only views where possible.
+
+    Raises:
+        ValueError: No planar format holds the frame without loss.
     """
     name = frame.format.name
     if name in ("monob", "monow"):
@@ -80,9 +90,18 @@ def planes_of(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
 
 
 def frame_of(planes: Sequence[np.ndarray], width: int, height: int, name: str) -> av.VideoFrame:
-    """A new frame of the FFmpeg format `name` that holds these planes; `planar_name(name)` is their format.
+    """Pack planes into a new frame.
 
-    Raises ValueError for a format that this file cannot pack.
+    Args:
+        planes: Arrays [h,w] of code values, in the format `planar_name(name)`.
+        width, height: The size of the picture, in pixels.
+        name: The frame's pixel format, by FFmpeg's name.
+
+    Returns:
+        The frame.
+
+    Raises:
+        ValueError: The format is unknown.
     """
     packing = packing_of(name)
     if packing is None:
@@ -104,7 +123,7 @@ def _samples(
 
 
 def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """A plane's bytes [rows, bytes per row], top row first."""
+    """The bytes of a plane [rows, bytes per row], top row first."""
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))
     return rows[::-1] if plane.line_size < 0 else rows
 
@@ -121,7 +140,7 @@ def _look_up_palette(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
 
 
 def _interleaved(order: str, planar: str, dtype: str, shift: int = 0) -> Packing:
-    """One plane whose samples come in this order, named by the letters of the planar format's components."""
+    """One plane with the samples in this order; the letters are the components of the planar format."""
     names = {"gb": "gbra", "yu": "yuva"}[planar[:2]]
     count = 4 if planar.startswith(("gbra", "yuva")) else 3
     places = []
@@ -132,6 +151,7 @@ def _interleaved(order: str, planar: str, dtype: str, shift: int = 0) -> Packing
 
 
 def _semi_planar(planar: str, dtype: str, shift: int = 0, swapped: bool = False) -> Packing:
+    """One plane of luma, and one with both chroma components in turn."""
     u, v = (1, 0) if swapped else (0, 1)
     return Packing(planar, dtype, ((0, 0, 1), (1, u, 2), (1, v, 2)), shift)
 

@@ -1,4 +1,4 @@
-"""YUV, grey and RGB planes as FFmpeg lays them out, to RGB tensors and back, on the device they are on."""
+"""YUV, grey and RGB planes in FFmpeg's order to RGB tensors and back, on the device of the planes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LUMA_WEIGHTS = {
 # ITU-T H.273 table 4 (MatrixCoefficients), which FFmpeg's AVColorSpace follows.
 MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 UNSPECIFIED, LIMITED, FULL = 2, 1, 2
-# Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 halfway.
+# Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 is halfway.
 SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
 
 _NAME = re.compile(
@@ -35,8 +35,12 @@ _LOG2_CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411
 class PixelFormat:
     """A planar pixel format: every plane holds one component.
 
-    `depth` is the number of bits of a code value; float formats have depth 32, and 1.0 is white.
-    `log2_chroma` is (x, y). RGB planes come in FFmpeg's order: G, B, R, then alpha.
+    Attributes:
+        name: FFmpeg's name. RGB planes have FFmpeg's order: G, B, R, then alpha.
+        family: "yuv", "rgb" or "grey".
+        depth: The bits of a code value; float formats have 32, and their white is 1.0.
+        log2_chroma: The logarithms of the chroma subsampling in x and y.
+        alpha: Whether there is an alpha plane.
     """
 
     name: str
@@ -47,10 +51,17 @@ class PixelFormat:
 
     @classmethod
     def parse(cls, name: str) -> PixelFormat:
-        """The format of this FFmpeg name (`yuv420p10le`, `gray`, `gbrap16le`, ...).
+        """The format of an FFmpeg name.
 
-        `yuvj420p` and its kin are the old names for full-range `yuv420p`. Raises ValueError for a format that
-        is not planar little-endian, or not known.
+        Args:
+            name: A name such as `yuv420p10le`, `gray` or `gbrap16le`; `yuvj420p` is the old name of full-range
+                `yuv420p`.
+
+        Returns:
+            The format.
+
+        Raises:
+            ValueError: The format is not planar and little-endian, or not known.
         """
         found = _NAME.fullmatch(re.sub(r"^yuvj(4\d\dp)$", r"yuv\1", name).replace("gray8", "gray"))
         if not found or (found["float"] and (found["depth"] or found["kind"].startswith("yuv"))):
@@ -68,6 +79,7 @@ class PixelFormat:
 
     @property
     def colour_planes(self) -> int:
+        """How many planes there are without alpha."""
         return 1 if self.family == "grey" else 3
 
     @property
@@ -85,7 +97,17 @@ class PixelFormat:
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How code values mean colours, and the tags to write back (ITU-T H.273; 0 and 2 are unspecified)."""
+    """What code values mean, and the tags of the file (ITU-T H.273; 0 and 2 are unspecified).
+
+    Attributes:
+        matrix: The YUV matrix, a name of LUMA_WEIGHTS.
+        full_range: Whether code values use the whole range.
+        siting: Where chroma samples sit, a name of SITINGS.
+        primaries: The tag of the colour primaries.
+        transfer: The tag of the transfer function.
+        matrix_tag: The tag of the matrix.
+        range_tag: FFmpeg's tag of the range: 1 limited, 2 full.
+    """
 
     matrix: str
     full_range: bool
@@ -107,8 +129,20 @@ class Colour:
         transfer: int = UNSPECIFIED,
         siting: str | None = None,
     ) -> Colour:
-        """What a player assumes: an untagged matrix is BT.601 below 720 lines and BT.709 from there, untagged
-        YUV is limited range, untagged RGB and grey are full range, unknown siting is left."""
+        """What a player assumes of a video with these tags.
+
+        An untagged matrix is BT.601 below 720 lines and BT.709 from there on. Untagged YUV is limited range, untagged
+        RGB and grey are full range. An unknown siting is left.
+
+        Args:
+            fmt: The pixel format.
+            height: The height of the picture, in pixels.
+            matrix_tag, range_tag, primaries, transfer: The tags.
+            siting: Where chroma samples sit, a name of SITINGS.
+
+        Returns:
+            The meaning of its code values.
+        """
         guess = "bt601" if height < 720 else "bt709"
         full = range_tag == FULL if fmt.family == "yuv" else range_tag != LIMITED
         matrix = MATRIX_OF_TAG.get(matrix_tag, guess)
@@ -116,11 +150,19 @@ class Colour:
 
 
 def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) -> Tensor:
-    """Colour planes [H,W] of code values (any number type; alpha is ignored) -> RGB [1,3,H,W] float32.
+    """Planes of code values to RGB.
 
-    Black is 0 and white is 1; nothing is clamped, so codes outside the nominal range survive the way back.
-    ITU-R BT.601/709/2020 with E' = code scaled to 0..1: R = Y + 2(1-Kr)Cr, B = Y + 2(1-Kb)Cb,
-    G = (Y - Kr R - Kb B) / (1-Kr-Kb). Chroma is interpolated linearly from where it sits.
+    ITU-R BT.601/709/2020 with code values scaled to 0..1: R = Y + 2(1-Kr)Cr, B = Y + 2(1-Kb)Cb,
+    G = (Y - Kr R - Kb B) / (1-Kr-Kb). Chroma is interpolated linearly from where it sits. Nothing is clamped, so that
+    `rgb_to_planes` also gives back code values outside the nominal range.
+
+    Args:
+        planes: Tensors [h,w] of any number type; alpha is ignored.
+        fmt: Their pixel format.
+        colour: What their code values mean.
+
+    Returns:
+        RGB [1,3,H,W] float32, 0 for black and 1 for white.
     """
     first, *rest = (plane.to(torch.float32) for plane in planes[: fmt.colour_planes])
     luma = _to_unit(first, fmt, colour)
@@ -140,9 +182,17 @@ def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) ->
 
 
 def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:
-    """RGB [1,3,H,W] -> colour planes [H,W] of float32 code values, neither rounded nor clipped; no alpha.
+    """RGB to planes of code values: the inverse of `planes_to_rgb`.
 
-    The inverse of `planes_to_rgb`: the filters that halve chroma undo its linear interpolation exactly.
+    The filters that halve chroma undo its linear interpolation exactly.
+
+    Args:
+        rgb: [1,3,H,W].
+        fmt: The pixel format of the planes.
+        colour: What their code values mean.
+
+    Returns:
+        Planes [h,w] float32 without alpha, neither rounded nor clipped.
     """
     red, green, blue = rgb[0].to(torch.float32)
     if fmt.family == "rgb":
@@ -159,10 +209,18 @@ def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor
 
 
 def mask_to_planes(mask: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:
-    """A mask [1,1,H,W] in 0..1 -> one [h,w] for each plane of `fmt`, alpha included.
+    """A mask for each plane of a format.
 
-    A chroma sample takes the weighted mean over the luma samples it stands for, so it is 1 only where all of
-    them are 1 and never leaves 0..1.
+    A chroma sample takes the weighted mean of the luma samples around it. So it is 1 only where all of them are 1, and
+    it never leaves 0..1.
+
+    Args:
+        mask: [1,1,H,W], 0..1.
+        fmt: The pixel format.
+        colour: Where its chroma samples sit.
+
+    Returns:
+        One mask [h,w] for each plane, alpha included.
     """
     full = mask[0, 0]
     if fmt.family != "yuv":
@@ -174,20 +232,33 @@ def mask_to_planes(mask: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tens
 
 
 def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tuple[Tensor, ...]:
-    """Planes of code values -> float32 tensors of the same code values on `device`."""
+    """Planes to tensors on a device.
+
+    Args:
+        planes: Arrays [h,w] of code values.
+        device: Where the tensors go.
+
+    Returns:
+        Tensors [h,w] float32 with the same code values.
+    """
     kind = torch.device(device).type
     if kind == "cpu":
         return tuple(torch.from_numpy(plane.astype(np.float32)) for plane in planes)
     copies = [torch.from_numpy(plane.copy()) for plane in planes]
-    if kind == "cuda":  # from pinned memory, nobody waits for the way to the card
+    if kind == "cuda":  # copies from pinned memory are asynchronous
         copies = [copy.pin_memory() for copy in copies]
     return tuple(copy.to(device, non_blocking=kind == "cuda").to(torch.float32) for copy in copies)
 
 
 def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ...]:
-    """Code values -> the arrays a `Frame` of this format holds: rounded and clipped to 0..2**depth-1.
+    """Code values to the arrays of a `Frame`.
 
-    Float formats keep their values as float32.
+    Args:
+        planes: Tensors [h,w] of code values.
+        fmt: Their pixel format.
+
+    Returns:
+        Arrays [h,w], rounded and clipped to 0..2**depth-1; those of float formats keep their values as float32.
     """
     if fmt.depth == 32:
         return tuple(plane.to(torch.float32).cpu().numpy() for plane in planes)
@@ -207,6 +278,7 @@ def _luma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
 
 
 def _chroma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
+    """(scale, offset) with code = scale * value + offset, for values in -0.5..0.5."""
     scale = 2.0**fmt.depth - 1 if colour.full_range else 224 * 2.0 ** (fmt.depth - 8)
     return scale, 2.0 ** (fmt.depth - 1)
 
@@ -232,7 +304,7 @@ def _from_signed_unit(values: Tensor, fmt: PixelFormat, colour: Colour) -> Tenso
 
 
 def _upsample(chroma: Tensor, width: int, height: int, fmt: PixelFormat, colour: Colour) -> Tensor:
-    """Chroma [h,w] -> [height,width], linear, edges held."""
+    """Chroma [h,w] to [height,width]: linear interpolation that repeats the edge."""
     at_x, at_y = SITINGS[colour.siting]
     log2_x, log2_y = fmt.log2_chroma
     for dim, size, steps, at in ((1, width, log2_x, at_x), (0, height, log2_y, at_y)):
@@ -245,9 +317,9 @@ def _downsample(full: Tensor, fmt: PixelFormat, colour: Colour) -> Tensor:
     return _halve_each_axis(full, fmt, colour, _INVERSE_TAPS)
 
 
-# Weights of the luma samples around a chroma sample. For siting 0 they lie at -2..2 (or -1..1) around it, for
-# 0.5 at -1..2 (or 0..1). The inverse taps give back exactly what linear interpolation started from; those for
-# siting 0 are the 5/3 wavelet's analysis filter (Le Gall and Tabatabai, ICASSP 1988).
+# Weights of the luma samples around a chroma sample. For siting 0 the samples lie at -2..2 (or -1..1) around it, for
+# siting 0.5 at -1..2 (or 0..1). The inverse taps undo linear interpolation exactly; those for siting 0 are the analysis
+# filter of the 5/3 wavelet (Le Gall and Tabatabai, ICASSP 1988).
 _INVERSE_TAPS = {0.0: (-0.125, 0.25, 0.75, 0.25, -0.125), 0.5: (-0.25, 0.75, 0.75, -0.25)}
 _MEAN_TAPS = {0.0: (0.25, 0.5, 0.25), 0.5: (0.5, 0.5)}
 
@@ -264,7 +336,7 @@ def _halve_each_axis(
 
 
 def _double(chroma: Tensor, dim: int, size: int, at: float) -> Tensor:
-    """Twice the samples along `dim`, cut to `size`; chroma sample i sits at 2i + `at`."""
+    """Double the samples along `dim` and cut them to `size`; chroma sample i sits at 2i + `at`."""
     count = chroma.shape[dim]
     following = torch.cat((chroma.narrow(dim, min(1, count - 1), max(1, count - 1)), _last(chroma, dim)), dim)
     following = following.narrow(dim, 0, count)
@@ -277,11 +349,11 @@ def _double(chroma: Tensor, dim: int, size: int, at: float) -> Tensor:
 
 
 def _halve(full: Tensor, dim: int, at: float, taps: tuple[float, ...]) -> Tensor:
-    """Half the samples (rounded up) along `dim`: each the weighted sum of its neighbours.
+    """Halve the samples along `dim` (rounded up): each is a weighted sum of its neighbours.
 
-    Beyond the edge the picture is mirrored the way the interpolation's held edge asks for, which keeps the
-    inverse exact there too: around the last sample for siting 0, around its outer rim for 0.5; where an odd
-    size leaves a chroma sample of siting 0.5 outside the picture, the line through the last two goes on.
+    The picture is continued beyond its edge so that the result is the exact inverse of `_double` there too. For siting
+    0 it is mirrored at the centre of the last sample, for siting 0.5 at its outer border. With siting 0.5 and an odd
+    size the last chroma sample lies outside the picture; then the line through the last two samples is continued.
     """
     size = full.shape[dim]
     count = (size + 1) // 2

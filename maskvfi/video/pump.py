@@ -12,9 +12,14 @@ _END = object()
 
 
 class Prefetch(Generic[T]):
-    """Iterate a generator that runs in its own thread, at most `depth` items ahead.
+    """Iterate a generator that runs in its own thread.
 
-    What the generator raises is raised here, after the items before it. `close` stops the thread midway.
+    What the generator raises is raised here, after the items before it.
+
+    Args:
+        items: The generator.
+        depth: How many items it may be ahead.
+        name: The thread's name.
     """
 
     def __init__(self, items: Generator[T, None, None], depth: int, name: str) -> None:
@@ -36,6 +41,7 @@ class Prefetch(Generic[T]):
             yield item  # type: ignore[misc]
 
     def close(self) -> None:
+        """Stop the thread, also before the generator has ended."""
         self._stop.set()
         while self._thread.is_alive():
             _drain(self._queue)
@@ -57,9 +63,14 @@ class Prefetch(Generic[T]):
 
 
 class Worker(Generic[T]):
-    """Call `consume` on every item in order, in its own thread, at most `depth` items behind.
+    """Call a function on every item in order, in a thread that starts with the first item.
 
-    What `consume` raises is raised by the next `put` or by `finish`; items after it are dropped.
+    What the function raises is raised by the next `put` or by `finish`; the items after it are dropped.
+
+    Args:
+        consume: The function.
+        depth: How many items may wait.
+        name: The thread's name.
     """
 
     def __init__(self, consume: Callable[[T], None], depth: int, name: str) -> None:
@@ -67,21 +78,23 @@ class Worker(Generic[T]):
         self._queue: queue.Queue[object] = queue.Queue(max(1, depth))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
 
     def put(self, item: T) -> None:
+        """Queue an item; wait while the queue is full."""
         if self._error is not None:
             raise self._error
+        if self._thread.ident is None:
+            self._thread.start()
         self._queue.put(item)
 
     def finish(self) -> None:
-        """Wait until everything is consumed."""
+        """Wait until every item is consumed, and stop the thread."""
         self._end()
         if self._error is not None:
             raise self._error
 
     def cancel(self) -> None:
-        """Drop what still waits and stop."""
+        """Drop the items that still wait, and stop the thread."""
         _drain(self._queue)
         self._end()
 

@@ -1,4 +1,4 @@
-"""A container in, frames of planes with exact times out, decoded in a thread of their own."""
+"""Frames of planes with exact times from a video file, decoded in a thread of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import BinaryIO
 import av
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, reason
+from maskvfi.paths import PathLike
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixels import planar_name, planes_of
@@ -26,23 +27,32 @@ _MATRIX_NAMES = {
     12: "chromaticity-derived",
     14: "ICtCp",
 }
-
-
-_LONGEST_REST = 10  # seconds
+_MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
 class VideoReader:
-    """Read a video: `info` is there at once, iterating gives its frames in presentation order.
+    """Read a video: `info` is there at once, iterating gives the frames in the order of presentation.
 
-    `start` and `end` are seconds from the first frame; frames with start <= time < end are given. `queue` is
-    how many decoded frames may wait. Whatever is wrong with the file is a `MediaError`, here or while
-    iterating; what is only odd is a line in `warnings`. `hwaccel` is a device that decodes if it can (ValueError for
-    one that is not in `streams.HWACCELS`).
+    Args:
+        path: A file, an address or an open file object.
+        start: Give only frames from here on, in seconds from the first frame.
+        end: Give only frames before this time, in seconds from the first frame.
+        queue: How many decoded frames may wait.
+        container_format: FFmpeg's name of the container; by default FFmpeg finds out.
+        hwaccel: The device that decodes where it can, one of `streams.HWACCELS`; software by default.
+
+    Attributes:
+        info: What is known of the video.
+        warnings: What is odd about the file but does no harm, one line each.
+
+    Raises:
+        MediaError: The file cannot be read; also raised while iterating.
+        OptionError: There is no such `hwaccel`.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | BinaryIO,
+        path: PathLike | BinaryIO,
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -75,6 +85,7 @@ class VideoReader:
         return iter(self._prefetch)
 
     def close(self) -> None:
+        """Stop decoding and close the file."""
         if self._prefetch is not None:
             self._prefetch.close()
         self._container.close()
@@ -88,7 +99,7 @@ class VideoReader:
         self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
-        """The frames of the window, each with its duration: the gap to the next one."""
+        """The frames between start and end. The duration of a frame is the time to the next one."""
         origin = self.info.start_time
         first_time = origin + (self._start or 0)
         end_time = None if self._end is None else origin + self._end
@@ -109,10 +120,13 @@ class VideoReader:
         self._note_what_is_missing(waiting[1] if waiting else None)
 
     def _last_duration(self, native: av.VideoFrame, pts: Fraction) -> Fraction | None:
-        """Up to where the track says it ends (with B-frames MP4 has no durations of frames), else its own."""
+        """The duration of the last frame: up to the end of the track, or else the frame's own.
+
+        With B-frames, MP4 has no durations of frames.
+        """
         if self._stream.duration:
             rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
-            if 0 < rest <= _LONGEST_REST:
+            if 0 < rest <= _MAX_LAST_DURATION:
                 return rest
         return native.duration * self._tick(native) or None
 
@@ -122,7 +136,7 @@ class VideoReader:
         return Frame(planes_of(native), self.info.format, pts, duration, native)
 
     def _timed(self, first_time: Fraction) -> Iterator[tuple[av.VideoFrame, Fraction]]:
-        """Every decoded frame from a key frame at or before `first_time`, with strictly growing times."""
+        """Every decoded frame from a key frame at or before `first_time`, with strictly increasing times."""
         rate = self.info.rate
         previous: Fraction | None = None
         repaired = 0
@@ -142,7 +156,7 @@ class VideoReader:
             )
 
     def _from(self, first_time: Fraction) -> Iterator[av.VideoFrame]:
-        """Decoded frames, after a seek where it saves work and lands no later than `first_time`."""
+        """Decoded frames, after a seek if that saves work and lands at or before `first_time`."""
         if first_time > self.info.start_time + 2 and self._first.pts is not None and self._can_seek():
             found = self._seek(first_time)
             if found is not None:
@@ -159,7 +173,7 @@ class VideoReader:
         return bool(seekable and seekable())
 
     def _seek(self, first_time: Fraction) -> av.VideoFrame | None:
-        """The first frame after seeking back from `first_time`; None, with the file rewound, if too late."""
+        """Seek, and return the first frame there. If it lies after `first_time`, rewind the file and return None."""
         self._decoded.close()
         try:
             self._container.seek(int(first_time / self._time_base()), stream=self._stream)
@@ -186,9 +200,9 @@ class VideoReader:
         return first
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Frames as they come out of the decoder.
+        """Frames in the decoder's order.
 
-        Errors before the first one are skipped: a recording may start between key frames.
+        Errors before the first frame are skipped: a recording may start between key frames.
         """
         count, time, cut = 0, Fraction(0), False
         try:
@@ -213,11 +227,12 @@ class VideoReader:
                 if count
                 else "cannot be decoded"
             )
-            raise MediaError(f"{self._name}: {where} ({_reason(error)})") from error
+            raise MediaError(f"{self._name}: {where} ({reason(error)})") from error
         if cut and count:
             raise MediaError(f"{self._name}: is cut off after frame {count} at {float(time):.3f} s")
 
     def _note_what_is_missing(self, last: Fraction | None) -> None:
+        """Warn of damaged packets; raise MediaError where the file ends before the length it states."""
         if self._damaged:
             self.warnings.append(f"{self._name}: {self._damaged} damaged packets; pictures may be broken")
         promised = _stated_length(self._stream)
@@ -310,7 +325,7 @@ class VideoReader:
 
 
 def _stated_length(stream: VideoStream) -> Fraction | None:
-    """Seconds, as the container states for this very stream (Matroska does in a tag)."""
+    """The length in seconds that the container states for this stream; Matroska has it in a tag."""
     if stream.duration and stream.time_base:
         return stream.duration * Fraction(stream.time_base)
     hours, minutes, seconds = [*stream.metadata.get("DURATION", "").split(":"), "", ""][:3]
@@ -322,7 +337,3 @@ def _stated_length(stream: VideoStream) -> Fraction | None:
 
 def _tag(of_frame: int, of_stream: int) -> int:
     return of_frame if of_frame not in (0, UNSPECIFIED) else of_stream
-
-
-def _reason(error: av.error.FFmpegError) -> str:
-    return str(error.strerror or error).lower()

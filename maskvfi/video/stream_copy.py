@@ -1,11 +1,10 @@
-"""Everything of a source but its picture: the other streams, chapters and tags, copied as they are."""
+"""Everything of a source but its video: the other streams, chapters and tags, copied as they are."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,20 +15,25 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, reason
+from maskvfi.paths import PathLike
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
 
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
-_SEEK_BACK = 30  # seconds before a window in which a subtitle that lasts into it may begin
+_SEEK_BACK = 30  # seconds: a subtitle that is shown when the window begins may have begun that long before
 
 
 @dataclass
 class _Route:
-    """Where packets of one source stream go; `converts` if they are subtitles to be written anew.
+    """Where the packets of a source stream go.
 
-    `last` is the decoding time of the last one, `moved` whether any had to be put in order.
+    Attributes:
+        target: The stream of the output.
+        converts: Whether they are subtitles to be encoded again.
+        last: The decoding time of the last one, in ticks.
+        moved: Whether the time of any was moved to keep the order.
     """
 
     target: Stream
@@ -39,15 +43,28 @@ class _Route:
 
 
 class CopiedStreams:
-    """The other streams of `path`, set up in `output` and then muxed bit by bit as the video advances.
+    """The other streams of a file: set up in the output first, then muxed step by step as the video advances.
 
-    `start` and `end` cut them to a window, in seconds from `picture_start`; output time is source time minus
-    `shift`. What `output` cannot hold is left out, with a line in `warnings`.
+    Output time is source time minus `shift`. What the output cannot hold is left out, with a line in `warnings`.
+
+    Args:
+        path: The file to copy from.
+        output: The container to mux into.
+        picture_start: The time of the source's first frame, in seconds.
+        start: Where the window to copy begins, in seconds from `picture_start`.
+        end: Where it ends, in the same seconds.
+
+    Attributes:
+        warnings: What is left out or changed, one line each.
+        shift: The time of the source at which the output begins, in seconds.
+
+    Raises:
+        MediaError: The file cannot be read.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         output: OutputContainer,
         picture_start: Fraction,
         start: Fraction | None = None,
@@ -70,7 +87,14 @@ class CopiedStreams:
             raise
 
     def advance(self, until: Fraction | None) -> None:
-        """Mux every packet up to this time of the source; all that is left where it is None."""
+        """Mux packets up to a time.
+
+        Args:
+            until: Seconds of the source; None for all that is left.
+
+        Raises:
+            MediaError: The output does not take a packet.
+        """
         while (packet := self._pending or next(self._packets, None)) is not None:
             self._pending = packet
             if until is not None and _time_of(packet) > until:
@@ -79,22 +103,25 @@ class CopiedStreams:
             self._mux(packet, self._routes[packet.stream.index])
 
     def close(self) -> None:
+        """Close the source."""
         self._source.close()
 
     def copy_picture_tags(self, target: Stream) -> None:
-        """Language, title and disposition of the picture's stream."""
+        """Copy language, title and disposition of the source's video stream."""
         target.metadata.update(_tags(self._picture.metadata))
         target.disposition = self._picture.disposition
 
     def _natural_shift(self, picture_start: Fraction) -> Fraction:
-        """Like FFmpeg: a file that begins late begins at 0; what comes before 0 (audio priming) stays there.
+        """The time at which the output of a whole file begins, as FFmpeg chooses it.
 
-        The picture never begins before 0.
+        A file that begins late begins at 0. What lies before 0 (audio priming) stays there, but the video never begins
+        before 0.
         """
         starts = [start_of(s) for s in self._source.streams if s.start_time is not None and not is_cover(s)]
         return min(picture_start, max(Fraction(0), min(starts, default=Fraction(0))))
 
     def _copy_tags(self) -> None:
+        """Copy the tags of the file, and its chapters, cut to the window."""
         self._output.metadata.update(_tags(self._source.metadata))
         chapters = []
         for chapter in self._source.chapters():
@@ -113,17 +140,17 @@ class CopiedStreams:
             if stream is self._picture or self._is_chapter_track(stream):
                 self._ignore(stream)
                 continue
-            route, reason = self._set_up(stream)
-            if reason:
+            route, refusal = self._set_up(stream)
+            if refusal:
                 what = f"stream {stream.index} ({_describe(stream)})"
-                self.warnings.append(f"{what} is left out: {self._output.format.name} {reason}")
+                self.warnings.append(f"{what} is left out: {self._output.format.name} {refusal}")
             if route is None:
                 self._ignore(stream)
                 continue
             yield stream.index, route
 
     def _set_up(self, stream: Stream) -> tuple[_Route | None, str]:
-        """(where its packets go, why it cannot be held)."""
+        """Where the packets of a stream go, if it has any, and why the output cannot hold it; empty if it can."""
         muxer = self._output.format.name
         if is_cover(stream) and muxer == "matroska":
             self._attach_cover(stream)
@@ -148,7 +175,7 @@ class CopiedStreams:
         target.disposition = stream.disposition
 
     def _attach_cover(self, stream: Stream) -> None:
-        """Matroska keeps cover art as an attachment (RFC 9559 section 21)."""
+        """Attach cover art, as Matroska keeps it (RFC 9559 section 21)."""
         with contextlib.closing(open_input(self._name)[0]) as again:
             packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
         kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
@@ -156,7 +183,7 @@ class CopiedStreams:
         self._output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
 
     def _is_chapter_track(self, stream: Stream) -> bool:
-        """QuickTime keeps chapter titles and time codes in tracks; both are written anew from tags."""
+        """Whether it is a track of chapter titles or time codes (QuickTime); the muxer writes both from tags."""
         return stream.type == "data" and (
             (getattr(stream, "name", None) == "bin_data" and bool(self._source.chapters()))
             or ("timecode" in stream.metadata and "timecode" in self._picture.metadata)
@@ -167,6 +194,7 @@ class CopiedStreams:
             stream.discard = Discard.all
 
     def _demux(self) -> Iterator[Packet]:
+        """The packets of the window; a second video stream begins with a key frame."""
         if not self._routes:
             return
         if self._first is not None and self._first > _SEEK_BACK:
@@ -188,11 +216,10 @@ class CopiedStreams:
                     started.add(index)
                     yield packet
         except av.error.FFmpegError as error:
-            reason = str(error.strerror or error).lower()
-            self.warnings.append(f"{self._name}: reading its other streams stopped early ({reason})")
+            self.warnings.append(f"{self._name}: reading its other streams stopped early ({reason(error)})")
 
     def _in_window(self, packet: Packet) -> bool:
-        """Whether it belongs to the window; a subtitle on screen where that begins or ends is cut to it."""
+        """Whether a packet belongs to the window; a subtitle that lies partly in it is cut to it."""
         tick = Fraction(packet.time_base)
         begin = (packet.pts if packet.pts is not None else packet.dts or 0) * tick
         if packet.stream.type == "subtitle" and packet.duration:
@@ -217,13 +244,11 @@ class CopiedStreams:
         try:
             self._output.mux(packet)
         except av.error.FFmpegError as error:
-            reason = str(error.strerror or error).lower()
-            raise MediaError(
-                f"{self._name}: {_describe(route.target)} cannot be copied ({reason})"
-            ) from error
+            what = f"{_describe(route.target)} cannot be copied"
+            raise MediaError(f"{self._name}: {what} ({reason(error)})") from error
 
     def _keep_order(self, packet: Packet, route: _Route) -> None:
-        """Containers refuse streams whose times stand still or go back, as those of recordings may."""
+        """Move a time that is not later than the one before, as recordings may have; containers refuse such streams."""
         if packet.dts is None or packet.stream.type == "subtitle":
             return
         if route.last is not None and packet.dts <= route.last:
@@ -236,6 +261,7 @@ class CopiedStreams:
         route.last = packet.dts
 
     def _convert(self, packet: Packet, route: _Route) -> Packet:
+        """A subtitle in the target's codec."""
         assert isinstance(packet.stream, SubtitleStream)
         assert isinstance(route.target, SubtitleStream)
         subtitles = packet.stream.decode2(packet)
@@ -247,7 +273,7 @@ class CopiedStreams:
 
 
 def _refusal(muxer: str, stream: Stream) -> str:
-    """Why such a container cannot hold the stream, found by writing a header with it; empty if it can."""
+    """Why a container cannot hold the stream; empty if it can. This writes a header with the stream to find out."""
     container = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "experimental"})
     try:
         container.add_stream_from_template(stream, opaque=True)
@@ -267,7 +293,7 @@ def _describe(stream: Stream) -> str:
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """Without what the next muxer writes about itself."""
+    """The tags, without those that a muxer writes about itself."""
     return {
         key: value
         for key, value in tags.items()
@@ -276,7 +302,7 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _time_of(packet: Packet) -> Fraction:
-    """When it is to be muxed, in seconds of the source."""
+    """When a packet is to be muxed, in seconds of the source; cover art comes before everything."""
     if is_cover(packet.stream):
         return Fraction(-1)
     stamp = packet.dts if packet.dts is not None else packet.pts

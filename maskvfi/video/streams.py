@@ -1,4 +1,4 @@
-"""Opening a container and finding out about its picture stream, with errors a person can read."""
+"""Open a container, and find out about its video stream."""
 
 from __future__ import annotations
 
@@ -16,22 +16,33 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, OptionError, reason
+from maskvfi.paths import PathLike
 
 HWACCELS = tuple(hwdevices_available())
 
 
 def open_input(
-    source: str | os.PathLike[str] | BinaryIO,
+    source: PathLike | BinaryIO,
     container_format: str | None = None,
     hwaccel: str | None = None,
 ) -> tuple[InputContainer, str]:
-    """An open container and the name to call it by; hwaccel: a device of `HWACCELS` that decodes, where it can.
+    """Open a file, an address or a file object for reading.
 
-    Raises MediaError for a file that is none, ValueError for an unknown device.
+    Args:
+        source: What to open.
+        container_format: FFmpeg's name of the container; by default FFmpeg finds out.
+        hwaccel: The device that decodes where it can, one of `HWACCELS`; software by default.
+
+    Returns:
+        The container, and the name that messages call it.
+
+    Raises:
+        MediaError: It is missing, not readable, or not a video.
+        OptionError: There is no such device.
     """
     if hwaccel is not None and hwaccel not in HWACCELS:
-        raise ValueError(f"hwaccel must be one of {', '.join(HWACCELS)} with this PyAV, not {hwaccel!r}")
+        raise OptionError(f"hwaccel must be one of {', '.join(HWACCELS)} with this PyAV, not {hwaccel!r}")
     if not isinstance(source, (str, os.PathLike)):
         name = str(getattr(source, "name", "stream"))
         return _open(source, name, container_format, hwaccel), name
@@ -48,13 +59,24 @@ def open_input(
     return _open(url_of(path), name, container_format, hwaccel), name
 
 
-def url_of(path: str | os.PathLike[str]) -> str:
-    """The path as FFmpeg takes it: without the scheme a colon in a file's name would be read as one."""
+def url_of(path: PathLike) -> str:
+    """FFmpeg's address of a file. In a plain path FFmpeg would take the text before a colon for a protocol."""
     return f"file:{os.fspath(path)}"
 
 
 def picture_stream(container: InputContainer, name: str) -> VideoStream:
-    """The video stream to read: the default one, or the first; cover art is none."""
+    """Find the video stream to read: the default one, or the first. Cover art is not one.
+
+    Args:
+        container: The open container.
+        name: What messages call it.
+
+    Returns:
+        The stream; it decodes with several threads.
+
+    Raises:
+        MediaError: There is no video stream, or FFmpeg cannot decode it.
+    """
     moving = [stream for stream in container.streams.video if not is_cover(stream)]
     if not moving:
         what = "audio only" if container.streams.audio else "no stream with pictures"
@@ -67,18 +89,19 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def is_cover(stream: Stream) -> bool:
+    """Whether the stream is a picture that goes with the file, such as cover art."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def start_of(stream: Stream) -> Fraction:
-    """Seconds; 0 where the container does not say."""
+    """When the stream begins, in seconds; 0 where the container does not say."""
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
     return stream.start_time * Fraction(stream.time_base)
 
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """FFmpeg's display matrix of a frame, nine integers; None where the picture is shown as it is."""
+    """FFmpeg's display matrix of a frame, nine integers; None where the picture is shown as it is stored."""
     try:
         side_data: Any = frame.side_data
         data = bytes(side_data[Type.DISPLAYMATRIX])
@@ -88,10 +111,10 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def chroma_siting(stream: VideoStream) -> str | None:
-    """Where the stream's chroma samples sit, None if it does not say.
+    """Where the stream's chroma samples sit, by a name of `planes.SITINGS`; None if it does not say.
 
-    PyAV does not expose AVCodecParameters.chroma_location, but FFmpeg's Matroska writer puts it into a header
-    (elements ChromaSitingHorz and ChromaSitingVert of RFC 9559), so one is written to memory.
+    PyAV does not expose AVCodecParameters.chroma_location. FFmpeg's Matroska writer puts it into a header (elements
+    ChromaSitingHorz and ChromaSitingVert of RFC 9559), so this writes a header to memory and looks there.
     """
     memory = io.BytesIO()
     try:
@@ -106,6 +129,7 @@ def chroma_siting(stream: VideoStream) -> str | None:
 
 
 def _element(header: bytes, key: bytes) -> int:
+    """The value of a Matroska element of one byte; 0 if it is missing."""
     at = header.find(key)
     return header[at + len(key)] if 0 <= at < len(header) - len(key) else 0
 
@@ -130,5 +154,4 @@ def _open(
     except PermissionError as error:
         raise MediaError(f"{name}: no permission to read it") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise MediaError(f"{name}: cannot be read as a video ({reason})") from error
+        raise MediaError(f"{name}: cannot be read as a video ({reason(error)})") from error

@@ -1,4 +1,4 @@
-"""The times of a file's frames in ticks: exact where they can be, strictly growing always."""
+"""Frame times in ticks: exact where the time base allows it, and always increasing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
-_OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
+_MAX_OFF_GRID = Fraction(1, 10)  # of a frame: more than a container's own rounding
 
 
 @dataclass(slots=True)
 class Placed:
-    """What is to be known of the frames before: their number, their last ticks, how many were moved or lie off the
-    grid of a constant rate.
+    """What a clock remembers of the frames that it has placed.
+
+    Attributes:
+        count: How many there are.
+        last: The first tick of the last one.
+        end: The tick at which the last one ends.
+        moved: How many were moved because they were not later than the frame before.
+        off_grid: How many do not lie on the grid of a constant rate.
     """
 
     count: int = 0
@@ -25,9 +31,14 @@ class Placed:
 
 @dataclass(slots=True)
 class Clock:
-    """Puts frames on ticks of `tick` seconds, counted from `shift` (None: from the first frame).
+    """Places frames on the ticks of a file.
 
-    fixed_rate: a tick is a frame; gapless: and every tick has one.
+    Attributes:
+        tick: Seconds per tick.
+        shift: The time of tick 0, in seconds of the source; None for the time of the first frame.
+        fixed_rate: Every frame lasts one tick.
+        gapless: Every tick has a frame.
+        at: The frames that are placed.
     """
 
     tick: Fraction
@@ -37,14 +48,22 @@ class Clock:
     at: Placed = field(default_factory=Placed)
 
     def place(self, pts: Fraction, duration: Fraction) -> tuple[int, int]:
-        """The next frame's first tick, and for how many it lasts; pts and duration are seconds."""
+        """Place the next frame.
+
+        Args:
+            pts: When it is shown, in seconds of the source.
+            duration: How long, in seconds.
+
+        Returns:
+            Its first tick, and for how many ticks it lasts.
+        """
         at = self.at
         if self.shift is None:
             self.shift = pts
         exact = (pts - self.shift) / self.tick
         begin = round(exact)
         if self.fixed_rate:
-            at.off_grid += abs(begin - exact) > _OFF_GRID or (self.gapless and begin != at.count)
+            at.off_grid += abs(begin - exact) > _MAX_OFF_GRID or (self.gapless and begin != at.count)
         at.count += 1
         stop = round((pts + duration - self.shift) / self.tick)
         if at.last is not None and begin <= at.last:
@@ -55,10 +74,10 @@ class Clock:
         return begin, at.end - begin
 
     def state(self) -> dict[str, Any]:
-        """Where it stands, in terms of JSON."""
+        """What `restore` needs, in terms of JSON."""
         return {"at": asdict(self.at), "shift": None if self.shift is None else str(self.shift)}
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Stand where a clock stood that gave `state`."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the clock was that returned this `state`."""
         self.at = Placed(**state["at"])
         self.shift = None if state["shift"] is None else Fraction(state["shift"])

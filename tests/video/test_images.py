@@ -198,7 +198,7 @@ def test_jpeg_sequences_are_not_written(tmp_path):
 
 def test_images_become_a_video_and_come_back(tmp_path):
     source = folder_of(tmp_path / "in", [f"{n}.png" for n in range(5)])
-    assert copied(source, tmp_path / "a.mkv", codec="ffv1", carry=source) == []
+    assert copied(source, tmp_path / "a.mkv", codec="ffv1", copy_from=source) == []
     copied(tmp_path / "a.mkv", tmp_path / "out")
     with open_source(source) as a, open_source(tmp_path / "out") as b:
         assert [digest(frame) for frame in a] == [digest(frame) for frame in b]
@@ -206,7 +206,7 @@ def test_images_become_a_video_and_come_back(tmp_path):
 
 def test_sound_that_a_folder_cannot_keep_is_named(tmp_path):
     source = make_clip(tmp_path / "a.mp4", audio="aac", times=3)
-    assert "a folder of images keeps no sound: left out" in copied(source, tmp_path / "out", carry=source)
+    assert "a folder of images keeps no sound: left out" in copied(source, tmp_path / "out", copy_from=source)
 
 
 @pytest.mark.parametrize(("suffix", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".tiff", np.uint16)])

@@ -10,7 +10,18 @@ import pytest
 ffmpeg = shutil.which("ffmpeg")
 pytestmark = pytest.mark.skipif(ffmpeg is None, reason="there is no ffmpeg")
 BYTES = {"yuv420p": 96 * 64 * 3 // 2, "yuv420p10le": 96 * 64 * 3}
-MASKVFI = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", "-", "-", "--device", "cpu", "--vfi", "dis"]
+MASKVFI = [
+    sys.executable,
+    "-m",
+    "maskvfi.cli",
+    "interpolate",
+    "-",
+    "-",
+    "--device",
+    "cpu",
+    "--vfi",
+    "dis",
+]
 
 
 def source(pix_fmt: str, count: int = 5) -> list[str]:

@@ -1,0 +1,125 @@
+"""The reader or writer for a path: a video file, a folder of images, or a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from maskvfi.errors import MediaError
+from maskvfi.paths import PathLike
+from maskvfi.video.frames import Sink, Source, SourceInfo
+from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_target
+from maskvfi.video.muxer import VideoWriter
+from maskvfi.video.reader import VideoReader
+
+_PIPE = "-"
+_PIPE_FORMAT = "yuv4mpegpipe"
+_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".y4m": "wrapped_avframe"}
+
+
+def open_source(
+    path: PathLike,
+    *,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    rate: Fraction | None = None,
+    queue: int = 4,
+    hwaccel: str | None = None,
+) -> Source:
+    """A reader of a video, a folder of images or a pipe.
+
+    Args:
+        path: A video file or address, a folder of images, or `-` (yuv4mpeg on stdin).
+        start: Give only frames from here on, in seconds from the first frame.
+        end: Give only frames before this time, in seconds from the first frame.
+        rate: Frames per second of a folder of images; 24 by default.
+        queue: How many decoded frames may wait.
+        hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
+
+    Returns:
+        The opened reader.
+
+    Raises:
+        MediaError: The source cannot be read.
+        OptionError: There is no such `hwaccel`.
+    """
+    if os.fspath(path) == _PIPE:
+        return VideoReader(sys.stdin.buffer, start=start, end=end, queue=queue, container_format=_PIPE_FORMAT)
+    if Path(path).is_dir():
+        return ImageFolderReader(path, rate=rate, start=start, end=end, queue=queue)
+    return VideoReader(path, start=start, end=end, queue=queue, hwaccel=hwaccel)
+
+
+def open_sink(
+    path: PathLike,
+    info: SourceInfo,
+    *,
+    rate: Fraction,
+    codec: str | None = None,
+    options: dict[str, str] | None = None,
+    copy_from: PathLike | None = None,
+    overwrite: bool = False,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    queue: int = 4,
+    time_base: Fraction | None = None,
+    slow: Fraction = Fraction(1),
+    facts: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Sink:
+    """A writer of a video, a folder of images or a pipe.
+
+    Args:
+        path: A video file, a folder of images (`out/`, `out`, `out/%06d.png`), or `-` (yuv4mpeg on stdout).
+        info: What is known of the source of the frames.
+        rate: The average frame rate of the output, in frames per second.
+        codec: FFmpeg's name of the encoder; by default libx264, or what the suffix needs.
+        options: The encoder's options.
+        copy_from: The file whose other streams are copied; a pipe or a folder has none.
+        overwrite: Replace an output that exists.
+        start, end, queue, time_base, slow, facts, resume: As `VideoWriter` has them; images and pipes ignore them.
+
+    Returns:
+        The opened writer.
+
+    Raises:
+        MediaError: The output cannot be written, or `resume` is set and it is not a video file.
+    """
+    if resume and (os.fspath(path) == _PIPE or is_image_target(path)):
+        raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
+    if os.fspath(path) == _PIPE:
+        return VideoWriter(
+            sys.stdout.buffer,
+            info,
+            rate=rate,
+            codec="wrapped_avframe",
+            queue=queue,
+            container_format=_PIPE_FORMAT,
+        )
+    if copy_from is not None and (os.fspath(copy_from) == _PIPE or Path(copy_from).is_dir()):
+        copy_from = None
+    if is_image_target(path):
+        images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
+        if copy_from is not None and info.has_audio:
+            images.warnings.append("a folder of images keeps no sound: left out")
+        return images
+    return VideoWriter(
+        path,
+        info,
+        rate=rate,
+        codec=codec or _CODEC_OF_SUFFIX.get(Path(path).suffix.lower(), "libx264"),
+        options=options,
+        copy_from=copy_from,
+        overwrite=overwrite,
+        start=start,
+        end=end,
+        queue=queue,
+        time_base=time_base,
+        slow=slow,
+        facts=facts,
+        resume=resume,
+    )

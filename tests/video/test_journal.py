@@ -1,0 +1,80 @@
+"""Segments on the disk: what another run finds of them."""
+
+import json
+
+import pytest
+
+from maskvfi.errors import MediaError
+from maskvfi.video.journal import Coded, Journal
+
+FACTS = {"input": "a", "options": {"crf": 18}}
+
+
+def coded(n: int) -> Coded:
+    return Coded(bytes([n]) * 9, n, n, 1, n == 0)
+
+
+def opened(folder, facts=FACTS, resume=True, overwrite=False) -> Journal:
+    return Journal(folder / "a.mkv", facts, resume=resume, overwrite=overwrite)
+
+
+@pytest.fixture
+def two_segments(tmp_path):
+    """The folder of a file of which two segments are made, and a packet of a third."""
+    journal = opened(tmp_path, resume=False)
+    for n in range(2):
+        journal.add(coded(2 * n))
+        journal.add(coded(2 * n + 1))
+        journal.close_segment(2 * n + 2, {"at": n})
+    journal.add(coded(9))
+    journal.leave()
+    return tmp_path
+
+
+def test_what_is_encoded_is_found_again(two_segments):
+    journal = opened(two_segments)
+    assert (journal.frames, journal.state) == (4, {"at": 1})
+    assert list(journal.packets()) == [coded(n) for n in range(4)]
+    hidden = {path.name for path in journal.folder.iterdir()}
+    assert hidden == {
+        "lock",
+        "manifest.json",
+        *(f"0000{n}.{kind}" for n in (0, 1) for kind in ("json", "packets")),
+    }
+
+
+@pytest.mark.parametrize("damage", ["00000.packets", "00000.json"])
+def test_a_damaged_segment_is_made_again(two_segments, damage):
+    (two_segments / ".a.mkv.unfinished" / damage).write_bytes(b"{")
+    journal = opened(two_segments)
+    assert (journal.frames, journal.numbers) == (0, {1})
+    journal.put(0, [coded(0), coded(1)], 2, {"at": 0})
+    assert journal.states() == [{"at": 0}, {"at": 1}]
+
+
+def test_a_segment_whose_index_was_being_written_does_not_count(two_segments):
+    folder = two_segments / ".a.mkv.unfinished"
+    (folder / "00001.json").rename(folder / ".00001.abcd.partial.json")
+    assert opened(two_segments).frames == 2
+    assert not list(folder.glob(".*"))
+
+
+def test_other_facts_cannot_be_resumed(two_segments):
+    with pytest.raises(MediaError, match="cannot be resumed, options: crf was 18 and is 20"):
+        opened(two_segments, {**FACTS, "options": {"crf": 20}})
+
+
+def test_an_earlier_run_is_neither_lost_nor_continued_unasked(two_segments):
+    with pytest.raises(MediaError, match="stopped after 4 frames of it"):
+        opened(two_segments, resume=False)
+    journal = opened(two_segments, resume=False, overwrite=True)
+    assert (journal.frames, journal.numbers) == (0, set())
+    assert json.loads((journal.folder / "manifest.json").read_text()) == {"format": 1, **FACTS}
+
+
+def test_one_run_at_a_time(tmp_path):
+    first = opened(tmp_path)
+    with pytest.raises(MediaError, match="another run is making it"):
+        opened(tmp_path)
+    first.leave()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,51 @@
+"""Pipes of yuv4mpeg, opened by the name `-`."""
+
+import io
+import sys
+from fractions import Fraction
+
+import pytest
+from clips import digest, make_clip, read
+
+from maskvfi.video import open_sink, open_source
+
+VFR = (0, 40, 45, 100, 101, 160, 400, 440, 441, 500)  # milliseconds
+
+
+class Pipe(io.BytesIO):
+    """A stream that can be read or written once, like stdin and stdout."""
+
+    name = "<pipe>"
+
+    def seekable(self):
+        return False
+
+    @property
+    def buffer(self):
+        return self
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gray"])
+def test_frames_pass_through_yuv4mpeg_pipes_untouched(tmp_path, monkeypatch, pix_fmt):
+    source = make_clip(
+        tmp_path / "a.mkv", codec="ffv1", pix_fmt=pix_fmt, time_base=Fraction(1, 20), size=(63, 47)
+    )
+    pipe = Pipe()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    with open_source(source) as reader, open_sink("-", reader.info, rate=reader.info.rate) as sink:
+        for frame in reader:
+            sink.write(frame)
+    assert sink.warnings == []
+    monkeypatch.setattr(sys, "stdin", Pipe(pipe.getvalue()))
+    with open_source("-") as reader:
+        assert reader.info.rate == 20
+        assert [digest(frame) for frame in reader] == [d for _, _, d in read(source)]
+
+
+def test_a_pipe_says_that_it_keeps_no_variable_rate(tmp_path, monkeypatch):
+    source = make_clip(tmp_path / "a.mkv", times=VFR, time_base=Fraction(1, 1000))
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    with open_source(source) as reader, open_sink("-", reader.info, rate=Fraction(25)) as sink:
+        for frame in reader:
+            sink.write(frame)
+    assert any("off the constant rate" in line for line in sink.warnings)

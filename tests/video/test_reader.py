@@ -1,0 +1,171 @@
+"""Videos as frames with exact times; broken ones as one line that names file and cause."""
+
+import threading
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from clips import digest, make_clip, picture, read
+
+from maskvfi.video import MediaError, VideoReader
+
+VFR = (0, 40, 45, 100, 101, 160, 400, 440, 441, 500)  # milliseconds
+NTSC = Fraction(1001, 30000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".ts", ".avi"])
+def test_frames_come_in_order_with_exact_times(tmp_path, suffix):
+    clip = make_clip(
+        tmp_path / f"a{suffix}", times=20, time_base=NTSC, options={"bf": "0" if suffix == ".avi" else "3"}
+    )
+    frames = read(clip)
+    first = frames[0][0]
+    error = Fraction(1, 90000) if suffix == ".ts" else 0
+    assert all(abs(pts - first - n * NTSC) <= error for n, (pts, _, _) in enumerate(frames))
+    assert len(frames) == 20
+
+
+def test_a_variable_rate_keeps_every_time_and_duration(tmp_path):
+    clip = make_clip(tmp_path / "vfr.mp4", times=VFR, time_base=Fraction(1, 1000))
+    frames = read(clip)
+    assert [pts * 1000 for pts, _, _ in frames] == list(VFR)
+    assert [duration * 1000 for _, duration, _ in frames] == [*np.diff(VFR), 59]
+
+
+def test_info_says_what_the_file_is(tmp_path):
+    clip = make_clip(
+        tmp_path / "a.mp4",
+        times=50,
+        audio="aac",
+        rotation=90,
+        aspect=Fraction(4, 3),
+        colour=(9, 1, 9, 16),
+        options={"chroma_sample_location": "topleft", "preset": "ultrafast"},
+    )
+    with VideoReader(clip) as reader:
+        info = reader.info
+    assert (info.width, info.height, info.format.name, info.codec) == (64, 48, "yuv420p", "h264")
+    assert (info.rate, info.duration, info.frames_estimate, info.has_audio) == (25, 2, 50, True)
+    assert (info.rotation, info.sample_aspect_ratio) == (90, Fraction(4, 3))
+    assert (info.colour.matrix, info.colour.full_range, info.colour.siting) == ("bt2020", False, "topleft")
+    assert (info.colour.primaries, info.colour.transfer) == (9, 16)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 1), (1, 3), (Fraction(7, 3), Fraction(29, 7)), (4, None), (None, 1)]
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_window_holds_the_frames_of_its_time_as_they_are(tmp_path, suffix, start, end):
+    clip = make_clip(
+        tmp_path / f"a{suffix}", times=130, options={"g": "20", "bf": "2", "preset": "ultrafast"}
+    )
+    whole = read(clip)
+    first = whole[0][0]
+    wanted = [f for f in whole if (start or 0) <= f[0] - first < (end or 99)]
+    got = read(clip, start=start and Fraction(start), end=end and Fraction(end))
+    assert [f[0] for f in got] == [f[0] for f in wanted]
+    assert [f[2] for f in got] == [f[2] for f in wanted]
+    if end:
+        assert got[-1][0] + got[-1][1] <= first + end
+
+
+def test_times_that_stand_still_are_moved_with_a_warning(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for n, stamp in enumerate((0, 40, 40, 120)):
+            for packet in stream.encode(picture(n, 32, 32, "yuv420p")):
+                packet.pts = packet.dts = stamp
+                packet.time_base = Fraction(1, 1000)
+                out.mux(packet)
+    with VideoReader(path) as reader:
+        times = [frame.pts for frame in reader]
+    assert times == sorted(set(times))
+    assert len(times) == 4
+    assert any("times were moved" in line for line in reader.warnings)
+
+
+def bad_inputs(folder):
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(4000))
+    with av.open(str(folder / "sound.m4a"), "w") as out:
+        sound = out.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        frame.sample_rate = 48000
+        out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+    (folder / "folder").mkdir()
+    whole = make_clip(folder / "whole.mp4", times=5).read_bytes()
+    (folder / "head.mp4").write_bytes(whole[: len(whole) // 3])
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("missing.mp4", "no such file"),
+        ("empty.mp4", "cannot be read as a video"),
+        ("noise.mp4", "cannot be read as a video"),
+        ("head.mp4", "cannot be read as a video"),
+        ("sound.m4a", "audio only"),
+        ("folder", "is a folder"),
+    ],
+)
+def test_a_bad_input_is_one_line_that_names_file_and_cause(tmp_path, name, cause):
+    bad_inputs(tmp_path)
+    with pytest.raises(MediaError, match=cause) as raised:
+        VideoReader(tmp_path / name)
+    assert str(tmp_path / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
+    clip = make_clip(
+        tmp_path / "a.mp4", times=60, size=(320, 240), container_options={"movflags": "faststart"}
+    )
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) * 2 // 3])
+    with (
+        VideoReader(clip) as reader,
+        pytest.raises(MediaError, match=r"(cut off|stopped) after frame \d+ at \d\.\d+ s"),
+    ):
+        list(reader)
+
+
+def test_a_change_of_size_is_refused(tmp_path):
+    first = make_clip(tmp_path / "a.ts", times=10)
+    second = make_clip(tmp_path / "b.ts", times=10, size=(96, 48))
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    with VideoReader(both) as reader, pytest.raises(MediaError, match="frame 10 is 96x48"):
+        list(reader)
+
+
+def test_interlaced_video_is_refused(tmp_path):
+    options = {"x264-params": "tff=1", "preset": "ultrafast"}
+    clip = make_clip(tmp_path / "a.mp4", times=5, options=options)
+    with pytest.raises(MediaError, match="interlaced"):
+        VideoReader(clip)
+
+
+def test_cover_art_is_not_the_video(tmp_path, with_cover):
+    clip = make_clip(tmp_path / "a.mp4", times=5)
+    covered = with_cover(clip, tmp_path / "covered.mp4")
+    assert len(read(covered)) == 5
+
+
+def test_closing_early_stops_the_thread(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", times=100)
+    before = threading.active_count()
+    with VideoReader(clip, queue=2) as reader:
+        next(iter(reader))
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+
+
+def test_a_file_object_is_read_like_a_file(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", times=100, options={"g": "10", "preset": "ultrafast"})
+    with clip.open("rb") as file, VideoReader(file, start=Fraction(3)) as reader:
+        got = [digest(frame) for frame in reader]
+    assert got == [d for pts, _, d in read(clip) if pts >= 3]

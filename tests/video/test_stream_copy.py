@@ -1,0 +1,157 @@
+"""Sound, subtitles, chapters, attachments and cover art, copied from the source."""
+
+from fractions import Fraction
+
+import av
+from clips import copy, make_clip, packets, read
+
+
+def test_audio_is_copied_packet_by_packet_in_sync(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", times=100, audio="flac", audio_start=Fraction(1, 2))
+    for suffix in (".mkv", ".mp4"):
+        target = tmp_path / f"b{suffix}"
+        assert copy(source, target) == []
+        sent, got = packets(source, "audio"), packets(target, "audio")
+        assert [data for _, data in got] == [data for _, data in sent]
+        offset = read(target)[0][0] - read(source)[0][0]
+        assert max(abs(b - a - offset) for (a, _), (b, _) in zip(sent, got, strict=True)) <= Fraction(1, 1000)
+
+
+def test_audio_priming_stays_in_front(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", times=50, audio="aac")
+    assert packets(source, "audio")[0][0] < 0
+    target = tmp_path / "b.mp4"
+    copy(source, target)
+    assert packets(target, "audio") == packets(source, "audio")
+    assert read(target)[0][0] == read(source)[0][0] == 0
+
+
+def test_a_late_start_is_shifted_to_zero_with_its_audio(tmp_path):
+    source = make_clip(tmp_path / "a.ts", times=range(50, 100), audio="aac", audio_start=Fraction(2))
+    start = read(source)[0][0]
+    assert start > 1
+    target = tmp_path / "b.mp4"
+    copy(source, target)
+    shift = read(source)[0][0] - read(target)[0][0]
+    pairs = zip(packets(source, "audio"), packets(target, "audio"), strict=True)
+    assert all(abs(a - shift - b) <= Fraction(1, 10_000) for (a, _), (b, _) in pairs)
+    assert min(read(target)[0][0], packets(target, "audio")[0][0]) == 0
+
+
+def test_sound_whose_times_stand_still_is_put_in_order(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", times=50, audio="flac")
+    source = tmp_path / "still.mkv"
+    with av.open(str(clip)) as whole, av.open(str(source), "w") as out:
+        targets = {s.index: out.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                if packet.stream.type == "audio" and 900 < packet.pts < 1200:
+                    packet.pts = packet.dts = 900
+                packet.stream = targets[packet.stream.index]
+                out.mux(packet)
+    target = tmp_path / "b.mp4"
+    assert copy(source, target) == ["stream 1 (audio flac) has times out of order: they were moved"]
+    assert [data for _, data in packets(target, "audio")] == [data for _, data in packets(source, "audio")]
+
+
+def test_streams_are_interleaved_as_the_video_advances(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", times=250, audio="flac")
+    target = tmp_path / "b.mkv"
+    copy(source, target)
+    seen = {"video": Fraction(0), "audio": Fraction(0)}
+    with av.open(str(target)) as container:
+        for packet in container.demux():
+            if packet.size:
+                seen[packet.stream.type] = packet.dts * packet.time_base
+                assert abs(seen["video"] - seen["audio"]) < Fraction(1, 2)
+    assert min(seen.values()) > 9
+
+
+RICH = {
+    "times": 50,
+    "audio": "flac",
+    "subtitles": [(200, 500, "Hello <i>you</i>"), (900, 400, "Two\nlines")],
+    "chapters": [(0, 1000, "One"), (1000, 2000, "Two")],
+    "font": b"glyphs" * 50,
+    "tags": {"title": "My film", "artist": "Me"},
+}
+
+
+def test_matroska_keeps_everything(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", **RICH)
+    target = tmp_path / "b.mkv"
+    assert copy(source, target) == []
+    with av.open(str(source)) as a, av.open(str(target)) as b:
+        assert [s.type for s in b.streams] == [s.type for s in a.streams]
+        assert b.metadata["title"] == "My film"
+        assert b.metadata["ARTIST"] == "Me"
+        chapters = [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in b.chapters()]
+        assert chapters == [(0, "One"), (1, "Two")]
+        assert b.streams.attachments[0].data == RICH["font"]
+        assert b.streams.attachments[0].name == "font.ttf"
+        assert b.streams.audio[0].metadata["language"] == "deu"
+        assert b.streams.audio[0].metadata["title"] == "Ton"
+        assert b.streams.subtitles[0].language == "fra"
+        assert b.streams.subtitles[0].disposition & av.stream.Disposition.forced
+    assert packets(target, "subtitle") == packets(source, "subtitle")
+
+
+def test_mp4_gets_text_subtitles_of_its_own_kind_and_names_what_it_cannot_hold(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", **RICH)
+    target = tmp_path / "b.mp4"
+    warnings = copy(source, target)
+    assert len(warnings) == 1
+    assert "attachment font.ttf" in warnings[0]
+    with av.open(str(target)) as container:
+        assert container.streams.subtitles[0].codec_context.name == "mov_text"
+        assert len(container.chapters()) == 2
+        assert container.metadata["title"] == "My film"
+    lines = [(time, data[2:]) for time, data in packets(target, "subtitle") if len(data) > 2]
+    assert [(time, data.split(b"\x00")[0]) for time, data in lines] == [
+        (Fraction(2, 10), b"Hello you"),
+        (Fraction(9, 10), b"Two\nlines"),
+    ]
+
+
+def test_mp4_subtitles_become_text_again_in_matroska(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", **RICH)
+    copy(source, tmp_path / "b.mp4")
+    assert copy(tmp_path / "b.mp4", tmp_path / "c.mkv") == []
+    lines = [data for _, data in packets(tmp_path / "c.mkv", "subtitle") if data.strip()]
+    assert lines == [b"Hello <i>you</i>", b"Two\nlines"] or lines == [b"Hello <i>you</i>", b"Two\r\nlines"]
+
+
+def test_a_window_cuts_audio_subtitles_and_chapters_with_the_video(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", **RICH)
+    target = tmp_path / "b.mkv"
+    copy(source, target, start=Fraction(2, 5), end=Fraction(6, 5))
+    assert [f[0] for f in read(target)] == [Fraction(n, 25) for n in range(20)]
+    audio = packets(target, "audio")
+    inside = [data for time, data in packets(source, "audio") if Fraction(2, 5) <= time < Fraction(6, 5)]
+    assert [data for _, data in audio] == inside
+    assert [(t, d) for t, d in packets(target, "subtitle")] == [
+        (0, b"Hello <i>you</i>"),
+        (Fraction(1, 2), b"Two\nlines"),
+    ]
+    with av.open(str(target)) as container:
+        chapters = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in container.chapters()]
+    assert chapters == [(0, Fraction(6, 10)), (Fraction(6, 10), Fraction(8, 10))]
+
+
+def test_cover_art_goes_along(tmp_path, with_cover):
+    source = with_cover(make_clip(tmp_path / "a.mp4", times=10), tmp_path / "covered.mp4")
+    with av.open(str(source)) as container:
+        data = next(bytes(p) for p in container.demux(container.streams.video[1]) if p.size)
+    for suffix in (".mp4", ".mkv"):
+        target = tmp_path / f"b{suffix}"
+        assert copy(source, target) == []
+        with av.open(str(target)) as container:
+            cover = container.streams.video[1]
+            assert cover.disposition & av.stream.Disposition.attached_pic
+            assert next(bytes(p) for p in container.demux(cover) if p.size) == data
+
+
+def test_webm_drops_sound_it_cannot_hold_and_says_so(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", audio="aac")
+    warnings = copy(source, tmp_path / "b.webm", codec="libvpx-vp9", options={"deadline": "realtime"})
+    assert warnings == ["stream 1 (audio aac) is left out: webm cannot hold it"]

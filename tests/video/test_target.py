@@ -1,0 +1,44 @@
+"""Where the bytes of a file go until it is whole."""
+
+import io
+
+import pytest
+
+from maskvfi.errors import MediaError
+from maskvfi.video.target import Target
+
+
+def test_a_hidden_file_takes_the_name_or_disappears(tmp_path):
+    path = tmp_path / "a.mp4"
+    for whole in (True, False):
+        target = Target(path, overwrite=True)
+        hidden = tmp_path / target.sink.rpartition("/")[2]
+        assert hidden.name.startswith(".a.")
+        assert hidden.suffix == ".mp4"
+        hidden.write_bytes(b"new" if whole else b"newer")
+        target.keep() if whole else target.drop()
+        assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+        assert path.read_bytes() == b"new"
+
+
+def test_a_file_that_exists_is_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"mine")
+    with pytest.raises(MediaError, match=r"a\.mp4: exists already, and overwrite is not set"):
+        Target(path, overwrite=False)
+
+
+def test_with_a_journal_the_file_grows_in_its_folder(tmp_path):
+    target = Target(tmp_path / "a.mkv", overwrite=False)
+    journal = target.open_journal({"input": "x"}, resume=False)
+    assert target.sink == f"file:{journal.folder}/whole.mkv"
+    journal.leave()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_object_is_written_directly_and_has_no_journal():
+    file = io.BytesIO()
+    target = Target(file, overwrite=False)
+    assert target.sink is file
+    assert target.name == "stream"
+    assert target.open_journal({}, resume=False) is None
