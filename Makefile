@@ -16,7 +16,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 docs: $(READY)
-	$(BIN)/typer maskvfi.cli utils docs --name maskvfi --output docs/commands.md
+	$(BIN)/typer maskvfi.cli.main utils docs --name maskvfi --output docs/commands.md
 	$(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml constraints.txt

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT = 1 << 30  # bytes
@@ -19,6 +20,7 @@ def keep_freed_memory() -> None:
     By default glibc maps every block over 32 MiB anew, and the system clears it page by page; docs/speed.md says what
     that costs. Does nothing with another C library, or where the environment has settings for glibc's.
     """
+    import_module("torch")  # which sets thresholds of its own while it is imported
     _set(KEPT, KEPT)
 
 

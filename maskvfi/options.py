@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from fractions import Fraction
@@ -83,6 +84,9 @@ class OptionGroup:
         Raises:
             OptionError: There is no option of a name, or a value is wrong.
         """
+        if isinstance(options, Mapping):  # as before 0.2, when they were the encoder's own
+            warnings.warn("options={...} is encoder_options={...} by now", DeprecationWarning, stacklevel=3)
+            options, values = None, {"encoder_options": dict(options), **values}
         known = [each.name for each in fields(cls)]
         for name in values:
             if name not in known:

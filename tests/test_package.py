@@ -39,9 +39,9 @@ def test_the_wheel_has_weights_cards_and_types_and_nothing_of_training(built):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in (
         "py.typed",
-        "weights/vfi-s.safetensors",
-        "weights/static-s.safetensors",
-        "weights/static-s.md",
+        "weight_files/vfi-s.safetensors",
+        "weight_files/static-s.safetensors",
+        "weight_files/static-s.md",
     ):
         assert f"maskvfi/{name}" in names
     assert not any(name.startswith(("distill", "tests", "benchmarks")) for name in names)
@@ -52,7 +52,7 @@ def test_the_sdist_builds_and_tests_itself(built):
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
     assert {
-        "distill/train.py",
+        "distill/cli.py",
         "tests/test_package.py",
         "weights/vfi-s.safetensors",
         "Makefile",

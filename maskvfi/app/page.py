@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,18 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from maskvfi import MediaError, Report, WeightsError, hub
+from maskvfi import Report
 from maskvfi.app.session import PROTECT, RELEASE, Cancelled, Session
-from maskvfi.synthesis.compose import FEATHER
+from maskvfi.app.widgets import Widgets, make_widgets, values_of
+from maskvfi.errors import MaskvfiError
+from maskvfi.options import (
+    DecodeOptions,
+    EncodeOptions,
+    FrameOptions,
+    OptionGroup,
+    TimeOptions,
+    option_fields,
+)
 from maskvfi.video import open_source
 
 STYLE = """
@@ -24,30 +33,133 @@ STYLE = """
 """
 LAYERS = gr.LayerOptions(allow_additional_layers=False, layers=["paint"], disabled=True)
 BRUSH = gr.Brush(default_size=24, colors=[f"rgb{PROTECT}", f"rgb{RELEASE}"], color_mode="fixed")
+PAINTED = ("protect", "release")  # options that are given by painting
+FIRST = ("factor", "fps")  # what most people set
+BY_LOOKING = ("threshold", "feather")  # options that are tried out below the picture
+SECTIONS: dict[str, type[OptionGroup]] = {
+    "Time": TimeOptions,
+    "Networks and mask": FrameOptions,
+    "What is read": DecodeOptions,
+    "Encoder": EncodeOptions,
+}
 
-Painting = dict[str, Any] | None
+Given = Mapping[Any, Any]  # values by widget
 
 
 def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
     """The page, whose files lie in `root`, and what ends everyone's work on it."""
-    sessions: dict[str, Session] = {}
+    sessions = Sessions(root)
+    with gr.Blocks(title="maskvfi", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        Page(sessions).connect()
+        page.unload(sessions.leave)
+    return page.queue(api_open=False), sessions.close
 
-    def session(request: gr.Request) -> Session:
-        return sessions.setdefault(str(request.session_hash), Session(root))
 
-    def leave(request: gr.Request) -> None:
-        if left := sessions.pop(str(request.session_hash), None):
+class Sessions:
+    """Everyone's work, by visitor."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._by_visitor: dict[str, Session] = {}
+
+    def of(self, request: gr.Request) -> Session:
+        return self._by_visitor.setdefault(str(request.session_hash), Session(self._root))
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor has closed the page."""
+        if left := self._by_visitor.pop(str(request.session_hash), None):
             left.close()
 
-    def close() -> None:
-        for left in sessions.values():
+    def close(self) -> None:
+        for left in self._by_visitor.values():
             left.cancel()
-        for left in sessions.values():
+        for left in self._by_visitor.values():
             left.close()
 
-    def open_video(
-        video: str | None, mask: str, threshold: float, feather: float, request: gr.Request
-    ) -> list[Any]:
+
+class Page:
+    """The widgets of the page, drawn from top to bottom, and what each of them does."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._session = sessions.of
+        self.options: Widgets = {}
+        gr.Markdown(
+            "# maskvfi\nRaises a video's frame rate and leaves alone what stands still: HUD, subtitles, logos.",
+            elem_id="head",
+        )
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self._draw_run()
+            with gr.Column(scale=5, min_width=320):
+                self._draw_pictures()
+
+    def _draw_run(self) -> None:
+        self.video = gr.File(label="Video", elem_id="video", height=120)
+        self.facts = gr.Markdown(elem_id="facts")
+        with gr.Group():
+            self.options |= make_widgets(FIRST)
+        for title, group in SECTIONS.items():
+            names = {each.name for each in option_fields(group)} - {*PAINTED, *BY_LOOKING, *FIRST}
+            with gr.Accordion(title, open=False):
+                self.options |= make_widgets(names)
+        self.start = gr.Button("Interpolate", variant="primary", interactive=False, elem_id="run")
+        self.stop = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
+        self.status = gr.Textbox(label="Result", interactive=False, lines=2, elem_id="status")
+        self.download = gr.DownloadButton("Download", visible=False, elem_id="download")
+
+    def _draw_pictures(self) -> None:
+        picture: dict[str, Any] = {"show_label": False, "buttons": ["fullscreen"]}
+        with gr.Tabs():
+            with gr.Tab("What stands still") as self.still:
+                gr.Markdown("Green is copied, the rest is interpolated.")
+                self.overlay = gr.Image(interactive=False, elem_id="overlay", **picture)
+            with gr.Tab("Paint"):
+                gr.Markdown("Blue is always copied, red is always interpolated, in the whole video.")
+                self.painting = gr.ImageEditor(
+                    height="min(480px, 62vw)",
+                    format="png",
+                    sources=(),
+                    transforms=(),
+                    brush=BRUSH,
+                    layers=LAYERS,
+                    elem_id="painting",
+                    **picture,
+                )
+            with gr.Tab("Compare"):
+                gr.Markdown("A new frame, made by plain interpolation (left) and with the mask (right).")
+                self.both = gr.ImageSlider(interactive=False, elem_id="both", **picture)
+                self.pair = gr.Button("Compare at this position", interactive=False, elem_id="compare")
+        with gr.Row():
+            self.at = gr.Slider(0, 1, 0, step=0.01, label="Position, s", interactive=False, elem_id="at")
+            self.options |= make_widgets(BY_LOOKING)
+
+    def connect(self) -> None:
+        """Say what happens when a widget is touched."""
+        everything = {self.video, self.at, self.painting, *self.options.values()}
+        quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+        opened = [self.facts, self.at, self.overlay, self.painting, self.both, self.start, self.pair]
+        self.video.change(self.open_video, everything, opened)
+        self.at.input(self.move, everything, [self.overlay, self.painting], **quick)
+        touched = [self.options[name].input for name in (*BY_LOOKING, "mask")]
+        for changed in (*touched, self.painting.input, self.still.select):
+            changed(self.look, everything, self.overlay, **quick)
+        self.pair.click(self.compare, everything, self.both)
+        begun = self.start.click(
+            self.prepare, None, [self.status, self.start, self.stop, self.download], queue=False
+        )
+        done = begun.then(
+            self.run,
+            everything,
+            [self.status, self.download],
+            show_progress_on=self.status,
+            concurrency_limit=1,
+        )
+        done.success(self.restore, None, [self.start, self.stop], queue=False)
+        done.failure(self.restore, None, [self.start, self.stop], queue=False)
+        self.stop.click(self.cancel, None, self.status, queue=False, show_progress="hidden")
+
+    def open_video(self, given: Given, request: gr.Request) -> list[Any]:
+        video = given[self.video]
         if video is None:
             off = gr.update(interactive=False)
             return ["", gr.update(value=0, interactive=False), None, None, None, off, off]
@@ -57,221 +169,67 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
             length = float(info.duration or (info.frames_estimate or 0) / info.rate)
             at = round(length / 2, 2)
             facts = f"{info.width}×{info.height}, {float(info.rate):.5g} frames per second, {length:.1f} s"
-            shown = session(request).overlay(video, at, mask, threshold, feather, [])
+            shown = self._session(request).overlay(video, at, [], self._asked(given))
             position = gr.update(value=at, maximum=max(length, 0.01), interactive=True)
             on = gr.update(interactive=True)
-            frame = session(request).frame(video, at)
-            return [
-                facts,
-                position,
-                shown,
-                {"background": frame, "layers": [], "composite": None},
-                None,
-                on,
-                on,
-            ]
+            frame = self._session(request).frame(video, at)
+            return [facts, position, shown, _canvas(frame, []), None, on, on]
 
-    def look(
-        video: str | None,
-        at: float,
-        mask: str,
-        threshold: float,
-        feather: float,
-        painting: Painting,
-        request: gr.Request,
-    ) -> Any:
+    def look(self, given: Given, request: gr.Request) -> Any:
+        video = given[self.video]
         if video is None:
             return None
         with told(video):
-            return session(request).overlay(video, at, mask, threshold, feather, layers_of(painting))
+            layers = layers_of(given[self.painting])
+            return self._session(request).overlay(video, given[self.at], layers, self._asked(given))
 
-    def move(
-        video: str | None,
-        at: float,
-        mask: str,
-        threshold: float,
-        feather: float,
-        painting: Painting,
-        request: gr.Request,
-    ) -> list[Any]:
+    def move(self, given: Given, request: gr.Request) -> list[Any]:
+        video = given[self.video]
         if video is None:
             return [None, None]
         with told(video):
-            frame = session(request).frame(video, at)
-            kept: dict[str, Any] = {"background": frame, "layers": layers_of(painting), "composite": None}
-            return [session(request).overlay(video, at, mask, threshold, feather, kept["layers"]), kept]
+            frame = self._session(request).frame(video, given[self.at])
+            return [self.look(given, request), _canvas(frame, layers_of(given[self.painting]))]
 
-    def compare(
-        video: str,
-        at: float,
-        vfi: str,
-        mask: str,
-        threshold: float,
-        feather: float,
-        painting: Painting,
-        request: gr.Request,
-    ) -> Any:
+    def compare(self, given: Given, request: gr.Request) -> Any:
+        video = given[self.video]
         with told(video):
-            return session(request).compare(video, at, vfi, mask, threshold, feather, layers_of(painting))
+            layers = layers_of(given[self.painting])
+            return self._session(request).compare(video, given[self.at], layers, self._asked(given))
 
-    def prepare(request: gr.Request) -> list[Any]:
-        session(request).prepare()
+    def prepare(self, request: gr.Request) -> list[Any]:
+        self._session(request).prepare()
         return ["", gr.update(interactive=False), gr.update(visible=True), gr.update(visible=False)]
 
     def run(
-        video: str,
-        at: float,
-        factor: int,
-        fps: str,
-        vfi: str,
-        mask: str,
-        threshold: float,
-        feather: float,
-        codec: str,
-        crf: int,
-        painting: Painting,
+        self,
+        given: Given,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:
+        video = given[self.video]
         with told(video):
             try:
-                report = session(request).run(
+                report = self._session(request).run(
                     video,
-                    at,
-                    layers_of(painting),
+                    given[self.at],
+                    layers_of(given[self.painting]),
                     lambda done, total: progress((done, total), unit="frames"),
-                    vfi=vfi,
-                    mask=mask,
-                    threshold=threshold,
-                    feather=feather,
-                    codec=codec,
-                    crf=crf,
-                    **({"fps": fps.strip()} if fps.strip() else {"factor": int(factor)}),
+                    self._asked(given),
                 )
             except Cancelled:
                 return ["Cancelled; nothing was written.", gr.update(visible=False)]
         return [summary(report), gr.update(value=report.output, visible=True)]
 
-    def cancel(request: gr.Request) -> str:
-        session(request).cancel()
+    def cancel(self, request: gr.Request) -> str:
+        self._session(request).cancel()
         return "Stopping …"
 
-    def restore() -> list[Any]:
+    def restore(self) -> list[Any]:
         return [gr.update(interactive=True), gr.update(visible=False)]
 
-    names = {
-        kind: [file.name for file in hub.list_weights() if file.kind == kind] for kind in ("vfi", "static")
-    }
-    with gr.Blocks(title="maskvfi", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Markdown(
-            "# maskvfi\nRaises a video's frame rate and leaves alone what stands still: HUD, subtitles, logos.",
-            elem_id="head",
-        )
-        with gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                video = gr.File(label="Video", elem_id="video", height=120)
-                facts = gr.Markdown(elem_id="facts")
-                with gr.Group():
-                    factor = gr.Slider(2, 8, 2, step=1, label="Times as many frames")
-                    fps = gr.Textbox(
-                        label="Or frames per second",
-                        placeholder="60 or 60000/1001",
-                        elem_id="fps",
-                        max_lines=1,
-                    )
-                with gr.Accordion("Networks and encoder", open=False):
-                    vfi = gr.Dropdown(names["vfi"], value=hub.DEFAULT_VFI, label="Interpolation weights")
-                    mask = gr.Dropdown(names["static"], value=hub.DEFAULT_STATIC, label="Mask weights")
-                    codec = gr.Dropdown(
-                        [("H.264", "libx264"), ("H.265", "libx265")], value="libx264", label="Codec"
-                    )
-                    crf = gr.Slider(
-                        0,
-                        51,
-                        18,
-                        step=1,
-                        label="CRF",
-                        info="Lower is better and larger; 18 looks like the source.",
-                    )
-                start = gr.Button("Interpolate", variant="primary", interactive=False, elem_id="run")
-                stop = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
-                status = gr.Textbox(label="Result", interactive=False, lines=2, elem_id="status")
-                download = gr.DownloadButton("Download", visible=False, elem_id="download")
-            with gr.Column(scale=5, min_width=320):
-                with gr.Tabs():
-                    with gr.Tab("What stands still") as still:
-                        gr.Markdown("Green is copied, the rest is interpolated.")
-                        overlay = gr.Image(
-                            show_label=False,
-                            interactive=False,
-                            buttons=["fullscreen"],
-                            elem_id="overlay",
-                        )
-                    with gr.Tab("Paint"):
-                        gr.Markdown("Blue is always copied, red is always interpolated, in the whole video.")
-                        painting = gr.ImageEditor(
-                            show_label=False,
-                            height="min(480px, 62vw)",
-                            format="png",
-                            sources=(),
-                            transforms=(),
-                            brush=BRUSH,
-                            layers=LAYERS,
-                            buttons=["fullscreen"],
-                            elem_id="painting",
-                        )
-                    with gr.Tab("Compare"):
-                        gr.Markdown("A new frame, made by plain RIFE (left) and with the mask (right).")
-                        both = gr.ImageSlider(
-                            show_label=False,
-                            interactive=False,
-                            buttons=["fullscreen"],
-                            elem_id="both",
-                        )
-                        pair = gr.Button("Compare at this position", interactive=False, elem_id="compare")
-                with gr.Row():
-                    at = gr.Slider(0, 1, 0, step=0.01, label="Position, s", interactive=False, elem_id="at")
-                    threshold = gr.Slider(
-                        0.05,
-                        0.95,
-                        0.5,
-                        step=0.05,
-                        label="Threshold",
-                        info="How sure the mask must be before a pixel is copied.",
-                        elem_id="threshold",
-                    )
-                    feather = gr.Slider(
-                        0,
-                        0.5,
-                        FEATHER,
-                        step=0.05,
-                        label="Feather",
-                        info="How far around it copied and interpolated are mixed.",
-                        elem_id="feather",
-                    )
-
-        seen = [video, at, mask, threshold, feather, painting]
-        quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        video.change(
-            open_video, [video, mask, threshold, feather], [facts, at, overlay, painting, both, start, pair]
-        )
-        at.input(move, seen, [overlay, painting], **quick)
-        for changed in (threshold.input, feather.input, mask.input, painting.input, still.select):
-            changed(look, seen, overlay, **quick)
-        pair.click(compare, [video, at, vfi, mask, threshold, feather, painting], both)
-        begun = start.click(prepare, None, [status, start, stop, download], queue=False)
-        done = begun.then(
-            run,
-            [video, at, factor, fps, vfi, mask, threshold, feather, codec, crf, painting],
-            [status, download],
-            show_progress_on=status,
-            concurrency_limit=1,
-        )
-        done.success(restore, None, [start, stop], queue=False)
-        done.failure(restore, None, [start, stop], queue=False)
-        stop.click(cancel, None, status, queue=False, show_progress="hidden")
-        page.unload(leave)
-    return page.queue(api_open=False), close
+    def _asked(self, given: Given) -> dict[str, Any]:
+        return values_of(self.options, given)
 
 
 @contextmanager
@@ -279,13 +237,17 @@ def told(video: str) -> Iterator[None]:
     """What is wrong with a video or a setting becomes one line on the page."""
     try:
         yield
-    except (MediaError, WeightsError, ValueError, OSError) as error:
+    except (MaskvfiError, ValueError, OSError) as error:
         line = " ".join(str(error).replace(f"{Path(video).parent}/", "").split())
         raise gr.Error(html.escape(line), duration=None, print_exception=False) from None
 
 
-def layers_of(painting: Painting) -> Sequence[np.ndarray]:
+def layers_of(painting: dict[str, Any] | None) -> Sequence[np.ndarray]:
     return [] if painting is None else painting["layers"]
+
+
+def _canvas(frame: np.ndarray, layers: Sequence[np.ndarray]) -> dict[str, Any]:
+    return {"background": frame, "layers": layers, "composite": None}
 
 
 def summary(report: Report) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 import maskvfi
+from maskvfi.options import FrameOptions, MaskOptions, Options, option_fields
 from maskvfi.pipeline.preview import neighbours, tinted
-from maskvfi.options import DEFAULT_VFI
+from maskvfi.synthesis.interpolator import Interpolator
 
 Picture = np.ndarray  # uint8 [H,W,3]
 PROTECT, RELEASE = (0, 110, 255), (255, 60, 60)  # the colours to paint with
 KEPT = (".mp4", ".mov", ".mkv")  # containers that take every codec of the page; others become .mkv
-MOST_SHOWN = 1280  # px, the longer side of a picture on the page
+MAX_SHOWN = 1280  # px, the longer side of a picture on the page
 
 
 class Cancelled(Exception):
@@ -45,29 +46,21 @@ class Session:
         return _shown(self._frames(video, at)[0])
 
     def overlay(
-        self, video: str, at: float, mask: str, threshold: float, feather: float, layers: Sequence[np.ndarray]
+        self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]
     ) -> Picture:
-        """That frame with what will be copied tinted green."""
+        """That frame with what will be copied tinted green; asked: options by name."""
         frames = self._frames(video, at)
-        interpolator = _interpolator(DEFAULT_VFI, mask, threshold, feather, frames[0], layers)
+        interpolator = _interpolator(MaskOptions, asked, frames[0], layers)
         weight = interpolator.weight(*(interpolator.view(frame) for frame in frames))
-        assert weight is not None
-        return _shown(tinted(frames[0], weight.cpu()))
+        return _shown(frames[0] if weight is None else tinted(frames[0], weight.cpu()))
 
     def compare(
-        self,
-        video: str,
-        at: float,
-        vfi: str,
-        mask: str,
-        threshold: float,
-        feather: float,
-        layers: Sequence[np.ndarray],
+        self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]
     ) -> tuple[Picture, Picture]:
-        """The frame in the middle of the gap after it: plain RIFE's and the masked one."""
+        """The frame in the middle of the gap after it: plain, and with the mask; asked: options by name."""
         frames = self._frames(video, at)
-        masked = _interpolator(vfi, mask, threshold, feather, frames[0], layers)
-        plain = maskvfi.Interpolator(_vfi(vfi), None, runtime="torch")
+        masked = _interpolator(FrameOptions, asked, frames[0], layers)
+        plain = _interpolator(FrameOptions, {**asked, "mask": None}, frames[0], [])
         return _shown(plain(*frames)), _shown(masked(*frames))
 
     def prepare(self) -> None:
@@ -81,11 +74,16 @@ class Session:
         at: float,
         layers: Sequence[np.ndarray],
         progress: Callable[[int, int | None], object],
-        **options: Any,
+        asked: Mapping[str, Any],
     ) -> maskvfi.Report:
         """`maskvfi.interpolate` into a folder of its own; raises Cancelled, and leaves nothing, after `cancel`.
 
-        `at` is the time of the frame that was painted on.
+        Args:
+            video: The input.
+            at: The time of the frame that was painted on.
+            layers: What was painted.
+            progress: Called with the number of frames read, and their number if it is known.
+            asked: Options by name.
         """
 
         def step(done: int, total: int | None) -> None:
@@ -98,12 +96,13 @@ class Session:
         try:
             source = Path(video)
             suffix = source.suffix.lower() if source.suffix.lower() in KEPT else ".mkv"
+            options = Options.of(None, asked)
             for name, painted in _painted(layers, self._frames(video, at)[0]).items():
-                options[name] = folder / f"{name}.png"
-                cv2.imwrite(str(options[name]), (painted.numpy() * 255).astype(np.uint8))
-            return maskvfi.interpolate(
-                source, folder / f"{source.stem}_smooth{suffix}", progress=step, **options
-            )
+                path = folder / f"{name}.png"
+                cv2.imwrite(str(path), (painted.numpy() * 255).astype(np.uint8))
+                options = Options.of(options, {name: path})
+            target = folder / f"{source.stem}_smooth{suffix}"
+            return maskvfi.interpolate(source, target, options=options, progress=step)
         except BaseException:
             self._drop_result()
             raise
@@ -131,16 +130,17 @@ class Session:
 
 
 def _interpolator(
-    vfi: str, mask: str, threshold: float, feather: float, frame: Tensor, layers: Sequence[np.ndarray]
-) -> maskvfi.Interpolator:
-    return maskvfi.Interpolator(
-        _vfi(vfi),
-        _static(mask),
-        runtime="torch",
-        threshold=threshold,
-        feather=feather,
-        **_painted(layers, frame),
-    )
+    group: type[MaskOptions], asked: Mapping[str, Any], frame: Tensor, layers: Sequence[np.ndarray]
+) -> Interpolator:
+    """One with the options of a group that were asked for; a look at single frames is not worth a runtime's start."""
+    known = {each.name for each in option_fields(group)} - {"runtime"}
+    options = FrameOptions.of(None, {name: value for name, value in asked.items() if name in known})
+    networks = {
+        "vfi": _vfi(str(options.vfi)),
+        "mask": None if options.mask is None else _static(str(options.mask)),
+    }
+    fields = options.of_group(FrameOptions) | {"runtime": "torch", "protect": None, "release": None}
+    return Interpolator(**fields | networks | _painted(layers, frame))
 
 
 def _painted(layers: Sequence[np.ndarray], frame: Tensor) -> dict[str, Any]:
@@ -159,12 +159,12 @@ def _painted(layers: Sequence[np.ndarray], frame: Tensor) -> dict[str, Any]:
 def _shown(image: Tensor) -> Picture:
     picture = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     height, width = picture.shape[:2]
-    shrink = MOST_SHOWN / max(height, width)
+    shrink = MAX_SHOWN / max(height, width)
     if shrink >= 1:
         return picture
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
-_vfi = cache(maskvfi.load_vfi)
-_static = cache(maskvfi.load_static)
+_vfi = lru_cache(2)(maskvfi.load_vfi)
+_static = lru_cache(2)(maskvfi.load_static)

@@ -24,8 +24,8 @@ from maskvfi.errors import MaskvfiError, MediaError
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.run import Report, choose_timeline
+from maskvfi.video import muxer
 from maskvfi.video.journal import Journal
-from maskvfi.video.muxer import SEGMENT
 
 PATIENCE = 0.2  # seconds between looks at what does not report by itself
 
@@ -177,7 +177,7 @@ class _Batch:
         except OSError as error:
             self._fail(video, error)
             return
-        survey = self._workers.survey(video.source, video.suffix, SEGMENT)
+        survey = self._workers.survey(video.source, video.suffix, muxer.SEGMENT)
         self._surveys[survey] = video
 
     def _wait(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,25 +31,34 @@ MAX_AHEAD = 16  # parts that a survey may be ahead
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[bool]:
-    """Ray, while the block lasts: one that this process has already, the one at `address`, or one of its own.
+    """Ray, while the block lasts: what this process has already, the cluster at `address`, or a Ray of its own.
 
-    Yields True if this call started Ray, which then ends with the block. Raises ConnectionError where no cluster
-    answers.
+    Args:
+        address: That of a cluster to join; None starts Ray on this machine.
+
+    Yields:
+        True if this call started or joined Ray, which then ends with the block.
+
+    Raises:
+        ConnectionError: No cluster answers at the address, it lets nobody in, or Ray cannot be started here.
     """
     if ray.is_initialized():
         yield False
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it announces a change
-        ray.init("local", include_dashboard=False, **quiet)
-    else:
-        try:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it announces a change
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            how["include_dashboard"] = False
+        else:
             check_reachable(address)
-            ray.init(address, **quiet)
-        except (RayError, RuntimeError, OSError) as error:
-            raise ConnectionError(f"{address}: no Ray cluster lets this in ({error})") from error
+        with _silent_stderr():
+            ray.init(address or "local", **how)
+    except (RayError, RuntimeError, ValueError, OSError) as error:
+        what = f"{address}: no Ray cluster lets this in" if address else "Ray cannot be started here"
+        raise ConnectionError(f"{what} ({error.__cause__ or error})") from error
     try:
         yield True
     finally:
@@ -158,8 +168,26 @@ def _survey(
         yield from survey(path, suffix, options, computed_by, least)
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Without what Ray's core, which is no Python, writes on the standard error while the block lasts."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def check_reachable(address: str) -> None:
-    """Raise OSError at once where nobody listens; Ray itself would try for minutes."""
+    """Raise OSError at once where nobody listens; Ray itself would try for minutes.
+
+    Args:
+        address: HOST:PORT, with or without ray:// before it; anything else is left to Ray.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -263,13 +263,6 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.callback()
-def _begin() -> None:
-    from maskvfi.allocator import keep_freed_memory
-
-    keep_freed_memory()
-
-
 def _say_rows(rows: list[Row], seconds: float) -> None:
     """What became of the videos of a batch."""
     for row in rows:
@@ -284,7 +277,3 @@ def _say_rows(rows: list[Row], seconds: float) -> None:
     made = [row for row in rows if row.status == "done"]
     frames = sum(row.frames_out for row in made)
     say(f"{len(made)} of {len(rows)} videos made, {frames} frames in {seconds:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from maskvfi.allocator import keep_freed_memory
 from maskvfi.errors import OptionError
 from maskvfi.options import OptionField, OptionGroup, option_fields
 
@@ -22,6 +23,7 @@ def with_options(group: type[OptionGroup]) -> Callable[[Callable[..., None]], Ca
         @functools.wraps(command)
         def call(**values: Any) -> None:
             asked = {each.name: _value(each, values.pop(each.name)) for each in known}
+            keep_freed_memory()
             command(options=group.of(None, asked), **values)
 
         own = inspect.signature(command, eval_str=True).parameters

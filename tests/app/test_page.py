@@ -40,7 +40,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "maskvfi.cli.main", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "maskvfi.cli", "ui", "--port", str(port)]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)}
     ) as server:

@@ -16,7 +16,7 @@ import torch
 from clips import make_clip
 
 import maskvfi
-from maskvfi.video import writer
+from maskvfi.video import muxer
 
 ray = pytest.importorskip("ray")
 
@@ -39,13 +39,13 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module", autouse=True)
 def two_cores():
     """Each of two workers has one core, and single runs compute with one thread too: sums are added in equal order."""
-    threads, segment = torch.get_num_threads(), writer.SEGMENT
+    threads, segment = torch.get_num_threads(), muxer.SEGMENT
     torch.set_num_threads(1)
-    writer.SEGMENT = 8
+    muxer.SEGMENT = 8
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
-    writer.SEGMENT = segment
+    muxer.SEGMENT = segment
     torch.set_num_threads(threads)
 
 
@@ -201,7 +201,7 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
 
 
 def test_without_ray_a_line_says_what_to_install():
-    code = "import sys; sys.modules['ray'] = None; from maskvfi.cli import main; main()"
+    code = "import sys; sys.modules['ray'] = None; from maskvfi.cli.main import main; main()"
     command = [sys.executable, "-c", code, "batch", "a.mkv", "--out", "b"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2

@@ -9,15 +9,16 @@ import torch
 from clips import make_clip
 
 import maskvfi
+from maskvfi.errors import MediaError
+from maskvfi.options import Options
 from maskvfi.pipeline.run import weights_of
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.video import MediaError, writer
+from maskvfi.video import muxer
 from maskvfi.video.journal import Journal
 
 pytest.importorskip("ray")
 
-from maskvfi.batch import parts
-from maskvfi.batch.run import _asked
+from maskvfi.batch import segments
 
 DIS = {"vfi": "dis", "mask": None, "device": "cpu"}
 
@@ -27,21 +28,21 @@ def packets(path: Path) -> list[tuple[int, int | None, int | None, int | None, b
         return [(p.stream.index, p.pts, p.dts, p.duration, bytes(p)) for p in container.demux() if p.size]
 
 
-def make_apart(source: Path, target: Path, **asked: object) -> list[parts.Part]:
+def make_apart(source: Path, target: Path, **asked: object) -> list[segments.Part]:
     """Survey, make the parts from last to first, join."""
-    how = _asked(asked)
-    interpolator = Interpolator(how["vfi"], how["mask"], how["device"])
-    computed_by = {**interpolator.computed_by, "weights": weights_of(how["vfi"], how["mask"])}
-    facts, *found, report = parts.survey(source, target.suffix, how, computed_by, writer.SEGMENT)
+    how = Options.of(None, asked)
+    interpolator = Interpolator.from_options(how)
+    computed_by = {**interpolator.computed_by, "weights": weights_of(how)}
+    facts, *found, report = segments.survey(source, target.suffix, how, computed_by, muxer.SEGMENT)
     assert isinstance(facts, dict)
     assert isinstance(report, maskvfi.Report)
     journal = Journal(target, facts, resume=True, overwrite=False)
     for part in reversed(found):
-        made = parts.make(source, target.suffix, part, how, interpolator)
+        made = segments.make(source, target.suffix, part, how, interpolator)
         state = {"run": {"tally": made.tally, "seconds": made.seconds}, "writer": part.end}
         journal.put(part.number, made.packets, part.frames, state)
     journal.leave()
-    parts.join(source, target, how, facts, overwrite=False)
+    segments.join(source, target, how, facts, overwrite=False)
     assert not journal.folder.exists()
     return found
 
@@ -49,7 +50,7 @@ def make_apart(source: Path, target: Path, **asked: object) -> list[parts.Part]:
 @pytest.fixture(autouse=True)
 def short(monkeypatch) -> None:
     """Segments of few frames, so that small clips have some."""
-    monkeypatch.setattr(writer, "SEGMENT", 8)
+    monkeypatch.setattr(muxer, "SEGMENT", 8)
     torch.set_num_threads(1)
 
 
@@ -81,22 +82,22 @@ def source(tmp_path_factory) -> Path:
 )
 def test_the_packets_are_those_of_one_run(source, tmp_path, asked):
     maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS, **asked)
-    found = make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS, **asked)
+    found = make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS, **asked)
     assert len(found) > 1
-    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+    assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_with_mask_and_networks_of_the_box_too(source, tmp_path):
     maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", device="cpu", end=0.5)
-    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", device="cpu", end=0.5)
-    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", device="cpu", end=0.5)
+    assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".mp4", "libx264"), (".webm", "libvpx-vp9"), (".avi", "mpeg4")]
 )
 def test_in_containers_and_codecs_that_lose(source, tmp_path, suffix, codec):
-    asked = {"codec": codec, "options": {"mbtree": "0"} if codec == "libx264" else {}, **DIS}
+    asked = {"codec": codec, "encoder_options": {"mbtree": "0"} if codec == "libx264" else {}, **DIS}
     maskvfi.interpolate(source, tmp_path / f"whole{suffix}", **asked)
     make_apart(source, tmp_path / f"parts{suffix}", **asked)
     assert packets(tmp_path / f"parts{suffix}") == packets(tmp_path / f"whole{suffix}")
@@ -106,8 +107,8 @@ def test_times_that_vary_and_a_late_start_stay_exact(tmp_path):
     ticks = [5 + k + (k % 3) for k in range(0, 60, 2)]
     source = make_clip(tmp_path / "in.mkv", times=ticks, time_base=Fraction(1, 25), audio="aac")
     maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
-    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS)
-    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tmp_path):
@@ -115,8 +116,8 @@ def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tm
     options = {"preset": "ultrafast", "x264-params": "keyint=infinite:intra-refresh=1:scenecut=0"}
     source = make_clip(tmp_path / "in.mp4", times=64, size=(48, 32), options=options)
     maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
-    make_apart(source, tmp_path / "parts.mkv", codec="ffv1", **DIS)
-    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path):
@@ -125,23 +126,23 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **DIS)
     assert report.damage
-    make_apart(cut, tmp_path / "parts.mkv", codec="ffv1", **DIS)
-    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")
+    make_apart(cut, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
-    how = _asked(DIS | {"codec": "ffv1"})
+    how = Options.of(None, DIS | {"codec": "ffv1"})
     interpolator = Interpolator("dis", None, "cpu")
     computed_by = {**interpolator.computed_by, "weights": []}
-    _, part, *_ = parts.survey(source, ".mkv", how, computed_by, 8)
+    _, part, *_ = segments.survey(source, ".mkv", how, computed_by, 8)
     other = make_clip(
         tmp_path / "other.mp4", times=64, size=(48, 32), options={"preset": "ultrafast", "crf": "40"}
     )
     with pytest.raises(MediaError, match=r"other\.mp4: gave other frames when it was read again"):
-        parts.make(other, ".mkv", part, how, interpolator)
+        segments.make(other, ".mkv", part, how, interpolator)
 
 
 def test_what_cannot_be_joined_is_refused_at_once(source):
     computed_by = {**Interpolator("dis", None, "cpu").computed_by, "weights": []}
     with pytest.raises(MediaError, match=r"cannot join what is written for \.y4m"):
-        next(parts.survey(source, ".y4m", _asked(DIS), computed_by, 8))
+        next(segments.survey(source, ".y4m", Options.of(None, DIS), computed_by, 8))

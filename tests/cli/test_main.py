@@ -17,12 +17,13 @@ import pytest
 import torch
 from clips import make_clip
 
+from maskvfi.errors import MediaError
 from maskvfi.pipeline.preview import neighbours
-from maskvfi.video import MediaError, open_source
+from maskvfi.video import open_source
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "maskvfi.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "maskvfi.cli", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
 
 
@@ -151,7 +152,7 @@ def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
 
 
 def test_the_page_says_what_it_needs():
-    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli import main; sys.argv[1:] = ['ui']; main()"
+    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli.main import main; sys.argv[1:] = ['ui']; main()"
     done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"
@@ -159,7 +160,7 @@ def test_the_page_says_what_it_needs():
 
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=400, size=(640, 360))
-    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(source), str(tmp_path / "out.mp4")]
+    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(tmp_path / "out.mp4")]
 
     def heed() -> None:  # whoever runs the tests in the background has made them deaf to it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -197,6 +198,6 @@ def test_a_shell_can_complete_the_commands():
         "COMP_WORDS": "maskvfi inter",
         "COMP_CWORD": "1",
     }
-    start = "from maskvfi.cli import app; app(prog_name='maskvfi')"
+    start = "from maskvfi.cli.main import app; app(prog_name='maskvfi')"
     done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["interpolate"]

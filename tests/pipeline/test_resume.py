@@ -12,7 +12,8 @@ import pytest
 from clips import make_clip
 
 import maskvfi
-from maskvfi.video import MediaError, open_source, writer
+from maskvfi.errors import MediaError
+from maskvfi.video import muxer, open_source
 
 FAST = {"vfi": "dis", "device": "cpu", "scene_cut": "off"}
 # x264's macroblock tree gives other bytes at some frame sizes each time it is asked, also outside this program.
@@ -50,7 +51,7 @@ def stop_at(frame: int, error: type[BaseException] = KeyboardInterrupt):
 @pytest.fixture
 def short(monkeypatch) -> None:
     """Segments of few frames, so that small clips have some."""
-    monkeypatch.setattr(writer, "SEGMENT", 8)
+    monkeypatch.setattr(muxer, "SEGMENT", 8)
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +175,9 @@ def test_what_is_no_video_file_cannot_be_resumed(source, tmp_path, target):
 def test_a_killed_run_is_gone_on_with(tmp_path, share):
     """A real process, killed without warning; 399 frames are three whole segments."""
     source = make_clip(tmp_path / "in.mkv", times=200, codec="ffv1", options={}, size=(64, 48))
-    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(source)]
+    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source)]
     options = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
-    target, wanted = tmp_path / "out.mkv", int(share * 399) // writer.SEGMENT
+    target, wanted = tmp_path / "out.mkv", int(share * 399) // muxer.SEGMENT
     running = subprocess.Popen([*command, str(target), *options], stderr=subprocess.DEVNULL)
     while len(segments(target)) < wanted and running.poll() is None:
         time.sleep(0.005)
@@ -211,7 +212,7 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_kept(truncated, t
 
 
 def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):
-    command = [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(truncated), str(tmp_path / "out.mkv")]
+    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(truncated), str(tmp_path / "out.mkv")]
     done = subprocess.run([*command, "--vfi", "dis", "--mask", "off"], capture_output=True, text=True)
     assert done.returncode == 3
     assert "the output ends there" in done.stderr

@@ -13,9 +13,9 @@ import torch
 from clips import LOSSLESS, make_clip
 
 import maskvfi
-from maskvfi.weights.load import WeightsError
+from maskvfi.errors import MediaError, WeightsError
 from maskvfi.runtimes import RUNTIMES
-from maskvfi.video import Frame, MediaError, open_source
+from maskvfi.video import Frame, open_source
 
 
 def read(path: Path) -> list[Frame]:
@@ -50,7 +50,7 @@ def test_variable_timing_stays_variable_and_sound_stays_as_it_is(tmp_path):
         tmp_path / "in.mp4", times=[0, 100, 250, 300, 520], time_base=Fraction(1, 1000), audio="aac"
     )
     maskvfi.interpolate(
-        source, tmp_path / "out.mp4", options=LOSSLESS["libx264"], scene_cut="off", device="cpu"
+        source, tmp_path / "out.mp4", encoder_options=LOSSLESS["libx264"], scene_cut="off", device="cpu"
     )
     after = [frame.pts * 1000 for frame in read(tmp_path / "out.mp4")]
     assert after == [0, 50, 100, 175, 250, 275, 300, 410, 520]

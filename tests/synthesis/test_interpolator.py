@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import maskvfi
-from maskvfi.synthesis.compose import static_layer, static_weight, without_static
-from maskvfi.models.rife.network import Motion
+from maskvfi.synthesis.compose import moving_layer, still_layer, still_weight
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def test_painted_masks_win_over_the_network():
     left[:, :32] = 1
     plain = maskvfi.load_vfi("vfi-s")(a, b, 0.5)
     half = torch.full((1, 1, 1, 1), 0.5)
-    moving = without_static(Motion(*plain[1:]), a, b, half, left[None, None]).frame
+    moving = moving_layer(plain.motion, a, b, half, left[None, None]).frame
     guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)
@@ -77,16 +76,16 @@ def test_a_painted_mask_of_another_size_is_refused():
 
 def test_still_pixels_fade_or_copy_the_nearer_frame():
     a, b = torch.tensor([[0.0, 100.0]]), torch.tensor([[40.0, 100.0]])
-    assert static_layer(a, b, 0.25).tolist() == [[10.0, 100.0]]
-    assert static_layer(a, b, 0.25, "nearest").tolist() == [[0.0, 100.0]]
-    assert static_layer(a, b, 0.75, "nearest").tolist() == [[40.0, 100.0]]
+    assert still_layer(a, b, 0.25).tolist() == [[10.0, 100.0]]
+    assert still_layer(a, b, 0.25, "nearest").tolist() == [[0.0, 100.0]]
+    assert still_layer(a, b, 0.75, "nearest").tolist() == [[40.0, 100.0]]
 
 
 def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
-    weight = static_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5))
+    weight = still_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5))
     assert weight.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
-    assert static_weight(torch.tensor([0.499, 0.501]), feather=0.0).tolist() == [0, 1]
-    assert static_weight(torch.tensor([0.1, 0.9]), feather=0.5).tolist() == pytest.approx([0.028, 0.972])
+    assert still_weight(torch.tensor([0.499, 0.501]), feather=0.0).tolist() == [0, 1]
+    assert still_weight(torch.tensor([0.1, 0.9]), feather=0.5).tolist() == pytest.approx([0.028, 0.972])
 
 
 def test_half_precision_gives_nearly_the_same_picture(interpolator):
@@ -116,7 +115,7 @@ def test_wrong_input_is_refused_with_the_reason(interpolator):
         ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
         ({"precision": "fp8"}, "precision must be"),
         ({"threshold": 0}, "threshold must lie"),
-        ({"feather": 0.6}, "feather must lie"),
+        ({"feather": 0.6}, "feather must be"),
         ({"tile": "wide"}, "tile must be auto, off or a number"),
         ({"tile": 100}, "at least 512"),
         ({"static": "wobble"}, "static must be one of"),

@@ -10,10 +10,11 @@ import torch
 from clips import make_clip
 
 import maskvfi
+from maskvfi.errors import MediaError
+from maskvfi.synthesis.renderer import MAX_GAPS, Renderer
 from maskvfi.timing.gaps import Gap
-from maskvfi.synthesis.renderer import TOGETHER, Renderer
-from maskvfi.video import MediaError, open_source
 from maskvfi.timing.timeline import Slot
+from maskvfi.video import open_source
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,10 @@ def test_neighbouring_gaps_are_seen_in_one_pass(material):
     info, frames = material
     interpolator = maskvfi.Interpolator(device="cpu")
     renderer = Renderer(interpolator, info)
-    found = [weight for _, weight in renderer.masks(gaps(frames[: TOGETHER + 1]))]
-    views = [renderer._look(frame).view for frame in frames[: TOGETHER + 1]]
+    found = [weight for _, weight in renderer.masks(gaps(frames[: MAX_GAPS + 1]))]
+    views = [renderer._look(frame).view for frame in frames[: MAX_GAPS + 1]]
     expected = interpolator.weights(views)
-    assert len(found) == TOGETHER
+    assert len(found) == MAX_GAPS
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -63,7 +64,7 @@ def test_the_stream_is_not_read_further_ahead_than_said(material):
             yield gap
 
     next(Renderer(maskvfi.Interpolator(device="cpu"), info).groups(counted()))
-    assert len(taken) <= TOGETHER + 1
+    assert len(taken) <= MAX_GAPS + 1
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,76 @@
+"""Widgets made from option groups: one for every field, and back from what they hold to options."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import gradio as gr
+
+from maskvfi.errors import OptionError
+from maskvfi.options import OptionField, Options, option_fields
+from maskvfi.weights.locate import list_weights
+
+KINDS = {"vfi": "vfi", "mask": "static"}  # options whose values are names of weights
+Widgets = dict[str, gr.components.Component]
+
+
+def make_widgets(names: Collection[str]) -> Widgets:
+    """A widget for each of these options, by name, drawn where it is called."""
+    return {each.name: _widget(each) for each in option_fields(Options) if each.name in names}
+
+
+def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
+    """What the widgets hold, by the names of options; what was left empty is left out.
+
+    Args:
+        widgets: By name.
+        given: Values by widget, as gradio hands them to a listener.
+
+    Raises:
+        OptionError: A line of an option that takes KEY=VALUE is no such pair.
+    """
+    known = {each.name: each for each in option_fields(Options)}
+    held = {name: given[widget] for name, widget in widgets.items()}
+    filled = {name: value for name, value in held.items() if value not in (None, "")}
+    return {
+        name: _pairs(name, value) if dict in known[name].types else value for name, value in filled.items()
+    }
+
+
+def _widget(each: OptionField) -> gr.components.Component:
+    shared: dict[str, Any] = {
+        "label": each.name.replace("_", " ").capitalize(),
+        "info": each.help,
+        "elem_id": each.name,
+    }
+    if each.name in KINDS:
+        names = [file.name for file in list_weights() if file.kind == KINDS[each.name]]
+        off = ["off"] * (type(None) in each.types)
+        return gr.Dropdown([*names, *off], value=each.default, **shared)
+    if each.choices:
+        return gr.Dropdown(list(each.choices), value=each.default, **shared)
+    if bool in each.types:
+        return gr.Checkbox(value=each.default, **shared)
+    if dict in each.types:
+        return gr.Textbox(lines=2, placeholder="KEY=VALUE", **shared)
+    if str in each.types or each.default is None:  # a number field cannot be empty
+        return gr.Textbox(value=each.default or "", max_lines=1, **shared)
+    if each.low is not None and each.high is not None and each.high <= 1:
+        return gr.Slider(each.low, each.high, each.default, step=0.05, **shared)
+    return gr.Number(each.default, minimum=each.low, maximum=each.high, **shared)
+
+
+def _pairs(name: str, text: str) -> dict[str, str]:
+    return dict(_pair(name, line) for line in _lines(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def _pair(name: str, line: str) -> tuple[str, str]:
+    key, sign, value = line.partition("=")
+    if not sign or not key:
+        raise OptionError(f"{name} takes KEY=VALUE, not {line!r}")
+    return key.strip(), value.strip()

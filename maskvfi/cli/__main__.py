@@ -1,0 +1,5 @@
+"""`python -m maskvfi.cli`."""
+
+from maskvfi.cli.main import main
+
+main()

@@ -1,0 +1,109 @@
+"""Every option reaches every surface that has its group."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+from typer.main import get_command
+
+import maskvfi
+from maskvfi.cli.main import app
+from maskvfi.errors import OptionError
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options, option_fields
+
+COMMANDS = {
+    "interpolate": Options,
+    "batch": Options,
+    "compare": Options,
+    "mask": MaskVideoOptions,
+    "pair": FrameOptions,
+    "bench": FrameOptions,
+}
+CALLS = {
+    maskvfi.interpolate: Options,
+    maskvfi.compare: Options,
+    maskvfi.mask_video: MaskVideoOptions,
+    maskvfi.pair: FrameOptions,
+}
+
+
+@pytest.mark.parametrize(("command", "group"), COMMANDS.items(), ids=COMMANDS)
+def test_every_field_is_an_option_of_the_command(command, group):
+    flags = {flag for each in get_command(app).commands[command].params for flag in each.opts}
+    assert {f"--{each.name.replace('_', '-')}" for each in fields(group)} <= flags
+
+
+@pytest.mark.parametrize(("call", "group"), CALLS.items(), ids=[call.__name__ for call in CALLS])
+def test_every_field_is_an_argument_of_the_call(call, group, tmp_path):
+    """A wrong name is refused with the names there are; all these are fields, and the call takes any."""
+    parameters = inspect.signature(call).parameters
+    assert parameters["options"].default is None
+    needed = [name for name, each in parameters.items() if each.default is each.empty][:-1]
+    with pytest.raises(OptionError, match="there is no option 'nonsense'") as error:
+        call(*(tmp_path / name for name in needed), nonsense=1)
+    assert all(each.name in str(error.value) for each in fields(group))
+
+
+def test_every_field_is_a_widget_of_the_page_or_painted():
+    pytest.importorskip("gradio")
+    import gradio as gr
+
+    from maskvfi.app.page import PAINTED, Page, Sessions
+
+    with gr.Blocks():
+        page = Page(Sessions(None))
+    assert {*page.options, *PAINTED} == {each.name for each in fields(Options)}
+
+
+def test_every_field_is_in_a_batch_and_in_what_a_resumed_run_compares(tmp_path):
+    pytest.importorskip("ray")
+    from maskvfi.batch.run import batch
+    from maskvfi.pipeline.fingerprint import facts_of
+
+    assert inspect.signature(batch).parameters["options"].annotation == "Options | None"
+    (tmp_path / "in.mp4").write_bytes(b"anything")
+    facts = facts_of(tmp_path / "in.mp4", Options(), {}, [])
+    assert set(facts["options"]) == {each.name for each in fields(Options)}
+
+
+def test_every_field_has_help_and_its_default_is_one_of_its_choices():
+    for each in option_fields(Options):
+        assert each.help.endswith((".", "...", ")")) or each.help
+        assert not each.choices or each.default in each.choices
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"factor": 0}, "factor must be a whole number of at least 1, not 0"),
+        ({"factor": 2.5}, "factor must be a whole number of at least 1, not 2.5"),
+        ({"factor": 2, "fps": 60}, "give a factor or a frame rate, not both"),
+        ({"fps": "soon"}, "frame rate must be a number or a fraction such as 60000/1001, not 'soon'"),
+        ({"slow": -2}, "slow must be positive, not -2"),
+        ({"start": -1}, "start must not be negative, not -1"),
+        ({"feather": 0.7}, "feather must be a number in 0..0.5, not 0.7"),
+        ({"threshold": 1}, "threshold must lie between 0 and 1, not 1"),
+        ({"static": "never"}, "static must be one of fade, nearest, not 'never'"),
+        ({"tile": 100}, "tile must be auto, off or a number of pixels of at least 512, not 100"),
+        ({"scene_cut": "x"}, 'scene_cut must be "auto", "off" or a threshold, not \'x\''),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_one_line(values, message):
+    with pytest.raises(OptionError) as error:
+        Options.of(None, values)
+    assert str(error.value) == message
+
+
+def test_values_mean_the_same_however_they_are_written():
+    assert Options(mask="off") == Options(mask=None)
+    assert Options(fps="59.94") == Options(fps="60000/1001")
+    assert Options(start=1, tile="512") == Options(start="1", tile=512)
+    assert Options.of(Options(factor=3), {"codec": "ffv1"}) == Options(factor=3, codec="ffv1")
+
+
+def test_what_the_encoder_is_told():
+    asked = Options(crf=20, preset="slow", encoder_options={"tune": "film"})
+    assert asked.for_encoder == {"crf": "20", "preset": "slow", "tune": "film"}
+    with pytest.warns(DeprecationWarning, match="encoder_options"):
+        assert Options.of({"tune": "film"}, {}).for_encoder == {"tune": "film"}
