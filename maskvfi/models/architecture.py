@@ -1,4 +1,4 @@
-"""How a network is told from its weights, and built for them."""
+"""What the registry knows of one kind of network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Architecture:
 
     Attributes:
         id: Its name in the header of weights files.
-        detect: Whether a state dict belongs to it.
-        build: From a state dict and the config in the header (None: there is none) to a network and the state dict
-            that fits it; raises ValueError or KeyError for what it cannot build.
+        detect: Takes a state dict; returns whether it belongs to this kind of network.
+        build: Takes a state dict and the header's config (None without a header). Returns a network, and the state dict
+            under the names of its parameters. Raises ValueError or KeyError if it cannot build a network from them.
     """
 
     id: str

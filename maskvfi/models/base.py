@@ -1,4 +1,4 @@
-"""What an interpolation network is: two frames and a time in, a frame and perhaps the motion it was made by out."""
+"""The interface of an interpolation network: two frames and a time in, a frame and perhaps its motion out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from maskvfi.errors import OptionError
 
-Prepared = TypeVar("Prepared")  # what a network keeps of one frame
-Pair = TypeVar("Pair")  # and of two
+Prepared = TypeVar("Prepared")  # what a network computes from one frame
+Pair = TypeVar("Pair")  # what it computes from two frames
 Network = TypeVar("Network", bound="InterpolationNetwork[Any, Any]")
 
 
 class Motion(NamedTuple):
-    """What a network that warps says of a time t between two frames.
+    """Motion at a time t between two frames, from a network that warps.
 
     Attributes:
         flow: [B,4,H,W] in px, (x,y) from t to frame 0, then (x,y) from t to frame 1.
         blend: [B,1,H,W], the weight of the warped frame 0; frame 1 has the rest.
-        fallback: [B,1,H,W], the share of a cross-fade of both frames where flow is not to be trusted, or None.
+        fallback: [B,1,H,W], the share of a cross-fade of both frames, high where the flow is unreliable, or None.
     """
 
     flow: Tensor
@@ -37,7 +37,7 @@ class Interpolation:
 
     Attributes:
         frame: [B,3,H,W], RGB in 0..1.
-        motion: What it was made by; None for a network without flow.
+        motion: The motion that the frame was warped by; None for a network without flow.
     """
 
     frame: Tensor
@@ -61,50 +61,62 @@ class Interpolation:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a caller has to know of a network.
+    """The properties of a network that its callers depend on.
 
     Attributes:
         name: What it is called in messages.
         multiple: Frames are padded to sides that are multiples of this many px.
         ensemble: Whether it can average with the time-reversed estimate.
-        no_graph: Why it cannot be one fixed graph for another runtime; "" where it can.
+        ensemble_in: Which networks of its family can, for the message that this one cannot.
+        no_graph: Why it cannot be exported as one fixed graph; "" if it can.
         gains_from_graph: Whether another runtime computes it faster than torch.
+        starts_from_flow: Whether it refines a flow that is computed outside the network (see `pair_from_flow`).
     """
 
     name: str
     multiple: int = 1
     ensemble: bool = False
+    ensemble_in: str = ""
     no_graph: str = ""
     gains_from_graph: bool = False
+    starts_from_flow: bool = False
 
 
 class Runtime:
-    """What computes the costly parts of a network. This one leaves them to torch; others are in `maskvfi.runtimes`."""
+    """Computes the expensive modules of a network. This one uses torch; `maskvfi.runtimes` has others."""
 
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
-        """What `module` makes of `given`.
+        """Call `module` with the tensors `given`.
 
         Args:
-            name: The same for every call with a module that computes the same.
-            module: It takes the tensors one by one and returns one or several.
-            given: [B,C,H,W] of any B, H and W that are multiples of `multiple`, or 1.
+            name: Identifies the module within its network: calls with one name must compute the same function.
+            module: Takes the tensors as positional arguments and returns one tensor or several.
+            given: Tensors [B,C,H,W]. H and W are multiples of `multiple`, or both are 1.
             multiple: In px.
+
+        Returns:
+            The module's outputs.
         """
         found = module(*given)
         return [found] if isinstance(found, Tensor) else list(found)
 
     def expect(self, height: int, width: int) -> None:
-        """Many inputs of this padded size in px are to come, one at a time."""
+        """Prepare for many inputs of this padded size in px, with a batch size of 1."""
 
 
 class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
     """A network that makes the frame at any time between two frames.
 
-    A stream prepares every frame once, pairs neighbours, and asks for frames between them: `prepare`, `pair`,
-    `between`. Frames of one pair have one size and one scale.
+    A video is interpolated in three steps, so that nothing is computed twice: `prepare` once for every frame, `pair`
+    once for every two neighbours, `between` once for every new frame. Both frames of a pair have the same size and are
+    prepared at the same scale.
+
+    Attributes:
+        architecture: The id of the network's `Architecture` in `registry.py`.
+        runtime: Computes the expensive modules.
     """
 
-    architecture: str  # the id in `registry.py`
+    architecture: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,39 +124,63 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
 
     @property
     @abstractmethod
-    def traits(self) -> Traits: ...
+    def traits(self) -> Traits:
+        """The properties that callers depend on."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """What a weights file's header says of the network, in terms of JSON, so that it can be built again."""
+        """The entries of a weights file's header from which the network can be built again, as JSON values."""
 
     @abstractmethod
     def prepare(self, image: Tensor, scale: float = 1.0) -> Prepared:
-        """What the network keeps of a frame [B,3,H,W], RGB in 0..1, whatever it is paired with."""
+        """Compute what depends on one frame alone.
+
+        Args:
+            image: [B,3,H,W], RGB in 0..1 (clamped).
+            scale: As in `forward`.
+        """
 
     @abstractmethod
     def pair(self, start: Prepared, end: Prepared) -> Pair:
-        """What lies between two prepared frames, whatever the time."""
+        """Compute what depends on two prepared frames alone, not on the time between them."""
 
     @abstractmethod
     def between(self, pair: Pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Interpolation:
-        """The frame at `time` [B,1,1,1] in 0..1."""
+        """The frame at a time between the frames of a pair.
+
+        Args:
+            pair: From `pair`.
+            time: [B,1,1,1] in 0..1.
+            scale, ensemble: As in `forward`; the scale must be that of `prepare`.
+
+        Returns:
+            The frame [B,3,H,W] with its motion.
+        """
+
+    def pair_from_flow(self, start: Prepared, end: Prepared, flow: Tensor) -> Pair:
+        """`pair` with a given flow, for a network with `traits.starts_from_flow`; others ignore the flow.
+
+        Args:
+            start, end: From `prepare`.
+            flow: [B,4,H,W] in px, as `maskvfi.ops.dis.dis_flow` returns it.
+        """
+        return self.pair(start, end)
 
     def motion(self, pair: Pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion | None:
-        """The motion of `between` alone, for callers who warp by themselves; None for a network without flow."""
+        """The motion of `between` without the frame, for callers that warp; None for a network without flow."""
         return None
 
     def multiple(self, scale: float = 1.0) -> int:
-        """Frames at this scale are padded to sides that are multiples of this many px."""
+        """At this scale the sides of frames are padded to multiples of this many px."""
         return max(self.traits.multiple, int(self.traits.multiple / scale))
 
     def expect(self, height: int, width: int, scale: float = 1.0) -> None:
-        """Many frames of this size are to come: the runtime may get ready for them."""
+        """Let the runtime prepare for many frames of this size in px."""
         multiple = self.multiple(scale)
         self.runtime.expect(height + -height % multiple, width + -width % multiple)
 
     def with_runtime(self: Network, runtime: Runtime) -> Network:
-        """The same network, with the same parameters, computed by another runtime."""
+        """A copy of the network that shares its parameters and is computed by another runtime."""
         other = copy.copy(self)
         other.runtime = runtime
         return other
@@ -162,15 +198,16 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         Args:
             img0, img1: [B,3,H,W], RGB in 0..1 (clamped), any size from 1x1 px up.
             timestep: In 0..1, a number or [B,1,1,1].
-            scale: Below 1 motion is analysed more coarsely (large frames, large motion), above 1 more finely.
+            scale: Below 1 motion is estimated on smaller frames (for large frames and large motion), above 1 on larger
+                ones.
             ensemble: Average with the time-reversed estimate.
 
         Returns:
-            The frame, of img0's type, with the motion it was made by.
+            The frame [B,3,H,W], of img0's type, with its motion.
 
         Raises:
-            ValueError: Shapes that do not match, a timestep outside 0..1, a scale that is not positive, or ensemble
-                where the network has none.
+            ValueError: Shapes do not match, or timestep is outside 0..1.
+            OptionError: The scale is not positive, or the network has no ensemble mode.
         """
         check_pair(img0, img1)
         self.check(scale, ensemble)
@@ -180,15 +217,24 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         return Interpolation(made.frame.to(img0.dtype), made.motion)
 
     def check(self, scale: float, ensemble: bool) -> None:
-        """Raise OptionError for a scale or an ensemble that this network does not have."""
+        """Check options of `forward`.
+
+        Raises:
+            OptionError: The scale is not positive, or the network has no ensemble mode.
+        """
         if not scale > 0:
             raise OptionError(f"scale must be positive, not {scale}")
         if ensemble and not self.traits.ensemble:
-            raise OptionError(f"{self.traits.name} has no ensemble mode")
+            others = f" ({self.traits.ensemble_in} have one)" if self.traits.ensemble_in else ""
+            raise OptionError(f"{self.traits.name} has no ensemble mode{others}")
 
 
 def check_pair(img0: Tensor, img1: Tensor) -> None:
-    """Raise ValueError unless both are [B,3,H,W] float tensors of one shape."""
+    """Check the shapes of two frames.
+
+    Raises:
+        ValueError: They are not float tensors [B,3,H,W] of one shape.
+    """
     if img0.ndim != 4 or img0.shape[1] != 3 or not img0.is_floating_point():
         raise ValueError(f"frames must be float [B,3,H,W] tensors, not {img0.dtype} {list(img0.shape)}")
     if img0.shape != img1.shape:
@@ -198,10 +244,19 @@ def check_pair(img0: Tensor, img1: Tensor) -> None:
 
 
 def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
-    """`timestep` as a float32 [B,1,1,1] tensor beside `like`. Raises ValueError outside 0..1."""
-    if isinstance(
-        timestep, int | float
-    ):  # checked without asking the device, which would have to be waited for
+    """A time as a tensor.
+
+    Args:
+        timestep: In 0..1, a number or a tensor with 1 or B elements.
+        like: [B,...], gives the batch size and the device.
+
+    Returns:
+        [B,1,1,1], float32.
+
+    Raises:
+        ValueError: It is outside 0..1, or has another number of elements.
+    """
+    if isinstance(timestep, int | float):  # checked on the CPU: reading a tensor would wait for the device
         if not 0 <= timestep <= 1:
             raise ValueError(f"timestep must lie in 0..1, not {timestep}")
         return torch.full((like.shape[0], 1, 1, 1), float(timestep), device=like.device)

@@ -1,4 +1,4 @@
-"""The interpolation networks there are. Another one is a folder beside this file and a line here."""
+"""All interpolation networks. To add one, make a folder beside this file and an entry in ARCHITECTURES."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ ARCHITECTURES: tuple[Architecture, ...] = (rife.ARCHITECTURE, blend.ARCHITECTURE
 def build(
     state: State, id: str | None = None, config: Config | None = None
 ) -> tuple[InterpolationNetwork[Any, Any], State]:
-    """The network that a state dict belongs to, still without its weights, and the state dict that fits it.
+    """Find the network that a state dict belongs to.
 
     Args:
         state: Tensors by name.
-        id, config: What a header says of the network; without an id it is told from names and shapes.
+        id: The architecture that the header names; None: the first one whose `detect` accepts the state dict.
+        config: The header.
+
+    Returns:
+        The network, its weights not loaded yet, and the state dict under the names of its parameters.
 
     Raises:
-        ValueError: No network is known that it belongs to.
+        ValueError: No known architecture fits.
     """
     for architecture in ARCHITECTURES:
         if id == architecture.id or (id is None and architecture.detect(state)):
             return architecture.build(state, config)
     known = ", ".join(architecture.id for architecture in ARCHITECTURES)
-    raise ValueError(f"not the weights of a network that is known here ({known})")
+    if id is not None:
+        raise ValueError(f"unknown architecture {id!r}; known: {known}")
+    raise ValueError(f"not the weights of a known network ({known})")

@@ -1,4 +1,4 @@
-"""Where there is anything to compute: boxes around what moves."""
+"""Boxes around moving pixels: the parts of the picture that the network computes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-MARGIN = 64  # px around what moves, for flow to see what it moves against
-CELL = 16  # px; how finely what moves is looked up
-SPARE = 4  # squares of the network's multiple that are computed for nothing rather than in a box of their own
-WORTH = 0.8  # share of the picture from which on one box, all of it, is cheaper than several
+MARGIN = 64  # px around moving pixels, which the network needs as context for its flow
+CELL = 16  # px; the grid on which moving pixels are found
+SPARE = 4  # still squares, as large as the network's multiple, that a merged box may contain to save a box
+WHOLE_SHARE = 0.8  # of the picture; boxes that cover more are replaced by the whole picture, which is cheaper
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Rows top to bottom and columns left to right of a picture, ends excluded."""
+    """A rectangle of a picture, in px.
+
+    Attributes:
+        top, left: The first row and column.
+        bottom, right: Those after the last.
+    """
 
     top: int
     left: int
@@ -26,15 +31,25 @@ class Box:
 
     @property
     def area(self) -> int:
+        """In px."""
         return (self.bottom - self.top) * (self.right - self.left)
 
     def of(self, planes: Tensor, log2: tuple[int, int] = (0, 0)) -> Tensor:
-        """The box's part of planes [...,H,W], whose samples lie 2^log2 (x, y) px apart."""
+        """Cut the box out of a plane.
+
+        Args:
+            planes: [...,H,W].
+            log2: The samples' distance is 2^x and 2^y px, as in subsampled chroma.
+
+        Returns:
+            A view [...,h,w].
+        """
         x, y = log2
         rows = slice(self.top >> y, -(-self.bottom >> y))
         return planes[..., rows, self.left >> x : -(-self.right >> x)]
 
     def union(self, other: Box) -> Box:
+        """The smallest box that contains both."""
         return Box(
             min(self.top, other.top),
             min(self.left, other.left),
@@ -44,10 +59,15 @@ class Box:
 
 
 def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
-    """Boxes that hold every pixel which is not wholly copied, with MARGIN around it; none overlap.
+    """Find boxes that contain every pixel that is not copied entirely, with MARGIN around it.
 
-    weight [B,1,H,W]: how far each pixel is copied, 1 being wholly; a batch shares its boxes. Their sides lie at
-    multiples of `multiple`, where the network's own grid lies (and of CELL), or at the picture's rim.
+    Args:
+        weight: [B,1,H,W] in 0..1, how far each pixel is copied. A batch shares its boxes.
+        multiple: In px; the sides of boxes lie at multiples of it and of CELL, as the network's grid does, or at the
+            picture's border.
+
+    Returns:
+        Boxes that do not overlap; none if all pixels are copied.
     """
     step = CELL * -(-multiple // CELL)
     height, width = weight.shape[-2:]
@@ -67,13 +87,13 @@ def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
         for left, top, w, h, _ in np.asarray(found[1:]).tolist()
     ]
     boxes = _merged(boxes, SPARE * step**2)
-    if sum(box.area for box in boxes) > WORTH * height * width:
+    if sum(box.area for box in boxes) > WHOLE_SHARE * height * width:
         return [Box(0, 0, height, width)]
     return boxes
 
 
 def _merged(boxes: list[Box], spare: int) -> list[Box]:
-    """The same area in fewer boxes, `spare` px more at most for each that is saved; none overlap."""
+    """Merge boxes where that adds at most `spare` px, and where they overlap."""
     boxes = list(boxes)
     index = 0
     while index < len(boxes):

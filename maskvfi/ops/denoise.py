@@ -1,4 +1,4 @@
-"""Noise of what stands still: two frames say how much there is, and a frame between them need not keep it all."""
+"""Denoise still pixels: the difference of two frames shows how much noise there is."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CELL = 4  # px: the neighbourhood to whose mean a noisy pixel is drawn
-STRENGTH = 0.7  # how far; warped pixels beside it lose about as much of their noise by being resampled
-FLOOR = 2.0  # deviation in 8-bit code values: what cameras and codecs leave in ordinary video is left alone
-EXTREMES = (
-    2.0  # of pure noise, the largest of nine variances is about twice the least of nine of larger cells
-)
+CELL = 4  # px; noisy pixels are moved towards the mean of their cell
+STRENGTH = 0.7  # how far; resampling removes about as much of the noise of warped pixels
+FLOOR = 2.0  # standard deviation in 8-bit code values; weaker noise, as in ordinary video, is left unchanged
+# `_largest` and `_noise` take extremes of nine cells. Of pure noise the largest variance of nine cells is about twice
+# the smallest one of nine larger cells.
+EXTREMES = 2.0
 TINY = 1e-12
 
 
 def mix_still(
     start: Tensor, end: Tensor, time: float | Tensor, code: float = 1 / 255, keep: Tensor | None = None
 ) -> Tensor:
-    """(1-t)*start + t*end with less noise, of two frames [...,H,W] that show the same still things; time in 0..1.
+    """Cross-fade still pixels with less noise.
 
-    A local Wiener filter (Lee 1980) draws each pixel of the mix to the mean of its cell by the share that noise has in
-    the variance there: half the noise of the frames' difference, times (1-t)^2 + t^2. Edges and texture, whose variance
-    in a cell or beside it is high, stay. Where both frames have the same value the result has it too.
-    code: what an 8-bit code value is in the frames' unit; keep [...,H,W]: 1 where all noise is kept.
+    A local Wiener filter (Lee 1980): each pixel of (1-t)*start + t*end is moved towards the mean of its cell, by the
+    share of noise in the variance there. The variance of the noise is half that of the frames' difference, times
+    (1-t)^2 + t^2. Edges and texture are kept, since the variance in their cell or a neighbouring one is high. Where
+    both frames have the same value, the result has exactly this value.
+
+    Args:
+        start, end: Two frames [...,H,W] that show the same still objects.
+        time: In 0..1.
+        code: One 8-bit code value in the frames' unit.
+        keep: [...,H,W] in 0..1, 1 where all noise is kept.
+
+    Returns:
+        [...,H,W].
     """
     if start.ndim == 2:
         return mix_still(start[None], end[None], time, code, keep)[0]
@@ -40,11 +49,11 @@ def mix_still(
 
 
 def _noise(cells: list[Tensor]) -> Tensor:
-    """Variance of the frames' difference, in cells of twice the side, of what is no change of light.
+    """Variance of the noise in the frames' difference, in cells of twice the side.
 
-    A fade, or anything else that only gains or loses contrast, differs by a multiple of itself: the line that fits the
-    difference to the frames' mean is taken out. The least of neighbouring cells counts, since a spot
-    that changes alone, or the rim of something that moves, is no noise.
+    In a fade, or wherever contrast changes, the difference is a multiple of the picture. So the part of the difference
+    that is linear in the frames' mean is removed. The smallest of neighbouring cells counts, since a single spot that
+    changes, or the edge of a moving object, is no noise.
     """
     _, _, v00, v01, v11 = _moments([_mean(x, 2) for x in cells])
     difference, both, together = v00 + v11 - 2 * v01, (v00 + v11 + 2 * v01) / 4, (v11 - v00) / 2
@@ -58,6 +67,7 @@ def _moments(cells: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tenso
 
 
 def _mean(image: Tensor, cell: int) -> Tensor:
+    """The means of cells."""
     return F.avg_pool2d(image, cell, ceil_mode=True, count_include_pad=False)
 
 

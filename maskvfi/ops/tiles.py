@@ -1,4 +1,4 @@
-"""Frames too large for the memory there is, in overlapping tiles that blend into each other."""
+"""Frames that are too large for the memory, in overlapping tiles that blend into each other."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ from torch import Tensor
 
 from maskvfi.ops.boxes import MARGIN, Box
 
-BYTES = 700  # per pixel that the largest network takes while it computes
-MAX_BYTES = 2 << 30  # bytes that a tile may take on the CPU, where larger ones are no faster
-SHARE = 0.5  # of a card's free memory that a tile may take
-MIN_PIXELS = 512 * 512
+BYTES = 700  # per pixel that the largest network needs while it computes
+MAX_BYTES = 2 << 30  # that a tile may need on the CPU, where larger ones are no faster
+SHARE = 0.5  # of a GPU's free memory that a tile may need
+MIN_PIXELS = 512 * 512  # of a tile
 
 
 class Tile(NamedTuple):
-    """A part of the picture, and how many px at its top and left lie over earlier tiles, where it fades in."""
+    """A part of the picture.
+
+    Attributes:
+        box: Where it is.
+        top, left: How many px at its top and left overlap earlier tiles, over which it fades in.
+    """
 
     box: Box
     top: int = 0
     left: int = 0
 
     def share(self, like: Tensor) -> Tensor:
-        """How far each of its pixels [h,w] replaces what earlier tiles put there."""
+        """How far each of its pixels replaces those of earlier tiles.
+
+        Args:
+            like: A tensor on the wanted device.
+
+        Returns:
+            [h,w] in 0..1.
+        """
         rows, columns = (
             ((torch.arange(side, device=like.device) + 0.5) / max(overlap, 0.5)).clamp(max=1)
             for side, overlap in (
@@ -37,36 +49,42 @@ class Tile(NamedTuple):
 
 
 def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
-    """How many px may be computed at once.
+    """The number of px that may be computed at once.
 
     Args:
-        device: Where.
-        tile: "auto" is by the memory that is free now, "off" all of a picture, a number squares of that many px.
+        device: Where they are computed.
+        tile: "auto": by the free memory; "off": no limit; a number: the side of a square tile in px.
     """
     if tile == "off":
         return sys.maxsize
     if isinstance(tile, int):
         return tile * tile
-    most = MAX_BYTES
+    available = MAX_BYTES
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        most = int(free * SHARE)
-    return max(MIN_PIXELS, most // BYTES)
+        available = int(free * SHARE)
+    return max(MIN_PIXELS, available // BYTES)
 
 
-def tiles(box: Box, most: int, multiple: int = 1) -> list[Tile]:
-    """`box` in tiles of about `most` px, row by row; neighbours share at least 2*MARGIN px.
+def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:
+    """Divide a box into tiles that overlap by at least 2*MARGIN px.
 
-    Tiles begin at multiples of `multiple` from the box's corner, and end there or at its rim.
+    Args:
+        box: What is divided.
+        max_pixels: Of a tile, unless its shorter side is 4*MARGIN or less.
+        multiple: In px; tiles begin and end at multiples of it from the box's corner, or at the box's border.
+
+    Returns:
+        The tiles, row by row.
     """
     height, width = box.bottom - box.top, box.right - box.left
-    if box.area <= most:
+    if box.area <= max_pixels:
         return [Tile(box)]
     rows, columns = 1, 1
     while True:
         across, down = _cut(width, columns, multiple), _cut(height, rows, multiple)
         largest = max(b - a for a, b in across), max(b - a for a, b in down)
-        if largest[0] * largest[1] <= most or min(largest) <= 4 * MARGIN:
+        if largest[0] * largest[1] <= max_pixels or min(largest) <= 4 * MARGIN:
             break
         if largest[0] > largest[1]:
             columns += 1
@@ -83,7 +101,7 @@ def tiles(box: Box, most: int, multiple: int = 1) -> list[Tile]:
 
 
 def _cut(side: int, count: int, multiple: int) -> list[tuple[int, int]]:
-    """`side` px in `count` parts that overlap."""
+    """Divide `side` px into `count` parts that overlap."""
     if count == 1:
         return [(0, side)]
     step = side / count

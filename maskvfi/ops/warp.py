@@ -1,4 +1,6 @@
-"""Backward warping: every output pixel says where in the source it comes from."""
+"""Backward warping: the flow of an output pixel points to its place in the source."""
+
+from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +12,16 @@ def backward_warp(
 ) -> Tensor:
     """Sample `image` at each pixel's own position plus `flow`.
 
-    image [B,C,H,W] any float type; flow [B,2,h,w] in pixels, x then y, at the pixels rows [h] x columns [w], or at all
-    of them. Returns [B,C,h,w] in image's type. Positions outside the picture take the border's colour. Coordinates
-    stay float32: in half precision a 1920-wide grid steps by half a pixel.
+    Samples are bilinear; outside the picture they have the value of its border. Coordinates are float32 in any case,
+    since a grid of half precision is only accurate to half a pixel at a width of 1920.
+
+    Args:
+        image: [B,C,H,W], of any float type.
+        flow: [B,2,h,w] in px, x then y.
+        rows, columns: The pixels [h] and [w] at which the flow is given; None: at all of them.
+
+    Returns:
+        [B,C,h,w], of image's type.
     """
     height, width = image.shape[-2:]
     ys, xs = (torch.linspace(-1, 1, size, device=flow.device) for size in (height, width))
@@ -23,12 +32,12 @@ def backward_warp(
     unit = torch.stack([2 / _as_float(size - 1, flow).clamp(min=1) for size in (width, height)])
     grid = torch.addcmul(own, flow.float(), unit.view(1, 2, 1, 1))
     border = "border"
-    if flow.device.type == "mps":  # which samples with zero padding only
+    if flow.device.type == "mps":  # has zero padding only
         grid, border = grid.clamp(-1, 1), "zeros"
     out = F.grid_sample(image.float(), grid.permute(0, 2, 3, 1), padding_mode=border, align_corners=True)
     return out.to(image.dtype)
 
 
 def _as_float(size: int | Tensor, like: Tensor) -> Tensor:
-    """A size as a tensor: an export to another runtime must not take it for a constant."""
+    """A size as a tensor, so that the tracer of an export does not take it for a constant."""
     return torch.as_tensor(size, dtype=torch.float32, device=like.device)

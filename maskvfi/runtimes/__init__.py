@@ -1,4 +1,6 @@
-"""What computes the interpolation network: torch, or something faster where it is installed."""
+"""Runtimes that compute the interpolation network: torch, or a faster one if it is installed."""
+
+from __future__ import annotations
 
 from maskvfi.runtimes.base import RUNTIMES, choose_runtime, on_device, with_runtime
 

@@ -1,4 +1,4 @@
-"""Which runtime computes an interpolation network, and the network handed to it."""
+"""Choose the runtime that computes an interpolation network, and hand the network to it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ Vfi = TypeVar("Vfi", bound=InterpolationNetwork[Any, Any])
 def choose_runtime(
     name: str, device: torch.device, network: InterpolationNetwork[Any, Any]
 ) -> tuple[str, str]:
-    """The runtime of a name, and why it was chosen.
+    """Choose a runtime.
 
-    "auto" is OpenVINO on a CPU where it is installed and shortens the network's time. torch.compile and ONNX Runtime
-    have to be asked for: on a CPU they are no faster than torch, on cards nobody has measured them.
+    Args:
+        name: One of RUNTIMES, or "auto": OpenVINO on a CPU if it is installed and faster for this network, else torch.
+            torch.compile and ONNX Runtime are only used if asked for: on a CPU they are no faster than torch, and on
+            GPUs they have not been measured.
+        device: Where frames are.
+        network: What is to be computed.
+
+    Returns:
+        One of RUNTIMES, and the reason for it in words.
 
     Raises:
-        OptionError: There is no such runtime, or it cannot be had here.
+        OptionError: There is no such runtime, or it cannot be used here.
     """
     if name not in ("auto", *RUNTIMES):
         raise OptionError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
@@ -47,12 +54,15 @@ def choose_runtime(
 
 
 def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dtype) -> Vfi:
-    """The network on a device, its costly parts computed by a runtime in a number format.
+    """Hand a network to a runtime.
 
     Args:
         network: In float32; it is moved to the device.
         name: As `choose_runtime` returns it.
-        device, dtype: Where and in which format convolutions run.
+        device, dtype: Where and in which number format convolutions run.
+
+    Returns:
+        A network that computes its expensive modules with the runtime.
 
     Raises:
         OptionError: The runtime does not know the number format.
@@ -74,13 +84,22 @@ def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dty
 
 
 def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """The network itself, moved; in half precision with its channels last, which convolutions then want."""
+    """Move a network, in half precision with channels last, the layout that is faster for its convolutions.
+
+    Args:
+        network: Any module; it is changed.
+        device, dtype: Where and in which number format it computes.
+
+    Returns:
+        The same module.
+    """
     layout = torch.preserve_format if dtype == torch.float32 else torch.channels_last
     network.to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
     return network
 
 
 def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any, Any]) -> str:
+    """Why a runtime cannot compute the network on the device; "" if it can."""
     if name == "openvino" and device.type != "cpu":
         return f"{name} takes frames from the CPU, this is {device}"
     if name in PACKAGES and find_spec(PACKAGES[name]) is None:
@@ -95,6 +114,7 @@ def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any
 
 
 def _onnx_drives(device: torch.device) -> bool:
+    """Whether the installed ONNX Runtime computes on a device other than the CPU."""
     import onnxruntime
 
     return device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -1,4 +1,4 @@
-"""The one size of frames that a runtime was told to expect."""
+"""The size of frames that a runtime expects."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 class ExpectedSize:
-    """A padded size in px; none until `change` sets one."""
+    """A padded size in px; none before the first `change`."""
 
     def __init__(self) -> None:
         self._size: tuple[int, int] | None = None
 
     def change(self, height: int, width: int) -> bool:
-        """Expect this size from now on; returns whether it is another one than before."""
+        """Expect frames of this size from now on. Returns whether it differs from the size before."""
         before, self._size = self._size, (height, width)
         return before != self._size
 
     def fits(self, given: list[Tensor]) -> bool:
-        """Whether these are whole frames of that size, one at a time."""
+        """Whether these inputs are whole frames of that size with a batch size of 1."""
         return given[0].shape[0] == 1 and given[0].shape[-2:] == self._size

@@ -1,9 +1,7 @@
-"""A network as one ONNX file, for programs that know nothing of maskvfi."""
+"""Export a network as one ONNX file, which other programs run without maskvfi."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,35 +13,34 @@ from torch import Tensor, nn
 
 from maskvfi.errors import OptionError, WeightsError
 from maskvfi.models.base import InterpolationNetwork
-from maskvfi.models.rife.network import IFNet, PreparedPair
 from maskvfi.models.static.network import StaticMaskNet
-from maskvfi.paths import PathLike, check_target
+from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.weights.load import load_static, load_vfi
 from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header
 
 OPSET = 18
-BATCH, PICTURE = ("batch",), ("batch", "", "height", "width")
+BATCH, PICTURE = ("batch",), ("batch", "", "height", "width")  # names of dimensions that may change
 
 
 def export(name: PathLike, target: PathLike, overwrite: bool = False) -> list[str]:
     """Write a network as one ONNX file (opset 18, float32).
 
-    Inputs img0, img1 [B,3,H,W], RGB in 0..1, of any B, H and W. An interpolation network also takes timestep
-    [B,1,1,1] in 0..1 and gives frame [B,3,H,W]; one that starts from a calculated flow ("vfi-s", "dis") takes that as
-    flow [B,4,H,W] in px, too, as `maskvfi.ops.dis.dis_flow` finds it, for OpenCV is no part of a graph. A mask network
-    gives probability [B,1,H,W].
+    The inputs are img0 and img1 [B,3,H,W], RGB in 0..1, of any B, H and W. A mask network returns probability
+    [B,1,H,W]. An interpolation network has a third input, timestep [B,1,1,1] in 0..1, and returns frame [B,3,H,W]. One
+    that starts from the flow of OpenCV ("vfi-s", "dis") has it as a fourth input, flow [B,4,H,W] in px, as
+    `maskvfi.ops.dis.dis_flow` returns it, since OpenCV cannot be part of a graph.
 
     Args:
         name: Weights, by name or path.
-        target: The file.
+        target: The file to write.
         overwrite: Replace it where it exists.
 
     Returns:
         The names of the graph's inputs.
 
     Raises:
-        WeightsError: The weights are bad or make no fixed graph.
+        WeightsError: The weights are missing or bad, or the network cannot be one fixed graph.
         MediaError: The target exists or cannot be written.
         OptionError: The onnx package is missing.
     """
@@ -59,12 +56,10 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False) -> list[st
             raise WeightsError(f"{path}: {network.traits.no_graph}, which no graph can")
         module, output = _Frame(network), "frame"
     inputs = module.example()
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent) as folder:
-        part = Path(folder) / target.name
-        axes = {key: BATCH if key == "timestep" else PICTURE for key in (*inputs, output)}
-        write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, part)
-        _say_channels(part, 3 if output == "frame" else 1)
-        os.replace(part, target)
+    axes = {key: BATCH if key == "timestep" else PICTURE for key in (*inputs, output)}
+    with written_whole(target) as partial:
+        write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, partial)
+        _set_channels(partial, 3 if output == "frame" else 1)
     return list(inputs)
 
 
@@ -76,9 +71,17 @@ def write_graph(
     axes: Mapping[str, tuple[str, ...]],
     path: Path,
 ) -> None:
-    """Trace `module` on example tensors and write it to `path`; axes name the dimensions that may change ("": none)."""
+    """Trace a module and write it as ONNX.
+
+    Args:
+        module: In evaluation mode.
+        example: Its inputs, small, since the tracer computes them.
+        inputs, outputs: Their names; outputs may be None.
+        axes: For each of these a name for every dimension that may change, "" for those that may not.
+        path: The file to write.
+    """
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
+        warnings.simplefilter("ignore")  # about sizes taken as constants; the tests compare other sizes
         torch.onnx.export(
             module,
             example,
@@ -93,8 +96,8 @@ def write_graph(
         )
 
 
-def _say_channels(path: Path, channels: int) -> None:
-    """Write into a graph how many channels its output has, which the tracer does not see."""
+def _set_channels(path: Path, channels: int) -> None:
+    """Write the number of the output's channels, which the tracer does not find, into a graph."""
     import onnx
 
     model = onnx.load(path)
@@ -103,6 +106,8 @@ def _say_channels(path: Path, channels: int) -> None:
 
 
 class _Mask(nn.Module):
+    """A mask network, with an example of its inputs."""
+
     def __init__(self, network: StaticMaskNet) -> None:
         super().__init__()
         self.network = network
@@ -116,23 +121,26 @@ class _Mask(nn.Module):
 
 
 class _Frame(nn.Module):
-    """An interpolation network that takes the flow it starts from instead of calculating it."""
+    """An interpolation network whose only output is the frame, and which takes the flow that it starts from."""
 
     def __init__(self, network: InterpolationNetwork[Any, Any]) -> None:
         super().__init__()
         self.network = network
 
     def example(self) -> dict[str, Tensor]:
-        """Small frames, since the tracer computes what it traces, that need padding, so that it sees it."""
+        """Inputs for the tracer: small, and of a size that needs padding, so that padding is traced."""
         multiple = self.network.traits.multiple
         height, width = multiple + 5, 2 * multiple + 3
         given = {name: torch.rand(1, 3, height, width) for name in ("img0", "img1")}
         given["timestep"] = torch.full((1, 1, 1, 1), 0.5)
-        if isinstance(self.network, IFNet) and self.network.variant.start:
+        if self.network.traits.starts_from_flow:
             given["flow"] = torch.rand(1, 4, height, width)
         return given
 
     def forward(self, img0: Tensor, img1: Tensor, timestep: Tensor, flow: Tensor | None = None) -> Tensor:
         first, last = self.network.prepare(img0), self.network.prepare(img1)
-        pair = self.network.pair(first, last) if flow is None else PreparedPair(first, last, flow)
+        if flow is None:
+            pair = self.network.pair(first, last)
+        else:
+            pair = self.network.pair_from_flow(first, last, flow)
         return self.network.between(pair, timestep).frame

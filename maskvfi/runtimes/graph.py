@@ -1,4 +1,4 @@
-"""Modules of a network as graphs of another runtime: converted once, kept, found again."""
+"""Modules of a network as graphs of another runtime, converted once and cached on disk."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from maskvfi.errors import MediaError, reason
 from maskvfi.models.base import Runtime
 from maskvfi.paths import cache_folder
 from maskvfi.runtimes.expected import ExpectedSize
 
-FORMAT = 5  # of the stored graphs; to be raised when the network computes something else
+FORMAT = 5  # of cached graphs; raise it when the network's code computes something else
 
 Run = Callable[[list[Tensor]], list[Tensor]]
 Shapes = tuple[tuple[int, ...], ...]
 
 
 class GraphRuntime(Runtime, ABC):
-    """Modules as graphs, for inputs of any size.
+    """Computes modules as graphs, for inputs of any size.
 
-    The first use of weights takes some seconds, in which they are converted. The result is kept in the cache folder
-    and found there the next time.
+    The first use of a network takes some seconds, in which its modules are converted. The result is kept in the cache
+    folder for the next time.
+
+    Attributes:
+        name: Of the runtime, and of its cache folder.
+        version: Of what converts modules; another version does not read the cached graphs.
+        suffix: Of a graph's file.
     """
 
     name: ClassVar[str]
@@ -38,7 +44,11 @@ class GraphRuntime(Runtime, ABC):
     suffix: ClassVar[str]
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """config: that of the network whose modules are computed, see `InterpolationNetwork.config`."""
+        """Start without graphs.
+
+        Args:
+            config: `InterpolationNetwork.config` of the network.
+        """
         self._config = config
         self._expected = ExpectedSize()
         self._loaded: dict[tuple[str, Shapes | None], Run] = {}
@@ -47,11 +57,26 @@ class GraphRuntime(Runtime, ABC):
     def convert(
         self, module: nn.Module, example: tuple[Tensor, ...], free: list[tuple[int, ...]], path: Path
     ) -> None:
-        """Write the graph of `module` to `path`; `free` says which dimensions of each input may change."""
+        """Convert a module to a graph.
+
+        Args:
+            module: In float32 and evaluation mode.
+            example: Inputs to trace it with.
+            free: For each input, the dimensions that may change.
+            path: The file to write; others beside it may belong to it.
+        """
 
     @abstractmethod
     def load(self, path: Path, shapes: Shapes | None) -> Run:
-        """The graph that was written to `path`, to be called; for inputs of these shapes alone, if they are given."""
+        """Load a graph.
+
+        Args:
+            path: A file that `convert` wrote.
+            shapes: The only shapes of inputs that will be given; None: any.
+
+        Returns:
+            A function from inputs to outputs.
+        """
 
     def expect(self, height: int, width: int) -> None:
         if self._expected.change(height, width):
@@ -64,28 +89,39 @@ class GraphRuntime(Runtime, ABC):
         return self._loaded[name, shapes](given)
 
     def _graph(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> Path:
-        """The converted module's file, made if it is not there."""
+        """The file of the converted module; it is converted if that is not there.
+
+        Raises:
+            MediaError: The cache folder cannot be written.
+        """
         path = cache_folder() / self.name / f"{self._fingerprint(name, module)}{self.suffix}"
         if path.is_file():
             return path
-        # From small frames, since the tracer computes what it traces.
+        # Small inputs, since the tracer computes them.
         sizes = [(1, 1) if x.shape[-2:] == (1, 1) else (multiple, 2 * multiple) for x in given]
         example = tuple(
             torch.rand(1, x.shape[1], *size, device=x.device) for x, size in zip(given, sizes, strict=True)
         )
         free: list[tuple[int, ...]] = [(0,) if size == (1, 1) else (0, 2, 3) for size in sizes]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the tracer doubts sizes, which the parity tests vouch for
-                self.convert(copy.deepcopy(module).float().eval(), example, free, part)
-            # The graph itself last: one that is there is whole.
-            for file in sorted(Path(folder).iterdir(), key=lambda file: file == part):
-                os.replace(file, path.parent / file.name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A folder, since a graph may be several files, which refer to each other by name.
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                part = Path(folder) / path.name
+                with torch.no_grad(), warnings.catch_warnings():
+                    warnings.simplefilter(
+                        "ignore"
+                    )  # about sizes taken as constants; the tests compare other sizes
+                    self.convert(copy.deepcopy(module).float().eval(), example, free, part)
+                # The graph itself is moved last, so that the others are there when it is.
+                for file in sorted(Path(folder).iterdir(), key=lambda file: file == part):
+                    os.replace(file, path.parent / file.name)
+        except OSError as error:
+            raise MediaError(f"{path.parent}: cannot be written ({reason(error)})") from error
         return path
 
     def _fingerprint(self, name: str, module: nn.Module) -> str:
+        """A hash of everything on which the graph of a module depends."""
         facts = [FORMAT, self.version, dict(self._config), name]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for key, value in sorted(module.state_dict().items()):

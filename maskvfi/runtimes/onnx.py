@@ -1,4 +1,4 @@
-"""ONNX Runtime: the network on whatever its execution providers drive: TensorRT, DirectML, ROCm ..."""
+"""ONNX Runtime: the network on the devices of its execution providers, such as TensorRT, DirectML and ROCm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskvfi.errors import OptionError
 from maskvfi.runtimes.export import OPSET, write_graph
 from maskvfi.runtimes.graph import GraphRuntime, Run, Shapes
 
-# By where frames are, in order of preference; the last takes what is left over.
+# By the device of the frames, in order of preference; the last one computes what the others cannot.
 PROVIDERS = {
     "cuda": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
     "cpu": (
@@ -28,7 +28,7 @@ PROVIDERS = {
 
 
 class OnnxRuntime(GraphRuntime):
-    """ONNX Runtime, in float32. Raises OptionError for another type."""
+    """Computes a network with ONNX Runtime, in float32."""
 
     name, version, suffix = "onnx", f"{torch.__version__} opset {OPSET}", ".onnx"
 
@@ -38,6 +38,16 @@ class OnnxRuntime(GraphRuntime):
         dtype: torch.dtype = torch.float32,
         device: torch.device = torch.device("cpu"),  # noqa: B008
     ) -> None:
+        """Start without graphs.
+
+        Args:
+            config: `InterpolationNetwork.config` of the network.
+            dtype: float32.
+            device: Where frames are.
+
+        Raises:
+            OptionError: Another dtype.
+        """
         if dtype != torch.float32:
             raise OptionError(f"ONNX Runtime computes in float32 here, not in {dtype}")
         super().__init__(config)
@@ -69,7 +79,7 @@ class OnnxRuntime(GraphRuntime):
             for node in outputs:
                 bound.bind_output(node.name, device.type, device.index or 0)
             if device.type == "cuda":
-                torch.cuda.current_stream(device).synchronize()  # the session has a stream of its own
+                torch.cuda.current_stream(device).synchronize()  # the session uses another CUDA stream
             session.run_with_iobinding(bound)
             bound.synchronize_outputs()
             return [torch.from_dlpack(x) for x in bound.get_outputs()]
@@ -78,7 +88,10 @@ class OnnxRuntime(GraphRuntime):
 
 
 def _providers(device: torch.device, engines: Path, fixed: bool) -> list[tuple[str, dict[str, Any]]]:
-    """What computes on the device, best first; TensorRT, which builds an engine for every shape, if it is `fixed`."""
+    """Execution providers with their options, best first.
+
+    TensorRT builds an engine for every shape, so it is one of them only if the shape is `fixed`.
+    """
     options: dict[str, dict[str, Any]] = {
         "TensorrtExecutionProvider": {
             "device_id": device.index or 0,

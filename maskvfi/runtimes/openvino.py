@@ -18,11 +18,20 @@ HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 class OpenVino(GraphRuntime):
-    """OpenVINO, in float32 or bfloat16. Raises OptionError for another type."""
+    """Computes a network with OpenVINO on the CPU, in float32 or bfloat16."""
 
     name, version, suffix = "openvino", openvino.__version__, ".xml"
 
     def __init__(self, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
+        """Start without graphs.
+
+        Args:
+            config: `InterpolationNetwork.config` of the network.
+            dtype: float32 or bfloat16.
+
+        Raises:
+            OptionError: Another dtype.
+        """
         if dtype not in HINTS:
             raise OptionError(f"OpenVINO computes in float32 or bfloat16 here, not in {dtype}")
         super().__init__(config)
@@ -58,9 +67,10 @@ class OpenVino(GraphRuntime):
 
 @cache
 def _core() -> Any:
-    """The one core of this process.
+    """The only core of this process.
 
-    A core gives the thread that loads it a signal stack and takes it back when it goes. Of two that go in the order
-    they came, the second leaves a stack that the first has freed, and the next signal is a crash.
+    A core installs a signal stack in the thread that loads it, and restores the stack before it when it is
+    destroyed. If two cores are destroyed in the order of their creation, the second one restores the stack of the
+    first, which has been freed, and the next signal crashes the process.
     """
     return openvino.Core()

@@ -1,4 +1,4 @@
-"""torch.compile: kernels made for frames of one size; on CUDA they are recorded as one CUDA graph."""
+"""torch.compile: kernels for frames of one size, on CUDA recorded as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from maskvfi.runtimes.expected import ExpectedSize
 
 
 class TorchCompile(Runtime):
-    """Modules compiled by torch for the size that is expected; all other sizes torch computes as ever.
+    """Computes modules compiled by torch for the expected size, and without compilation for all others.
 
-    The first frame takes a minute or two.
+    The first frame takes one or two minutes.
     """
 
     def __init__(self) -> None:
@@ -32,5 +32,5 @@ class TorchCompile(Runtime):
             mode = "reduce-overhead" if given[0].is_cuda else None
             self._compiled[name] = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)
         made = super().compute(name, self._compiled[name], given, multiple)
-        # The next run of a CUDA graph writes over what the last one made.
+        # The next run of a CUDA graph overwrites the outputs of this one.
         return [x.clone() for x in made] if given[0].is_cuda else made

@@ -1,4 +1,4 @@
-"""A stream of source frames into gaps: two frames, and the output frames that lie between them."""
+"""Divide a stream of source frames into gaps: two frames, and the output frames between them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from maskvfi.timing.scenes import Watched
 from maskvfi.timing.timeline import Slot, Timeline
 from maskvfi.video import Frame
 
-LONGEST_RUN = 4  # repeats of one drawing that still are animation timing; more is a pause, and stays one
+MAX_RUN = 4  # repeats of a drawing that count as animation timing; more are a pause, which is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Two neighbouring frames and the output frames from the first up to the second.
 
-    Every slot comes with its time t in 0..1 inside the gap. end is None after the last frame; nothing is
-    interpolated where cut is set.
+    Attributes:
+        start: The first frame.
+        end: The second one; None after the last frame of the stream.
+        cut: Whether a new scene begins at `end`, so that nothing is interpolated.
+        slots: The output frames, each with its time inside the gap, 0..1.
     """
 
     start: Frame
@@ -31,10 +34,16 @@ class Gap:
 def split(
     frames: Iterable[Watched], timeline: Timeline, *, resolve: bool = False, loop: bool = False
 ) -> Iterator[Gap]:
-    """The gaps of a stream, in order, each once.
+    """Divide a stream into gaps.
 
-    resolve takes runs of repeated frames as one long gap, so that motion on twos or threes becomes even;
-    loop closes the clip from its last frame to its first.
+    Args:
+        frames: In the order of time.
+        timeline: Which output frames there are.
+        resolve: Take a run of repeated frames as one long gap, so that animation on twos or threes moves evenly.
+        loop: Close the clip with a gap from its last frame to its first.
+
+    Yields:
+        Each gap, in the order of time.
     """
     first: Frame | None = None
     run: list[Frame] = []
@@ -42,7 +51,7 @@ def split(
     for watched in frames:
         first = first or watched.frame
         repeat = resolve and watched.duplicate
-        if run and repeat and not paused and len(run) <= LONGEST_RUN:
+        if run and repeat and not paused and len(run) <= MAX_RUN:
             run.append(watched.frame)
             continue
         if repeat:
@@ -65,7 +74,16 @@ def split(
 
 
 def stretched(frames: Iterable[Frame], origin: Fraction, slow: Fraction) -> Iterator[Frame]:
-    """The same frames, `slow` times as far apart, counted from `origin`."""
+    """Stretch the times of frames.
+
+    Args:
+        frames: In the order of time.
+        origin: The time that stays, in seconds.
+        slow: The factor by which all distances from it grow.
+
+    Returns:
+        The same frames with new times and durations.
+    """
     return (
         replace(frame, pts=origin + (frame.pts - origin) * slow, duration=frame.duration * slow)
         for frame in frames
@@ -73,6 +91,7 @@ def stretched(frames: Iterable[Frame], origin: Fraction, slow: Fraction) -> Iter
 
 
 def _gap(run: list[Frame], end: Frame, cut: bool, timeline: Timeline) -> Gap:
+    """One gap from the first frame of a run, over its repeats, to `end`."""
     start = run[0]
     span = end.pts - start.pts
     slots = (slot for a, b in pairwise([*run, end]) for slot in timeline.gap(a.pts, b.pts))
@@ -80,4 +99,5 @@ def _gap(run: list[Frame], end: Frame, cut: bool, timeline: Timeline) -> Gap:
 
 
 def _plain(run: list[Frame], timeline: Timeline) -> Iterator[Gap]:
+    """A gap between every two frames of a run."""
     return (_gap([a], b, False, timeline) for a, b in pairwise(run))

@@ -1,4 +1,4 @@
-"""Cuts and duplicates: gaps that must not be interpolated, and frames that are only repeats."""
+"""Find cuts, over which nothing is interpolated, and duplicates, frames that repeat the one before."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 from scenedetect.detector import FlashFilter, SceneDetector
 
+from maskvfi.errors import OptionError
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.planes import planes_to_rgb
 
 THUMBNAIL_WIDTH = 256
-BLOCK = 16  # px; a block that changes by more than NOISE has moved
-NOISE = 1.0  # code values of 255
+BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
+NOISE = 1.0  # 8-bit code values
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A frame, whether a new scene starts with it, and whether it repeats the frame before."""
+    """A frame and what was found about it.
+
+    Attributes:
+        frame: The frame.
+        cut: Whether a new scene starts with it.
+        duplicate: Whether it repeats the frame before.
+    """
 
     frame: Frame
     cut: bool
@@ -30,14 +38,22 @@ class Watched:
 
 
 class SceneWatcher:
-    """Marks the frames of one source with cuts and duplicates.
+    """Finds cuts and duplicates among the frames of one source.
 
-    scene_cut is "auto" (PySceneDetect's AdaptiveDetector), "off", or a threshold for its ContentDetector
-    (27 is PySceneDetect's own). Repeats are not shown to the detector: on animation drawn on threes they
-    would make every drawing a cut. Raises ValueError for another scene_cut.
+    Cuts are found by PySceneDetect. Duplicates are not passed to it, since in animation on threes it would take every
+    new drawing for a cut.
     """
 
     def __init__(self, info: SourceInfo, scene_cut: str | float = "auto") -> None:
+        """Set up the detector.
+
+        Args:
+            info: Of the source.
+            scene_cut: "auto" (AdaptiveDetector), "off", or a threshold for ContentDetector, whose default is 27.
+
+        Raises:
+            OptionError: Another scene_cut.
+        """
         self._info = info
         self._delay = 0
         self._detector: SceneDetector | None = None
@@ -48,7 +64,7 @@ class SceneWatcher:
             try:
                 threshold = float(scene_cut)
             except ValueError:
-                raise ValueError(
+                raise OptionError(
                     f'scene cut must be "auto", "off" or a threshold, not {scene_cut!r}'
                 ) from None
             self._detector = ContentDetector(
@@ -57,13 +73,21 @@ class SceneWatcher:
         self._shown = 0
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Watched]:
-        """The same frames in order, marked; runs as many frames behind as the detector needs to look ahead."""
+        """Mark the frames of a source.
+
+        Args:
+            frames: In the order of time.
+
+        Yields:
+            The same frames, delayed by as many as the detector looks ahead.
+        """
         waiting: deque[tuple[Watched, int]] = deque()
         cuts: set[int] = set()
         before: np.ndarray | None = None
         thumbnail: np.ndarray | None = None
 
         def settled(upto: int) -> Iterator[Watched]:
+            """The waiting frames whose number the detector has judged."""
             while waiting and waiting[0][1] <= upto:
                 watched, number = waiting.popleft()
                 yield replace(watched, cut=not watched.duplicate and number in cuts)
@@ -74,8 +98,8 @@ class SceneWatcher:
             before = luma
             if not duplicate:
                 thumbnail = self._thumbnail(frame) if self._detector else None
-                # The detector judges a frame by its neighbours on both sides; the first one stands in for
-                # those before it.
+                # The detector compares a frame with its neighbours on both sides. The first frame is shown several
+                # times, as the frames before it.
                 cuts.update(self._show(thumbnail, 1 if self._shown else 1 + self._delay))
             waiting.append((Watched(frame, False, duplicate), self._shown - 1))
             yield from settled(self._shown - 1 - self._delay)
@@ -83,6 +107,7 @@ class SceneWatcher:
         yield from settled(self._shown)
 
     def _show(self, thumbnail: np.ndarray | None, times: int) -> list[int]:
+        """Pass a picture to the detector `times` times; returns the numbers of the cuts it finds."""
         found: list[int] = []
         for _ in range(times):
             if self._detector is not None and thumbnail is not None:
@@ -94,7 +119,7 @@ class SceneWatcher:
         return found
 
     def _thumbnail(self, frame: Frame) -> np.ndarray:
-        """The frame as the detector wants it: small, 8 bits, BGR."""
+        """The frame as the detector takes it: small, 8-bit BGR [h,w,3]."""
         fmt = self._info.format
         size = (THUMBNAIL_WIDTH, max(1, THUMBNAIL_WIDTH * self._info.height // self._info.width))
         planes = [
@@ -102,11 +127,12 @@ class SceneWatcher:
             for plane in frame.planes[: fmt.colour_planes]
         ]
         rgb = planes_to_rgb(planes, replace(fmt, log2_chroma=(0, 0)), self._info.colour)[0]
-        return np.ascontiguousarray(rgb.flip(0).permute(1, 2, 0).mul(255).clamp(0, 255).byte().numpy())
+        codes = rearrange(rgb.flip(0), "c h w -> h w c").mul(255).clamp(0, 255)
+        return np.ascontiguousarray(codes.byte().numpy())
 
 
 def _as_bytes(frame: Frame) -> np.ndarray:
-    """The first plane (luma or green) scaled to 0..255, as float32 where it has more than 8 bits."""
+    """The first plane (luma or green) in 8-bit code values; float32 if it has more than 8 bits."""
     plane, depth = frame.planes[0], frame.format.depth
     if depth == 8:
         return plane
@@ -114,6 +140,7 @@ def _as_bytes(frame: Frame) -> np.ndarray:
 
 
 def _same(before: np.ndarray, luma: np.ndarray) -> bool:
+    """Whether no block of the first planes of two frames differs by more than NOISE."""
     difference = cv2.absdiff(before, luma)
     size = (max(1, luma.shape[1] // BLOCK), max(1, luma.shape[0] // BLOCK))
     return float(cv2.resize(difference, size, interpolation=cv2.INTER_AREA).max()) <= NOISE

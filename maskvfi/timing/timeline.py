@@ -1,4 +1,4 @@
-"""Which output frame at which time: Fractions of a second only, so that nothing ever drifts."""
+"""The times of output frames, in exact Fractions of a second, so that nothing drifts."""
 
 from __future__ import annotations
 
@@ -13,29 +13,41 @@ from maskvfi.options import parse_rate
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One output frame: shown at `pts` for `duration`, both in seconds."""
+    """The time of one output frame.
+
+    Attributes:
+        pts: When it is shown, in seconds.
+        duration: For how long, in seconds.
+    """
 
     pts: Fraction
     duration: Fraction
 
 
 class Timeline(Protocol):
-    """Output times, asked for gap by gap; each gap is half open, so every time belongs to one gap only."""
+    """The output frames of one stream, asked for gap by gap in the order of time."""
 
     def gap(self, start: Fraction, end: Fraction) -> Iterator[Slot]:
-        """The output frames with start <= time < end, between two neighbouring source frames."""
+        """The output frames with start <= pts < end, between two source frames at these times in seconds."""
         ...
 
     def tail(self, start: Fraction, duration: Fraction) -> Iterator[Slot]:
-        """The output frames of the last source frame, which lasts for `duration`."""
+        """The output frames of the last source frame, shown at `start` for `duration` seconds."""
         ...
 
 
 class ByFactor:
-    """k-1 new frames in every gap, evenly: n frames become (n-1)*k+1, and variable timing stays variable."""
+    """k-1 new frames in every gap, evenly spaced: n frames become (n-1)*k+1, and VFR stays VFR."""
 
     def __init__(self, factor: int) -> None:
-        """Raises OptionError unless factor is a whole number of at least 1."""
+        """Set the factor.
+
+        Args:
+            factor: k, at least 1.
+
+        Raises:
+            OptionError: It is no whole number of at least 1.
+        """
         if factor != int(factor) or factor < 1:
             raise OptionError(f"factor must be a whole number of at least 1, not {factor}")
         self.factor = int(factor)
@@ -52,7 +64,14 @@ class ByRate:
     """An even grid of `rate` frames per second from the first frame to the end of the last one."""
 
     def __init__(self, rate: Fraction | int | str) -> None:
-        """Raises OptionError unless rate is a positive number, or text such as "60000/1001"."""
+        """Set the rate.
+
+        Args:
+            rate: Frames per second, a number or text such as "60000/1001".
+
+        Raises:
+            OptionError: It is no positive number.
+        """
         self.rate = parse_rate(rate)
         self._origin: Fraction | None = None
         self._next = 0
@@ -65,7 +84,7 @@ class ByRate:
             yield Slot(pts, 1 / self.rate)
 
     def tail(self, start: Fraction, duration: Fraction) -> Iterator[Slot]:
-        """The last of them is cut where the source ends."""
+        """As `Timeline.tail`; the last frame ends where the source does."""
         end = start + duration
         for slot in self.gap(start, end):
             yield Slot(slot.pts, min(slot.duration, end - slot.pts))

@@ -1,4 +1,4 @@
-"""Where the published RIFE 4.x weights lie: every version with its mirrors, known hashes and licence."""
+"""Where the published RIFE 4.x weights can be downloaded: mirrors, known hashes and licence of every version."""
 
 from __future__ import annotations
 
@@ -11,34 +11,55 @@ from maskvfi.models.rife.variants import VARIANTS, find_variant, version_of
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """One file with the weights of a version; sha256 is "" where nobody has published it."""
+    """A file with the weights of a version.
+
+    Attributes:
+        url: Its address.
+        sha256: Its hash; "" if nobody has published it.
+    """
 
     url: str
     sha256: str = ""
 
     @property
     def suffix(self) -> str:
-        """What kind of file it is: ".pkl", ".pth", ".zip" or ".safetensors"."""
+        """The suffix of the file's name: ".pkl", ".pth", ".zip" or ".safetensors"."""
         return PurePosixPath(urlsplit(self.url).path).suffix or ".zip"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A version's mirrors in the order they are tried, and the page where a person finds the official file."""
+    """Where to get one version of RIFE.
+
+    Attributes:
+        version: Such as "4.25.lite".
+        family: That of its `Variant`.
+        mirrors: Files, in the order in which they are tried.
+        page: The page where a person finds the official file.
+        licence: Of the weights.
+    """
 
     version: str
     family: str
     mirrors: tuple[Mirror, ...]
     page: str
-    licence: str = "MIT"  # Practical-RIFE puts what its README links to under its own licence
+    licence: str = "MIT"  # that of Practical-RIFE, whose README says that it covers the linked weights
 
     @property
     def name(self) -> str:
+        """The name under which `load_vfi` finds the weights."""
         return f"rife-{self.version}"
 
 
 def find_source(name: str) -> Source:
-    """The source of a version such as "rife-4.25" or "4.25". Raises ValueError, listing the versions, for any other."""
+    """Find the source of a version.
+
+    Args:
+        name: Such as "rife-4.25" or "4.25".
+
+    Raises:
+        ValueError: There is no such version; the message lists those there are.
+    """
     find_variant(name)
     return next(source for source in SOURCES if source.version == version_of(name))
 
@@ -138,11 +159,11 @@ def _source(version: str, family: str) -> Source:
     mirrors = [Mirror(f"{_VS_RIFE}{version}.pkl", _PICKLES.get(version, "")), *_OTHERS.get(version, ())]
     page = _README
     if drive := _DRIVE.get(version):
-        # Asked with `confirm`, Drive leaves out the page that warns of files it has not scanned.
+        # `confirm` skips Drive's warning page about files that were not scanned for viruses.
         url = f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t"
         mirrors.append(Mirror(url, _ZIPS.get(version, "")))
         page = f"https://drive.google.com/file/d/{drive}/view"
-    mirrors.sort(key=lambda mirror: not mirror.sha256)  # what can be checked comes first
+    mirrors.sort(key=lambda mirror: not mirror.sha256)  # files that can be checked come first
     return Source(version, family, tuple(mirrors), page)
 
 

@@ -1,4 +1,4 @@
-"""Published weights: fetched from the first mirror that has them, checked, and kept under their name."""
+"""Download published weights from the first mirror that has them, check them, and save them under their name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from maskvfi.errors import WeightsError
+from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.paths import written_whole
 from maskvfi.version import __version__
 from maskvfi.weights.catalogue import SOURCES, Mirror, Source, find_source
@@ -32,17 +32,26 @@ from maskvfi.weights.load import convert_weights
 from maskvfi.weights.locate import find_weights, list_weights, own_folder
 from maskvfi.weights.read import MAX_BYTES, sha256
 
-ATTEMPTS = 3  # at one mirror
-PATIENCE = 30.0  # seconds without a byte
-PIECE = 1 << 18  # bytes read at once
+ATTEMPTS = 3  # per mirror
+TIMEOUT = 30.0  # seconds without a byte
+CHUNK = 1 << 18  # bytes read at once
 RECORD = "sha256.json"
 
-Progress = Callable[[int, "int | None"], None]
+Progress = Callable[
+    [int, "int | None"], None
+]  # called with the bytes received and their number, None if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Weights in the user's folder. news is what happened, in words; url and sha256 are the download's."""
+    """Weights in the user's folder.
+
+    Attributes:
+        path: The file.
+        news: What was done, in words.
+        url: Where it was downloaded from; "" if it was there already.
+        sha256: The SHA-256 of the download.
+    """
 
     path: Path
     news: str
@@ -52,7 +61,13 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A weights file, its SHA-256, and what that says about it."""
+    """What is known of a weights file.
+
+    Attributes:
+        name: Its path.
+        sha256: Its SHA-256.
+        finding: Whether a recorded or published hash is the same, in words.
+    """
 
     name: str
     sha256: str
@@ -60,11 +75,22 @@ class Check:
 
 
 def get_weights(name: str, progress: Progress = lambda done, total: None) -> Fetched:
-    """Make the published weights of a RIFE version ("rife-4.25", "4.25") loadable under its name.
+    """Make the published weights of a RIFE version loadable by name.
 
-    They are taken from the user's folder where they are whole, else downloaded, converted and recorded there.
-    progress is told the bytes received and their number, if known. Raises WeightsError when no mirror has them, when
-    what came is not what was published or came before, or when MASKVFI_OFFLINE or HF_HUB_OFFLINE forbids to ask.
+    Weights that are undamaged in the user's folder are kept. Otherwise they are downloaded and converted, and
+    their hashes recorded.
+
+    Args:
+        name: A version such as "rife-4.25" or "4.25".
+        progress: Called during the download.
+
+    Returns:
+        The file, and what was done.
+
+    Raises:
+        WeightsError: There is no such version; no mirror has the weights; a download differs from what was published or
+            downloaded before; or MASKVFI_OFFLINE or HF_HUB_OFFLINE forbids to download.
+        MediaError: The file cannot be written.
     """
     try:
         source = find_source(name)
@@ -91,9 +117,16 @@ def get_weights(name: str, progress: Progress = lambda done, total: None) -> Fet
 
 
 def verify_weights(name: str | os.PathLike[str] | None = None) -> Iterator[Check]:
-    """Compare weights, or all that have a name, with the hashes that were recorded or published.
+    """Compare weights with the hashes that were recorded or published.
 
-    Raises WeightsError at the end, naming the files that are not what they were.
+    Args:
+        name: A name or path; None: all weights that can be loaded by name.
+
+    Yields:
+        A finding for every file.
+
+    Raises:
+        WeightsError: After the last finding, if files have changed since they were downloaded.
     """
     paths = [file.path for file in list_weights()] if name is None else [find_weights(name)]
     record = _Record(own_folder())
@@ -122,26 +155,43 @@ def verify_weights(name: str | os.PathLike[str] | None = None) -> Iterator[Check
 def download(
     url: str, target: Path, expected: str = "", progress: Progress = lambda done, total: None
 ) -> str:
-    """Fetch `url` to `target`, which appears only when it is whole, and give its SHA-256.
+    """Download a file.
 
-    An interrupted download is taken up where it stopped: in later runs if `expected` can prove the result, else in
-    this one if the server can tell versions of the file apart. Raises WeightsError, naming url and cause, for any
-    answer that is not the file.
+    An interrupted download leaves a file `<target>.part`, from which the next attempt resumes: also one of a later run
+    if `expected` can prove the result, else only one of this run, and only if the server sends an ETag.
+
+    Args:
+        url: An http or https address.
+        target: The file; it appears when it is complete.
+        expected: Its SHA-256, if known.
+        progress: Called during the download.
+
+    Returns:
+        The file's SHA-256.
+
+    Raises:
+        WeightsError: The file cannot be downloaded, or has another hash; the message names url and cause.
+        MediaError: The folder of target cannot be made.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsError(f"{url}: not an http or https address")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{target.parent}: cannot be made ({reason(error)})") from error
     part = target.with_name(f"{target.name}.part")
     etag, cause = "", ""
     for _ in range(ATTEMPTS):
         begun = part.stat().st_size if part.exists() and (expected or etag) else 0
         try:
-            with _opener().open(_request(url, begun, etag), timeout=PATIENCE) as answer:
+            with _opener().open(_request(url, begun, etag), timeout=TIMEOUT) as answer:
                 etag = answer.headers.get("ETag", "")
                 etag = "" if etag.startswith("W/") else etag
                 _receive(url, answer, part, begun, progress)
         except KeyboardInterrupt:
-            kept = f"what came is kept in {part}, and the same command goes on" if expected else ""
+            kept = (
+                f"the download so far is kept in {part}, and the next one resumes from it" if expected else ""
+            )
             raise KeyboardInterrupt(kept) from None
         except HTTPError as error:
             error.close()
@@ -151,7 +201,7 @@ def download(
             part.unlink(missing_ok=True)  # it is longer than the file
             continue
         except (URLError, HTTPException, OSError) as error:
-            cause = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+            cause = _cause(error)
             continue
         digest = sha256(part)
         if expected in ("", digest):
@@ -164,26 +214,31 @@ def download(
     raise WeightsError(f"{url}: {cause}")
 
 
+def _cause(error: Exception) -> str:
+    """Why a connection failed; `urllib` wraps the error of the operating system."""
+    inner = getattr(error, "reason", error)
+    return reason(inner if isinstance(inner, BaseException) else OSError(str(inner)))
+
+
 def _get_from(mirror: Mirror, source: Source, path: Path, record: _Record, progress: Progress) -> Fetched:
+    """Download weights from one mirror, convert them to `path` and record their hashes."""
     expected = mirror.sha256 or record.known.get(mirror.url, "")
     place = source.mirrors.index(mirror)
     raw = path.parent / "downloads" / f"{source.name}.{place}{mirror.suffix}"
-    made = raw.with_name(path.name)
     try:
         digest = download(mirror.url, raw, expected, progress)
-        convert_weights(
-            raw, made, source.version, overwrite=True,
-            converted_from=mirror.url, source_sha256=digest, licence=source.licence,
-        )  # fmt: skip
-        record.add({mirror.url: digest, path.name: sha256(made)})
-        os.replace(made, path)
-        for left in raw.parent.glob(f"{source.name}.[0-9]*.part"):  # by mirrors that broke off
+        with written_whole(path) as made:
+            convert_weights(
+                raw, made, source.version,
+                converted_from=mirror.url, source_sha256=digest, licence=source.licence,
+            )  # fmt: skip
+            record.add({mirror.url: digest, path.name: sha256(made)})
+        for left in raw.parent.glob(f"{source.name}.[0-9]*.part"):  # of mirrors that failed midway
             left.unlink()
     except WeightsError as error:
         raise WeightsError(str(error).replace(str(raw), mirror.url)) from None
     finally:
         raw.unlink(missing_ok=True)
-        made.unlink(missing_ok=True)
         with suppress(OSError):
             raw.parent.rmdir()
     news = (
@@ -193,7 +248,7 @@ def _get_from(mirror: Mirror, source: Source, path: Path, record: _Record, progr
 
 
 class _Record:
-    """The hashes of what was downloaded, by address, and of what was made of it, by file name."""
+    """The hashes of downloads by address, and of the converted files by name, kept as JSON in the user's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORD
@@ -202,7 +257,9 @@ class _Record:
             try:
                 self.known = dict(json.loads(self._path.read_text(encoding="utf-8")))
             except (ValueError, TypeError):
-                raise WeightsError(f"{self._path}: not a record of hashes; remove it to begin anew") from None
+                raise WeightsError(
+                    f"{self._path}: not a record of hashes; remove it to start a new one"
+                ) from None
 
     def add(self, hashes: dict[str, str]) -> None:
         self.known |= hashes
@@ -211,6 +268,7 @@ class _Record:
 
 
 def _refuse_offline(source: Source) -> None:
+    """Raise WeightsError if the environment forbids downloads."""
     for name in ("MASKVFI_OFFLINE", "HF_HUB_OFFLINE"):
         value = os.environ.get(name, "")
         if value.lower() in ("1", "true", "yes", "on"):
@@ -220,7 +278,7 @@ def _refuse_offline(source: Source) -> None:
 
 
 def _request(url: str, begun: int, etag: str) -> Request:
-    """Asks for all of `url`, or for what follows `begun` bytes if it is still the version that etag marks."""
+    """A request for all of `url`, or for what follows `begun` bytes if the file still has this ETag."""
     headers = {"User-Agent": f"maskvfi/{__version__}", "Accept-Encoding": "identity"}
     if begun:
         headers |= {"Range": f"bytes={begun}-"} | ({"If-Range": etag} if etag else {})
@@ -228,9 +286,11 @@ def _request(url: str, begun: int, etag: str) -> Request:
 
 
 def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: Progress) -> None:
-    """Append an answer to `part`, or begin it anew where the server did not go on.
+    """Write a response to `part`, after its `begun` bytes if the server resumed there.
 
-    Raises OSError where the answer ends early, WeightsError where it is not a file of weights.
+    Raises:
+        OSError: The response ends early.
+        WeightsError: It is no file of weights.
     """
     if answer.headers.get_content_type() == "text/html":
         raise WeightsError(f"{url}: a web page came instead of a file")
@@ -238,13 +298,13 @@ def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: P
         begun = 0
     elif not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
         part.unlink(missing_ok=True)
-        raise OSError("another part came than was asked for")
+        raise OSError("the server sent another part than requested")
     length = answer.headers.get("Content-Length", "")
     done, total = begun, begun + int(length) if length.isdigit() else None
     with open(part, "ab" if begun else "wb") as file:
-        while max(done, total or 0) <= MAX_BYTES and (piece := answer.read1(PIECE)):
-            file.write(piece)
-            done += len(piece)
+        while max(done, total or 0) <= MAX_BYTES and (chunk := answer.read1(CHUNK)):
+            file.write(chunk)
+            done += len(chunk)
             progress(done, total)
     if max(done, total or 0) > MAX_BYTES:
         part.unlink()
@@ -254,7 +314,7 @@ def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: P
 
 
 class _SafeRedirects(HTTPRedirectHandler):
-    """Follows redirects, but never from an encrypted address to an open one."""
+    """Follows redirects, but never from an encrypted address to an unencrypted one."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -265,7 +325,7 @@ class _SafeRedirects(HTTPRedirectHandler):
 
 
 def _opener() -> OpenerDirector:
-    """What opens http and https addresses, and no others."""
+    """An opener for http and https addresses only."""
     opener = OpenerDirector()
     for handler in (
         ProxyHandler, HTTPHandler, HTTPSHandler, _SafeRedirects, HTTPDefaultErrorHandler, HTTPErrorProcessor,

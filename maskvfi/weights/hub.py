@@ -1,6 +1,6 @@
-"""Networks as folders, here or on the Hugging Face Hub, as huggingface_hub's `PyTorchModelHubMixin` lays them out.
+"""Networks as folders, here or on the Hugging Face Hub, in the layout of huggingface_hub's `PyTorchModelHubMixin`.
 
-Network classes know nothing of this; `add_hub_methods` gives them the three methods that users of the Hub expect.
+Importing this module gives the network classes the three methods that users of the Hub expect.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskvfi.errors import WeightsError
+from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
-from maskvfi.paths import PathLike
+from maskvfi.paths import PathLike, written_whole
 from maskvfi.weights.load import Vfi, load_static, load_vfi, save_weights
+from maskvfi.weights.read import first_line
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 def find_pretrained(source: PathLike, **download: Any) -> Path:
-    """The weights file in a local folder, or of a repository on the Hub ("owner/name"), fetched if need be.
+    """Find the weights file in a local folder or a repository on the Hub, which is downloaded if necessary.
 
     Args:
-        source: The folder or the repository.
+        source: The folder, or the repository ("owner/name").
         **download: revision, cache_dir, force_download, local_files_only and token, as `hf_hub_download` takes them.
 
     Raises:
@@ -40,29 +41,41 @@ def find_pretrained(source: PathLike, **download: Any) -> Path:
     try:
         return Path(hub.hf_hub_download(os.fspath(source), WEIGHTS, **download))
     except (OSError, ValueError) as error:
-        cause = str(error).strip().splitlines() or [type(error).__name__]
-        raise WeightsError(f"{source}: no such folder, and not to be had from the Hub ({cause[0]})") from None
+        raise WeightsError(
+            f"{os.fspath(source)}: no such folder, and not to be had from the Hub ({first_line(error)})"
+        ) from None
 
 
 def save_pretrained(network: Vfi | StaticMaskNet, folder: PathLike) -> None:
-    """Write model.safetensors (whose header alone says how to build the network), config.json, and, where there is
-    none, a model card.
+    """Write a network into a folder: model.safetensors, config.json and, if there is none, a model card.
+
+    Args:
+        network: The network. The header of model.safetensors alone is enough to load it again.
+        folder: Made if it is not there.
+
+    Raises:
+        MediaError: The folder cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{folder}: cannot be made ({reason(error)})") from error
     save_weights(folder / WEIGHTS, network)
     if isinstance(network, StaticMaskNet):
         config, task = network.config.to_dict(), "image-segmentation"
     else:
         config, task = network.config(), "video-to-video"
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    with written_whole(folder / CONFIG) as partial:
+        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     if not (folder / CARD).exists():
-        name = type(network).__name__
-        (folder / CARD).write_text(
+        name = "StaticMaskNet" if isinstance(network, StaticMaskNet) else "InterpolationNetwork"
+        text = (
             f"---\nlibrary_name: maskvfi\npipeline_tag: {task}\ntags:\n- video-frame-interpolation\n---\n\n"
-            f'Load it with `maskvfi.{name}.from_pretrained("owner/name")`.\n',
-            encoding="utf-8",
+            f'Load it with `maskvfi.{name}.from_pretrained("owner/name")`.\n'
         )
+        with written_whole(folder / CARD) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def push_to_hub(
@@ -75,13 +88,22 @@ def push_to_hub(
     branch: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Upload what `save_pretrained` writes to a repository on the Hub, made if it is not there.
+    """Upload a network to a repository on the Hub, as `save_pretrained` writes it.
+
+    Args:
+        network: The network.
+        repo_id: "owner/name", or a name under the token's account; made if it is not there.
+        commit_message: Of the commit.
+        private: Whether a new repository is private; None: as the account's default is.
+        token: An access token; None: the saved one.
+        branch: The branch, made if it is not there; None: the main one.
+        create_pr: Open a pull request instead.
 
     Returns:
         The commit's address.
 
     Raises:
-        WeightsError: huggingface_hub is missing; what it raises itself passes through.
+        WeightsError: huggingface_hub is missing. Its own exceptions are not caught.
     """
     api = _huggingface_hub().HfApi(token=token)
     repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -100,11 +122,32 @@ def push_to_hub(
 
 
 def add_hub_methods(network: type, load: Callable[[Path], Any]) -> None:
-    """Give a network class `from_pretrained`, `save_pretrained` and `push_to_hub`."""
+    """Give a network class `from_pretrained`, `save_pretrained` and `push_to_hub`.
+
+    Args:
+        network: The class; its subclasses inherit them.
+        load: Loads a network from a weights file.
+    """
 
     def from_pretrained(cls: type, source: PathLike, **download: Any) -> Any:
-        """The network in a local folder or on the Hub, see `maskvfi.weights.hub.find_pretrained`."""
-        return load(find_pretrained(source, **download))
+        """Load a network from a local folder or the Hub.
+
+        Args:
+            source: The folder, or the repository ("owner/name").
+            **download: revision, cache_dir, force_download, local_files_only and token, see `hf_hub_download`.
+
+        Returns:
+            The network in evaluation mode, on the CPU, in float32.
+
+        Raises:
+            WeightsError: The weights are missing, damaged, or those of another class of network.
+        """
+        found = load(find_pretrained(source, **download))
+        if not (isinstance(found, cls) or issubclass(cls, type(found))):
+            raise WeightsError(
+                f"{os.fspath(source)}: holds {type(found).__name__} weights, not {cls.__name__} weights"
+            )
+        return found
 
     methods = {
         "from_pretrained": classmethod(from_pretrained),

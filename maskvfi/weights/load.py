@@ -1,4 +1,4 @@
-"""Weights into networks and networks into weights files; a file of ours says in its header how to build its network."""
+"""Load networks from weights files and save them; the header of our files says how to build the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ from maskvfi.weights.read import HEADER, data_of, first_line, read_header, read_
 
 Vfi = InterpolationNetwork[Any, Any]
 N = TypeVar("N", Vfi, StaticMaskNet)
-BUILD_KEYS = ("kind", "architecture", "variant", "config")  # of a header: how to build the network
+BUILD_KEYS = (
+    "kind",
+    "architecture",
+    "variant",
+    "config",
+)  # the entries of a header that say how to build a network
 
 
 def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None) -> Vfi:
@@ -33,7 +38,8 @@ def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None
     Args:
         source: A name ("vfi-s", "rife-4.25"), a state dict, or a path: .safetensors, .pkl, .pth, a .zip that holds a
             flownet.pkl, or a folder with flownet.param and flownet.bin of an ncnn port.
-        variant: A RIFE family or version such as "4.25.lite"; by default the network is told from keys and shapes.
+        variant: A RIFE version such as "4.25.lite"; by default the header says which network it is, else keys and
+            shapes do.
 
     Returns:
         The network in evaluation mode, on the CPU, in float32.
@@ -69,9 +75,9 @@ def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = F
 
     Args:
         path: The file; replaced where it exists.
-        network: What `load_vfi` or `load_static` will give back.
+        network: The network that `load_vfi` or `load_static` will return.
         half: Store in float16, at half the size.
-        **facts: More for the header, in terms of JSON.
+        **facts: More entries of the header, as JSON values.
 
     Raises:
         MediaError: The file cannot be written.
@@ -93,13 +99,13 @@ def convert_weights(
     overwrite: bool = False,
     **facts: Any,
 ) -> Path:
-    """Write any weights that can be read as one .safetensors file of ours.
+    """Convert weights of any readable kind to one .safetensors file of ours.
 
     Args:
         source, variant: As `load_vfi` takes them; mask weights, too.
         target: The file to write.
         overwrite: Replace it where it exists.
-        **facts: More for the header, beside what the source's own says.
+        **facts: More entries of the header, besides those of the source.
 
     Returns:
         The target.
@@ -121,7 +127,17 @@ def convert_weights(
 
 
 def describe(name: PathLike) -> Iterator[tuple[str, str]]:
-    """What is known of weights: pairs of a property and its value. Raises WeightsError."""
+    """Describe weights.
+
+    Args:
+        name: A name or path.
+
+    Yields:
+        Pairs of a property and its value.
+
+    Raises:
+        WeightsError: The weights are missing or bad.
+    """
     path = find_weights(name)
     header = read_header(path)
     yield "name", name_of(path)
@@ -142,7 +158,7 @@ def describe(name: PathLike) -> Iterator[tuple[str, str]]:
 
 
 def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
-    """The architecture that a header names, and its config; files from before 0.2 name none, and are RIFE's."""
+    """The architecture that a header names, and its config. Files from before version 0.2 name none and are RIFE's."""
     if "architecture" in header:
         return header["architecture"], header
     return ("rife", header) if "variant" in header else (None, None)
@@ -151,6 +167,7 @@ def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] 
 def _open(
     source: PathLike | Mapping[str, Tensor], kind: str
 ) -> tuple[str, Mapping[str, Tensor], dict[str, Any]]:
+    """A name for messages, the state dict and the header of weights for one kind of network."""
     if isinstance(source, Mapping):
         return "state dict", source, {}
     path = find_weights(source)
@@ -161,10 +178,12 @@ def _open(
 
 
 def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> N:
-    """The network that `build` makes, filled with the tensors it returns.
+    """Load the state dict that `build` returns into the network that it returns.
 
-    It is built without memory for its parameters, since a header may promise any size. A damaged header or state dict
-    fails in many ways: each becomes a WeightsError.
+    The network is built without memory for its parameters, since an untrusted header may ask for any size.
+
+    Raises:
+        WeightsError: For any exception, since a damaged header or state dict can cause many types.
     """
     try:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Weights by name: which files there are, and which one a name means."""
+"""Find weights files by name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from maskvfi.weights.catalogue import SOURCES
 from maskvfi.weights.read import read_header, sha256
 
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
-PACKAGE_DATA = "weight_files"  # the folder of the installed package that holds the repository's weights/
+PACKAGE_DATA = (
+    "weight_files"  # the folder of an installed package with the files of the repository's weights/
+)
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """A weights file that a name leads to: where it lies and what it is for ("vfi", "static" or "unknown")."""
+    """A weights file that can be loaded by name.
+
+    Attributes:
+        name: Its name.
+        path: Where it is.
+        kind: "vfi", "static", "unknown" or "unreadable".
+    """
 
     name: str
     path: Path
@@ -27,11 +35,19 @@ class WeightsFile:
 
     @property
     def sha256(self) -> str:
+        """The SHA-256 of the file."""
         return sha256(self.path)
 
 
 def find_weights(name: PathLike) -> Path:
-    """The file, or ncnn folder, behind a name or path. Raises WeightsError naming the places that were looked in."""
+    """Find the file, or the folder of an ncnn port, that a name means.
+
+    Args:
+        name: A name such as "vfi-s" or "4.25", or a path.
+
+    Raises:
+        WeightsError: There is none; the message says where it was searched.
+    """
     path = Path(name)
     if path.is_file() or is_ncnn(path):
         return path
@@ -56,33 +72,35 @@ def find_weights(name: PathLike) -> Path:
 
 
 def list_weights() -> Iterator[WeightsFile]:
-    """Every weights file that has a name: those that came with the package, then the user's own."""
+    """All weights files that can be loaded by name: those of the package, then the user's own."""
     seen = set()
     for folder in weight_folders():
         for path in sorted(folder.glob("*")):
-            if path.suffix in SUFFIXES and path.stem not in seen:
+            hidden = path.name.startswith(".")  # half-written, or what macOS keeps beside a file
+            if path.suffix in SUFFIXES and path.stem not in seen and not hidden:
                 seen.add(path.stem)
                 yield WeightsFile(path.stem, path, _kind(path))
 
 
 def name_of(path: Path) -> str:
-    """What weights are called in reports: a file without its suffix, an ncnn folder as it is."""
+    """The name of weights in reports: that of a file without its suffix, or that of an ncnn folder."""
     return path.name if path.is_dir() else path.stem
 
 
 def own_folder() -> Path:
-    """Where weights are downloaded to, and the user's own are found: MASKVFI_WEIGHTS, or the cache folder."""
+    """The folder of downloaded and own weights: MASKVFI_WEIGHTS, or the cache folder."""
     return Path(os.environ.get("MASKVFI_WEIGHTS") or cache_folder())
 
 
 def weight_folders() -> list[Path]:
-    """Where names are looked up: inside the package, then in the user's own folder."""
+    """The folders that are searched for a name: that of the package, then the user's own."""
     package = Path(__file__).parents[1]
     bundled = [folder for folder in (package / PACKAGE_DATA, package.parent / "weights") if folder.is_dir()]
     return [*bundled[:1], own_folder()]
 
 
 def _kind(path: Path) -> str:
+    """What a weights file is for, by its header."""
     try:
         return str(read_header(path).get("kind", "vfi" if path.stem.startswith("rife") else "unknown"))
     except WeightsError:

@@ -1,4 +1,4 @@
-"""Weights files as untrusted input: their header, their tensors and their hash; no code in them runs."""
+"""Read weights files as untrusted input: header, tensors and hash. No code in them is executed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,23 @@ from torch import Tensor
 from maskvfi.errors import WeightsError
 from maskvfi.models.rife.ncnn import NUMBERS, read_ncnn
 
-HEADER = "maskvfi"
-MAX_BYTES = 2 << 30  # that a network in an archive may unpack to
-MAX_CAUSE = 200  # characters
+HEADER = "maskvfi"  # key of our header in the metadata of a safetensors file
+MAX_BYTES = 2 << 30  # of a download, and of an unpacked archive
+MAX_CAUSE = 200  # characters of an error message
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a safetensors file of ours says of itself; empty for any other file."""
+    """Read the header that `save_weights` wrote.
+
+    Args:
+        path: A weights file.
+
+    Returns:
+        The header; empty for a file of another origin.
+
+    Raises:
+        WeightsError: A safetensors file that cannot be read.
+    """
     if path.suffix != ".safetensors":
         return {}
     try:
@@ -35,7 +45,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a weights file, or of an ncnn folder's numbers."""
+    """The SHA-256 of a weights file, or of an ncnn folder's flownet.bin, in hexadecimal digits."""
     with open(data_of(path), "rb") as file:
         return (
             hashlib.file_digest(file, "sha256").hexdigest()
@@ -45,12 +55,22 @@ def sha256(path: Path) -> str:
 
 
 def count_parameters(path: Path) -> int:
-    """How many numbers a weights file holds."""
+    """The number of parameters in a weights file. Raises WeightsError if it cannot be read."""
     return sum(value.numel() for value in read_state(path).values())
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file; no code in it is run."""
+    """Read the tensors of a weights file without executing code in it.
+
+    Args:
+        path: .safetensors, a pickle of torch, a zip archive with flownet.pkl, or the folder of an ncnn port.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as tensors:
@@ -64,16 +84,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return _unpickled(file, path)
     except WeightsError:
         raise
-    except Exception as error:  # an unpickler fails in as many ways as a file can be damaged
+    except Exception as error:  # a damaged file can make the unpickler raise any type of exception
         raise WeightsError(f"{path}: not readable as weights ({first_line(error)})") from None
 
 
 def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(file):  # as torch writes it
+    """The state dict in a pickle of torch; `path` is for messages."""
+    if zipfile.is_zipfile(file):  # the format of torch since 1.6
         _members(file)
     file.seek(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd pickle protocols: a damaged file has them
+        warnings.simplefilter("ignore")  # about pickle protocols that a damaged file seems to have
         state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
@@ -81,27 +102,33 @@ def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
 
 
 def _flownet_in(path: Path) -> str | None:
-    """The member of an official archive that holds the network; its code is not looked at."""
+    """The name of the network's file in an official archive, which also holds code; None if there is none."""
     return next((name for name in _members(path) if PurePosixPath(name).name == "flownet.pkl"), None)
 
 
 def _members(file: Any) -> list[str]:
-    """The names in a zip archive. Raises ValueError where they lead out of it or unpack to more than any network."""
+    """The names in a zip archive.
+
+    Raises:
+        ValueError: A name leads out of the archive, or it would unpack to more than MAX_BYTES.
+    """
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > MAX_BYTES:
-        raise ValueError("what is in it is larger than any network")
+        raise ValueError("its contents are larger than any network")
     for member in members:
         if member.filename.startswith("/") or ".." in PurePosixPath(member.filename).parts:
-            raise ValueError(f"{member.filename!r} in it leads out of it")
+            raise ValueError(f"the name {member.filename!r} in it leads out of the archive")
     return [member.filename for member in members]
 
 
 def data_of(path: Path) -> Path:
+    """The file with the numbers: the path itself, or flownet.bin in an ncnn folder."""
     return path / NUMBERS if path.is_dir() else path
 
 
 def _digest(file: Any) -> str:
+    """`hashlib.file_digest` for Python 3.10."""
     digest = hashlib.sha256()
     while chunk := file.read(1 << 20):
         digest.update(chunk)
@@ -109,6 +136,6 @@ def _digest(file: Any) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The cause in one line; torch puts the first mismatch on its second line."""
+    """An error's message in one line: its first, with the second if the first one ends in a colon, as torch's do."""
     lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
     return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:MAX_CAUSE]

@@ -1,10 +1,15 @@
 """The static mask network's contract; how good its weights are is measured elsewhere."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from maskvfi import StaticMaskNet, WeightsError, load_static, save_weights
 from maskvfi.models.static import StaticConfig
+from maskvfi.models.static import network as source
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +97,19 @@ def test_a_file_carries_its_architecture(network: StaticMaskNet, tmp_path):
 def test_interpolation_weights_are_no_mask_weights():
     with pytest.raises(WeightsError, match="holds vfi weights, not static weights"):
         load_static("vfi-s")
+
+
+def test_the_file_runs_alone_in_another_project(tmp_path):
+    shutil.copy(source.__file__, tmp_path / "copied.py")
+    program = """
+import sys
+import torch
+sys.modules.update(dict.fromkeys(("maskvfi", "einops", "safetensors", "cv2", "av")))
+before = {name.partition(".")[0] for name in sys.modules}
+from copied import StaticMaskNet
+print(*StaticMaskNet().eval()(*torch.rand(2, 1, 3, 40, 50)).shape)
+print(*{name.partition(".")[0] for name in sys.modules} - before - sys.stdlib_module_names)
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == ["1 1 40 50", "copied"]

@@ -106,7 +106,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_behind(tmp_path):
 
 
 def test_the_command_names_the_inputs_and_refuses_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "maskvfi.cli.main", "export", "dis", str(tmp_path / "out.onnx")]
+    command = [sys.executable, "-m", "maskvfi.cli", "export", "dis", str(tmp_path / "out.onnx")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "takes img0, img1, timestep, flow" in done.stderr

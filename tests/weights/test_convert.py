@@ -25,7 +25,7 @@ OTHERS = {
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "maskvfi.cli.main", "weights", *map(str, arguments)]
+    command = [sys.executable, "-m", "maskvfi.cli", "weights", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

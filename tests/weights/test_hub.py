@@ -1,5 +1,6 @@
 """Networks go into folders and to the Hub, and come back the same."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 import maskvfi
+from maskvfi.models.blend import Blend
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.models.static import StaticConfig, StaticMaskNet
 from maskvfi.weights.read import read_header
@@ -15,9 +17,11 @@ from maskvfi.weights.read import read_header
 SMALL = replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8))
 
 
-@pytest.fixture(params=["vfi", "static"])
+@pytest.fixture(params=["vfi", "blend", "static"])
 def network(request):
-    return IFNet(SMALL) if request.param == "vfi" else StaticMaskNet(StaticConfig(widths=(8, 12, 16, 16, 16)))
+    if request.param == "static":
+        return StaticMaskNet(StaticConfig(widths=(8, 12, 16, 16, 16)))
+    return IFNet(SMALL) if request.param == "vfi" else Blend()
 
 
 def same(a, b):
@@ -28,6 +32,7 @@ def same(a, b):
 def test_a_folder_gives_back_what_was_saved(network, tmp_path):
     network.save_pretrained(tmp_path / "new" / "folder")
     back = type(network).from_pretrained(tmp_path / "new" / "folder")
+    assert type(back) is type(network)
     assert same(network, back)
     assert not back.training
     assert {x.name for x in (tmp_path / "new" / "folder").iterdir()} == {
@@ -99,9 +104,18 @@ def test_what_is_not_there_is_one_clear_line(tmp_path, monkeypatch):
     IFNet(SMALL).save_pretrained(tmp_path)
     with pytest.raises(maskvfi.WeightsError, match="holds vfi weights, not static weights"):
         StaticMaskNet.from_pretrained(tmp_path)
+    with pytest.raises(maskvfi.WeightsError, match="holds IFNet weights, not Blend weights"):
+        Blend.from_pretrained(tmp_path)
+    assert isinstance(maskvfi.InterpolationNetwork.from_pretrained(tmp_path), IFNet)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ValueError, match=r"pip install maskvfi\[hub\]"):
         IFNet.from_pretrained("someone/something")
+
+
+@pytest.mark.parametrize("name", ["IFNet", "InterpolationNetwork", "StaticMaskNet"])
+def test_a_public_network_has_the_methods_of_the_hub_from_the_start(name):
+    program = f"from maskvfi import {name} as n; n.from_pretrained, n.save_pretrained, n.push_to_hub"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_a_repository_that_cannot_be_had_is_one_clear_line(tmp_path):

@@ -101,6 +101,12 @@ def test_a_file_of_ours_says_what_it_is(tmp_path, small):
     assert (header["kind"], header["variant"]["family"], header["steps"]) == ("vfi", "small", 12)
 
 
+def test_hidden_files_have_no_name(tmp_path, small, monkeypatch):
+    save_weights(tmp_path / ".mine.partial.safetensors", small)
+    monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
+    assert not any(file.path.parent == tmp_path for file in list_weights())
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(WeightsError, match=r"unknown weights 'rife-9000'.*there are: .*vfi-s"):
         load_vfi("rife-9000")

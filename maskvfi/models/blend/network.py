@@ -1,4 +1,4 @@
-"""Cross-fade: the simplest interpolation network there is, without flow and without weights."""
+"""Cross-fade: an interpolation network without flow and without parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maskvfi.models.base import Interpolation, InterpolationNetwork, Traits
 
 
 class Blend(InterpolationNetwork[Tensor, tuple[Tensor, Tensor]]):
-    """The frame at time t is (1-t)*frame0 + t*frame1."""
+    """The frame at time t is (1-t)*frame0 + t*frame1. It has no motion."""
 
     architecture = "blend"
 

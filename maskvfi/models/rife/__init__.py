@@ -12,7 +12,12 @@ __all__ = ["ARCHITECTURE", "VARIANTS", "IFNet", "Variant", "find_variant"]
 
 def _build(state: State, config: Config | None) -> tuple[IFNet, State]:
     state = clean(state)
-    variant = detect(state) if config is None else Variant.from_dict(config["variant"])
+    if config is None:
+        variant = detect(state)
+    elif isinstance(config.get("variant"), dict):
+        variant = Variant.from_dict(config["variant"])
+    else:
+        raise ValueError("its header describes no RIFE network")
     return IFNet(variant), rename_encoder(state, variant)
 
 

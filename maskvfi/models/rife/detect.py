@@ -1,4 +1,4 @@
-"""Which RIFE 4.x network a state dict belongs to, told by its keys and shapes."""
+"""Find the RIFE 4.x variant of a state dict from its keys and shapes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ _ENCODER_NAMES = (("0", "1"), ("0", "2", "4", "6"), ("cnn0", "cnn1", "cnn2", "cn
 
 
 def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict under the names of an official checkpoint, without training-only parts.
+    """Rename a state dict's tensors as in an official checkpoint and drop those that only training needs.
 
-    Others keep the network inside `module.`, `flownet.` or `model.`, or its blocks as `blocks.N.`
+    Checkpoints from elsewhere put the network inside `module.`, `flownet.` or `model.`, or call its blocks `blocks.N.`
+
+    Args:
+        state: Tensors by name.
+
+    Returns:
+        The state dict under official names.
     """
     named = {_BLOCK.sub(r"block\1.", _WRAPPER.sub("", key)): value for key, value in state.items()}
     return {key: value for key, value in named.items() if not key.startswith(_NOT_FOR_INFERENCE)}
@@ -33,9 +39,16 @@ def is_rife(state: Mapping[str, Tensor]) -> bool:
 def detect(state: Mapping[str, Tensor]) -> Variant:
     """The variant of a cleaned state dict.
 
-    The encoder's names count only where two families differ in nothing else, since re-hosted files change them. A
-    width that no official family has gives a variant of its own (family "custom") with the scales of its form.
-    Raises ValueError when the keys are not those of a RIFE 4.x network.
+    Re-hosted files rename the encoder's layers, so their names only decide between families of equal shapes.
+
+    Args:
+        state: As `clean` returns it.
+
+    Returns:
+        A variant of the table, or for other widths one of family "custom" whose scales are powers of two.
+
+    Raises:
+        ValueError: The keys are not those of a RIFE 4.x network.
     """
     try:
         found = _describe(state)
@@ -47,7 +60,15 @@ def detect(state: Mapping[str, Tensor]) -> Variant:
 
 
 def rename_encoder(state: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor]:
-    """The state dict with its encoder's layers called as `variant` calls them (re-hosted files differ)."""
+    """Rename the encoder's layers as `variant` calls them, since re-hosted files use other names.
+
+    Args:
+        state: As `clean` returns it.
+        variant: The variant whose names are wanted.
+
+    Returns:
+        The renamed state dict; the same one if its encoder has another number of layers.
+    """
     present = _encoder_names(state)
     if len(present) != len(variant.encoder_names):
         return dict(state)
@@ -61,6 +82,7 @@ def rename_encoder(state: Mapping[str, Tensor], variant: Variant) -> dict[str, T
 
 
 def _describe(state: Mapping[str, Tensor]) -> Variant:
+    """The variant with the widths and layers that the tensors' names and shapes show."""
     blocks = sum(1 for index in range(16) if f"block{index}.conv0.1.0.bias" in state)
     if not blocks:
         raise KeyError("block0.conv0.1.0.bias")
@@ -96,6 +118,7 @@ def _encoder_names(state: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def _shape_of(variant: Variant) -> Variant:
+    """The variant without what the shapes of its tensors do not depend on."""
     return replace(
         variant, family="", versions=(), scales=(), encoder_names=("",) * len(variant.encoder_names)
     )

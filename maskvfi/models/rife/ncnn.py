@@ -1,4 +1,4 @@
-"""RIFE 4.x from an ncnn port: the layers of flownet.param and their numbers in flownet.bin, as a state dict."""
+"""Read RIFE 4.x from the two files of an ncnn port: the layers in flownet.param, their weights in flownet.bin."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 GRAPH, NUMBERS = "flownet.param", "flownet.bin"
-MAGIC = "7767517"
-FULL, HALF = (0, 0x0002C056), 0x01306B47  # how a layer's numbers are stored: 4-byte or 2-byte floats
+MAGIC = "7767517"  # first line of an ncnn graph
+FULL, HALF = (0, 0x0002C056), 0x01306B47  # tags of a layer's weights: 4-byte or 2-byte floats
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
-LARGEST_GRAPH, LARGEST = 1 << 20, 2 << 30  # bytes
+MAX_GRAPH_BYTES, MAX_BYTES = 1 << 20, 2 << 30
+STEPS_OF_BLOCK = 10  # convolutions before the transposed one
 
 
 @dataclass(slots=True, eq=False)
 class Layer:
-    """A line of flownet.param: what a layer is, the blobs it reads and writes, and its parameters by number."""
+    """A line of flownet.param.
+
+    Attributes:
+        kind: The type of the layer, such as "Convolution".
+        name: Its name, which ports choose freely.
+        inputs, outputs: Names of the blobs that it reads and writes.
+        parameters: By number, as ncnn's documentation lists them for each type.
+        tensors: Its weights from flownet.bin.
+    """
 
     kind: str
     name: str
@@ -32,14 +42,20 @@ class Layer:
     tensors: list[Tensor] = field(default_factory=list)
 
     def number(self, key: int, default: int = 0) -> int:
+        """A parameter as an integer."""
         return int(self.parameters.get(key, default))
 
 
 @dataclass(slots=True)
 class Step:
-    """One convolution of a stack, weight [out,in,kh,kw], with what follows it up to the next one.
+    """One convolution of a stack, with what follows it up to the next one.
 
-    slope is a PReLU's; beta, a factor per channel, and residual, a sum with an earlier layer, are a residual's.
+    Attributes:
+        weight: [out,in,kh,kw].
+        bias: [out].
+        slope: [out], of a PReLU after it.
+        beta: [out], a factor per channel of a residual convolution.
+        residual: Whether an earlier layer's output is added.
     """
 
     weight: Tensor
@@ -50,19 +66,28 @@ class Step:
 
 
 def is_ncnn(folder: Path) -> bool:
+    """Whether a folder holds the two files of a port."""
     return (folder / GRAPH).is_file() and (folder / NUMBERS).is_file()
 
 
 def read_ncnn(folder: Path) -> dict[str, Tensor]:
-    """The float32 state dict of a folder with flownet.param and flownet.bin, keys as in an official checkpoint.
+    """Read a port as a state dict.
 
-    A port names its layers as it likes, repeats the encoder for the second frame (and every block for ensemble mode),
-    and may have multiplied a residual's `beta` into the convolution. So a network is told by its stacks: convolutions
-    alone that lead to a transposed one. Raises ValueError for files that are damaged, quantised, or hold no RIFE 4.x
-    network.
+    Ports name layers freely, repeat the encoder for the second frame (and every block for ensemble mode), and may have
+    multiplied a residual's `beta` into the convolution. So the parts of the network are found by their stacks: the
+    convolutions before each transposed convolution.
+
+    Args:
+        folder: With flownet.param and flownet.bin.
+
+    Returns:
+        float32 tensors under the names of an official checkpoint.
+
+    Raises:
+        ValueError: The files are damaged or quantised, or hold no RIFE 4.x network.
     """
-    for name, most in ((GRAPH, LARGEST_GRAPH), (NUMBERS, LARGEST)):
-        if (folder / name).stat().st_size > most:
+    for name, limit in ((GRAPH, MAX_GRAPH_BYTES), (NUMBERS, MAX_BYTES)):
+        if (folder / name).stat().st_size > limit:
             raise ValueError(f"{name} is larger than any network's")
     layers = list(_parse((folder / GRAPH).read_text(encoding="utf-8")))
     makers = _makers(layers)
@@ -75,7 +100,7 @@ def read_ncnn(folder: Path) -> dict[str, Tensor]:
             continue
         heads.append(head)
         steps = _stack(head, makers)
-        if len(steps) == 10:
+        if len(steps) == STEPS_OF_BLOCK:
             state |= _block(f"block{blocks}", steps, head)
             blocks += 1
         elif len(steps) in (1, 3) and steps[0].weight.shape[1] == 3:
@@ -101,7 +126,7 @@ def _parse(text: str) -> Iterator[Layer]:
 
 
 def _makers(layers: list[Layer]) -> dict[str, Layer]:
-    """The layer that makes each blob; every layer comes after those it reads from."""
+    """The layer that writes each blob; checks that every layer comes after those whose output it reads."""
     makers: dict[str, Layer] = {}
     for layer in layers:
         if not makers.keys() >= set(layer.inputs) or makers.keys() & set(layer.outputs):
@@ -111,7 +136,7 @@ def _makers(layers: list[Layer]) -> dict[str, Layer]:
 
 
 def _fill(layers: list[Layer], data: bytes) -> None:
-    """Give every layer its numbers, which follow each other in the order of the layers."""
+    """Give every layer its weights, which are stored in the order of the layers."""
     at = 0
 
     def take(layer: Layer, *shape: int, tagged: bool = False) -> None:
@@ -148,7 +173,7 @@ def _fill(layers: list[Layer], data: bytes) -> None:
 
 
 def _stack(head: Layer, makers: dict[str, Layer]) -> list[Step]:
-    """The convolutions that lead to `head`, first one first, back to a layer that is no part of a block."""
+    """The convolutions before `head`, in order, back to the first layer that cannot belong to a block."""
     steps: list[Step] = []
     after: dict[str, Any] = {}
     layer = head
@@ -159,7 +184,7 @@ def _stack(head: Layer, makers: dict[str, Layer]) -> list[Step]:
                 (x for x in map(partial(_unsplit, makers), inputs) if x.kind == "MemoryData"), None
             )
             after |= {"beta": constant.tensors[0]} if constant else {"residual": True}
-            # The other of the two was made, and split, before.
+            # The other input is an earlier output, which a Split layer repeats.
             inputs = [x for x in inputs if x.kind not in ("Split", "MemoryData")] or inputs
         layer = inputs[0]
         if layer.kind in CONVOLUTIONS:
@@ -174,12 +199,12 @@ def _stack(head: Layer, makers: dict[str, Layer]) -> list[Step]:
 
 
 def _unsplit(makers: dict[str, Layer], layer: Layer) -> Layer:
-    """The layer whose output a Split hands on."""
+    """The layer before a Split layer; any other layer itself."""
     return makers[layer.inputs[0]] if layer.kind == "Split" and layer.inputs else layer
 
 
 def _block(name: str, steps: list[Step], head: Layer) -> dict[str, Tensor]:
-    """A block's tensors; a residual without its factor gets one that changes nothing."""
+    """A block's tensors by name; where `beta` was multiplied into the convolution it is 1."""
     residual = all(step.residual for step in steps[2:])
     state: dict[str, Tensor] = {}
     for index, step in enumerate(steps):
@@ -188,7 +213,7 @@ def _block(name: str, steps: list[Step], head: Layer) -> dict[str, Tensor]:
         state |= {f"{layer}.weight": step.weight, f"{layer}.bias": step.bias}
         if residual and index >= 2:
             beta = torch.ones(len(step.bias)) if step.beta is None else step.beta
-            state[f"{place}.beta"] = beta.view(1, -1, 1, 1)
+            state[f"{place}.beta"] = rearrange(beta, "c -> 1 c 1 1")
         elif step.slope is not None:
             state[f"{place}.1.weight"] = step.slope
     return state | _transposed(
@@ -197,6 +222,7 @@ def _block(name: str, steps: list[Step], head: Layer) -> dict[str, Tensor]:
 
 
 def _encoder(steps: list[Step], head: Layer) -> dict[str, Tensor]:
+    """The encoder's tensors by name."""
     names = ("0", "1") if len(steps) == 1 else ("cnn0", "cnn1", "cnn2", "cnn3")
     state = _transposed(f"encode.{names[-1]}", head)
     for name, step in zip(names, steps, strict=False):
@@ -205,6 +231,9 @@ def _encoder(steps: list[Step], head: Layer) -> dict[str, Tensor]:
 
 
 def _transposed(name: str, head: Layer) -> dict[str, Tensor]:
-    """A transposed convolution's tensors: ncnn keeps [out,in,kh,kw], torch [in,out,kh,kw]."""
+    """A transposed convolution's tensors by name."""
     weight, bias = head.tensors
-    return {f"{name}.weight": weight.transpose(0, 1).contiguous(), f"{name}.bias": bias}
+    return {
+        f"{name}.weight": rearrange(weight, "cout cin h w -> cin cout h w").contiguous(),
+        f"{name}.bias": bias,
+    }

@@ -13,15 +13,17 @@ from torch import Tensor
 from maskvfi.models.base import Interpolation, InterpolationNetwork, Motion, Traits
 from maskvfi.models.rife.fallback import Fallback
 from maskvfi.models.rife.stage import Part, Stage
-from maskvfi.models.rife.variants import HEAD_PLANES, Variant
+from maskvfi.models.rife.variants import HEAD_PLANES, Variant, ensemble_versions
 from maskvfi.ops.dis import dis_flow, flow_at, inside_logit
 from maskvfi.ops.warp import backward_warp
 
 
 class PreparedFrame(NamedTuple):
-    """What the network keeps of one frame, whatever it is paired with: a stream prepares every frame once.
+    """What the network computes from one frame.
 
-    size (H,W) of the frame; planes [B,3+E,h,w] at padded size: its colours in 0..1 and its E encoded planes.
+    Attributes:
+        size: (H, W) of the frame in px.
+        planes: [B,3+E,h,w] at padded size: the colours in 0..1 and the E planes of the encoder.
     """
 
     size: tuple[int, int]
@@ -29,8 +31,11 @@ class PreparedFrame(NamedTuple):
 
 
 class PreparedPair(NamedTuple):
-    """Two frames of one size, and the flow [B,4,H,W] in px between them that the network starts from (`dis_flow`), if
-    it starts from one.
+    """Two frames of one size.
+
+    Attributes:
+        start, end: The frames.
+        flow: [B,4,H,W] in px, from `dis_flow`, for a network that starts from it; else None.
     """
 
     start: PreparedFrame
@@ -39,20 +44,25 @@ class PreparedPair(NamedTuple):
 
     @property
     def planes(self) -> tuple[Tensor, Tensor]:
+        """The planes of both frames."""
         return self.start.planes, self.end.planes
 
     @property
     def colours(self) -> tuple[Tensor, Tensor]:
-        """Both frames [B,3,H,W]."""
+        """Both frames [B,3,H,W], without padding."""
         height, width = self.start.size
         return self.start.planes[:, :3, :height, :width], self.end.planes[:, :3, :height, :width]
 
 
 class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
-    """Intermediate flow network of the RIFE 4.x family (Huang et al., ECCV 2022, and Practical-RIFE)."""
+    """Intermediate flow network of the RIFE 4.x family (Huang et al., ECCV 2022, and Practical-RIFE).
+
+    Args:
+        variant: Which network of the family.
+    """
 
     architecture = "rife"
-    stage = Stage
+    stage = Stage  # computes the input of the blocks
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -66,13 +76,22 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
 
     @property
     def blocks(self) -> list[Block]:
+        """The refinement blocks, from the coarsest to the finest."""
         return [block for name, block in self.named_children() if isinstance(block, Block)]
 
     @property
     def traits(self) -> Traits:
         variant = self.variant
-        why = f"RIFE {variant.family} changes its scales by what it sees" if variant.dynamic_scale else ""
-        return Traits(f"RIFE {variant.family}", variant.modulo, variant.ensemble, why, not variant.start)
+        name = f"RIFE {variant.family}"
+        return Traits(
+            name=name,
+            multiple=variant.modulo,
+            ensemble=variant.ensemble,
+            ensemble_in=f"RIFE {ensemble_versions()}",
+            no_graph=f"{name} changes its scales by what it sees" if variant.dynamic_scale else "",
+            gains_from_graph=not variant.start,
+            starts_from_flow=bool(variant.start),
+        )
 
     def config(self) -> dict[str, Any]:
         return {"variant": self.variant.to_dict()}
@@ -84,24 +103,27 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         pair = PreparedPair(start, end, None)
         return pair._replace(flow=dis_flow(*pair.colours)) if self.variant.start else pair
 
+    def pair_from_flow(self, start: PreparedFrame, end: PreparedFrame, flow: Tensor) -> PreparedPair:
+        return PreparedPair(start, end, flow if self.variant.start else None)
+
     def between(
         self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Interpolation:
-        flow, logit = self.answer(pair, time, scale, ensemble)
+        flow, logit = self.estimate(pair, time, scale, ensemble)
         images = [planes[:, :3] for planes in pair.planes]
-        if flow.shape[-2:] != images[0].shape[-2:]:  # motion was too large: the answer's run padded further
+        if flow.shape[-2:] != images[0].shape[-2:]:  # doubled scales, which need more padding
             height, width = flow.shape[-2:]
             images = [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
-        moved = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
+        warped = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
         height, width = pair.start.size
-        frame = torch.lerp(moved[1], moved[0], torch.sigmoid(logit))[..., :height, :width]
+        frame = torch.lerp(warped[1], warped[0], torch.sigmoid(logit))[..., :height, :width]
         motion = self._motion(pair, time, flow, logit)
         if motion.fallback is not None:
             frame = torch.lerp(frame, torch.lerp(*pair.colours, time), motion.fallback)
         return Interpolation(frame, motion)
 
     def motion(self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion:
-        return self._motion(pair, time, *self.answer(pair, time, scale, ensemble))
+        return self._motion(pair, time, *self.estimate(pair, time, scale, ensemble))
 
     def _motion(self, pair: PreparedPair, time: Tensor, flow: Tensor, logit: Tensor) -> Motion:
         height, width = pair.start.size
@@ -109,7 +131,9 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         fallback = self.fallback(*pair.colours, flow, blend, time) if self.variant.fallback else None
         return Motion(flow, blend, fallback)
 
-    def answer(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> tuple[Tensor, Tensor]:
+    def estimate(
+        self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool
+    ) -> tuple[Tensor, Tensor]:
         """Flow [B,4,h,w] in px and blend logit [B,1,h,w] at padded size, computed by the runtime."""
         if self.variant.dynamic_scale:
             *_, last = self._stages(pair, time, scale, ensemble)
@@ -125,14 +149,23 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
     def stages(
         self, img0: Tensor, img1: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Iterator[Stage]:
-        """The estimate after every block, coarse to fine, at padded size (training looks at all of them)."""
+        """The estimates after every block, for training.
+
+        Args:
+            img0, img1: [B,3,H,W], RGB in 0..1.
+            time: [B,1,1,1] in 0..1.
+            scale, ensemble: As in `forward`.
+
+        Yields:
+            One estimate per block, at padded size, from the coarsest to the finest.
+        """
         return self._stages(
             self.pair(self.prepare(img0, scale), self.prepare(img1, scale)), time, scale, ensemble
         )
 
     def _prepare(self, image: Tensor, modulo: int) -> PreparedFrame:
         height, width = image.shape[-2:]
-        # The published networks were trained on rims of zeros, which shine through where something leaves the picture.
+        # The published networks were trained with zero padding, which shows where something leaves the picture.
         rim = "replicate" if self.variant.start else "constant"
         planes = F.pad(image.float().clamp(0, 1), (0, -width % modulo, 0, -height % modulo), mode=rim)
         if self.variant.encoder:
@@ -149,7 +182,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         try:
             yield from stages
         except _MotionTooLarge:
-            # The doubled run pads to its own multiple; its first block is not averaged (ARCHITECTURE 5).
+            # As in the published network: doubled scales need more padding, and their first block is not averaged.
             (height, width), wider = pair.start.size, max(64, int(64 / scale))
             if planes[0].shape[-2] % wider or planes[0].shape[-1] % wider:
                 modulo = max(self.multiple(scale), wider)
@@ -160,13 +193,17 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             )
 
     def begin(self, pair: PreparedPair, time: Tensor) -> Tensor | None:
-        """Flow in px and blend logit [B,5,h,w], at padded size, that the first block refines; None: there are none."""
+        """What the first block refines.
+
+        Returns:
+            [B,5,h,w] at padded size, flow in px and blend logit; None for a network that starts from nothing.
+        """
         if pair.flow is None:
             return None
         (height, width), planes = pair.start.size, pair.start.planes
         flow = flow_at(pair.flow, time.float())
-        beyond = (0, planes.shape[-1] - width, 0, planes.shape[-2] - height)
-        return F.pad(torch.cat((flow, inside_logit(flow)), dim=1), beyond, mode="replicate")
+        padding = (0, planes.shape[-1] - width, 0, planes.shape[-2] - height)
+        return F.pad(torch.cat((flow, inside_logit(flow)), dim=1), padding, mode="replicate")
 
     def refine(
         self,
@@ -177,9 +214,18 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         begin: Tensor | None = None,
         fixed: bool = False,
     ) -> Iterator[Stage]:
-        """The estimate after every block, each at its scale, begun with `begin`'s result.
+        """Run the blocks one after another.
 
-        Blocks from `ensemble_from` on are averaged with themselves seen backwards. fixed: no motion is too large.
+        Args:
+            planes: Both frames' prepared planes [B,3+E,h,w].
+            time: [B,1,1,1] in 0..1.
+            scales: Factor by which each block shrinks its input.
+            ensemble_from: Index of the first block that is averaged with its time-reversed output.
+            begin: As `begin` returns it.
+            fixed: Keep the scales however large the motion is.
+
+        Yields:
+            The estimate after every block; the start alone if there are no blocks.
         """
         stage = self.stage(planes, (), add=self.variant.mask == "add")
         if begin is not None:
@@ -199,7 +245,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
 
 
 class Blocks(nn.Module):
-    """All blocks of a network at one scale, as a module that a runtime can trace."""
+    """All blocks of a network at one scale, as one module that a runtime can trace."""
 
     def __init__(self, network: IFNet, scale: float, ensemble: bool) -> None:
         super().__init__()
@@ -210,17 +256,17 @@ class Blocks(nn.Module):
     def forward(
         self, planes0: Tensor, planes1: Tensor, time: Tensor, begin: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Flow [B,4,h,w] in px and blend logit [B,1,h,w] from prepared planes."""
+        """Flow [B,4,h,w] in px and blend logit [B,1,h,w], from the arguments of `IFNet.refine`."""
         *_, last = self.network.refine((planes0, planes1), time, self.scales, self.ensemble_from, begin)
         return last.flow, last.logit
 
 
 class _MotionTooLarge(Exception):
-    """4.0/4.1: block 1 wants to move something further than its scale was made for."""
+    """RIFE 4.0 and 4.1: the motion is too large for the second block's scale."""
 
 
 class Block(nn.Module):
-    """One refinement step: shrink the inputs, look, and say how flow, blend and features change."""
+    """One refinement step: shrinks its input and predicts the change of flow and blend, and features."""
 
     def __init__(self, variant: Variant, index: int) -> None:
         super().__init__()
@@ -247,9 +293,11 @@ class Block(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type in which its convolutions run."""
         return next(self.parameters()).dtype
 
     def forward(self, stage: Stage, time: Tensor, scale: float) -> Part:
+        """The change of the estimate `stage` at `time` [B,1,1,1]; the input is shrunk by `scale`."""
         (planes0, planes1), known = stage.seen(scale)
         height, width = planes0.shape[-2:]
         planes = [planes0[:, :3], planes1[:, :3], planes0[:, 3:], planes1[:, 3:]]
@@ -261,7 +309,7 @@ class Block(nn.Module):
         return Part(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.hands_on else None, factor)
 
     def head(self, x: Tensor) -> Tensor:
-        """What `lastconv` says, without the features that nobody reads."""
+        """The output of `lastconv`, without the features if no block reads them."""
         if self.deconv or self.hands_on or not self.features:
             out: Tensor = self.lastconv(x)
             return out
@@ -272,9 +320,9 @@ class Block(nn.Module):
 
 
 class ResConv(nn.Module):
-    """lrelu(beta * conv(x) + x), beta one number per channel."""
+    """Residual convolution lrelu(beta * conv(x) + x), with one beta per channel."""
 
-    fold = True  # compute it as one convolution where no gradient is asked for
+    fold = True  # without gradients, compute it as one convolution
 
     def __init__(self, width: int, groups: int = 1) -> None:
         super().__init__()
@@ -288,7 +336,7 @@ class ResConv(nn.Module):
         return F.leaky_relu_(F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups), 0.2)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that is beta * conv(x) + x."""
+        """Weight and bias of one convolution that computes beta * conv(x) + x."""
         beta = self.beta.flatten()
         weight = self.conv.weight * beta.view(-1, 1, 1, 1)
         rows = torch.arange(len(beta), device=beta.device)
@@ -298,7 +346,7 @@ class ResConv(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """A few feature planes at frame resolution, computed once per frame and warped like it."""
+    """Computes a few feature planes at the frame's size, which are warped like its colours."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -313,6 +361,7 @@ class FrameEncoder(nn.Module):
         self.activate = not short
 
     def forward(self, image: Tensor) -> Tensor:
+        """Planes [B,E,H,W] from colours [B,3,H,W]; sides are multiples of 2."""
         first, *rest = self.children()
         x = first(image.to(next(self.parameters()).dtype))
         for layer in rest:

@@ -1,4 +1,4 @@
-"""The same networks computed as they are written down: the yardstick for what `network.py` saves."""
+"""The RIFE networks computed without any shortcut: the reference for what `network.py` saves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskvfi.ops.warp import backward_warp
 
 
 class PlainStage(Stage):
-    """Everything at full size after every block; what a block reads is made there and then shrunk."""
+    """Computes everything at full size after every block, and shrinks that for the next one."""
 
     def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
         if not self.parts:
@@ -36,7 +36,7 @@ class PlainStage(Stage):
 
 
 class PlainIFNet(IFNet):
-    """IFNet without any of its savings; the same weights, the same frames but for rounding."""
+    """IFNet without its shortcuts: the same weights, and the same frames except for rounding."""
 
     stage = PlainStage
 

@@ -1,4 +1,4 @@
-"""An estimate on its way from block to block: what blocks added, and what the next one reads, computed sparsely."""
+"""The estimate that RIFE's blocks refine one after another, and the planes that the next block reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from maskvfi.ops.warp import backward_warp
 
 
 class Part(NamedTuple):
-    """What one block adds, on its own grid, `factor` px apart: flow [B,4,h,w] in px, blend logit, features."""
+    """The output of one block, on its own grid.
+
+    Attributes:
+        flow: [B,4,h,w] in px, to be added to that of earlier blocks.
+        logit: [B,1,h,w], of the blend.
+        features: [B,C,h,w] for the next block, or None.
+        factor: How many px lie between neighbouring cells of the grid.
+    """
 
     flow: Tensor
     logit: Tensor
@@ -21,45 +28,51 @@ class Part(NamedTuple):
     factor: float
 
     def reversed(self) -> Part:
-        """The same seen from frame 1 to frame 0."""
+        """The same with the two frames exchanged."""
         flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
         return Part(flow, -self.logit, self.features, self.factor)
 
     def mean(self, other: Part) -> Part:
+        """The average of two outputs, without features."""
         return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
 
     def exceeds(self, limit: float) -> bool:
+        """Whether both halves of the flow are longer than `limit` px anywhere, in x or y."""
         flow = _resize(self.flow, self.factor)
         return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
 
 
 class Stage:
-    """The estimate after some blocks, at padded size; what nobody asks for is not computed.
+    """The estimate after some blocks, at padded size. Everything is computed when it is first used.
 
-    flow [B,4,H,W] in px and blend logit [B,1,H,W] are sums over the blocks' parts (of logits the last one counts
-    unless `add`), warped both frames [B,3,H,W] moved by it, frame() their blend.
+    Attributes:
+        planes: Both frames [B,3+E,H,W]: their colours, and the E planes of the encoder.
+        parts: The outputs of the blocks so far.
+        add: Whether blend logits are summed over the blocks; otherwise the last one counts.
     """
 
     def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
         self.planes, self.parts, self.add = planes, parts, add
-        # Made when first asked for; functools.cached_property has a lock, which torch.compile cannot enter.
+        # Not functools.cached_property, whose lock torch.compile cannot trace.
         self._flow: Tensor | None = None
         self._logit: Tensor | None = None
         self._warped: tuple[Tensor, Tensor] | None = None
-        self._before: Tensor | None = None  # full-size flow of all parts but the last, if there was one
+        self._before: Tensor | None = None  # full-size flow of all parts but the last
 
     def refined(self, part: Part) -> Stage:
+        """The estimate after another block."""
         stage = type(self)(self.planes, (*self.parts, part), self.add)
         stage._before = self._flow
         return stage
 
     def reversed(self) -> Stage:
-        """The same estimate seen from frame 1 to frame 0."""
+        """The same estimate with the two frames exchanged."""
         parts = tuple(part.reversed() for part in self.parts)
         return type(self)((self.planes[1], self.planes[0]), parts, self.add)
 
     @property
     def flow(self) -> Tensor:
+        """[B,4,H,W] in px, the sum over the blocks."""
         if self._flow is None:
             last = _resize(self.parts[-1].flow, self.parts[-1].factor)
             before = self._before
@@ -70,12 +83,14 @@ class Stage:
 
     @property
     def logit(self) -> Tensor:
+        """[B,1,H,W], of the blend."""
         if self._logit is None:
             self._logit = _sum(_resize(part.logit, part.factor) for part in self._logits())
         return self._logit
 
     @property
     def warped(self) -> tuple[Tensor, Tensor]:
+        """Both frames [B,3,H,W], warped along the flow."""
         if self._warped is None:
             halves = zip(self.planes, self.flow.split(2, dim=1), strict=True)
             first, second = (backward_warp(x[:, :3], flow) for x, flow in halves)
@@ -83,15 +98,22 @@ class Stage:
         return self._warped
 
     def frame(self) -> Tensor:
+        """[B,3,H,W], the warped frames blended."""
         return torch.lerp(*self.warped[::-1], torch.sigmoid(self.logit))
 
     def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
-        """What a block that shrinks its input by `scale` reads, at that size: both warped frames' planes; and
-        logit, features and flow, in its own pixels, once there are any.
+        """The input of a block that shrinks its input by `scale`, at that size.
 
-        The networks are trained on full-size planes shrunk bilinearly, which by an even factor reads the four pixels
-        around a cell's middle and nothing else: so only these are made. What blocks said on coarser grids is linear
-        between these four, so that their mean is its value in the cell's middle.
+        The networks are trained on full-size planes shrunk bilinearly. By an even factor that reads the four pixels
+        around the middle of each cell and no others, so only these are computed. Outputs of coarser blocks are
+        linear between these four, so their mean is the value in the middle of the cell.
+
+        Args:
+            scale: px per cell.
+
+        Returns:
+            The planes of both frames, warped, each [B,3+E,h,w]; and the blend logit, the features and the flow in
+            cells, each [B,C,h,w], which the first block does not have.
         """
         sparse = scale % 2 == 0
         if not self.parts:
@@ -117,23 +139,26 @@ class Stage:
         return frames, known
 
     def _logits(self) -> tuple[Part, ...]:
+        """The parts whose logits count."""
         return self.parts if self.add else self.parts[-1:]
 
     @staticmethod
     def _at(x: Tensor, factor: float, scale: float) -> Tensor:
-        """Planes on a grid `factor` px apart as a block at `scale` sees them: made full-size, then shrunk."""
+        """Planes on a grid `factor` px apart, as a block at `scale` reads them: enlarged to full size, then shrunk."""
         if scale == 1 or (scale % 2 == 0 and factor != scale):
             return _resize(x, factor / scale)
         return _resize(_resize(x, factor), 1 / scale)
 
 
 def _resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear interpolation to `factor` times the size."""
     if factor == 1:
         return x
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:
+    """The sum without the 0 that `sum` starts from."""
     first, *rest = terms
     for term in rest:
         first = first + term
@@ -141,14 +166,14 @@ def _sum(terms: Iterable[Tensor]) -> Tensor:
 
 
 def _middles(x: Tensor, scale: int) -> Tensor:
-    """Planes [B,C,H,W] shrunk bilinearly by an even factor: the mean of the four pixels in each cell's middle."""
+    """Planes [B,C,H,W] shrunk bilinearly by an even factor: the mean of the four pixels in the middle of each cell."""
     before, after = (slice(scale // 2 - 1 + k, None, scale) for k in (0, 1))
     rows = x[:, :, before] + x[:, :, after]
     return (rows[..., before] + rows[..., after]) / 4
 
 
 def _around_middles(x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-    """The rows and columns of x [B,C,H,W] that hold the four pixels in each cell's middle, in order."""
+    """The rows and columns of x [B,C,H,W] that hold the four pixels in the middle of each cell, in order."""
     rows, columns = (
         (torch.arange(0, size, scale, device=x.device)[:, None] + scale // 2 - 1)
         .add(torch.arange(2, device=x.device))
@@ -159,7 +184,7 @@ def _around_middles(x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 
 
 def _sampled(x: Tensor, factor: float, rows: Tensor, columns: Tensor) -> Tensor:
-    """`_resize(x, factor)` at the pixels rows x columns alone."""
+    """`_resize(x, factor)` at the given rows and columns only."""
     for dim, places in ((2, rows), (3, columns)):
         last = x.shape[dim] - 1
         source = ((places + 0.5) / factor - 0.5).clamp(0, last)

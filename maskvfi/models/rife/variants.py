@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import groupby
 from typing import Any
 
+# Channels of a block's output layer, by the name of its form.
 HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
-MAX_BLOCKS, MAX_WIDTH = 16, 4096  # no header may ask for more
+MAX_BLOCKS, MAX_WIDTH = 16, 4096  # limits for headers, which are untrusted
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What distinguishes one RIFE 4.x network from another.
+    """The parameters that distinguish one RIFE 4.x network from another.
 
-    channels and scales go from the coarsest block to the finest; a scale is the factor by which a block
-    shrinks its input. start is "" or, with features only, "dis": the first block refines `dis_flow`. fallback is the
-    width of the network's `Fallback` (0: it has none). encoder is
-    the number of feature planes per frame (0: none), encoder_mid the width inside it, encoder_names its layers'
-    names in a checkpoint (two names: the short form without activations). trunk is "plain", "plain+skip" or "res";
-    head names the output layer; masks are summed over the blocks ("add") or the last one counts ("replace").
+    Attributes:
+        family: Its name: the first version of a family of equal networks.
+        versions: The versions that are the same network with other weights.
+        channels: Width of each block, from the coarsest to the finest.
+        scales: Factor by which each block shrinks its input.
+        head: Form of the blocks' output layer, a key of HEAD_PLANES.
+        encoder: Feature planes per frame; 0: there is no encoder.
+        encoder_mid: Width inside the encoder.
+        encoder_names: Names of the encoder's layers in a checkpoint. Two names mean the short form without activations.
+        trunk: Form of the blocks' middle: "plain", "plain+skip" or "res".
+        groups: Groups of the trunk's convolutions.
+        prelu: Whether activations are PReLU instead of leaky ReLU.
+        mask: Whether blend logits are summed over the blocks ("add") or the last one counts ("replace").
+        dynamic_scale: Whether all scales are doubled where motion is too large for them (4.0 and 4.1).
+        start: "dis" if the first block refines `maskvfi.ops.dis.dis_flow`, which takes a head with features; else "".
+        fallback: Width of the network's `Fallback`; 0: it has none.
     """
 
     family: str
@@ -40,7 +53,7 @@ class Variant:
 
     @property
     def features(self) -> int:
-        """Planes that a block hands to the next one beside flow and mask."""
+        """Planes that a block passes to the next one beside flow and blend logit."""
         return 8 if self.head == "shuffle52" else 0
 
     @property
@@ -50,17 +63,23 @@ class Variant:
 
     @property
     def modulo(self) -> int:
-        """Frame sides are padded to a multiple of this, before the user's scale."""
+        """Frame sides are padded to a multiple of this many px, at scale 1."""
         return 4 * self.scales[0] if self.scales else 1
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for a weights file's header."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Variant:
         """The inverse of `to_dict`, from JSON.
 
-        Raises TypeError for missing or unknown keys, ValueError for what is no network.
+        Args:
+            values: Untrusted.
+
+        Raises:
+            TypeError: Keys are missing or unknown.
+            ValueError: The values describe no network.
         """
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         found = cls(**fields)
@@ -170,9 +189,13 @@ VARIANTS: tuple[Variant, ...] = (
 
 
 def find_variant(name: str) -> Variant:
-    """The variant of a family or version name such as "4.25", "v4.6" or "rife-4.22.lite".
+    """The variant of a version.
 
-    Raises ValueError, listing the known names, for any other.
+    Args:
+        name: Such as "4.25", "v4.6" or "rife-4.22.lite".
+
+    Raises:
+        ValueError: There is no such version; the message lists those there are.
     """
     wanted = version_of(name)
     for variant in VARIANTS:
@@ -183,5 +206,19 @@ def find_variant(name: str) -> Variant:
 
 
 def version_of(name: str) -> str:
-    """A version as the table writes it: "rife-v4.25" is "4.25"."""
+    """A version as the table writes it: "4.25" for "rife-v4.25"."""
     return name.lower().removeprefix("rife").lstrip("-_ ").removeprefix("v")
+
+
+@cache
+def ensemble_versions() -> str:
+    """The versions with an ensemble mode, in words: consecutive ones as "first to last"."""
+    has = {version: variant.ensemble for variant in VARIANTS for version in variant.versions}
+    runs = [[*run] for ensemble, run in groupby(sorted(has, key=_order), key=has.__getitem__) if ensemble]
+    return " and ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def _order(version: str) -> tuple[int, str]:
+    """Sorts "4.9" before "4.12" and "4.12" before "4.12.lite"."""
+    _, minor, *form = version.split(".")
+    return int(minor), ".".join(form)

@@ -1,4 +1,4 @@
-"""The student: a small network that says which pixels stand still."""
+"""The static mask network: which pixels stand still between neighbouring frames."""
 
 from maskvfi.models.static.network import StaticConfig, StaticMaskNet
 

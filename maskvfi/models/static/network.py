@@ -1,4 +1,4 @@
-"""StaticMaskNet: which pixels stand still between neighbouring frames."""
+"""StaticMaskNet: which pixels stand still between neighbouring frames. This file imports torch alone."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIDE = 8  # frames are padded to a multiple of this
+STRIDE = 8  # px; frames are padded to a multiple of this
+MOMENTS = 7  # planes that `moments` returns
+DAMPING = 0.02  # of squared detail, added to denominators
 
 
 @dataclass(frozen=True, slots=True)
 class StaticConfig:
-    """How wide the network is, and what it looks at.
+    """The size of the network and its inputs.
 
-    widths at 1/2, 1/4, 1/8, 1/16 and 1/32 of the frame; encoder: widths of the frame's own features at 1/4 and 1/8;
-    reach: how far, in cells of these, features are compared; moments: whether local flow and correlation are
-    worked out (`moments`); context: whether every place also sees the mean over the whole picture.
+    Attributes:
+        widths: Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the frame's size.
+        encoder: Channels of a frame's own features at 1/4 and 1/8.
+        reach: How far features at 1/4 and at 1/8 are compared, in cells.
+        moments: Whether local flow and correlation are inputs (see the function `moments`).
+        context: Whether every place also gets the mean over the whole picture.
     """
 
     widths: tuple[int, int, int, int, int] = (12, 24, 32, 36, 56)
@@ -33,15 +38,19 @@ class StaticConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for a weights file's header."""
         return asdict(self)
 
 
 class FrameFeatures(NamedTuple):
-    """What the network keeps of one frame; a stream computes it once per frame.
+    """What the network computes from one frame; a stream computes it once per frame.
 
-    size (H,W) of the frame; at padded size h,w: colour [B,6,h/2,w/2], of every 2x2 cell the luma of its four pixels
-    and its two chroma differences; detail [B,4,h/2,w/2], luma with local mean and contrast taken out;
-    fine [B,C,h/4,w/4]; coarse [B,C,h/8,w/8].
+    Attributes:
+        size: (H, W) of the frame in px; h, w below are those after padding.
+        colour: [B,6,h/2,w/2], for every cell of 2x2 px the luma of its four pixels and two chroma differences.
+        detail: [B,4,h/2,w/2], luma normalised by local mean and contrast.
+        fine: [B,C,h/4,w/4], features.
+        coarse: [B,C,h/8,w/8], features.
     """
 
     size: tuple[int, int]
@@ -52,25 +61,34 @@ class FrameFeatures(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is compared at 1/2 and 1/4: `colour`, `detail` and `fine` of FrameFeatures, [B*K,C,h,w] for K gaps."""
+    """One side of what is compared at 1/2 and 1/4 in K gaps.
+
+    Attributes:
+        colour, detail, fine: Those of `FrameFeatures`, [B*K,C,h,w].
+    """
 
     colour: Tensor
     detail: Tensor
     fine: Tensor
 
     def mean(self, other: View) -> View:
+        """The average of two views, which has less noise."""
         return View(*((a + b) / 2 for a, b in zip(self, other, strict=True)))
 
 
 class StaticMaskNet(nn.Module):
     """The probability that a pixel stands still over the whole gap between two frames.
 
-    Every frame is encoded once. For every gap the network sees, pixel by pixel, how much luma and local detail
-    differ at zero motion; place by place, how far the detail has gone (Lucas and Kanade) and how well it
-    correlates where it was; and cell by cell how well zero motion matches compared to the neighbouring
-    displacements. With more than two frames, neighbouring gaps tell each other what they saw, and every gap is
-    looked at twice more: from one frame before to one frame after it, for what creeps has gone three times as far
-    by then; and from the mean of two frames to the mean of the next two, for that has less noise.
+    Every frame is encoded once. The inputs for a gap are, for each pixel, how much luma and local detail differ at zero
+    motion; for each neighbourhood, how far the detail has moved (Lucas and Kanade) and how well it correlates at zero
+    motion; and for each cell, how well zero motion matches compared to neighbouring displacements.
+
+    With more than two frames, neighbouring gaps exchange features, and every gap is compared in two more ways: from
+    one frame before it to one frame after it, where slow motion is three times as large; and from the mean of two
+    frames to the mean of the next two, which has less noise.
+
+    Args:
+        config: Default sizes if None.
     """
 
     def __init__(self, config: StaticConfig | None = None) -> None:
@@ -108,15 +126,32 @@ class StaticMaskNet(nn.Module):
         nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
-        """Probability [B,1,H,W] that each pixel stands still between img0 and img1, both [B,3,H,W] in 0..1."""
+        """The mask between two frames.
+
+        Args:
+            img0, img1: [B,3,H,W], RGB in 0..1, float, any size.
+
+        Returns:
+            [B,1,H,W], the probability that each pixel stands still.
+
+        Raises:
+            ValueError: The frames differ in shape, or are of another type.
+        """
         if img0.shape != img1.shape:
             raise ValueError(f"the two frames differ in shape: {list(img0.shape)} and {list(img1.shape)}")
         return self.sequence(torch.stack((img0, img1), dim=1))
 
     def sequence(self, frames: Tensor) -> Tensor:
-        """Probabilities [B,N-1,H,W], one mask per gap, from frames [B,N,3,H,W] in 0..1, N >= 2, any size.
+        """The masks between consecutive frames.
 
-        Raises ValueError for another shape or type.
+        Args:
+            frames: [B,N,3,H,W], RGB in 0..1, float, N >= 2, any size.
+
+        Returns:
+            [B,N-1,H,W], one mask of probabilities per gap.
+
+        Raises:
+            ValueError: Another shape or type.
         """
         return torch.sigmoid(self.logits(frames))
 
@@ -135,20 +170,32 @@ class StaticMaskNet(nn.Module):
         return self._gaps(FrameFeatures(together.size, *(part(x) for x in together[1:])))
 
     def encode(self, frame: Tensor) -> FrameFeatures:
-        """What `between` needs of a frame [B,3,H,W] in 0..1."""
+        """Compute what depends on one frame alone.
+
+        Args:
+            frame: [B,3,H,W], RGB in 0..1 (clamped), any size.
+
+        Returns:
+            The input of `between`.
+        """
         height, width = frame.shape[-2:]
         colour = frame.float().clamp(0, 1)
         if pad := (-height % STRIDE or -width % STRIDE):
             pad = (0, -width % STRIDE, 0, -height % STRIDE)  # type: ignore[assignment]
             colour = F.pad(colour, pad, mode="replicate")  # type: ignore[arg-type]
-        with torch.autocast(
-            colour.device.type, enabled=False
-        ):  # half precision would drown small differences
+        with torch.autocast(colour.device.type, enabled=False):  # half precision loses small differences
             cells, detail = _cells_and_detail(colour)
         return FrameFeatures((height, width), cells, detail, *self.encoder(colour))
 
     def between(self, features: list[FrameFeatures]) -> Tensor:
-        """Probabilities [B,N-1,H,W] from the features of N >= 2 consecutive frames."""
+        """The masks between consecutive frames, as `sequence` gives them.
+
+        Args:
+            features: Of N >= 2 frames of one size, from `encode`.
+
+        Returns:
+            [B,N-1,H,W], one mask of probabilities per gap.
+        """
         stacked = (torch.stack(parts, dim=1) for parts in zip(*(f[1:] for f in features), strict=True))
         return torch.sigmoid(self._gaps(FrameFeatures(features[0].size, *stacked)))
 
@@ -179,7 +226,7 @@ class StaticMaskNet(nn.Module):
         return logits[..., :height, :width].reshape(batch, gaps, height, width)
 
     def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
-        """What is seen at 1/2 and 1/4 between two views of B*K gaps, [B*K,C,h,w]."""
+        """Features [B*K,C,h,w] at 1/2 and at 1/4 of how two views of B*K gaps differ."""
         (colour0, detail0, fine0), (colour1, detail1, fine1) = first, second
         change = (colour0 - colour1).abs_().mul_(4), (detail0 - detail1).abs_(), detail0 + detail1
         x2 = _active(self.look2(torch.cat(change, dim=1).to(self.head.weight.dtype)))
@@ -191,7 +238,7 @@ class StaticMaskNet(nn.Module):
         return x2, _active(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
 
     def _match(self, frames: FrameFeatures, gaps: int) -> Tensor:
-        """What is seen at 1/8 in every gap, [B*gaps,C,h/8,w/8]."""
+        """The input [B*gaps,C,h/8,w/8] at 1/8: how the frames of every gap differ."""
         coarse0, coarse1 = (frames.coarse[:, k : k + gaps].flatten(0, 1) for k in (0, 1))
         match = correlation(self.compare8(coarse0), self.compare8(coarse1), self.config.reach[1])
         seen = [(coarse0 - coarse1).abs(), coarse0 + coarse1, match]
@@ -203,7 +250,11 @@ class StaticMaskNet(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """The colours of one frame into features at 1/4 and 1/8."""
+    """Encodes the colours of one frame as features at 1/4 and 1/8.
+
+    Args:
+        fine, coarse: Their channels.
+    """
 
     def __init__(self, fine: int, coarse: int) -> None:
         super().__init__()
@@ -211,14 +262,19 @@ class FrameEncoder(nn.Module):
         self.further = _conv(fine, coarse, stride=2)
 
     def forward(self, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B,fine,H/4,W/4] and [B,coarse,H/8,W/8] from colours [B,3,H,W]."""
         fine = _active(self.down(colour.to(self.down.weight.dtype)))
         return fine, self.further(fine)
 
 
 class TemporalMix(nn.Module):
-    """Adds to every gap what the gaps before and after it saw, and `more` that is known of it; at first nothing.
+    """Adds to every gap's features a projection of those of the gaps before and after it; initially zero.
 
-    A single gap stays as it is. `views` counts them all.
+    A single gap is left unchanged.
+
+    Args:
+        width: Channels of a gap's features.
+        views: How many features are projected: 2, and those passed as `more`.
     """
 
     def __init__(self, width: int, views: int = 2) -> None:
@@ -226,6 +282,7 @@ class TemporalMix(nn.Module):
         self.project = nn.Conv2d(views * width, width, 1)
 
     def forward(self, x: Tensor, gaps: int, *more: Tensor) -> Tensor:
+        """x and each of more: features [B*gaps,width,h,w]."""
         if gaps == 1:
             return x
         steps = x.unflatten(0, (-1, gaps))
@@ -235,7 +292,12 @@ class TemporalMix(nn.Module):
 
 
 class Up(nn.Module):
-    """What a coarse level says, spread over the cells of a finer one and joined with what was seen there."""
+    """Enlarges the features of a coarse level and adds them to those of the next finer one.
+
+    Args:
+        coarse, fine: Channels of both levels.
+        look: Whether a 3x3 convolution follows.
+    """
 
     def __init__(self, coarse: int, fine: int, look: bool = True) -> None:
         super().__init__()
@@ -244,15 +306,22 @@ class Up(nn.Module):
         self.look = _conv(fine, fine) if look else nn.Identity()
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Features [B,fine,h,w] from [B,coarse,h/2,w/2] and [B,fine,h,w]."""
         x: Tensor = self.look(_active(self.seen(fine) + _sized(self.told(coarse), fine)))
         return x
 
 
 def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
-    """How alike a at a cell and b at each neighbour within `reach` cells are, less how alike they are at zero motion.
+    """A cost volume: how well displacements match, compared to zero motion.
 
-    a, b [B,C,H,W]; returns [B,(2*reach+1)^2,H,W], the mean absolute difference; the centre plane holds it at
-    zero motion itself. Beyond the rim the border cell stands in.
+    Args:
+        a, b: Features [B,C,H,W] of two frames.
+        reach: The largest displacement in x and y, in cells.
+
+    Returns:
+        [B,(2*reach+1)^2,H,W], for each displacement the mean absolute difference of a and displaced b, minus that at
+        zero motion. The plane in the middle holds the difference at zero motion itself. Outside the picture b has
+        its border's values.
     """
     height, width = a.shape[-2:]
     padded = F.pad(b, (reach,) * 4, mode="replicate")
@@ -267,14 +336,18 @@ def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
     return torch.stack(planes, dim=1)
 
 
-MOMENTS = 7
-
-
 def moments(a: Tensor, b: Tensor) -> Tensor:
-    """What second moments over 6x6 pixels of planes a, b [B,1,H,W] say of motion, [B,MOMENTS,H/2,W/2].
+    """Correlation and local motion, from second moments over 6x6 px of the planes.
 
-    The correlation at zero motion; the motion (x, y, length) of Lucas and Kanade (1981), in pixels, damped where
-    there is little slope; the share of the change it explains; the strength of detail; the strength of change.
+    The motion is the least-squares solution of Lucas and Kanade (1981). A constant on the diagonal of its matrix
+    damps it where the gradient is weak.
+
+    Args:
+        a, b: The same plane [B,1,H,W] of two frames.
+
+    Returns:
+        [B,MOMENTS,H/2,W/2]: the correlation at zero motion; the motion's x, y and length in px of the
+        planes; the share of the change that it explains; the strength of the detail; the strength of the change.
     """
     mean, change = (a + b) / 2, b - a
     padded = F.pad(mean, (1, 1, 1, 1), mode="replicate")
@@ -294,11 +367,8 @@ def moments(a: Tensor, b: Tensor) -> Tensor:
     return out.clamp(-3, 3)
 
 
-DAMPING = 0.02
-
-
 def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
-    """`colour` and `detail` of FrameFeatures: detail is luma less its local mean over its local spread, 8x8 px."""
+    """`colour` and `detail` of FrameFeatures: detail is (luma - mean) / (deviation + 0.03), both over 8x8 px."""
     luma, pixels = (
         colour.new_tensor([0.299, 0.587, 0.114]),
         torch.eye(4, dtype=colour.dtype, device=colour.device),
@@ -317,7 +387,7 @@ def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Filters that keep the signal's strength (He et al. 2015); torch's own weaken it threefold in every layer."""
+    """Initialise weights as He et al. (2015), which keeps the variance; torch's default loses it layer by layer."""
     if isinstance(module, TemporalMix):
         nn.init.zeros_(module.project.weight)
     elif isinstance(module, nn.Conv2d):
