@@ -17,23 +17,27 @@ import cv2
 import numpy as np
 import torch
 import typer
+from einops import rearrange
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from distill.synthetic.degrade import degrade
-from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
-from distill.evaluate.staticbench import measure_static, static_table
-from distill.data.labels import PUBLISHED, Rule, as_batch, static_labels
-from distill.training.loop import Batch, Losses, Schedule, fit
-from distill.training.losses import balanced_bce, bce_dice, published_l1, soft_dice
-from distill.synthetic.overlays import paste, random_overlays
-from distill.training.published import PublishedUNet
+from distill.data.labels import PUBLISHED, Rule, static_labels
 from distill.data.mask_samples import Stills
 from distill.data.teachers import Dis
-from distill.training.mask import Judge, as_floats, static_losses
+from distill.data.tensors import as_batch
+from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
+from distill.evaluate.staticbench import measure_static, static_table
+from distill.options import FitOptions
+from distill.synthetic.degrade import degrade
+from distill.synthetic.overlays import paste, random_overlays
+from distill.training.loop import Batch, Losses, Schedule, fit
+from distill.training.losses import balanced_bce, bce_dice, published_l1, soft_dice
+from distill.training.mask import Judge, as_floats, as_pairs, static_losses
+from distill.training.published import PublishedUNet
 from maskvfi.models.static import StaticConfig, StaticMaskNet
+from maskvfi.paths import written_whole
 
 SIZE, LENGTH, BATCH, RATE, SEED = 160, 3, 8, 1.5e-3, 5
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -102,7 +106,7 @@ def main(
         run = out / what / name.replace("/", " of ").replace(":", "")
         torch.manual_seed(SEED)
         network = StaticMaskNet(config) if config else PublishedUNet()
-        fit(network, Drawn(kept, label), loss, schedule, run, cpu=True, store_every=200)
+        fit(network, Drawn(kept, label), loss, schedule, run, FitOptions(cpu=True, store_every=200))
         judged.append(f"{'' if config else PUBLISHED_UNET}{run / 'weights.safetensors'}")
     Console(width=200).print(static_table(measure_static(clips, judged, cases)))
 
@@ -124,8 +128,7 @@ def pairs_and_sequences(loss: Loss) -> Losses:
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         frames, static, sure = as_floats(batch)
         if step % 2 == 0:
-            frames = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2).flatten(0, 1)
-            static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
+            frames, static, sure = as_pairs(frames, static, sure)
         return {"total": loss(cast(Judge, network).logits(frames), static, sure)}
 
     return losses
@@ -155,7 +158,7 @@ def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
         )
         seen = (composite.frames, Rule()), (shown, Rule()), (shown, PUBLISHED)
         labels = [exact, *(_measured(frames, rule) for frames, rule in seen)]
-        kept["frames"].append(np.stack(shown).transpose(0, 3, 1, 2))
+        kept["frames"].append(rearrange(np.stack(shown), "n h w c -> n c h w"))
         kept["static"].append(np.stack([static for static, _ in labels]))
         kept["sure"].append(~np.stack([unsure for _, unsure in labels]))
     return {key: np.stack(value) for key, value in kept.items()}
@@ -168,11 +171,10 @@ def _measured(frames: list[np.ndarray], rule: Rule) -> tuple[np.ndarray, np.ndar
 
 
 def once(path: Path, draw: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """What is in `path`, drawn before if need be."""
+    """The arrays in a file; where there is none they are drawn, and stored there."""
     if not path.is_file():
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **draw())  # type: ignore[arg-type]
-        part.replace(path)
+        with written_whole(path) as partial:
+            np.savez(partial, **draw())  # type: ignore[arg-type]
     with np.load(path) as stored:
         return dict(stored)
 

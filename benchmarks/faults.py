@@ -194,7 +194,7 @@ def wait_for_work(running: subprocess.Popen[str], target: Path) -> None:
 
 
 def command(source: Path, target: Path | str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "maskvfi.cli.main", "interpolate", str(source), str(target), *OPTIONS, *more]
+    return [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(target), *OPTIONS, *more]
 
 
 def start(source: Path, target: Path | str, binary: bool = False) -> subprocess.Popen[str]:

@@ -135,7 +135,7 @@ def drawn(rng: np.random.Generator) -> list[str]:
 
 def run(arguments: list[str]) -> tuple[str, str]:
     """How the command ended, and what it said."""
-    from maskvfi import cli
+    from maskvfi.cli import console, main
 
     said = io.StringIO()
     signal.signal(signal.SIGALRM, _too_long)
@@ -143,11 +143,12 @@ def run(arguments: list[str]) -> tuple[str, str]:
     try:
         with (
             patch.object(sys, "argv", ["maskvfi", *arguments]),
-            patch.object(cli, "console", Console(file=said, width=10000)),
+            patch.object(console, "console", Console(file=said, width=10000)),
+            patch.object(main, "console", Console(file=said, width=10000)),
             contextlib.redirect_stderr(said),
             contextlib.redirect_stdout(said),
         ):
-            cli.main()
+            main.main()
     except SystemExit as end:
         if end.code in (0, None, 3):
             return "made", said.getvalue()

@@ -23,8 +23,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from maskvfi.weights.load import WeightsError, find_weights, load_static, load_vfi
+from maskvfi.errors import WeightsError
 from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.weights.load import load_static, load_vfi
+from maskvfi.weights.locate import find_weights
 
 MEMORY = 6 << 30  # address space
 LONG = 20.0  # seconds

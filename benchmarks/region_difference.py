@@ -16,11 +16,11 @@ from rich.progress import track
 from rich.table import Table
 
 from distill.data.clips import find_clips
-from distill.evaluate.methods import as_picture, as_tensor
+from distill.data.tensors import as_batch, as_picture
 from distill.evaluate.quality import moving_runs
 from distill.evaluate.similarity import psnr
-from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.ops.boxes import Box
+from maskvfi.synthesis.interpolator import Interpolator
 
 
 def main(
@@ -45,7 +45,7 @@ def main(
 
 def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
     """Computed share; mean and 99.9th percentile of the change in code values inside the boxes; both PSNR."""
-    views = [interpolator.view(as_tensor(frame)) for frame in (run[0], run[2])]
+    views = [interpolator.view(as_batch([frame])) for frame in (run[0], run[2])]
     weight = interpolator.weight(*views)
     boxes = interpolator.boxes(weight)
     height, width = run[0].shape[:2]

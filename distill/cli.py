@@ -9,6 +9,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distill.options import (
+    CASES,
+    COST_SIZE,
+    DMAP_CASES,
+    PLACES,
+    TEACHER,
+    TEACHER_DEVICE,
+    TEACHER_SCALE,
+    TIMES,
+    JointTraining,
+    MaskTraining,
+    Recipe,
+    VfiTraining,
+)
+from maskvfi.cli.options import with_options
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
+
 app = typer.Typer(
     help="Train and measure maskvfi's networks.",
     no_args_is_help=True,
@@ -21,15 +38,10 @@ console = Console(stderr=True)
 
 Data = Annotated[Path, typer.Option(help="The folder of shards that `prepare` made.")]
 Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run there is continued.")]
-Start = Annotated[Path | None, typer.Option(help="Weights to start from.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-Cpu = Annotated[bool, typer.Option("--cpu", help="Train on the CPU though there is a GPU.")]
-LogEvery = Annotated[int, typer.Option(help="Steps between two lines of the log.", min=1)]
-Precision = Annotated[str, typer.Option(help="Of the forward pass: no (float32), bf16 or fp16.")]
 Clips = Annotated[Path, typer.Option(help="A folder of videos.")]
 Masks = Annotated[
     list[str] | None,
-    typer.Option(help="Mask weights: a name, a path or published:PATH; static-s unless given."),
+    typer.Option(help=f"Mask weights: a name, a path or published:PATH; {DEFAULT_MASK} unless given."),
 ]
 Teachers = Annotated[
     list[str] | None, typer.Option(help="Flow teachers beside DIS: rife:PATH, raft_large ...")
@@ -40,26 +52,24 @@ Cases = Annotated[int, typer.Option(help="Composites per clip (and kind).")]
 
 
 @app.command()
+@with_options(Recipe)
 def prepare(
     clips: Annotated[Path, typer.Option(help="A folder of videos, or Vimeo-90K, X4K1000FPS or ATD-12K.")],
     pictures: Annotated[Path, typer.Option(help="A folder of still pictures, textures of synthetic motion.")],
     out: Annotated[Path, typer.Option(help="Where the shards go.")],
-    tuples: Annotated[int, typer.Option(help="Frame tuples to cut.")] = 5000,
-    length: Annotated[int, typer.Option(help="Frames in a tuple.")] = 5,
-    size: Annotated[int, typer.Option(help="Side of a tuple in px.")] = 256,
+    options: Recipe,
     ray: Ray = False,
     address: Address = None,
 ) -> None:
     """Cut videos (or a data set's frames) and pictures into shards."""
-    from distill import prepare as cutting
+    from distill.data import prepare as cutting
 
-    recipe = cutting.Recipe(tuples, length, size)
     if ray or address:
         from distill.data.ray_shards import prepare_on_ray
 
-        found = prepare_on_ray(clips, out, recipe, address)
+        found = prepare_on_ray(clips, out, options, address)
     else:
-        found = cutting.prepare(clips, out, recipe)
+        found = cutting.prepare(clips, out, options)
     count = cutting.prepare_textures(pictures, out)
     console.print(f"{out}: {found} tuples, {count} textures", soft_wrap=True)
 
@@ -67,12 +77,14 @@ def prepare(
 @app.command()
 def label(
     data: Data,
-    teacher: Annotated[str, typer.Option(help="dis, rife:PATH, raft_large, ptlflow:NAME[:CKPT] ...")] = "dis",
+    teacher: Annotated[
+        str, typer.Option(help="dis, rife:PATH, raft_large, ptlflow:NAME[:CKPT] ...")
+    ] = TEACHER,
     published: Annotated[
         bool, typer.Option("--published", help="Label by StaticMaskNet's own rule.")
     ] = False,
-    scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = 1.0,
-    device: Device = "cpu",
+    scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = TEACHER_SCALE,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = TEACHER_DEVICE,
     ray: Ray = False,
     address: Address = None,
 ) -> None:
@@ -91,37 +103,12 @@ def label(
 
 
 @app.command()
-def train(
-    data: Data,
-    run: Run,
-    network: Annotated[str, typer.Option(help='"static-s", or "published", the baseline.')] = "static-s",
-    steps: int = 8000,
-    batch: int = 6,
-    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 224,
-    rate: float = 1.2e-3,
-    seed: int = 0,
-    start: Start = None,
-    cpu: Cpu = False,
-    precision: Precision = "no",
-    log_every: LogEvery = 50,
-) -> None:
+@with_options(MaskTraining)
+def train(data: Data, run: Run, options: MaskTraining) -> None:
     """Train the static mask network (on several GPUs: accelerate launch --multi_gpu -m distill train ...)."""
     from distill.training.mask import train as run_training
 
-    run_training(
-        data,
-        run,
-        network=network,
-        steps=steps,
-        batch=batch,
-        size=size,
-        rate=rate,
-        seed=seed,
-        start=start,
-        cpu=cpu,
-        precision=precision,
-        log_every=log_every,
-    )
+    run_training(data, run, options)
 
 
 @app.command()
@@ -136,109 +123,32 @@ def average(
 
 
 @app.command("train-vfi")
-def train_vfi(
-    data: Data,
-    run: Run,
-    variant: Annotated[str, typer.Option(help='"vfi-s" or a RIFE 4.x family.')] = "vfi-s",
-    steps: int = 4200,
-    batch: int = 8,
-    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 128,
-    rate: float = 1.2e-3,
-    synthetic: Annotated[float, typer.Option(help="Share of samples whose motion is synthetic.")] = 0.5,
-    overlays: Annotated[float, typer.Option(help="Share of samples with things that stand on top.")] = 0.25,
-    speed: Annotated[float, typer.Option(help="Fastest synthetic motion, px per gap.")] = 16.0,
-    noise: Annotated[float, typer.Option(help="Share of real samples that get more noise.")] = 0.0,
-    laplacian: Annotated[float, typer.Option(help="Weight of the Laplacian pyramid.")] = 0.2,
-    flow: Annotated[float, typer.Option(help="Weight of known flow, at the start.")] = 0.2,
-    census: Annotated[float, typer.Option(help="Weight of the census transform.")] = 0.0,
-    reversal: Annotated[float, typer.Option(help="Weight of agreement when time runs backwards.")] = 0.0,
-    privileged: Annotated[float, typer.Option(help="Weight of a block that sees the truth.")] = 0.0,
-    perceptual: Annotated[float, typer.Option(help="Weight of LPIPS (needs lpips).")] = 0.0,
-    decibel: Annotated[float, typer.Option(help="Weight of the logarithm of the squared error.")] = 0.0,
-    learn: Annotated[str, typer.Option(help="What learns: all, or doubt alone.")] = "all",
-    seed: int = 0,
-    start: Start = None,
-    cpu: Cpu = False,
-    precision: Precision = "no",
-    log_every: LogEvery = 50,
-) -> None:
+@with_options(VfiTraining)
+def train_vfi(data: Data, run: Run, options: VfiTraining) -> None:
     """Train an interpolation network."""
-    from distill.training.vfi import Terms
     from distill.training.vfi import train_vfi as run_training
 
-    run_training(
-        data,
-        run,
-        variant=variant,
-        steps=steps,
-        batch=batch,
-        size=size,
-        rate=rate,
-        synthetic=synthetic,
-        overlays=overlays,
-        speed=speed,
-        noise=noise,
-        terms=Terms(laplacian, flow, census, reversal, privileged, perceptual, decibel),
-        learn=learn,
-        seed=seed,
-        start=start,
-        cpu=cpu,
-        precision=precision,
-        log_every=log_every,
-    )
+    run_training(data, run, options)
 
 
 @app.command()
-def joint(
-    data: Data,
-    run: Run,
-    vfi: Annotated[
-        str, typer.Option(help="Interpolation weights to begin with: a name or a path.")
-    ] = "vfi-s",
-    mask: Annotated[str, typer.Option(help="Mask weights to begin with: a name or a path.")] = "static-s",
-    parts: Annotated[str, typer.Option(help="What learns: both, mask or vfi.")] = "both",
-    last_blocks: Annotated[
-        int, typer.Option(help="Only these last blocks of the interpolation network learn; 0: all.")
-    ] = 0,
-    steps: int = 2000,
-    batch: int = 8,
-    size: Annotated[int, typer.Option(help="Side of a crop in px.")] = 160,
-    rate: float = 2e-4,
-    seed: int = 0,
-    cpu: Cpu = False,
-    precision: Precision = "no",
-    log_every: LogEvery = 50,
-) -> None:
-    """Refine a mask and an interpolation network together, through their fusion."""
+@with_options(JointTraining)
+def joint(data: Data, run: Run, options: JointTraining) -> None:
+    """Refine a mask and an interpolation network together, through the frames that they compose."""
     from distill.training.joint import joint as run_training
 
-    run_training(
-        data,
-        run,
-        vfi=vfi,
-        mask=mask,
-        parts=parts,
-        last_blocks=last_blocks,
-        steps=steps,
-        batch=batch,
-        size=size,
-        rate=rate,
-        seed=seed,
-        cpu=cpu,
-        precision=precision,
-        log_every=log_every,
-    )
+    run_training(data, run, options)
 
 
 @evaluation.command()
 def quality(
     clips: Clips,
-    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = "vfi-s",
+    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = DEFAULT_VFI,
     mask: Annotated[
         str, typer.Option(help='Mask weights for frames under overlays, or "none".')
-    ] = "static-s",
-    runs: Annotated[int, typer.Option(help="Places per clip.")] = 12,
-    times: Annotated[int, typer.Option(help="2: every other frame is made; 4: three of four.")] = 2,
+    ] = DEFAULT_MASK,
+    runs: Annotated[int, typer.Option(help="Places per clip.")] = PLACES,
+    times: Annotated[int, typer.Option(help="2: every other frame is made; 4: three of four.")] = TIMES,
 ) -> None:
     """PSNR, SSIM, LPIPS, VMAF and flicker of made frames, beside blending, DIS and ffmpeg's minterpolate."""
     from distill.evaluate.quality import measure_quality, quality_tables
@@ -250,21 +160,20 @@ def quality(
 
 
 @evaluation.command()
-def static(clips: Clips, mask: Masks = None, cases: Cases = 3) -> None:
+def static(clips: Clips, mask: Masks = None, cases: Cases = CASES) -> None:
     """StaticBench: F1 of the rarer class on composites with exact truth, and calibration, beside baselines."""
     from distill.evaluate.staticbench import calibration_table, measure_static, static_table
 
-    bench = measure_static(clips, mask or ["static-s"], cases)
+    bench = measure_static(clips, _masks(mask), cases)
     Console().print(static_table(bench), calibration_table(bench))
 
 
 @app.command()
-def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Cases = 4) -> None:
+def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Cases = DMAP_CASES) -> None:
     """The D-map benchmark: which flows and masks see that overlays stand."""
     from distill.evaluate.dmap import dmap_table, measure_dmap
 
-    scores = measure_dmap(clips, ["dis", *(teacher or [])], mask or ["static-s"], cases)
-    Console().print(dmap_table(scores))
+    Console().print(dmap_table(measure_dmap(clips, _teachers(teacher), _masks(mask), cases)))
 
 
 @app.command()
@@ -274,29 +183,27 @@ def report(
     mask: Masks = None,
     teacher: Teachers = None,
     run: Annotated[Path | None, typer.Option(help="A training run whose log.jsonl is shown.")] = None,
-    cases: Cases = 3,
+    cases: Cases = CASES,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Everything that is measured of masks, as one self-contained HTML page."""
     from distill.evaluate.report import write_report
 
-    teachers = ["dis", *(teacher or [])]
-    masks = mask or ["static-s"]
-    write_report(clips, out, masks, teachers, cases=cases, run=run, overwrite=overwrite)
+    write_report(clips, out, _masks(mask), _teachers(teacher), cases=cases, run=run, overwrite=overwrite)
     console.print(f"{out}: written", soft_wrap=True)
 
 
 @evaluation.command()
 def speed(
     weights: Annotated[list[str] | None, typer.Argument(help="Names or paths.")] = None,
-    width: int = 1920,
-    height: int = 1080,
+    width: int = COST_SIZE[0],
+    height: int = COST_SIZE[1],
 ) -> None:
     """Parameters, operations and seconds of networks on the CPU."""
     from distill.evaluate.speed import cost_table, load_any, measure_cost
     from distill.training.published import PublishedUNet
 
-    networks = {name: load_any(name) for name in weights or ["vfi-s", "static-s"]}
+    networks = {name: load_any(name) for name in weights or [DEFAULT_VFI, DEFAULT_MASK]}
     costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)
     Console().print(cost_table(costs, width, height))
 
@@ -308,3 +215,11 @@ def main() -> None:
     except (ValueError, OSError) as error:
         console.print("distill: " + " ".join(str(error).split()), markup=False, soft_wrap=True)
         sys.exit(2)
+
+
+def _masks(given: list[str] | None) -> list[str]:
+    return given or [DEFAULT_MASK]
+
+
+def _teachers(given: list[str] | None) -> list[str]:
+    return [TEACHER, *(given or [])]

@@ -11,31 +11,42 @@ import os
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import cv2
 import numpy as np
 
-Image = np.ndarray  # uint8 [H,W,3]
+from distill.arrays import Image
+from maskvfi.paths import written_whole
+
 Sample = tuple[str, list[Image], dict[str, Any]]  # key, pictures, facts
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
-CUT = 0.10  # mean change of a 32x32 thumbnail, of 1, from one frame to the next
+CUT = 0.10  # mean change of a 32x32 thumbnail from one frame to the next, of 1, above which there is a cut
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
+    """A video, what kind of footage it is, and how many frames its container promises."""
+
     path: Path
     kind: str
     frames: int
 
 
 def find_clips(folder: Path) -> list[Clip]:
-    """The videos of a folder, with kinds from a manifest.json in it or above it where there is one.
+    """The videos of a folder and of the folders in it.
 
-    Raises ValueError when the folder holds no video.
+    Args:
+        folder: Where to look. A manifest.json there, or one folder up, says of what kind the videos are.
+
+    Returns:
+        The clips, in order of their paths; without a manifest their kind is "natural".
+
+    Raises:
+        ValueError: There is no video.
     """
     kinds: dict[str, str] = {}
     for place in (folder, folder.parent):
@@ -52,26 +63,37 @@ def find_clips(folder: Path) -> list[Clip]:
 
 
 def write_shard(path: Path, samples: Iterable[Sample], kind: str) -> int:
-    """Store samples, pictures as BGR [H,W,3] or as labels [H,W] in the format `kind`, "jpg" or "png"; returns how many.
+    """Write samples as one shard, which appears when it is whole. Several processes may write the same one.
 
-    The shard is there when it is whole; of no samples there is none. Two that write the same do not meet.
+    Args:
+        path: The tar to write; what lies there is replaced. Without samples nothing is written.
+        samples: Their pictures are BGR [H,W,3], or labels [H,W].
+        kind: The format of the pictures, "jpg" or "png".
+
+    Returns:
+        How many samples there were.
+
+    Raises:
+        MediaError: The shard cannot be written.
     """
-    part, count = path.with_suffix(f".{uuid4().hex}.part"), 0
+    samples, count = iter(samples), 0
+    if (first := next(samples, None)) is None:
+        return 0
     quality = [cv2.IMWRITE_JPEG_QUALITY, 96] if kind == "jpg" else []
-    try:
-        with tarfile.open(part, "w") as tar:
-            for key, pictures, facts in samples:
-                for number, picture in enumerate(pictures):
-                    _put(
-                        tar, f"{key}.{number}.{kind}", cv2.imencode(f".{kind}", picture, quality)[1].tobytes()
-                    )
-                _put(tar, f"{key}.json", json.dumps(facts).encode())
-                count += 1
-        if count:
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as partial, tarfile.open(partial, "w") as tar:
+        for key, pictures, facts in chain([first], samples):
+            for number, picture in enumerate(pictures):
+                data = cv2.imencode(f".{kind}", picture, quality)[1].tobytes()
+                _put(tar, f"{key}.{number}.{kind}", data)
+            _put(tar, f"{key}.json", json.dumps(facts).encode())
+            count += 1
     return count
+
+
+def remove_partial(folder: Path, prefix: str) -> None:
+    """Delete the unfinished shards PREFIX-*.tar that killed runs left in a folder."""
+    for left in folder.glob(f".{prefix}-*.partial.tar"):
+        left.unlink(missing_ok=True)
 
 
 def _put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -81,12 +103,24 @@ def _put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 class Shards:
-    """Random access to the samples of a folder's `PREFIX*.tar`, or of one tar; safe to share between processes.
+    """Random access to the samples in shards; safe to share between processes.
 
-    Raises ValueError where there is none, or a damaged one.
+    Attributes:
+        paths: The tars.
+        keys: Of the samples, in order.
+        facts: What is stored of each sample beside its pictures.
     """
 
     def __init__(self, folder: Path, prefix: str = "tuples") -> None:
+        """Look up what the shards hold.
+
+        Args:
+            folder: One tar, or the folder of tars named PREFIX*.tar.
+            prefix: See folder.
+
+        Raises:
+            ValueError: There is no such shard, or a damaged one.
+        """
         self.paths = [folder] if folder.is_file() else sorted(folder.glob(f"{prefix}*.tar"))
         if not self.paths:
             raise ValueError(f"{folder}: holds no {prefix}*.tar (run `python -m distill prepare` first)")

@@ -1,4 +1,4 @@
-"""From flow to labels: what stands still over a whole gap, what moves, and where nobody can tell."""
+"""From flow to labels: which pixels stand still over a whole gap, which move, and which are unsure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
-from distill.data.clips import Image, Sample, Shards, write_shard
-from distill.data.teachers import Motion, Teacher, measure
+from distill.data.clips import Sample, Shards, remove_partial, write_shard
+from distill.data.teachers import GapMotion, Teacher, measure
+from distill.data.tensors import as_batch
+from distill.options import TEACHER_SCALE
 
 MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a pixel counts as still: thresholds in px per gap, of every flow the teacher gave.
+    """When a pixel counts as still, as moving, or as unsure.
 
-    Below still_below at all times and in both directions it is static, above moving_above in all of them it
-    moves; `components` measures x and y apart. With `photometric` static pixels must also look alike at zero
-    motion (to `noise` code values of 255, over 5x5), moving ones must not, and a flat place, where motion
-    cannot be seen (slope under `visible`), is static only if what surrounds it is. All else is unsure.
+    Attributes:
+        still_below: A pixel is still if it is slower than this, in px per gap, by every flow that the teacher gave.
+        moving_above: It moves if it is at least this fast by every one of them.
+        components: Measure speed as the larger of x and y, not as their length.
+        photometric: Also compare the frames at zero motion. Still pixels must look alike, and moving ones must not.
+            A flat place, where motion cannot be seen, is still only if what surrounds it is.
+        noise: Code values of 255 that pixels which look alike may differ by, mean over 5x5 px.
+        visible: Code values of slope under which a place is flat.
     """
 
     still_below: float = 0.3
@@ -37,14 +42,23 @@ class Rule:
     visible: float = 8.0
 
 
-# Published: all components of the t = 0.5 flow under 0.5 px, which is half the way of a gap.
+# StaticMaskNet's own rule: all components of the flow at t = 0.5, which is half the way of a gap, under 0.5 px.
 PUBLISHED = Rule(still_below=1.0, moving_above=1.0, components=True, photometric=False)
 
 
 def static_labels(
-    motion: Motion, img0: Tensor, img1: Tensor, rule: Rule | None = None
+    motion: GapMotion, img0: Tensor, img1: Tensor, rule: Rule | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Static and unsure pixels, both bool [B,H,W], of gaps between frames [B,3,H,W] in 0..1."""
+    """Which pixels stand still between two frames.
+
+    Args:
+        motion: What a teacher saw between the frames.
+        img0, img1: [B,3,H,W], RGB in 0..1.
+        rule: When a pixel counts as still; by default `Rule()`.
+
+    Returns:
+        The still pixels and the unsure ones, both bool [B,H,W].
+    """
     rule = rule or Rule()
     speeds = motion.speeds(rule.components)
     slow, fast = speeds.amax(dim=1) < rule.still_below, speeds.amin(dim=1) >= rule.moving_above
@@ -61,27 +75,52 @@ def static_labels(
     return static, ~static & ~moves
 
 
-def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: float = 1.0) -> int:
-    """Label every gap of the tuples in `data`, a shard of labels per shard of tuples; returns how many it labelled.
+def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: float = TEACHER_SCALE) -> int:
+    """Label every gap of the tuples in a folder; each shard of tuples gets a shard of labels.
 
-    scale is what the teacher sees the frames at, as in `measure`. Shards that the same teacher labelled by the
-    same rule before are kept, so that an interrupted run can be given again; others are replaced.
+    Shards that the same teacher labelled by the same rule before are kept, so that an interrupted run can be given
+    again. Others are replaced.
+
+    Args:
+        data: The folder of shards that `prepare` made.
+        teacher: Whose flow counts.
+        rule: When a pixel counts as still; by default `Rule()`.
+        scale: The size at which the teacher sees the frames, as `measure` takes it.
+
+    Returns:
+        How many gaps were labelled now.
+
+    Raises:
+        ValueError: There are no tuples, or damaged ones.
     """
     rule = rule or Rule()
     return sum(label_shard(path, teacher, rule, scale) for path in unlabelled(data, teacher, rule, scale))
 
 
 def unlabelled(data: Path, teacher: Teacher, rule: Rule, scale: float) -> list[Path]:
-    """The shards of tuples in `data` that are still to be labelled so; what killed runs left half done goes."""
-    for left in data.glob("labels-*.part"):
-        left.unlink(missing_ok=True)
+    """The shards of tuples that still have to be labelled by this teacher and rule.
+
+    Unfinished shards of labels, which killed runs left behind, are deleted.
+
+    Args:
+        data, teacher, rule, scale: As `label_tuples` has them.
+
+    Raises:
+        ValueError: There are no tuples, or damaged ones.
+    """
+    remove_partial(data, "labels")
     return [path for path in Shards(data).paths if not _labelled(path, teacher, rule, scale)]
 
 
 def label_shard(path: Path, teacher: Teacher, rule: Rule, scale: float) -> int:
-    """Label one shard of tuples; returns how many gaps. Its labels are in the shard's folder as soon as they are whole.
+    """Label one shard of tuples, unless it is labelled so already. The labels appear beside it when they are whole.
 
-    What was labelled so before is left as it is.
+    Args:
+        path: The shard of tuples.
+        teacher, rule, scale: As `label_tuples` has them.
+
+    Returns:
+        How many gaps it has.
     """
     tuples = Shards(path)
     gaps = sum(tuples.pictures(index) - 1 for index in range(len(tuples)))
@@ -103,7 +142,7 @@ def label_shard(path: Path, teacher: Teacher, rule: Rule, scale: float) -> int:
 
 
 def _labelled(path: Path, teacher: Teacher, rule: Rule, scale: float) -> bool:
-    """Whether whole labels of the tuples in `path`, made so, are stored."""
+    """Whether a whole shard of labels is stored for the tuples in `path`, made by this teacher and rule."""
     if not _labels_of(path).is_file():
         return False
     try:
@@ -121,13 +160,8 @@ def _facts(teacher: Teacher, rule: Rule, scale: float) -> dict[str, Any]:
     return {"teacher": teacher.name, "scale": scale, "rule": asdict(rule)}
 
 
-def as_batch(frames: list[Image]) -> Tensor:
-    """Frames [H,W,3] as a float tensor [N,3,H,W] in 0..1."""
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
-
-
 def _luma(image: Tensor) -> Tensor:
-    """In code values of 255, [B,H,W]."""
+    """The luma [B,H,W] of images [B,3,H,W] in 0..1, in code values of 255."""
     return 255 * (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
 
 
@@ -140,6 +174,6 @@ def _highest(x: Tensor, size: int) -> Tensor:
 
 
 def _near(mask: Tensor, reach: int) -> Tensor:
-    """Pixels with a set one in the square of side `reach` around them."""
+    """Pixels [B,H,W] that have a set one in the square of side `reach` px around them."""
     across = F.max_pool2d(mask[:, None].float(), (1, reach), 1, (0, reach // 2))
     return F.max_pool2d(across, (reach, 1), 1, (reach // 2, 0))[:, 0] > 0

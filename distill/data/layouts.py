@@ -1,4 +1,4 @@
-"""Data sets that people have on disk, known by how their folders look: their training sequences as picture files."""
+"""Published data sets, told by their folders: the picture files of their training sequences."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
-    """Consecutive frames of one scene: a name without dots or slashes, the kind of footage, the files in order."""
+class FrameSequence:
+    """Consecutive frames of one scene.
+
+    Attributes:
+        name: Without dots or slashes.
+        kind: Of footage.
+        paths: The picture files, in order.
+    """
 
     name: str
     kind: str
     paths: tuple[Path, ...]
 
 
-def find_sequences(folder: Path) -> list[Sequence]:
-    """The training sequences in `folder`, empty where it is none of the layouts known:
+def find_sequences(folder: Path) -> list[FrameSequence]:
+    """The training sequences of a data set.
 
-    Vimeo-90K triplet     sequences/00001/0001/im1.png ..., tri_trainlist.txt
-    Vimeo-90K septuplet   the same with sep_trainlist.txt
-    X4K1000FPS            train/002/occ008.320_f3319/0000.png ...
-    ATD-12K               train_10k/NAME/frame1.jpg ...
+    These layouts are known:
 
-    Raises ValueError where a list names a sequence that is not there.
+        Vimeo-90K triplet     sequences/00001/0001/im1.png ..., tri_trainlist.txt
+        Vimeo-90K septuplet   the same with sep_trainlist.txt
+        X4K1000FPS            train/002/occ008.320_f3319/0000.png ...
+        ATD-12K               train_10k/NAME/frame1.jpg ...
+
+    Args:
+        folder: The data set's.
+
+    Returns:
+        The sequences; none where the folder has none of these layouts.
+
+    Raises:
+        ValueError: A list names a sequence that is not there.
     """
     for name in ("tri_trainlist.txt", "sep_trainlist.txt"):
         if (folder / name).is_file():
@@ -38,11 +53,11 @@ def find_sequences(folder: Path) -> list[Sequence]:
     return []
 
 
-def _sequence(folder: Path, kind: str, name: str) -> Sequence:
+def _sequence(folder: Path, kind: str, name: str) -> FrameSequence:
     paths = tuple(_pictures(folder))
     if len(paths) < 3:
         raise ValueError(f"{folder}: holds {len(paths)} pictures, a sequence needs 3")
-    return Sequence(name.replace("/", "-").replace(".", "_"), kind, paths)
+    return FrameSequence(name.replace("/", "-").replace(".", "_"), kind, paths)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Training samples for the student: frames as a viewer gets them, and which pixels truly stood still."""
+"""Training samples for the mask network: frames as a viewer gets them, and which pixels truly stand still."""
 
 from __future__ import annotations
 
@@ -8,37 +8,65 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from distill.data.clips import Image, Shards
+from distill.arrays import Bools, Image, Rng
+from distill.data.clips import Shards
+from distill.data.labels import STATIC, UNSURE, Rule, static_labels
+from distill.data.teachers import Dis
+from distill.data.tensors import as_batch
+from distill.options import MaskTraining
 from distill.synthetic.degrade import degrade
-from distill.data.labels import STATIC, UNSURE, Rule, as_batch, static_labels
 from distill.synthetic.motion import Scene, random_scene
 from distill.synthetic.overlays import paste, random_overlays
-from distill.data.teachers import Dis
 
-Bools = np.ndarray  # bool
-Labelled = tuple[list[Image], Bools, Bools]
+Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
 RULE = Rule()
-VISITS, LAG = 3, 40
-NOISE, NOISY = 14.0, 0.7  # code values: the heaviest; the chance of any
-SHOWN, NEAR = 3.0, 61  # code values of mean change from which on motion can be seen; px
+VISITS = 3  # samples that are made of one composite
+LAG = 40  # composites between two samples of one composite
+NOISE = 14.0  # code values, the heaviest noise
+NOISY = 0.7  # chance of any noise
+SHOWN = 3.0  # code values of mean change above which motion can be seen
+NEAR = 61  # px, side of the square around seen motion in which unseen motion counts as moving
+MAX_INDEX = 1 << 40  # a data set of samples that are drawn has no end
 
 
 class Stills(Dataset[dict[str, Tensor]]):
-    """Sample `index` depends on (seed, index) alone: `frames` [N,3,S,S] uint8, `static` and `sure` [N-1,S,S].
+    """Sequences and which of their pixels stand still, without end. Sample k depends on the seed and on k alone.
 
-    Some samples lie over real footage, with the stored labels of a teacher where there are any, else those of
-    DIS; the others over synthetic scenes with exact labels. Most carry overlays. The labels are of the clean
-    frames, the frames are degraded. Every composite comes VISITS times, LAG composites apart, turned and degraded
-    anew each time: drawing one costs more than a training step on it (data echoing, Choi et al. 2019).
+    A sample is "frames" [N,3,S,S] uint8, and "static" and "sure" [N-1,S,S] bool.
+
+    Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS.
+    The others lie over synthetic scenes with exact labels. Most carry overlays. The labels are made from clean frames,
+    and the frames are degraded afterwards. Every composite is used VISITS times, LAG composites apart, turned and
+    degraded anew each time, because drawing one costs more than a training step on it (data echoing, Choi et al. 2019).
     """
 
     def __init__(
-        self, folder: Path, size: int = 224, length: int = 5, seed: int = 0, clean: bool = False
+        self,
+        folder: Path,
+        size: int = MaskTraining.size,
+        length: int = MaskTraining.length,
+        seed: int = MaskTraining.seed,
+        clean: bool = False,
     ) -> None:
-        cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
+        """Open the shards.
+
+        Args:
+            folder: The folder of shards that `prepare` made.
+            size: Side of a sample in px.
+            length: Frames in a sample.
+            seed: Equal seeds give equal samples.
+            clean: Leave the frames as they are, instead of degrading them.
+
+        Raises:
+            ValueError: There are no such shards, their labels are not those of their tuples, or tuples are too short.
+        """
+        cv2.setNumThreads(
+            1
+        )  # before workers fork: they would wait for OpenCV's threads, which a fork does not copy
         self.tuples = Shards(folder)
         self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples)
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
@@ -55,7 +83,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         self._drawn: dict[int, Labelled] = {}
 
     def __len__(self) -> int:
-        return 1 << 40
+        return MAX_INDEX
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         newest, visit = divmod(index, VISITS)
@@ -64,7 +92,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         frames, static, unsure = _turned(frames, static, unsure, rng)
         if not self.clean and rng.random() < 0.85:
             frames = degrade(frames, rng, NOISE, NOISY)
-        stacked = np.stack(frames).transpose(0, 3, 1, 2)
+        stacked = rearrange(np.stack(frames), "n h w c -> n c h w")
         return {
             "frames": torch.from_numpy(np.ascontiguousarray(stacked)),
             "static": torch.from_numpy(np.ascontiguousarray(static)),
@@ -79,7 +107,7 @@ class Stills(Dataset[dict[str, Tensor]]):
                 del self._drawn[old]
         return self._drawn[number]
 
-    def _draw(self, rng: np.random.Generator) -> Labelled:
+    def _draw(self, rng: Rng) -> Labelled:
         dice = rng.random()
         if dice < 0.3:
             frames, static, unsure = self.footage(rng)
@@ -96,8 +124,12 @@ class Stills(Dataset[dict[str, Tensor]]):
             unsure = (unsure | composite.unsure) & ~composite.static
         return frames, static, unsure
 
-    def footage(self, rng: np.random.Generator) -> Labelled:
-        """A crop of a real tuple, without overlays, and its labels."""
+    def footage(self, rng: Rng) -> Labelled:
+        """A crop of a real tuple, without overlays, and its labels.
+
+        Args:
+            rng: Chooses tuple and crop.
+        """
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
         height, width = frames[0].shape[:2]
@@ -118,7 +150,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         static, unsure = static_labels(motion, images[:-1], images[1:], RULE)
         return frames, static.numpy(), unsure.numpy()
 
-    def _scene(self, rng: np.random.Generator, speed: float, still: float) -> Labelled:
+    def _scene(self, rng: Rng, speed: float, still: float) -> Labelled:
         """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
         scene = random_scene(self.backdrops, self.size, rng, speed, still, still_objects=min(still, 0.15))
         frames = [scene.frame(float(time)) for time in range(self.length)]
@@ -127,8 +159,9 @@ class Stills(Dataset[dict[str, Tensor]]):
 
 
 class Backdrops:
-    """Pictures for synthetic scenes, `Textures` of motion.py: stills and frames of footage, also enlarged, soft,
-    dark or pale. Number `index` is always the same. What moves unseen is where a mask fails, so there is much of it.
+    """Textures for synthetic scenes: photographs and frames of footage, some of them enlarged, soft, dark or pale.
+
+    Texture k is always the same. Masks fail where motion is hard to see, so many textures are faint.
     """
 
     def __init__(self, pictures: Shards, tuples: Shards) -> None:
@@ -153,8 +186,8 @@ class Backdrops:
         return [np.ascontiguousarray(picture)]
 
 
-def _turned(frames: list[Image], static: Bools, unsure: Bools, rng: np.random.Generator) -> Labelled:
-    """Mirrored, transposed, played backwards, with its colours exchanged: stillness survives all of it."""
+def _turned(frames: list[Image], static: Bools, unsure: Bools, rng: Rng) -> Labelled:
+    """Frames and labels, mirrored, transposed, played backwards, their colours exchanged: stillness survives that."""
     flips = tuple(slice(None, None, int(step)) for step in rng.choice([-1, 1], 3))
     colours = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
     cube, static, unsure = np.stack(frames)[flips][..., colours], static[flips], unsure[flips]
@@ -164,7 +197,7 @@ def _turned(frames: list[Image], static: Bools, unsure: Bools, rng: np.random.Ge
 
 
 def _gap(scene: Scene, start: int, frame0: Image, frame1: Image) -> tuple[Bools, Bools]:
-    """Static and unsure pixels; what moves unseen, far from anything seen to move, is unsure: nobody could tell."""
+    """Still and unsure pixels of a gap; motion that cannot be seen, far from any that can be, is unsure."""
     distance = scene.reach((float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0))
     moves = distance > RULE.moving_above
     change = cv2.blur(cv2.absdiff(frame0, frame1).mean(axis=2, dtype=np.float32), (5, 5))

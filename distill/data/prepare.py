@@ -1,6 +1,6 @@
-"""Videos, data sets and pictures into shards: what to cut is planned first, then every shard is cut by itself.
+"""Videos, data sets and pictures into shards: first a plan of what to cut, then every shard by itself.
 
-Tuples are drawn by kind of clip and by how much moves, not by frame: most footage at hand hardly moves.
+Tuples are drawn by kind of clip and by how much moves, not by frame, because most footage hardly moves.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from distill.data.clips import CUT, Clip, Image, Sample, Shards, find_clips, write_shard
-from distill.data.layouts import PICTURE_SUFFIXES, Sequence, find_sequences
+from distill.arrays import Image, Rng
+from distill.data.clips import CUT, Clip, Sample, Shards, find_clips, remove_partial, write_shard
+from distill.data.layouts import PICTURE_SUFFIXES, FrameSequence, find_sequences
+from distill.options import Recipe
+from maskvfi.paths import written_whole
 
-Rng = np.random.Generator
 KIND_SHARE = {
     "natural": 0.46,
     "cg": 0.15,
@@ -33,18 +35,8 @@ PER_SHARD = 500  # samples, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How many tuples to cut, of how many frames, `size` px square."""
-
-    tuples: int = 5000
-    length: int = 5
-    size: int = 256
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class ClipPart:
-    """`wanted` tuples that begin at frames `first` up to `last` of a video."""
+    """A shard's part of a video: `wanted` tuples that begin at the frames from `first` up to `last`."""
 
     clip: Clip
     wanted: int
@@ -52,7 +44,12 @@ class ClipPart:
     last: int
 
     def samples(self, recipe: Recipe, number: int) -> Iterator[Sample]:
-        """Those of shard `number`, with how much each moves."""
+        """The tuples of a shard, each with how much it moves.
+
+        Args:
+            recipe: Length and size of a tuple.
+            number: Of the shard.
+        """
         rng = np.random.default_rng((recipe.seed, number))
         for index, (frames, motion) in enumerate(self._tuples(recipe, rng)):
             facts = {"clip": self.clip.path.name, "kind": self.clip.kind, "motion": motion}
@@ -85,11 +82,12 @@ class ClipPart:
 
 @dataclass(frozen=True, slots=True)
 class SequencePart:
-    """A tuple of each of these sequences of a data set."""
+    """A shard's part of a data set: a tuple of each of these sequences."""
 
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[FrameSequence, ...]
 
     def samples(self, recipe: Recipe, number: int) -> Iterator[Sample]:
+        """As `ClipPart.samples`."""
         rng = np.random.default_rng((recipe.seed, number))
         for sequence in self.sequences:
             frames = [_read_picture(path) for path in _spread(sequence.paths, recipe.length, rng)]
@@ -101,10 +99,21 @@ Part = ClipPart | SequencePart
 
 
 def prepare(clips: Path, out: Path, recipe: Recipe) -> int:
-    """Cut tuples out of a folder of videos, or of a data set that `layouts.py` knows; returns how many there are now.
+    """Cut tuples out of videos or of a data set.
 
-    What is longer than a tuple is also taken at a fraction of its frame rate, what is shorter as it is. Shards that an
-    earlier run of the same plan has cut are kept, those of another go. Raises ValueError when the folder holds neither.
+    A clip is also taken at a half and a third of its frame rate. Shards that an earlier run of the same plan has cut
+    are kept, those of another plan are deleted.
+
+    Args:
+        clips: A folder of videos, or a data set that `layouts.find_sequences` knows.
+        out: The folder for the shards.
+        recipe: How many tuples, how long and how large.
+
+    Returns:
+        How many tuples there are now.
+
+    Raises:
+        ValueError: The folder holds neither.
     """
     for number, part in track(uncut(clips, out, recipe), description="cutting tuples"):
         cut(part, number, out, recipe)
@@ -117,21 +126,39 @@ def prepared(out: Path) -> int:
 
 
 def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
-    """The shards that are still to be cut, by number; what killed runs left half done goes."""
+    """The shards that still have to be cut, with their numbers.
+
+    Shards of another plan are deleted, and so are unfinished ones that killed runs left behind.
+
+    Args:
+        clips, out, recipe: As `prepare` has them.
+
+    Raises:
+        ValueError: There is nothing to cut.
+    """
     parts = plan(clips.resolve(), recipe)
     written = json.dumps([asdict(recipe), [asdict(part) for part in parts]], default=str, indent=1)
     out.mkdir(parents=True, exist_ok=True)
     known = out / "tuples.json"
     same = known.is_file() and known.read_text() == written
-    for old in out.glob("tuples-*"):
-        if old.suffix == ".part" or not same:
+    remove_partial(out, "tuples")
+    if not same:
+        for old in out.glob("tuples-*"):
             old.unlink(missing_ok=True)
-    known.write_text(written)
+        with written_whole(known) as partial:
+            partial.write_text(written)
     return [(number, part) for number, part in enumerate(parts) if not _shard(out, number).is_file()]
 
 
 def plan(clips: Path, recipe: Recipe) -> list[Part]:
-    """What every shard is cut from. Raises ValueError for a folder without videos."""
+    """The part of the material that every shard is cut from.
+
+    Args:
+        clips, recipe: As `prepare` has them.
+
+    Raises:
+        ValueError: There is nothing to cut.
+    """
     if sequences := find_sequences(clips):
         rng = np.random.default_rng(recipe.seed)
         chosen = np.sort(rng.permutation(len(sequences))[: recipe.tuples])
@@ -158,12 +185,34 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
 
 
 def cut(part: Part, number: int, out: Path, recipe: Recipe) -> int:
-    """Cut shard `number`; returns its tuples. A clip may hold too few that have no cut inside, or none."""
+    """Cut one shard.
+
+    Args:
+        part, number: As `uncut` gives them.
+        out, recipe: As `prepare` has them.
+
+    Returns:
+        How many tuples it holds: fewer than planned, or none, where a clip has too few stretches without a cut.
+    """
     return write_shard(_shard(out, number), part.samples(recipe, number), "jpg")
 
 
 def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 384, seed: int = 0) -> int:
-    """Square crops of still pictures, the material of synthetic motion; returns how many were written."""
+    """Cut squares out of still pictures, the textures of synthetic motion.
+
+    Args:
+        pictures: The folder of pictures.
+        out: The folder for the shards; textures that lie there are deleted.
+        count: How many squares.
+        size: Their side in px.
+        seed: Equal seeds cut equal squares.
+
+    Returns:
+        How many were written; pictures that cannot be read are left out.
+
+    Raises:
+        ValueError: The folder holds no picture.
+    """
     paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise ValueError(f"{pictures}: holds no picture")
@@ -199,7 +248,7 @@ def _shard(out: Path, number: int) -> Path:
 
 
 def _spread(paths: tuple[Path, ...], length: int, rng: Rng) -> tuple[Path, ...]:
-    """`length` of the files at an even step, in order; all, where there are fewer."""
+    """`length` of the files, evenly spaced and in order; all of them where there are fewer."""
     if len(paths) <= length:
         return paths
     step = int(rng.integers(1, (len(paths) - 1) // (length - 1) + 1))
@@ -208,7 +257,7 @@ def _spread(paths: tuple[Path, ...], length: int, rng: Rng) -> tuple[Path, ...]:
 
 
 def _read_picture(path: Path) -> Image:
-    """BGR. Raises ValueError."""
+    """Read a BGR picture. Raises ValueError."""
     picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"{path}: cannot be read as a picture")
@@ -229,6 +278,7 @@ def _decoded(path: Path, first: int, last: int) -> Iterator[tuple[int, Image]]:
 
 
 def _choose_crop(frames: list[Image], size: int, rng: Rng) -> tuple[list[Image], float]:
+    """A square crop, mostly where much moves, and the mean difference of its first and last frame."""
     if min(frames[0].shape[:2]) >= 2 * size and rng.random() < 0.5:
         frames = [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
     frames = [_at_least(frame, size) for frame in frames]
@@ -244,6 +294,7 @@ def _choose_crop(frames: list[Image], size: int, rng: Rng) -> tuple[list[Image],
 
 
 def _at_least(picture: Image, size: int) -> Image:
+    """The picture, enlarged where a side is shorter than `size`."""
     factor = size / min(picture.shape[:2])
     return cv2.resize(picture, None, fx=factor + 1e-3, fy=factor + 1e-3) if factor > 1 else picture
 

@@ -1,151 +1,166 @@
-"""Shards from many machines: Ray's workers cut videos or hold a teacher, each makes one shard after another."""
+"""Shards made by many machines: Ray's workers cut videos, or hold a teacher, and make one shard after another."""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 from rich.progress import track
 
 from distill.data.labels import Rule, label_shard, unlabelled
-from distill.data.prepare import Part, Recipe, cut, prepared, uncut
+from distill.data.prepare import Part, cut, prepared, uncut
 from distill.data.teachers import load_teacher
+from distill.options import Recipe
 
 
-def label_on_ray(
-    data: Path, teacher: str, rule: Rule, scale: float = 1.0, device: str = "cpu", address: str | None = None
-) -> int:
-    """`labels.label_tuples` on the Ray cluster at `address`, or on Ray on this machine; returns the gaps labelled.
+def label_on_ray(data: Path, teacher: str, rule: Rule, scale: float, device: str, address: str | None) -> int:
+    """Label tuples as `labels.label_tuples` does, on a Ray cluster or on Ray on this machine.
 
-    teacher is a name as `load_teacher` takes it. A worker has one core, and one GPU where `device` is cuda. Every
-    machine must see `data` (and a teacher's weights) under the same path and have this package. What is stored is
-    what one process stores: a shard is there when it is whole, and that of a lost worker goes to another.
-    Raises ValueError without Ray or its cluster, and, when all others are labelled, for shards that cannot be.
+    A worker has one core, and one GPU where `device` is CUDA. The labels of a lost worker are made by another one.
+
+    Args:
+        data: The folder of shards. Every machine must see it, and a teacher's weights, under the same path.
+        teacher: A name, as `load_teacher` takes it.
+        rule, scale: As `label_tuples` has them.
+        device: Where a teacher's network computes.
+        address: That of a Ray cluster; None starts Ray here, for as long as this lasts.
+
+    Returns:
+        How many gaps were labelled now.
+
+    Raises:
+        ValueError: Ray is not installed or has no such device; or, when all others are labelled, some shards cannot
+            be.
+        ConnectionError: No cluster answers at the address.
     """
     kind = device.partition(":")[0]
     left = [os.fspath(path.resolve()) for path in unlabelled(data, load_teacher(teacher), rule, scale)]
     return _on_ray(left, Labeller, (teacher, kind, rule, scale), f"labelling with {teacher}", kind, address)
 
 
-def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None = None) -> int:
-    """`prepare.prepare` in the same way; every machine must see `clips` and `out` under the same path."""
+def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None) -> int:
+    """Cut tuples as `prepare.prepare` does, on a Ray cluster or on Ray on this machine.
+
+    Args:
+        clips, out: As `prepare` has them. Every machine must see them under the same path.
+        recipe: As `prepare` has it.
+        address: As `label_on_ray` has it.
+
+    Returns:
+        How many tuples there are now.
+
+    Raises:
+        ValueError: Ray is not installed; there is nothing to cut; or, when all others are cut, some shards cannot be.
+        ConnectionError: No cluster answers at the address.
+    """
     left = uncut(clips, out, recipe)
     _on_ray(left, Cutter, (out.resolve(), recipe), "cutting tuples", "cpu", address)
     return prepared(out)
 
 
+class Maker(Protocol):
+    """What a worker of Ray does."""
+
+    def make(self, shard: Any) -> int:
+        """Make one shard. Returns how much is in it."""
+
+
 class Labeller:
-    """A worker: the teacher, loaded once, labels one shard (a path) after another."""
+    """Labels shards, given by their paths, with a teacher that it loads once."""
 
     def __init__(self, teacher: str, device: str, rule: Rule, scale: float) -> None:
-        cv2.setNumThreads(1)  # it has one core
+        cv2.setNumThreads(1)  # a worker has one core
         self.teacher, self.rule, self.scale = load_teacher(teacher, device), rule, scale
 
-    def work(self, shard: str) -> int:
+    def make(self, shard: str) -> int:
         return label_shard(Path(shard), self.teacher, self.rule, self.scale)
 
 
 class Cutter:
-    """A worker that cuts one shard (its number and what it is cut from) after another."""
+    """Cuts shards, given by their numbers and what they are cut from."""
 
     def __init__(self, out: Path, recipe: Recipe) -> None:
-        cv2.setNumThreads(1)
+        cv2.setNumThreads(1)  # a worker has one core
         self.out, self.recipe = out, recipe
 
-    def work(self, shard: tuple[int, Part]) -> int:
+    def make(self, shard: tuple[int, Part]) -> int:
         number, part = shard
         return cut(part, number, self.out, self.recipe)
 
 
 def _on_ray(
-    shards: list[Any], worker: type, given: tuple[Any, ...], what: str, device: str, address: str | None
+    shards: list[Any],
+    maker: type[Maker],
+    given: tuple[Any, ...],
+    what: str,
+    device: str,
+    address: str | None,
 ) -> int:
-    """The sum of worker(*given).work(shard) over the shards, each made once by one of as many workers as there is
-    room for. A failure of one (ValueError, OSError) is raised when all others are made.
+    """Make every shard once, with as many workers as there is room for.
+
+    Args:
+        shards: What `Maker.make` takes.
+        maker: The worker's class.
+        given: The arguments of its constructor.
+        what: The words beside the progress bar.
+        device: "cuda" gives every worker a GPU.
+        address: As `label_on_ray` has it.
+
+    Returns:
+        The sum of what `make` returned.
+
+    Raises:
+        ValueError: Ray failed; or, when all other shards are made, some could not be.
     """
-    ray = _import_ray()
+    ray, cluster = _import_ray()
     if not shards:
         return 0
 
     class Hand:
         def __init__(self) -> None:
-            self.worker = worker(*given)
+            self.maker = maker(*given)
 
         def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
             try:
-                return {"count": self.worker.work(shards[row["item"]]), "failure": ""}
+                return {"count": self.maker.make(shards[row["item"]]), "failure": ""}
             except (ValueError, OSError) as error:
                 return {"count": 0, "failure": str(error)}
 
-    _start(ray, address)
-    try:
-        resource = "GPU" if device == "cuda" else "CPU"
-        workers = min(len(shards), int(ray.cluster_resources().get(resource, 0)))
-        if not workers:
-            raise ValueError(f"Ray has no {resource}")
-        made = ray.data.from_items(
-            [{"item": number} for number in range(len(shards))], override_num_blocks=len(shards)
-        ).map(
-            Hand,
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-            num_cpus=1,
-            num_gpus=int(device == "cuda"),
-        )
-        rows = [*track(made.iter_rows(), f"{what}, {workers} at a time", total=len(shards))]
-    except ray.exceptions.RayError as error:
-        raise ValueError(f"Ray: {str(error).strip().splitlines()[0]}") from None
-    finally:
-        ray.shutdown()
+    with cluster(address):
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        try:
+            resource = "GPU" if device == "cuda" else "CPU"
+            workers = min(len(shards), int(ray.cluster_resources().get(resource, 0)))
+            if not workers:
+                raise ValueError(f"Ray has no {resource}")
+            made = ray.data.from_items(
+                [{"item": number} for number in range(len(shards))], override_num_blocks=len(shards)
+            ).map(
+                Hand,
+                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+                num_cpus=1,
+                num_gpus=int(device == "cuda"),
+            )
+            rows = [*track(made.iter_rows(), f"{what}, {workers} at a time", total=len(shards))]
+        except ray.exceptions.RayError as error:
+            raise ValueError(f"Ray: {str(error).strip().splitlines()[0]}") from None
     failures = [row["failure"] for row in rows if row["failure"]]
     if failures:
         raise ValueError(f"{len(failures)} of {len(shards)} shards are not made: {failures[0]}")
     return sum(row["count"] for row in rows)
 
 
-def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+def _import_ray() -> tuple[Any, Any]:
+    """Ray, and maskvfi's `cluster`. Raises ValueError where Ray is not installed."""
     try:
         import ray
         import ray.data
     except ImportError as error:
-        raise ValueError(f"--ray needs Ray ({error}): pip install 'maskvfi[ray]'") from None
+        raise ValueError(f"work on Ray needs Ray ({error}): pip install 'maskvfi[ray]'") from None
+    from maskvfi.batch.workers import cluster
+
     ray.data.DataContext.get_current().enable_progress_bars = False
-    return ray
-
-
-def _start(ray: Any, address: str | None) -> None:
-    """Join a cluster, or start Ray here. Raises ValueError for a cluster that does not answer or lets nobody in."""
-    host, _, port = (address or "").rpartition("/")[2].rpartition(":")
-    try:
-        if host:  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), timeout=10).close()
-        with _quiet():
-            ray.init(
-                address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        where = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
-        raise ValueError(f"{where}: {error.__cause__ or error}") from None
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what Ray's core writes on the standard error by itself; Python's own stays."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    return ray, cluster

@@ -1,7 +1,7 @@
-"""Optical flow teachers behind one protocol; each is imported only when it is asked for.
+"""Optical flow teachers behind one protocol; a package is imported only when its teacher is asked for.
 
 dis                    OpenCV's DIS, always there
-rife:PATH              any RIFE weights, by path or name
+rife:PATH              RIFE weights, by path or name
 raft_large, raft_small torchvision's RAFT (extra: torchvision)
 ptlflow:NAME[:CKPT]    any model of ptlflow, such as ptlflow:sea_raft_m:spring (extra: ptlflow)
 memfof:CKPT            MEMFOF's own package, such as memfof:egorchistov/optical-flow-MEMFOF-Tartan-T-TSKH
@@ -12,30 +12,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.data.tensors import greys
+from distill.networks import load_rife
+from distill.options import TEACHER_DEVICE, TEACHER_SCALE
+from maskvfi.ops.dis import search
+
 RIFE_TIMES = (0.25, 0.5, 0.75)
-TILE, OVERLAP = 1024, 128  # px: what a teacher sees at once, and how far neighbouring tiles are blended
+TILE = 1024  # px on a side that a teacher sees at once
+OVERLAP = 128  # px over which neighbouring tiles are blended
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
-    """What a teacher saw in a gap: at each of K times, the flow to both frames, [B,K,4,H,W] in px.
+class GapMotion:
+    """What a teacher saw between two frames.
 
-    A teacher of frame-to-frame flow sees at times 0 and 1.
+    Attributes:
+        times: K times in 0..1. A teacher of flow from frame to frame sees at 0 and 1.
+        flows: [B,K,4,H,W] in px, (x,y) from each time to frame 0, then to frame 1.
     """
 
     times: tuple[float, ...]
     flows: Tensor
 
     def speeds(self, components: bool = False) -> Tensor:
-        """Px per gap that each pixel moves, by every flow to a frame at another time: [B,M,H,W].
+        """How fast each pixel moves, by each of the M flows to a frame at another time.
 
-        With components it is the larger of the shifts along x and y, else the length of both.
+        Args:
+            components: Take the larger of the shifts along x and y, not the length of both.
+
+        Returns:
+            [B,M,H,W] in px per gap.
         """
         found = []
         for index, time in enumerate(self.times):
@@ -48,15 +59,25 @@ class Motion:
 
 
 class Teacher(Protocol):
-    """Measures motion between two frames [B,3,H,W] in 0..1, of any size."""
+    """Measures motion between two frames."""
 
     name: str
 
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion: ...
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
+        """What moves between frames [B,3,H,W] in 0..1, of any size."""
 
 
-def load_teacher(name: str, device: str = "cpu") -> Teacher:
-    """The teacher of a name that the head of this file lists. Raises ValueError for another, or one not installed."""
+def load_teacher(name: str, device: str = TEACHER_DEVICE) -> Teacher:
+    """A teacher by name.
+
+    Args:
+        name: "dis", "rife:PATH" and so on, as the head of this file lists them.
+        device: Where its network computes; DIS is always on the CPU.
+
+    Raises:
+        WeightsError: The weights after "rife:" are missing or damaged.
+        ValueError: There is no teacher of this name, or its package is not installed.
+    """
     kind, _, rest = name.partition(":")
     if name == "dis":
         return Dis()
@@ -75,12 +96,24 @@ def load_teacher(name: str, device: str = "cpu") -> Teacher:
     raise ValueError(f"unknown teacher {name!r}: {known}")
 
 
-def measure(teacher: Teacher, img0: Tensor, img1: Tensor, scale: float = 1.0, tile: int = TILE) -> Motion:
-    """What `teacher` sees between frames of any size [B,3,H,W], tile by tile and blended, in px of these frames.
+def measure(
+    teacher: Teacher, img0: Tensor, img1: Tensor, scale: float = TEACHER_SCALE, tile: int = TILE
+) -> GapMotion:
+    """What a teacher sees between frames of any size, tile by tile and blended.
 
-    scale shrinks (or enlarges) the frames before: motion under a pixel is lost at 0.5. Flow is whole only where
-    motion is shorter than what a tile sees around it. Raises ValueError for a tile that is no larger than the
-    blended rim.
+    Flow is right only where motion is shorter than what a tile sees around it.
+
+    Args:
+        teacher: Who measures.
+        img0, img1: [B,3,H,W], RGB in 0..1.
+        scale: The size at which it sees the frames, of their own. At 0.5 motion of less than a pixel is lost.
+        tile: Side in px of what it sees at once.
+
+    Returns:
+        The motion, in px of these frames.
+
+    Raises:
+        ValueError: A tile is no larger than the rims that are blended.
     """
     if tile <= 2 * OVERLAP:
         raise ValueError(f"a tile must be over {2 * OVERLAP} px wide, not {tile}")
@@ -110,11 +143,11 @@ def measure(teacher: Teacher, img0: Tensor, img1: Tensor, scale: float = 1.0, ti
         ratio = flows.new_tensor([width / wide, height / tall] * 2).view(1, 4, 1, 1)
         resized = F.interpolate(flows.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
         flows = (resized * ratio).unflatten(0, flows.shape[:2])
-    return Motion(motion.times, flows)
+    return GapMotion(motion.times, flows)
 
 
 def _starts(size: int, tile: int) -> list[int]:
-    """Where tiles begin: evenly spread, at least OVERLAP px shared by neighbours."""
+    """Where tiles begin: evenly spread, so that neighbours share at least OVERLAP px."""
     if size <= tile:
         return [0]
     count = -(-(size - OVERLAP) // (tile - OVERLAP))
@@ -122,7 +155,7 @@ def _starts(size: int, tile: int) -> list[int]:
 
 
 def _ramp(start: int, tile: int, size: int) -> Tensor:
-    """How much each row or column of a tile counts: less towards a rim behind which the picture goes on."""
+    """The weight of each row or column of a tile: it falls towards a rim beyond which the picture goes on."""
     length = min(tile, size)
     place = torch.arange(length) + 0.5
     rise = place if start > 0 else torch.full_like(place, torch.inf)
@@ -131,49 +164,41 @@ def _ramp(start: int, tile: int, size: int) -> Tensor:
 
 
 class Dis:
-    """OpenCV's dense inverse search (Kroeger et al., ECCV 2016), on grey pictures."""
+    """DIS on grey pictures, see `maskvfi.ops.dis.search`."""
 
     name = "dis"
 
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
-        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-        def flow(a: np.ndarray, b: np.ndarray) -> Tensor:
-            return torch.from_numpy(search.calc(a, b, None)).permute(2, 0, 1)
-
-        ahead, back = [], []
-        for start, end in zip(_greys(img0), _greys(img1), strict=True):
-            ahead.append(flow(start, end))
-            back.append(flow(end, start))
-        return _between_frames(torch.stack(ahead).to(img0.device), torch.stack(back).to(img0.device))
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
+        pairs = list(zip(greys(img0), greys(img1), strict=True))
+        ahead = torch.from_numpy(np.stack([search(start, end) for start, end in pairs]))
+        back = torch.from_numpy(np.stack([search(end, start) for start, end in pairs]))
+        return _between_frames(ahead.to(img0.device), back.to(img0.device))
 
 
 class Rife:
-    """Any RIFE weights: their flow at several times inside the gap."""
+    """The flow of RIFE weights, at several times inside the gap."""
 
-    def __init__(self, weights: str, device: str = "cpu") -> None:
-        from maskvfi.weights.load import load_vfi
-
+    def __init__(self, weights: str, device: str) -> None:
         self.name = f"rife:{weights}"
-        self._network = load_vfi(weights).to(device)
+        self._network = load_rife(weights).to(device)
 
     @torch.inference_mode()
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         flows = [self._network(img0, img1, time).flow for time in RIFE_TIMES]
-        return Motion(RIFE_TIMES, torch.stack(flows, dim=1))
+        return GapMotion(RIFE_TIMES, torch.stack(flows, dim=1))
 
 
 class Raft:
     """torchvision's RAFT (Teed and Deng, ECCV 2020) with its default weights."""
 
-    def __init__(self, name: str, device: str = "cpu") -> None:
+    def __init__(self, name: str, device: str) -> None:
         from torchvision.models import optical_flow
 
         self.name = name
         self._network = getattr(optical_flow, name)(weights="DEFAULT").to(device).eval()
 
     @torch.inference_mode()
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         height, width = img0.shape[-2:]
         right, below = max(-width % 8, 128 - width), max(-height % 8, 128 - height)
         a, b = (F.pad(2 * image - 1, (0, right, 0, below), mode="replicate") for image in (img0, img1))
@@ -184,7 +209,7 @@ class Raft:
 class Ptlflow:
     """A model of ptlflow, by name and checkpoint."""
 
-    def __init__(self, name: str, device: str = "cpu") -> None:
+    def __init__(self, name: str, device: str) -> None:
         import ptlflow
 
         model, _, checkpoint = name.partition(":")
@@ -192,7 +217,7 @@ class Ptlflow:
         self._network = ptlflow.get_model(model, ckpt_path=checkpoint or None).to(device).eval()
 
     @torch.inference_mode()
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         ahead, back = (
             self._network({"images": torch.stack(pair, dim=1)})["flows"][:, 0]
             for pair in ((img0, img1), (img1, img0))
@@ -203,14 +228,14 @@ class Ptlflow:
 class Memfof:
     """MEMFOF (Bargatin et al., ICCV 2025), which sees three frames; here the other frame stands on both sides."""
 
-    def __init__(self, checkpoint: str, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: str, device: str) -> None:
         from memfof import MEMFOF
 
         self.name = f"memfof:{checkpoint}"
         self._network = MEMFOF.from_pretrained(checkpoint).to(device).eval()
 
     @torch.inference_mode()
-    def motion(self, img0: Tensor, img1: Tensor) -> Motion:
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         ahead, back = (
             self._network(255 * torch.stack((other, here, other), dim=1))["flow"][-1][:, 1]
             for here, other in ((img0, img1), (img1, img0))
@@ -218,11 +243,8 @@ class Memfof:
         return _between_frames(ahead, back)
 
 
-def _between_frames(ahead: Tensor, back: Tensor) -> Motion:
+def _between_frames(ahead: Tensor, back: Tensor) -> GapMotion:
+    """Flow [B,2,H,W] from frame 0 to frame 1 and the other way round, at the times 0 and 1."""
     still = torch.zeros_like(ahead)
-    return Motion((0.0, 1.0), torch.stack((torch.cat((still, ahead), 1), torch.cat((back, still), 1)), dim=1))
-
-
-def _greys(images: Tensor) -> list[np.ndarray]:
-    codes = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return [cv2.cvtColor(code, cv2.COLOR_RGB2GRAY) for code in codes]
+    flows = torch.stack((torch.cat((still, ahead), dim=1), torch.cat((back, still), dim=1)), dim=1)
+    return GapMotion((0.0, 1.0), flows)

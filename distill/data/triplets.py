@@ -1,4 +1,4 @@
-"""Training samples for the interpolation network: two frames, a time, the frame there, and the flow to both."""
+"""Training samples for the interpolation network: two frames, a time, the frame there, and its flow to both."""
 
 from __future__ import annotations
 
@@ -8,40 +8,66 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from distill.data.clips import Image, Shards
+from distill.arrays import Bools, Floats, Image, Rng
+from distill.data.clips import Shards
+from distill.data.mask_samples import MAX_INDEX
+from distill.data.tensors import grey
+from distill.options import VfiTraining
 from distill.synthetic.motion import random_scene
 from distill.synthetic.overlays import Overlay, paste, random_overlays
+from maskvfi.ops.dis import search
 
-Floats = np.ndarray  # float32
-Bools = np.ndarray  # bool
 SPANS = (2, 2, 2, 3, 4, 99)  # gaps of a tuple, if it has as many, between the two frames that are given
 
 
 class Triplets(Dataset[dict[str, Tensor]]):
-    """Sample `index` depends on (seed, index) alone, so that a resumed run sees what an unbroken one sees.
+    """Samples without end. Sample k depends on the seed and on k alone, so that a run can be resumed.
 
-    img0, truth, img1 [3,S,S] uint8; time [1,1,1]; flow [4,S,S] from the truth to both ends, with trust [2,S,S] 0..1;
-    covered [1,S,S]: an overlay stands still there; clear: nothing pasted is in doubt there. Real tuples come with a
-    flow measured by DIS from the frame in the middle, trusted where it explains that frame; synthetic scenes come
-    with their exact flow. noise is the share of real tuples whose ends get some more; the truth stays clean.
-    One of `spans` is how many gaps of a real tuple lie between the two ends.
+    A sample has:
+
+        img0, truth, img1   [3,S,S] uint8
+        time                [1,1,1] in 0..1, when the truth is
+        flow, trust         [4,S,S] in px from the truth to both ends, and [2,S,S] in 0..1, how far each half is right
+        covered             [1,S,S] bool, where an overlay stands still
+        clear               [1,S,S] bool, where no overlay makes the truth unsure
+
+    Real tuples have the flow that DIS measures from the middle frame, trusted where it explains that frame. Synthetic
+    scenes have their exact flow.
     """
 
     def __init__(
         self,
         folder: Path,
-        size: int = 128,
-        synthetic: float = 0.5,
-        overlays: float = 0.25,
-        seed: int = 0,
-        speed: float = 16.0,
-        noise: float = 0.0,
+        size: int = VfiTraining.size,
+        synthetic: float = VfiTraining.synthetic,
+        overlays: float = VfiTraining.overlays,
+        seed: int = VfiTraining.seed,
+        speed: float = VfiTraining.speed,
+        noise: float = VfiTraining.noise,
         spans: tuple[int, ...] = SPANS,
     ) -> None:
-        cv2.setNumThreads(1)  # before workers fork: in them it would wait for threads that stayed behind
+        """Open the shards.
+
+        Args:
+            folder: The folder of shards that `prepare` made.
+            size: Side of a sample in px.
+            synthetic: Share of samples that are synthetic scenes.
+            overlays: Share of samples with overlays.
+            seed: Equal seeds give equal samples.
+            speed: Fastest motion of synthetic scenes, px per gap.
+            noise: Share of real tuples whose ends get more noise; the truth stays clean.
+            spans: How many gaps of a real tuple may lie between both ends; one of them is drawn.
+
+        Raises:
+            ValueError: There are no such shards, or damaged ones.
+        """
+        cv2.setNumThreads(
+            1
+        )  # before workers fork: they would wait for OpenCV's threads, which a fork does not copy
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 0.5, 12) ** 0.5
@@ -50,7 +76,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
         self.synthetic, self.overlays, self.speed, self.noise = synthetic, overlays, speed, noise
 
     def __len__(self) -> int:
-        return 1 << 40
+        return MAX_INDEX
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index))
@@ -67,7 +93,9 @@ class Triplets(Dataset[dict[str, Tensor]]):
             frames = composite.frames
             flow = np.where(covered, 0, flow)
             trust = np.where(covered, 1, np.where(clear, trust, 0))
-        start, middle, end = (torch.from_numpy(np.ascontiguousarray(f)).permute(2, 0, 1) for f in frames)
+        start, middle, end = (
+            rearrange(torch.from_numpy(np.ascontiguousarray(frame)), "h w c -> c h w") for frame in frames
+        )
         return {
             "img0": start,
             "img1": end,
@@ -79,7 +107,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
             "clear": torch.from_numpy(clear)[None],
         }
 
-    def _scene(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
+    def _scene(self, rng: Rng) -> tuple[list[Image], float, Floats, Floats]:
         time = 0.5 if rng.random() < 0.5 else float(rng.uniform(0.1, 0.9))
         scene = random_scene(self.textures, self.size, rng, self.speed)
         frames = [scene.frame(moment) for moment in (0.0, time, 1.0)]
@@ -88,7 +116,7 @@ class Triplets(Dataset[dict[str, Tensor]]):
             _add_noise(frames, rng.uniform(0.5, 4), rng)
         return frames, time, flow, np.ones((2, self.size, self.size), np.float32)
 
-    def _real(self, rng: np.random.Generator) -> tuple[list[Image], float, Floats, Floats]:
+    def _real(self, rng: Rng) -> tuple[list[Image], float, Floats, Floats]:
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
         span = min(int(rng.choice(self.spans)), len(frames) - 1)
@@ -113,15 +141,15 @@ class Triplets(Dataset[dict[str, Tensor]]):
         return crops, time, flow, trust
 
 
-def _add_noise(frames: list[Image], sigma: float, rng: np.random.Generator) -> None:
-    """To the two ends, as sensors do; what is to be made of them is the clean frame."""
+def _add_noise(frames: list[Image], sigma: float, rng: Rng) -> None:
+    """Add a sensor's noise to both ends; the frame between them, which is to be made, stays clean."""
     for side in (0, 2):
         noisy = frames[side] + rng.normal(0, sigma, frames[side].shape).astype(np.float32)
         frames[side] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
 def _even(overlay: Overlay, time: float) -> Overlay:
-    """The overlay with a fade, if it has one, that is even over the gap, as a picture at `time` must show it."""
+    """The overlay; if it fades, then evenly over the gap, so that the frame at `time` is right."""
     first, _, last = overlay.opacity
     if not (first and last):
         return overlay
@@ -129,14 +157,13 @@ def _even(overlay: Overlay, time: float) -> Overlay:
 
 
 def _measure(frames: list[Image]) -> tuple[Floats, Floats]:
-    """DIS flow from the middle frame to both ends, and how far to trust it."""
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    start, middle, end = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
+    """DIS flow [4,H,W] in px from the middle frame to both ends, and how far to trust each half, [2,H,W] in 0..1."""
+    start, middle, end = (grey(frame) for frame in frames)
     height, width = middle.shape
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     flows, trust = [], []
     for other in (start, end):
-        flow = search.calc(middle, other, None).transpose(2, 0, 1)
+        flow = search(middle, other)
         place = grid + flow
         error = cv2.absdiff(
             cv2.remap(other, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), middle

@@ -8,33 +8,37 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from distill.data.clips import Image, find_clips
-from distill.synthetic.degrade import degrade
+from distill.arrays import Bools, Image, Rng
+from distill.data.clips import find_clips
+from distill.data.labels import Rule, static_labels
+from distill.data.teachers import Dis
+from distill.data.tensors import as_batch
 from distill.evaluate.footage import RUN, Footage
-from distill.data.labels import Rule, as_batch, static_labels
-from distill.synthetic.text import PLAIN
+from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
 from distill.synthetic.overlays import Overlay, paste, random_overlays
-from distill.data.teachers import Dis
+from distill.synthetic.text import PLAIN
 
 KINDS = ("hud", "fade", "still", "light", "sequence")
 SIDE = 320
 RULE = Rule()
-LEAST = 0.004  # share of the picture that either class has in every gap
-MOVING = 0.1  # share of a background that surely moves in every gap
-SHOWN = 2.0  # mean change over 5x5 px, in code values, from which on motion can be seen
-
-Bools = NDArray[np.bool_]
-Rng = np.random.Generator
+MIN_CLASS = 0.004  # share of the picture that either class has in every gap
+MIN_MOVING = 0.1  # share of a background that surely moves in every gap
+SHOWN = 2.0  # mean change over 5x5 px, in code values, above which motion can be seen
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """N frames [S,S,3]; per gap the pixels that stand still and those nobody is judged on, [N-1,S,S].
+    """A composite, and what is true of each gap between its frames.
 
-    `real`: the background is real frames of the clip, not synthetic motion of its pictures.
+    Attributes:
+        kind: One of KINDS.
+        clip: The name of the clip that it is made of.
+        real: The background is real frames of the clip, not synthetic motion of its pictures.
+        frames: N pictures [S,S,3].
+        static: [N-1,S,S], the pixels that stand still.
+        unsure: [N-1,S,S], the pixels that do not count.
     """
 
     kind: str
@@ -46,19 +50,27 @@ class Case:
 
 
 def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
-    """`count` cases per kind and clip of the folder; equal seeds give equal cases.
+    """Composites over the clips of a folder.
 
-    hud       overlays that stand, some half-transparent, over a background that moves
-    fade      the same, their opacity changing between the frames
-    still     a still camera with slow and fast movers
-    light     either of these under changing light and shadow
-    sequence  hud with heavy noise, RUN frames long; all others are pairs
+        hud       overlays that stand still, some half-transparent, over a background that moves
+        fade      the same, with an opacity that changes between the frames
+        still     a still camera with slow and fast movers
+        light     hud or still, under changing light and shadow
+        sequence  hud with heavy noise, RUN frames long; all others are pairs
 
-    Backgrounds that move are synthetic motion in one half of the cases: exact, and judged wherever some picture
-    of the gap shows it. In the other half they are real neighbouring frames: there the truth of overlays is exact,
-    and what they leave uncovered counts only where DIS in both directions and the difference of the clean frames
-    say that it moves. All is degraded afterwards. Text is in Pillow's own font: cases do not depend on the fonts
-    of a machine.
+    In one half of the cases the background is synthetic motion. It is exact, and it counts wherever some picture of the
+    gap shows it. In the other half the background is real neighbouring frames. There the truth of overlays is exact,
+    and uncovered pixels count only where both DIS, in both directions, and the difference of the clean frames say that
+    they move. All frames are degraded afterwards. Text is in Pillow's own font, so that cases do not depend on the
+    fonts of a machine.
+
+    Args:
+        clips: The folder.
+        count: Cases per kind and clip.
+        seed: Equal seeds give equal cases.
+
+    Raises:
+        ValueError: The folder holds no video, or one that cannot be read.
     """
     for number, clip in enumerate(find_clips(clips)):
         footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
@@ -69,7 +81,7 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
 
 
 def motion_shows(first: Image, second: Image) -> Bools:
-    """Where [H,W] two clean frames [H,W,3] differ enough for somebody to see that something moved."""
+    """Where [H,W] two clean frames [H,W,3] differ enough to show motion."""
     change = cv2.absdiff(first, second).mean(axis=2, dtype=np.float32)
     return cv2.blur(change, (5, 5)) > SHOWN
 
@@ -96,7 +108,7 @@ def _still(footage: Footage, rng: Rng) -> tuple[list[Image], Bools, Bools]:
     while True:
         scene = random_scene(footage, SIDE, rng, speed=48.0, still_camera=1.0, still_objects=0.0)
         static, moves = (part[None] for part in _truth(scene, 0))
-        if min(static.mean(), moves.mean()) > LEAST:
+        if min(static.mean(), moves.mean()) > MIN_CLASS:
             return [scene.frame(0.0), scene.frame(1.0)], static, ~static & ~moves
 
 
@@ -107,12 +119,18 @@ def _overlaid(kind: str, background: tuple[list[Image], Bools], rng: Rng) -> tup
         composite = paste(frames, [standing(overlay, kind == "fade", rng) for overlay in overlays])
         unsure = ~composite.static & (composite.unsure | ~moves)
         moving = ~composite.static & ~unsure
-        if min(part.mean(axis=(1, 2)).min() for part in (composite.static, moving)) > LEAST:
+        if min(part.mean(axis=(1, 2)).min() for part in (composite.static, moving)) > MIN_CLASS:
             return composite.frames, composite.static, unsure
 
 
 def standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
-    """The overlay without what it does over time; fading, opaque or half-transparent."""
+    """An overlay that stands still.
+
+    Args:
+        overlay: Of which the first drawing is kept.
+        fades: Its opacity changes over time; else it is opaque or half-transparent.
+        rng: Chooses the opacity.
+    """
     count = len(overlay.drawings)
     steady = replace(Overlay.steady(overlay.drawings[0], count), blur=overlay.blur)
     if fades:
@@ -129,27 +147,27 @@ def _synthetic_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Imag
     while True:
         scene: Scene = random_scene(footage, SIDE, rng, speed=24.0, still_camera=0.0, still_objects=0.0)
         moves = np.stack([_truth(scene, gap)[1] for gap in range(count - 1)])
-        if moves.mean(axis=(1, 2)).min() > MOVING:
+        if moves.mean(axis=(1, 2)).min() > MIN_MOVING:
             return [scene.frame(float(time)) for time in range(count)], moves
 
 
 def _real_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], Bools] | None:
-    """Neighbouring frames and where they surely move; None where nothing in the clip moves enough."""
+    """Neighbouring frames and where they surely move; None: nothing in the clip moves enough."""
     for index in rng.permutation(len(footage.runs)):
         start = int(rng.integers(RUN - count + 1))
         frames = footage.runs[index][start : start + count]
         images = as_batch(frames)
         static, unsure = static_labels(Dis().motion(images[:-1], images[1:]), images[:-1], images[1:], RULE)
         moves: Bools = (~static & ~unsure).numpy()
-        if moves.mean(axis=(1, 2)).min() > MOVING:
+        if moves.mean(axis=(1, 2)).min() > MIN_MOVING:
             return frames, moves
     return None
 
 
 def _truth(scene: Scene, gap: int) -> tuple[Bools, Bools]:
-    """Where a scene stands still all through a gap, and where it moves and some picture in the gap shows it.
+    """Where a scene stands still all through a gap, and where it moves so that some picture in the gap shows it.
 
-    Black that slides over black is neither: nobody could tell, and nobody would mind.
+    Black that slides over black is neither.
     """
     times = tuple(gap + step for step in (0.0, 0.25, 0.5, 0.75, 1.0))
     distance, first = scene.reach(times), scene.frame(times[0])
@@ -158,7 +176,7 @@ def _truth(scene: Scene, gap: int) -> tuple[Bools, Bools]:
 
 
 def _relit(frames: Sequence[Image], rng: Rng) -> list[Image]:
-    """Each frame under its own brightness, contrast, gamma and tint, or a shadow that wanders, or both; noisy."""
+    """Noisy frames, each under its own brightness, contrast, gamma and tint, or with a wandering shadow, or both."""
     mood = rng.random()
     ys, xs = np.mgrid[: frames[0].shape[0], : frames[0].shape[1]].astype(np.float32)
     angle, edge, soft = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8) * SIDE, rng.uniform(2, 40)
@@ -181,7 +199,7 @@ def _relit(frames: Sequence[Image], rng: Rng) -> list[Image]:
 
 
 def _noisy(frames: Sequence[Image], sigma: float, rng: Rng) -> list[Image]:
-    """Gaussian noise of `sigma` code values, anew in every frame; as coarse as 2 px in half of the cases."""
+    """Frames with Gaussian noise of `sigma` code values, in one half of the cases with grains of 2 px."""
     height, width = frames[0].shape[:2]
     grain, strength = (2, 1.5 * sigma) if rng.random() < 0.5 else (1, sigma)
     out = []

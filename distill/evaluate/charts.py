@@ -13,7 +13,13 @@ STEPS = 4  # grid lines
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points of one curve; `colour` picks the style sheet's class "line-N", `dots` are marked along it."""
+    """A curve.
+
+    Attributes:
+        colour: N of the style sheet's class "line-N".
+        points: (x,y) along it.
+        dots: (x,y) that are marked.
+    """
 
     colour: int
     points: Sequence[tuple[float, float]]
@@ -29,7 +35,18 @@ def line_chart(
     y_end: float = 1.0,
     diagonal: bool = False,
 ) -> str:
-    """An <svg> of lines over 0..x_end and 0..y_end; with `diagonal` a thin line from corner to corner."""
+    """A line chart.
+
+    Args:
+        title: For screen readers.
+        lines: The curves; the first lies on top.
+        x_label, y_label: Names of the axes.
+        x_end, y_end: Where the axes end; they begin at 0.
+        diagonal: Draw a thin line from corner to corner.
+
+    Returns:
+        An <svg> element.
+    """
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = LEFT + min(max(x / x_end, 0), 1) * (WIDTH - LEFT - RIGHT)

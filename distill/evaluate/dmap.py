@@ -1,7 +1,7 @@
-"""The D-map benchmark: figures and text over real frames; which flows and masks see that they stand?
+"""The D-map benchmark: which flows and masks see that figures and text over real frames stand still?
 
-Drawn as the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291) is described: overlays are
-the same up to the middle one of three frames, where the D-map is taken; text jumps, vanishes or appears after it.
+Overlays are drawn as the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291) is described. They
+are the same in the first two of three frames, and the D-map says where. Then text jumps, vanishes or appears.
 """
 
 from __future__ import annotations
@@ -17,29 +17,33 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.data.clips import Image, find_clips
+from distill.arrays import Bools, Floats, Image, Rng
+from distill.data.clips import find_clips
+from distill.data.labels import PUBLISHED, Rule, static_labels
+from distill.data.teachers import load_teacher
+from distill.data.tensors import as_batch
 from distill.evaluate.cases import motion_shows
 from distill.evaluate.footage import Footage
 from distill.evaluate.judges import network_judge
-from distill.data.labels import PUBLISHED, Rule, as_batch, static_labels
-from distill.synthetic.text import draw_text
 from distill.synthetic.overlays import Drawing, Overlay, paste
-from distill.data.teachers import load_teacher
+from distill.synthetic.text import draw_text
 
 SIDE = 256
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 "
 RULES = {"our rule": Rule(), "published rule": PUBLISHED}
 
-Bools = NDArray[np.bool_]
-Floats = np.ndarray
-Rng = np.random.Generator
 Method = Callable[[Image, Image], dict[str, Floats]]  # masks [H,W] of a gap, by name
 
 
 @dataclass(frozen=True, slots=True)
 class DmapCase:
-    """Three frames [S,S,3] and where [S,S] an overlay stands from the first to the second (the D-map), where the
-    picture surely moves meanwhile (known under synthetic pans only), and where text changes before the third.
+    """Three frames with overlays, and what is true of them.
+
+    Attributes:
+        frames: Pictures [S,S,3].
+        standing: The D-map [S,S]: where an overlay stands still from the first frame to the second.
+        moving: [S,S], where the picture surely moves meanwhile; that is known under synthetic pans only.
+        changed: [S,S], where text changes from the second frame to the third.
     """
 
     frames: list[Image]
@@ -50,9 +54,16 @@ class DmapCase:
 
 @dataclass(frozen=True, slots=True)
 class DmapScore:
-    """Of one method, over all pixels of all cases: L1 to the D-map where it is 1, and the share found there at
-    0.5 (the D-map marks no other still things, so it says nothing where it is 0); the shares of the moving area
-    and of changed text that are said to stand still.
+    """What a method earned, over all pixels of all cases.
+
+    The D-map marks overlays and no other still things. So it says nothing where it is 0.
+
+    Attributes:
+        method: Its name.
+        l1: Mean distance to the D-map where that is 1.
+        found: The share of the D-map that the method calls still, at the threshold 0.5.
+        false_static: The share of the moving area that it calls still.
+        changed: The share of changed text that it calls still.
     """
 
     method: str
@@ -65,10 +76,20 @@ class DmapScore:
 def measure_dmap(
     clips: Path, teachers: list[str], masks: list[str], cases: int, seed: int = 1
 ) -> list[DmapScore]:
-    """Scores in order of L1, on `cases` composites per clip of the folder; half of them lie over synthetic pans.
+    """Run the benchmark. One half of the composites lies over synthetic pans.
 
-    teachers are what `load_teacher` takes: their flow becomes a mask by our rule and by the published one. masks
-    are what `load_judge` takes. Raises ValueError where clips or weights cannot be read.
+    Args:
+        clips: A folder of videos.
+        teachers: Names as `load_teacher` takes them; their flow becomes a mask by our rule and by the published one.
+        masks: Names as `load_judge` takes them.
+        cases: Composites per clip.
+        seed: Equal seeds give equal composites.
+
+    Returns:
+        The scores, in order of L1.
+
+    Raises:
+        ValueError: Clips or weights cannot be read.
     """
     methods = [*(_flow_masks(name) for name in teachers), *(_network_mask(name) for name in masks)]
     sums: dict[str, Floats] = {}
@@ -84,6 +105,7 @@ def measure_dmap(
 
 
 def dmap_table(scores: list[DmapScore]) -> Table:
+    """The scores as a table for the console."""
     table = Table(title="D-map: figures and text that stand, in order of L1")
     for header, justify in DMAP_HEADERS:
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
@@ -102,7 +124,7 @@ DMAP_HEADERS = (
 
 
 def dmap_rows(scores: list[DmapScore]) -> list[list[str]]:
-    """Rows under DMAP_HEADERS."""
+    """The scores as rows of text under DMAP_HEADERS."""
     return [
         [s.method, f"{s.l1:.3f}", *(f"{share:.1%}" for share in (s.found, s.false_static, s.changed))]
         for s in scores
@@ -110,7 +132,16 @@ def dmap_rows(scores: list[DmapScore]) -> list[list[str]]:
 
 
 def count_errors(first: Floats, second: Floats, case: DmapCase) -> Floats:
-    """Sums over a case, of the masks [S,S] of its two gaps: L1, found, standing; still, moving; still, changed."""
+    """What a method's masks get right and wrong in a case.
+
+    Args:
+        first, second: [S,S], the masks of the case's two gaps.
+        case: The truth.
+
+    Returns:
+        Seven sums over pixels: L1, found and all of the D-map; called still and all of the moving area; called still
+        and all of the changed text.
+    """
     over, under, after = first[case.standing], first[case.moving], second[case.changed]
     missed = (1 - over).sum()
     counts = [missed, (over >= 0.5).sum(), over.size]
@@ -118,7 +149,16 @@ def count_errors(first: Floats, second: Floats, case: DmapCase) -> Floats:
 
 
 def dmap_cases(clips: Path, count: int, seed: int) -> Iterator[DmapCase]:
-    """`count` cases per clip, over real neighbouring frames and over synthetic pans in turn; seeded."""
+    """Composites over the clips of a folder, in turn over real neighbouring frames and over synthetic pans.
+
+    Args:
+        clips: The folder.
+        count: Cases per clip.
+        seed: Equal seeds give equal cases.
+
+    Raises:
+        ValueError: The folder holds no video, or one that cannot be read.
+    """
     for number, clip in enumerate(find_clips(clips)):
         footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
         for index in range(count):
@@ -129,7 +169,13 @@ def dmap_cases(clips: Path, count: int, seed: int) -> Iterator[DmapCase]:
 
 
 def mix_figures(frames: list[Image], rng: Rng, pans: bool) -> DmapCase:
-    """Text, a circle and a rectangle, each with chance 0.5, over three frames; drawn anew until one stands."""
+    """Draw text, a circle and a rectangle, each with a chance of 0.5, until one of them stands still.
+
+    Args:
+        frames: Three pictures [S,S,3].
+        rng: Chooses what is drawn.
+        pans: The whole picture moves.
+    """
     while True:
         text = _text(rng) if rng.random() < 0.5 else None
         figures = [Overlay.steady(draw(rng), 3) for draw in (_circle, _rectangle) if rng.random() < 0.5]
@@ -184,7 +230,7 @@ def _coloured(mask: NDArray[np.uint8], rng: Rng) -> Drawing:
 
 
 def _pan(footage: Footage, rng: Rng) -> list[Image]:
-    """Three crops of a picture, whole pixels apart: 2 to 24 of them per gap."""
+    """Three crops of a picture, 2 to 24 whole pixels apart."""
     picture = footage.frames(int(rng.integers(len(footage))))[0]
     speed, angle = np.exp(rng.uniform(np.log(2), np.log(24))), rng.uniform(0, 2 * np.pi)
     step = np.rint(speed * np.array([np.sin(angle), np.cos(angle)])).astype(int)

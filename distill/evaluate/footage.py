@@ -1,4 +1,4 @@
-"""A clip as material for benchmarks: pictures to cut moving layers from, and short runs of real frames."""
+"""A clip as material for benchmarks: textures for moving layers, and short runs of real frames."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from distill.data.clips import CUT, Image
+from distill.arrays import Image, Rng
+from distill.data.clips import CUT
 
 RUN = 5  # frames
-Rng = np.random.Generator
 
 
 class Footage:
-    """RGB squares out of one clip: `len()` textures of 1.4 `size` px, and `runs` of RUN frames of `size` px.
+    """RGB squares out of one clip: textures of 1.4 `size` px, of which there are `len()`, and runs of frames.
 
-    A run is a crop of neighbouring frames with no cut between them, at the clip's own resolution or at half of
-    it, mostly where something moves. Equal rng, equal crops. Raises ValueError when nothing can be read.
+    Attributes:
+        runs: Each of RUN neighbouring frames of `size` px without a cut between them, at the clip's own resolution or
+            at half of it, mostly where something moves.
     """
 
     def __init__(self, path: Path, size: int, rng: Rng, textures: int = 6, runs: int = 8) -> None:
+        """Read a clip.
+
+        Args:
+            path: The video.
+            size: Side of a frame in a run, in px.
+            rng: Chooses the crops.
+            textures, runs: How many to take, at most.
+
+        Raises:
+            ValueError: No frame could be read.
+        """
         total = int(cv2.VideoCapture(os.fspath(path)).get(cv2.CAP_PROP_FRAME_COUNT))
         still = {int(k) for k in np.linspace(0, total - 1, textures)}
         starts = [int(k) for k in np.linspace(0, max(total - RUN, 0), runs)]
@@ -38,6 +50,7 @@ class Footage:
         return len(self._pictures)
 
     def frames(self, index: int) -> Sequence[Image]:
+        """Texture number `index`, as `Textures` has it."""
         return [self._pictures[index]]
 
 
@@ -52,6 +65,7 @@ def _decode(path: Path, wanted: set[int]) -> Iterator[tuple[int, Image]]:
 
 
 def _texture(frame: Image, size: int) -> Image:
+    """The upper right square of a frame whose shorter side is made `size` px long."""
     factor = size / min(frame.shape[:2]) + 1e-3
     return np.ascontiguousarray(
         cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)[:size, -size:]
@@ -59,7 +73,7 @@ def _texture(frame: Image, size: int) -> Image:
 
 
 def _crop(run: list[Image], size: int, rng: Rng) -> list[Image]:
-    """Of four random crops the one that moves most."""
+    """The one of four random crops that moves most."""
     height, width = run[0].shape[:2]
     factor = 0.5 if min(height, width) >= 2 * size and rng.random() < 0.5 else 1.0
     factor = max(factor, size / min(height, width) + 1e-3) if min(height, width) < size else factor
@@ -73,5 +87,6 @@ def _crop(run: list[Image], size: int, rng: Rng) -> list[Image]:
 
 
 def _cut(run: list[Image]) -> bool:
+    """Whether there is a cut inside a run."""
     thumbs = [cv2.resize(f, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for f in run]
     return any(float(np.abs(b - a).mean()) > CUT for a, b in pairwise(thumbs))

@@ -1,4 +1,4 @@
-"""What is measured side by side: mask networks, and two things that need no training."""
+"""What is measured side by side: mask networks, and two baselines that need no training."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distill.data.clips import Image
-from distill.data.labels import as_batch
-from distill.training.published import PublishedUNet
+from distill.arrays import Floats, Image
 from distill.data.teachers import Dis
-from maskvfi.weights.load import WeightsError, load_static
+from distill.data.tensors import as_batch
+from distill.training.published import PublishedUNet
+from maskvfi.errors import WeightsError
+from maskvfi.weights.load import load_static
 
 PUBLISHED = "published:"
 PROBABILITIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
-Floats = np.ndarray
 
 
 class MaskNetwork(Protocol):
-    """Probabilities [B,N-1,H,W] that pixels stand still, from frames [B,N,3,H,W] in 0..1."""
+    """A network that says which pixels stand still."""
 
-    def sequence(self, frames: Tensor) -> Tensor: ...
+    def sequence(self, frames: Tensor) -> Tensor:
+        """From frames [B,N,3,H,W] in 0..1 to the probabilities [B,N-1,H,W] that pixels stand still."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Says how surely each pixel stands still: `scores(frames)` is [N-1,H,W], the higher the stiller.
+    """Says how surely each pixel stands still.
 
-    From each of the ascending `thresholds` on a pixel counts as still. Scores are probabilities where `unit` is
-    empty, else a change in that unit, less than zero.
+    Attributes:
+        name: In tables.
+        scores: From N frames [H,W,3] to [N-1,H,W], higher for pixels that are stiller.
+        thresholds: Ascending; a pixel counts as still if its score is at least this.
+        unit: "" where scores are probabilities; else they are changes in this unit, less than zero.
     """
 
     name: str
@@ -47,9 +51,13 @@ class Judge:
 
 
 def load_judge(name: str) -> MaskNetwork:
-    """Mask weights by name or path; "published:PATH" loads a safetensors file into the published UNet.
+    """Load a mask network.
 
-    Raises WeightsError where they are missing, damaged or of another kind.
+    Args:
+        name: A name or a path of mask weights, or "published:PATH" for a safetensors file of the published UNet.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or of another kind.
     """
     if not name.startswith(PUBLISHED):
         return load_static(name)
@@ -62,7 +70,7 @@ def load_judge(name: str) -> MaskNetwork:
 
 
 def network_judge(name: str) -> Judge:
-    """A mask network, see `load_judge`."""
+    """A mask network as a judge; the name is what `load_judge` takes."""
     network = load_judge(name)
 
     @torch.inference_mode()
@@ -73,7 +81,7 @@ def network_judge(name: str) -> Judge:
 
 
 def difference_judge() -> Judge:
-    """The absolute difference of neighbouring frames, largest of the colours, blurred by 1.5 px."""
+    """A baseline: the absolute difference of neighbouring frames, the largest of the colours, blurred by 1.5 px."""
 
     def scores(frames: list[Image]) -> Floats:
         changes = [cv2.absdiff(*pair).max(axis=2).astype(np.float32) for pair in pairwise(frames)]
@@ -83,7 +91,7 @@ def difference_judge() -> Judge:
 
 
 def dis_judge() -> Judge:
-    """The larger of the speeds that DIS sees in both directions."""
+    """A baseline: the larger of the speeds that DIS sees in both directions."""
 
     def scores(frames: list[Image]) -> Floats:
         images = as_batch(frames)

@@ -9,29 +9,27 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
-from distill.data.clips import Image
-from maskvfi.synthesis.interpolator import Interpolator
+from distill.arrays import Image
+from distill.data.tensors import as_batch, as_picture, grey
+from maskvfi.ops.dis import search
 from maskvfi.ops.warp import backward_warp
+from maskvfi.synthesis.interpolator import Interpolator
 
 Method = Callable[[Image, Image, int], list[Image]]  # (start, end, k) -> k-1 RGB frames, evenly between
 
 
 def blend(start: Image, end: Image, times: int) -> list[Image]:
-    """Both frames mixed."""
+    """A cross-fade, as a `Method`."""
     return [cv2.addWeighted(start, 1 - t, end, t, 0) for t in _moments(times)]
 
 
 @torch.inference_mode()
 def dis(start: Image, end: Image, times: int) -> list[Image]:
-    """Both frames warped along DIS flow, as if it stayed where it was measured, and mixed."""
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    a, b = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (start, end))
-    ahead, back = (
-        torch.from_numpy(search.calc(p, q, None)).permute(2, 0, 1)[None] for p, q in ((a, b), (b, a))
-    )
-    img0, img1 = as_tensor(start), as_tensor(end)
+    """Both frames warped along DIS flow and mixed, as a `Method`. The flow is used where it was measured."""
+    a, b = grey(start), grey(end)
+    ahead, back = (torch.from_numpy(search(p, q))[None] for p, q in ((a, b), (b, a)))
+    img0, img1 = as_batch([start]), as_batch([end])
     made = (
         torch.lerp(backward_warp(img0, t * back), backward_warp(img1, (1 - t) * ahead), t)
         for t in _moments(times)
@@ -40,13 +38,17 @@ def dis(start: Image, end: Image, times: int) -> list[Image]:
 
 
 def minterpolate(ffmpeg: str) -> Method:
-    """ffmpeg's own motion-compensated interpolation, by a binary that has it."""
+    """ffmpeg's own motion-compensated interpolation.
+
+    Args:
+        ffmpeg: A binary that has it, see `find_ffmpeg`.
+    """
 
     def method(start: Image, end: Image, times: int) -> list[Image]:
         height, width = start.shape[:2]
         size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
         filters = f"format=yuv444p,minterpolate=fps={times}:scd=none"
-        # It looks a frame further on either side: each end is shown twice, one second apart.
+        # minterpolate looks one frame further on either side, so each end is shown twice, one second apart.
         shown = b"".join(frame.tobytes() for frame in (start, start, end, end))
         command = [ffmpeg, "-v", "error", *size, "-r", "1", "-i", "-", "-vf", filters, *size, "-"]
         raw = subprocess.run(command, input=shown, capture_output=True, check=True).stdout
@@ -57,7 +59,7 @@ def minterpolate(ffmpeg: str) -> Method:
 
 
 def network(interpolator: Interpolator) -> Method:
-    """Ours, with whatever mask it has."""
+    """Our interpolation, with whatever mask the interpolator has."""
 
     def method(start: Image, end: Image, times: int) -> list[Image]:
         return [interpolator(start, end, t) for t in _moments(times)]
@@ -66,7 +68,14 @@ def network(interpolator: Interpolator) -> Method:
 
 
 def find_ffmpeg(wanted: str) -> str | None:
-    """An ffmpeg with the filter `wanted`: the one in the package imageio-ffmpeg, else the system's; else None."""
+    """Look for an ffmpeg that has a filter.
+
+    Args:
+        wanted: The filter's name.
+
+    Returns:
+        The binary of the package imageio-ffmpeg, or the system's; None: neither has it.
+    """
     found = [shutil.which("ffmpeg")]
     try:
         import imageio_ffmpeg
@@ -81,16 +90,6 @@ def find_ffmpeg(wanted: str) -> str | None:
     return None
 
 
-def as_tensor(frame: Image) -> Tensor:
-    """RGB [H,W,3] as [1,3,H,W] in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 255
-
-
-def as_picture(image: Tensor) -> Image:
-    """[1,3,H,W] in 0..1 as RGB [H,W,3]."""
-    picture: Image = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return picture
-
-
 def _moments(times: int) -> list[float]:
+    """The times in 0..1 of the frames between."""
     return [k / times for k in range(1, times)]

@@ -10,40 +10,42 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.data.clips import Image, find_clips
+from distill.arrays import Bools, Image, Rng
+from distill.data.clips import find_clips
+from distill.data.labels import Rule, static_labels
+from distill.data.teachers import Dis
+from distill.data.tensors import as_batch, grey
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
 from distill.evaluate.similarity import Similarity, psnr
-from distill.data.labels import Rule, as_batch, static_labels
-from distill.synthetic.text import PLAIN
+from distill.options import PLACES, TIMES
 from distill.synthetic.overlays import Composite, paste, random_overlays
-from distill.data.teachers import Dis
+from distill.synthetic.text import PLAIN
+from maskvfi.ops.dis import search
 from maskvfi.synthesis.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
-MOTION = (4.0, 16.0)  # px from end to end that part small from middling from large motion
+MOTION = (4.0, 16.0)  # px from end to end, between small, middling and large motion
 RULE = Rule()
 RING = 12  # px around what stands still
-NOISE = 10.0  # code values: the deviation of the noise in the second of the tables under overlays
-REGIONS = (
-    "all",
-    "standing",
-    "ring",
-    "elsewhere",
-    "moving",
-)  # moving: the part of elsewhere that surely moves
+NOISE = 10.0  # code values, the deviation of the noise in the second of the tables under overlays
+# Parts of a picture: all of it; under overlays; RING px around them; the rest; the part of the rest that surely moves.
+REGIONS = ("all", "standing", "ring", "elsewhere", "moving")
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a method earned on one run of frames: measures by name.
+    """What a method earned on one run of frames.
 
-    motion: the 95th percentile of DIS flow between the run's ends, in px.
+    Attributes:
+        clip, kind: The clip's name, and the kind of its footage.
+        motion: The 95th percentile of DIS flow between the run's ends, in px.
+        method: The method's name.
+        measures: By name.
     """
 
     clip: str
@@ -55,8 +57,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """All scores on plain footage; those under overlays, whose measures are PSNR by REGIONS, and under overlays and
-    noise, against the clean truth; measures not to be had.
+    """All scores of a bench.
+
+    Attributes:
+        plain: On footage as it is.
+        overlaid: Under overlays; the measures are PSNR by REGIONS.
+        noisy: Under overlays and noise, measured against the clean truth in the same way.
+        missing: Measures that could not be taken, each with what it needs.
     """
 
     plain: list[Score]
@@ -66,11 +73,26 @@ class Quality:
 
 
 def measure_quality(
-    clips: Path, vfi: str, mask: str | None = None, runs: int = 12, times: int = 2, seed: int = 1
+    clips: Path,
+    vfi: str,
+    mask: str | None = None,
+    runs: int = PLACES,
+    times: int = TIMES,
+    seed: int = 1,
 ) -> Quality:
-    """Every times-th frame of up to `runs` moving places per clip is kept, those between are made and compared.
+    """Make frames between the real ones of clips by several methods, and compare them with the true frames.
 
-    Without a mask there are no overlays. Raises WeightsError for bad weights, ValueError where there is no video.
+    Args:
+        clips: A folder of videos.
+        vfi: Interpolation weights: a name or a path.
+        mask: Mask weights: a name or a path; None leaves out the scores under overlays.
+        runs: Moving places per clip, at most.
+        times: Every times-th frame is kept, and those between are made.
+        seed: Equal seeds give equal overlays and noise.
+
+    Raises:
+        WeightsError: The weights are missing or damaged.
+        ValueError: The folder holds no video.
     """
     unmasked, similarity = Interpolator(vfi, None), Similarity()
     plain = network(unmasked)
@@ -87,34 +109,40 @@ def measure_quality(
         for name, method in methods.items():
             made = [[truth[0], *method(truth[0], truth[-1], times), truth[-1]] for truth in truths]
             measured = [similarity.measures(*pair) for pair in zip(made, truths, strict=True)]
-            for measures, vmaf in zip(
-                measured, similarity.vmaf(made, truths) or () if truths else (), strict=False
-            ):
-                measures["vmaf"] = vmaf
+            vmaf = similarity.vmaf(made, truths) if truths else None
+            for measures, score in zip(measured, vmaf or (), strict=False):
+                measures["vmaf"] = score
             quality.plain.extend(
                 Score(clip.path.name, clip.kind, motion, name, measures)
                 for motion, measures in zip(motions, measured, strict=True)
             )
-        if masked:
-            cases = zip(truths, motions, strict=True)
-            for index, (truth, motion) in enumerate(cases):
-                rng = np.random.default_rng((seed, number, index))
-                composite, moves = _overlaid(truth, rng), _moves(truth)
-                still = torch.from_numpy(composite.static.all(axis=0)).float()
-                known = network(Interpolator(unmasked.vfi, None, protect=still))
-                clean = [composite.frames[0], composite.frames[-1]]
-                for scores, ends in (
-                    (quality.overlaid, clean),
-                    (quality.noisy, [_noisy(f, rng) for f in clean]),
-                ):
-                    for name, method in (masked | {"true mask": known}).items():
-                        measures = _by_region(composite, moves, method(ends[0], ends[1], times))
-                        scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
+        for index, (truth, motion) in enumerate(zip(truths, motions, strict=True)):
+            if not masked:
+                break
+            rng = np.random.default_rng((seed, number, index))
+            composite, moves = _overlaid(truth, rng), _moves(truth)
+            still = torch.from_numpy(composite.static.all(axis=0)).float()
+            known = network(Interpolator(unmasked.vfi, None, protect=still))
+            clean = [composite.frames[0], composite.frames[-1]]
+            noisy = [_noisy(frame, rng) for frame in clean]
+            for name, method in (masked | {"true mask": known}).items():
+                for scores, (start, end) in ((quality.overlaid, clean), (quality.noisy, noisy)):
+                    measures = _by_region(composite, moves, method(start, end, times))
+                    scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
     return quality
 
 
-def moving_runs(path: Path, count: int, times: int = 2) -> Iterator[list[Image]]:
-    """Up to `count` evenly spread runs of times + 1 consecutive RGB frames in which something moves."""
+def moving_runs(path: Path, count: int, times: int = TIMES) -> Iterator[list[Image]]:
+    """Short runs of frames in which something moves, evenly spread over a clip.
+
+    Args:
+        path: The video.
+        count: How many, at most.
+        times: Gaps in a run.
+
+    Yields:
+        times + 1 consecutive RGB frames [H,W,3].
+    """
     video = cv2.VideoCapture(os.fspath(path))
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     wanted = {int(place) for place in np.linspace(times, total - 1, min(count, max(total - times, 0)))}
@@ -129,7 +157,7 @@ def moving_runs(path: Path, count: int, times: int = 2) -> Iterator[list[Image]]
 
 
 def quality_tables(quality: Quality) -> list[Table]:
-    """By method, by clip, by kind and motion, and under overlays."""
+    """Tables for the console: by method, by clip, by kind, by motion, and under overlays."""
     tables = [_by_method(quality.plain)]
     tables.append(_psnr_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
     tables.append(_psnr_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
@@ -187,33 +215,31 @@ def _size(motion: float) -> str:
 
 
 def _motion(start: Image, end: Image) -> float:
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    first, last = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (start, end))
-    flow = search.calc(first, last, None)
-    return float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 95))
+    """The 95th percentile of DIS flow, in px."""
+    return float(np.percentile(np.hypot(*search(grey(start), grey(end))), 95))
 
 
-def _overlaid(truth: list[Image], rng: np.random.Generator) -> Composite:
+def _overlaid(truth: list[Image], rng: Rng) -> Composite:
     """A run with random overlays that stand still on top of it."""
     height, width = truth[0].shape[:2]
     overlays = random_overlays(len(truth), height, width, rng, fonts=PLAIN)
     return paste(truth, [standing(overlay, False, rng) for overlay in overlays])
 
 
-def _moves(truth: list[Image]) -> NDArray[np.bool_]:
+def _moves(truth: list[Image]) -> Bools:
     """Where [H,W] a run surely moves from end to end."""
     ends = as_batch([truth[0], truth[-1]])
     static, unsure = static_labels(Dis().motion(ends[:1], ends[1:]), ends[:1], ends[1:], RULE)
-    moves: NDArray[np.bool_] = (~static & ~unsure)[0].numpy()
+    moves: Bools = (~static & ~unsure)[0].numpy()
     return moves
 
 
-def _noisy(frame: Image, rng: np.random.Generator) -> Image:
+def _noisy(frame: Image, rng: Rng) -> Image:
     noise = rng.standard_normal(frame.shape, np.float32) * np.float32(NOISE)
     return np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
 
 
-def _by_region(composite: Composite, moves: NDArray[np.bool_], made: Sequence[Image]) -> dict[str, float]:
+def _by_region(composite: Composite, moves: Bools, made: Sequence[Image]) -> dict[str, float]:
     """PSNR in REGIONS of the frames between against those of the composite."""
     still = composite.static.all(axis=0)
     around = cv2.dilate(still.astype(np.uint8), np.ones((2 * RING + 1,) * 2, np.uint8)) > 0

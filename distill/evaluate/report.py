@@ -1,4 +1,4 @@
-"""One self-contained HTML page with everything that is measured of masks: tables, curves, pictures."""
+"""All measurements of masks as one self-contained HTML page: tables, curves, pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from distill.data.clips import Image
+from distill.arrays import Image
 from distill.evaluate.cases import KINDS
 from distill.evaluate.charts import Line, line_chart
 from distill.evaluate.dmap import DMAP_HEADERS, DmapScore, dmap_rows, measure_dmap
@@ -36,9 +36,10 @@ from distill.evaluate.staticbench import (
     f1_rows,
     measure_static,
 )
+from distill.options import COST_SIZE
 from distill.training.published import PublishedUNet
+from maskvfi.paths import check_target, written_whole
 
-COST_SIZE = (1920, 1080)
 UNSURE = (205, 60, 50)
 KIND_TEXT = {
     "hud": "Overlays that stand over moving footage, some of them half-transparent.",
@@ -51,7 +52,15 @@ KIND_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows; `log` holds the lines of a training run, or none."""
+    """What the page shows.
+
+    Attributes:
+        clips: The name of the folder of clips.
+        bench: Of StaticBench.
+        dmap: Of the D-map benchmark.
+        costs: Of the masks, and of the published network at the end.
+        log: The lines of a training's log; none without a run.
+    """
 
     clips: str
     bench: Bench
@@ -70,15 +79,23 @@ def write_report(
     run: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Measure masks and teachers on the clips of a folder and write the page; it appears when it is whole.
+    """Measure masks and teachers, and write the page; it appears when it is whole.
 
-    masks and teachers are what `load_judge` and `load_teacher` take, run a folder with a training's log.jsonl.
-    Raises FileExistsError rather than replace a file unasked, ValueError or OSError for what cannot be read.
+    Args:
+        clips: A folder of videos.
+        out: The HTML file to write.
+        masks: Names as `load_judge` takes them.
+        teachers: Names as `load_teacher` takes them.
+        cases: Composites per clip and kind.
+        run: A folder with a training's log.jsonl, to be shown as well.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        MediaError: The page exists or cannot be written.
+        ValueError: Clips or weights cannot be read.
+        OSError: There is no log in run.
     """
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out}: there is such a file already (--overwrite replaces it)")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"{out}: there is no folder {out.parent}")
+    out = check_target(out, overwrite)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] if run else []
     report = Report(
         clips.name,
@@ -87,9 +104,8 @@ def write_report(
         _costs(masks),
         log,
     )
-    part = out.with_name(f"{out.name}.part")
-    part.write_text(page(report), encoding="utf-8")
-    part.replace(out)
+    with written_whole(out) as partial:
+        partial.write_text(page(report), encoding="utf-8")
 
 
 def page(report: Report) -> str:
@@ -153,7 +169,7 @@ def page(report: Report) -> str:
 
 
 def _highlights(report: Report) -> str:
-    """The first mask's figures that the project has goals for."""
+    """The figures of the first mask for which the project has goals."""
     first = report.bench.results[0]
     rule, figures = f1_rows(first)[1]
     passes, pairs = (float(first.f1[column][first.common()]) for column in ("sequence", PAIRS))
@@ -239,7 +255,7 @@ def _examples(kind: str, examples: Sequence[Example]) -> str:
 
 
 def _costs(masks: list[str]) -> list[Cost]:
-    """Of every mask, and of the published network in the end, whose cost does not depend on its weights."""
+    """The cost of every mask, and at the end that of the published network, which no weights change."""
     networks = {name: cast(nn.Module, load_judge(name)) for name in masks if not name.startswith(PUBLISHED)}
     return measure_cost(networks | {"published UNet": PublishedUNet().eval()}, *COST_SIZE)
 
@@ -299,7 +315,7 @@ def _inline(picture: Image, suffix: str) -> str:
 
 
 def _device() -> str:
-    """The processor everything ran on."""
+    """The processor that all was measured on."""
     name = platform.processor() or platform.machine()
     facts = Path("/proc/cpuinfo")
     if facts.is_file():

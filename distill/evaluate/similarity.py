@@ -1,4 +1,4 @@
-"""How like the true frames the made ones are, by every measure whose tool is installed."""
+"""How close made frames are to the true ones, by every measure whose tool is installed."""
 
 from __future__ import annotations
 
@@ -13,31 +13,42 @@ import numpy as np
 import torch
 from torch import nn
 
-from distill.data.clips import Image
-from distill.evaluate.methods import as_tensor, find_ffmpeg
-from distill.training.losses import lpips_network
+from distill.arrays import Bools, Image
+from distill.data.tensors import as_batch
+from distill.evaluate.methods import find_ffmpeg
 
 Run = Sequence[Image]  # frames that follow each other; the first and the last are the source's
 
 
-def psnr(made: Image, truth: Image, where: np.ndarray | None = None) -> float:
-    """In dB over all pixels or those [H,W] where `where` is set, of 8-bit RGB; at most 60."""
+def psnr(made: Image, truth: Image, where: Bools | None = None) -> float:
+    """Peak signal-to-noise ratio of 8-bit pictures.
+
+    Args:
+        made, truth: [H,W,3].
+        where: [H,W], the pixels that count; by default all.
+
+    Returns:
+        In dB, at most 60.
+    """
     error = (made.astype(np.float32) - truth.astype(np.float32)) ** 2
     mean = float(error.mean() if where is None else error[where].mean())
     return min(60.0, 10 * math.log10(255**2 / max(mean, 1e-9)))
 
 
 def flicker(made: Run, truth: Run) -> float:
-    """How much the changes from frame to frame differ from the true ones, mean over pixels, in code values."""
+    """How much changes from frame to frame differ from the true changes, mean over pixels, in code values."""
     steps = [np.diff(np.stack(run).astype(np.float32), axis=0) for run in (made, truth)]
     return float(np.abs(steps[0] - steps[1]).mean())
 
 
 class Similarity:
-    """The measures that can be had here, each the mean over a run's made frames.
+    """The measures that can be taken on this machine, each as the mean over a run's made frames.
 
     "psnr" and "flicker" always; "ssim" (Wang et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with
-    lpips and its backbone; "vmaf" where ffmpeg has libvmaf. `missing` names the others.
+    lpips and its backbone; "vmaf" where ffmpeg has libvmaf.
+
+    Attributes:
+        missing: The other measures, each with what it needs.
     """
 
     def __init__(self) -> None:
@@ -50,22 +61,29 @@ class Similarity:
         self._ssim = ssim
         self._lpips: nn.Module | None = None
         try:
-            self._lpips = lpips_network()
-        except (ValueError, OSError) as error:
-            self.missing.append(f"LPIPS: {error}")
+            self._lpips = _lpips_network()
+        except (ImportError, OSError) as error:  # OSError: the backbone cannot be downloaded
+            self.missing.append(f"LPIPS: pip install lpips torchvision ({error})")
         self._vmaf = find_ffmpeg("libvmaf")
         if self._vmaf is None:
             self.missing.append("VMAF: pip install imageio-ffmpeg, or an ffmpeg with libvmaf")
 
     @torch.inference_mode()
     def measures(self, made: Run, truth: Run) -> dict[str, float]:
-        """All but VMAF, of a run."""
+        """All measures but VMAF.
+
+        Args:
+            made, truth: Runs of frames [H,W,3] that begin and end alike.
+
+        Returns:
+            The measures by name.
+        """
         inner = list(zip(made[1:-1], truth[1:-1], strict=True))
         found = {
             "psnr": float(np.mean([psnr(*pair) for pair in inner])),
             "flicker": flicker(made, truth),
         }
-        pairs = [(as_tensor(a), as_tensor(b)) for a, b in inner]
+        pairs = [(as_batch([a]), as_batch([b])) for a, b in inner]
         if self._ssim:
             found["ssim"] = float(np.mean([float(self._ssim(a, b, data_range=1.0)) for a, b in pairs]))
         if self._lpips:
@@ -73,7 +91,14 @@ class Similarity:
         return found
 
     def vmaf(self, made: Sequence[Run], truth: Sequence[Run]) -> list[float] | None:
-        """VMAF of every run of a clip, by one call; None without libvmaf."""
+        """VMAF, by one call of ffmpeg.
+
+        Args:
+            made, truth: The runs of a clip, all of one size.
+
+        Returns:
+            One number for every run; None without libvmaf.
+        """
         if self._vmaf is None:
             return None
         height, width = truth[0][0].shape[:2]
@@ -90,3 +115,11 @@ class Similarity:
             frames = json.loads((Path(folder) / "log").read_text())["frames"]
         scores = iter(frame["metrics"]["vmaf"] for frame in frames)
         return [float(np.mean([next(scores) for _ in run][1:-1])) for run in truth]
+
+
+def _lpips_network() -> nn.Module:
+    """LPIPS on AlexNet. Raises ImportError or OSError where the package or its backbone cannot be had."""
+    import lpips
+
+    network: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
+    return network

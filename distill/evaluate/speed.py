@@ -1,4 +1,4 @@
-"""What the networks cost: parameters, operations, seconds."""
+"""What networks cost: parameters, operations, seconds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskvfi.weights.load import find_weights, load_static, load_vfi, read_header
+from maskvfi.weights.load import load_static, load_vfi
+from maskvfi.weights.locate import find_weights
+from maskvfi.weights.read import read_header
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one pair of frames, both encoded anew; GFLOP counts a multiplication and an addition as two."""
+    """What one pair of frames costs, both of them encoded anew.
+
+    Attributes:
+        name: The network's.
+        parameters: How many it has.
+        gflop: Billions of operations; a multiplication and an addition count as two.
+        seconds: On this machine.
+    """
 
     name: str
     parameters: int
@@ -25,7 +34,13 @@ class Cost:
 
 
 def measure_cost(networks: Mapping[str, nn.Module], width: int, height: int, repeats: int = 3) -> list[Cost]:
-    """Costs on the CPU in float32; seconds are the fastest of `repeats` runs after one that does not count."""
+    """Measure networks on the CPU, in float32.
+
+    Args:
+        networks: By name; each takes two frames [1,3,H,W].
+        width, height: Of the frames in px.
+        repeats: Runs, of which the fastest counts; one that does not count goes before.
+    """
     pair = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
     costs = []
     for name, network in networks.items():
@@ -43,12 +58,13 @@ def measure_cost(networks: Mapping[str, nn.Module], width: int, height: int, rep
 
 
 def load_any(name: str) -> nn.Module:
-    """Weights of a mask or an interpolation network by name or path. Raises WeightsError."""
+    """Load weights of a mask or of an interpolation network, by name or path. Raises WeightsError."""
     is_mask = read_header(find_weights(name)).get("kind") == "static"
     return load_static(name) if is_mask else load_vfi(name)
 
 
 def cost_table(costs: list[Cost], width: int, height: int) -> Table:
+    """The costs as a table for the console, with the size of the frames in its title."""
     title = f"{width}x{height}, CPU float32, {torch.get_num_threads()} threads"
     table = Table("weights", "parameters", "GFLOP", "seconds", title=title)
     for cost in costs:

@@ -1,4 +1,4 @@
-"""StaticBench: how well masks find what stands still, how honest their probabilities are, and what comes for free."""
+"""StaticBench: how well masks find what stands still, and whether their probabilities are true, beside baselines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from distill.data.clips import Image, find_clips
+from distill.arrays import Bools, Floats, Image
+from distill.data.clips import find_clips
 from distill.evaluate.cases import KINDS, SIDE, Case, motion_shows, static_cases
 from distill.evaluate.footage import Footage
 from distill.evaluate.judges import Judge, difference_judge, dis_judge, network_judge
@@ -23,12 +23,11 @@ TARGET = ("hud", "fade", "still")  # the kinds whose mean the project aims at
 BINS = 10
 PAN = 20  # px
 KEPT = 4  # examples of a kind
-Floats = np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A case, what the first mask said about its first gap [S,S], and the F1 of that at 0.5."""
+    """A case, the first mask's scores [S,S] of its first gap, and their F1 at 0.5."""
 
     case: Case
     said: Floats
@@ -37,13 +36,17 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one judge earned; arrays run over its thresholds, dictionaries over COLUMNS.
+    """What a judge earned. Arrays run over its thresholds, dictionaries over COLUMNS.
 
-    f1, of the class that is rarer in a gap, is the mean over gaps; precision and recall, of the class that is
-    rarer in a kind, are pooled over all its pixels. reliability [BINS,3] is, per bin of probability, its mean,
-    the share that truly was still, and the number of pixels; identical and pan are the shares said to stand still
-    in equal frames and, where it shows, under a pan. These three mean nothing for baselines, which give no
-    probabilities.
+    reliability, identical and pan mean nothing for baselines, which give no probabilities.
+
+    Attributes:
+        judge: Who was measured.
+        f1: Of the class that is rarer in a gap, mean over gaps.
+        precision, recall: Of the class that is rarer in a kind, over all its pixels.
+        reliability: [BINS,3], for each bin of probability its mean, the share that truly is still, and its pixels.
+        identical: The share of equal frames that is called still.
+        pan: The share of panned frames that is called still, where the pan shows.
     """
 
     judge: Judge
@@ -55,22 +58,28 @@ class Result:
     pan: float
 
     def common(self) -> int:
-        """Index of the threshold with the best mean F1 over KINDS."""
+        """The index of the threshold with the best mean F1 over KINDS."""
         return int(np.mean([self.f1[kind] for kind in KINDS], axis=0).argmax())
 
     def middle(self) -> int:
-        """Index of the threshold nearest to 0.5."""
+        """The index of the threshold nearest to 0.5."""
         return int(np.abs(self.judge.thresholds - 0.5).argmin())
 
     def calibration_error(self) -> float:
-        """Expected calibration error (Naeini et al., AAAI 2015)."""
+        """The expected calibration error (Naeini et al., AAAI 2015), 0..1."""
         said, observed, pixels = self.reliability.T
         return float((np.abs(said - observed) * pixels).sum() / max(pixels.sum(), 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Results by judge, networks first, the number of cases by kind, and the best and worst of the first mask."""
+    """All results.
+
+    Attributes:
+        results: One for every judge, networks first.
+        cases: How many there are, by kind.
+        examples: The first mask's best and worst cases, by kind.
+    """
 
     results: list[Result]
     cases: dict[str, int]
@@ -79,7 +88,11 @@ class Bench:
 
 @dataclass(slots=True)
 class _Tally:
-    """A judge's counts so far: per column, for every gap, pixels above k thresholds: static ones, moving ones."""
+    """A judge's counts so far.
+
+    `gaps` holds, by column and for every gap, two histograms over the number of thresholds that a pixel passes: of
+    still pixels and of moving ones.
+    """
 
     judge: Judge
     gaps: dict[str, list[tuple[Floats, Floats]]] = field(default_factory=lambda: {c: [] for c in COLUMNS})
@@ -88,6 +101,7 @@ class _Tally:
     pan: list[float] = field(default_factory=list)
 
     def add(self, case: Case) -> Floats:
+        """Count a case. Returns the judge's scores [N-1,S,S]."""
         scores = self.judge.scores(case.frames)
         self._count(case.kind, scores, case)
         if case.kind == "sequence":
@@ -111,7 +125,7 @@ class _Tally:
         counts = {column: np.array([_rarer(*gap) for gap in gaps]) for column, gaps in self.gaps.items()}
         pooled = {column: _rarer(*np.sum(gaps, axis=0)) for column, gaps in self.gaps.items()}
         f1 = {c: (2 * n[:, 0] / np.maximum(n[:, 1] + n[:, 2], 1)).mean(axis=0) for c, n in counts.items()}
-        # With nothing said there is nothing wrong: a curve ends at precision 1.
+        # Where nothing is called still precision counts as 1, so that every curve ends there.
         precision = {c: np.where(n[1] > 0, n[0] / np.maximum(n[1], 1), 1.0) for c, n in pooled.items()}
         recall = {c: n[0] / np.maximum(n[2], 1) for c, n in pooled.items()}
         reliability = np.column_stack((self.bins[:, :2] / np.maximum(self.bins[:, 2:], 1), self.bins[:, 2]))
@@ -120,9 +134,16 @@ class _Tally:
 
 
 def measure_static(clips: Path, masks: list[str], cases: int, seed: int = 1) -> Bench:
-    """Judge `cases` composites per kind and clip of the folder by every mask, and by two baselines.
+    """Run the benchmark for masks and for two baselines.
 
-    masks are what `load_judge` takes. Raises ValueError where clips or weights cannot be read.
+    Args:
+        clips: A folder of videos.
+        masks: Names as `load_judge` takes them.
+        cases: Composites per kind and clip.
+        seed: Equal seeds give equal composites.
+
+    Raises:
+        ValueError: Clips or weights cannot be read.
     """
     judges = [*(network_judge(name) for name in masks), difference_judge(), dis_judge()]
     composites, total = static_cases(clips, cases, seed), len(find_clips(clips)) * cases * len(KINDS)
@@ -131,7 +152,13 @@ def measure_static(clips: Path, masks: list[str], cases: int, seed: int = 1) -> 
 
 
 def judge_cases(judges: list[Judge], cases: Iterable[Case], pans: list[tuple[Image, Image]]) -> Bench:
-    """What the judges earn on the cases; `pans` are pairs of frames in which all pixels move, and some show it."""
+    """Measure judges.
+
+    Args:
+        judges: Networks first.
+        cases: What they judge.
+        pans: Pairs of frames in which all pixels move, and some of them show it.
+    """
     tallies = [_Tally(judge) for judge in judges]
     examples: dict[str, list[Example]] = {kind: [] for kind in KINDS}
     count = dict.fromkeys(KINDS, 0)
@@ -149,8 +176,14 @@ def judge_cases(judges: list[Judge], cases: Iterable[Case], pans: list[tuple[Ima
     return Bench([tally.result() for tally in tallies], count, examples)
 
 
-def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> float:
-    """F1 of whichever class is rarer in `truth`, over the pixels that are not `unsure`."""
+def f1(said: Bools, truth: Bools, unsure: Bools) -> float:
+    """F1 of the class that is rarer in the truth.
+
+    Args:
+        said: The pixels that are called still.
+        truth: Those that are still.
+        unsure: Those that do not count.
+    """
     said, truth = said[~unsure], truth[~unsure]
     if truth.sum() > truth.size / 2:
         said, truth = ~said, ~truth
@@ -159,7 +192,7 @@ def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_], unsure: NDArray[np.boo
 
 
 def static_table(bench: Bench) -> Table:
-    """F1 by judge and kind, at 0.5, at one best threshold for all kinds, and at each kind's own best."""
+    """F1 by judge and kind, for the console: at 0.5, at the best threshold for all kinds, and at each kind's best."""
     table = Table(title="StaticBench: F1 of the rarer class (mean: over hud, fade, still)")
     for header, justify in STATIC_HEADERS:
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
@@ -174,6 +207,7 @@ def static_table(bench: Bench) -> Table:
 
 
 def calibration_table(bench: Bench) -> Table:
+    """Calibration of the networks, for the console."""
     table = Table(title="Probabilities: are they true, is 0.5 the right threshold, and two things to expect")
     for header, justify in CALIBRATION_HEADERS:
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
@@ -183,7 +217,7 @@ def calibration_table(bench: Bench) -> Table:
 
 
 def f1_rows(result: Result) -> list[tuple[str, list[float]]]:
-    """By way of choosing the threshold: F1 of TARGET, their mean, then the other COLUMNS."""
+    """F1 by the rule that chooses the threshold: of TARGET, their mean, then of the other COLUMNS."""
     rows = []
     if not result.judge.unit:
         rows.append(("0.5", {c: float(v[result.middle()]) for c, v in result.f1.items()}))
@@ -216,7 +250,7 @@ CALIBRATION_HEADERS = (
 
 
 def calibration_rows(bench: Bench) -> list[list[str]]:
-    """Rows under CALIBRATION_HEADERS, one per network; F1 is the mean over all KINDS."""
+    """Rows of text under CALIBRATION_HEADERS, one for every network; F1 is the mean over all KINDS."""
     rows = []
     for result in bench.results:
         if not result.judge.unit:
@@ -230,7 +264,7 @@ def calibration_rows(bench: Bench) -> list[list[str]]:
 
 
 def _rarer(static: Floats, moving: Floats) -> tuple[Floats, Floats, Floats]:
-    """Per threshold: right, said and true pixels of the rarer class, from histograms of passed thresholds."""
+    """The right, said and true pixels of the rarer class for every threshold, from the histograms of `_Tally`."""
     if static.sum() > moving.sum():
         right, wrong, total = np.cumsum(moving)[:-1], np.cumsum(static)[:-1], moving.sum()
     else:
@@ -239,7 +273,7 @@ def _rarer(static: Floats, moving: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _pans(clips: Path, seed: int) -> Iterator[tuple[Image, Image]]:
-    """Three pictures of every clip, each with itself PAN px further."""
+    """Three pictures of every clip, each paired with itself PAN px further."""
     for number, clip in enumerate(find_clips(clips)):
         footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)), textures=3, runs=0)
         for index in range(len(footage)):

@@ -1,4 +1,4 @@
-"""What happens to frames between the scene and the viewer, none of which is motion."""
+"""What happens to frames between the scene and the viewer: light, noise, codecs. None of it is motion."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from distill.data.clips import Image
-
-Rng = np.random.Generator
+from distill.arrays import Floats, Image, Rng
 
 
 def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0, noisy: float = 0.5) -> list[Image]:
-    """The same frames [H,W,3] under other light, through other sensors and codecs; each frame its own way.
+    """The same frames under changing light, through sensors and codecs, each frame in its own way.
 
-    noise is the strongest there may be, as standard deviation in code values; noisy is the chance of any.
+    Args:
+        frames: N pictures [H,W,3].
+        rng: Chooses what happens.
+        noise: The heaviest noise, as standard deviation in code values.
+        noisy: The chance of any noise, 0..1.
+
+    Returns:
+        N pictures of the same size.
     """
     out = [frame.astype(np.float32) for frame in frames]
     if rng.random() < 0.35:
@@ -49,9 +54,15 @@ def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0, noisy: float 
 
 
 def encode(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
-    """The frames as they come out of a video codec, in 4:2:0 and with motion-compensated frames between.
+    """The frames as they come out of a video codec, in 4:2:0 and with motion-compensated frames.
 
-    Where PyAV is missing (it is optional on training machines) the frames come back as they are.
+    Args:
+        frames: Pictures [H,W,3] with even sides.
+        codec: "libx264" or "libx265".
+        crf: The codec's constant rate factor.
+
+    Returns:
+        As many pictures; those that were given, where PyAV is not installed.
     """
     try:
         import av
@@ -78,7 +89,7 @@ def encode(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+def _light(frames: list[Floats], rng: Rng) -> list[Floats]:
     """Brightness, contrast, gamma and colour drift over the clip, or flicker from frame to frame."""
     count = len(frames)
     way = np.linspace(0, 1, count) if rng.random() < 0.6 else rng.uniform(0, 1, count)
@@ -93,7 +104,7 @@ def _light(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     return out
 
 
-def _fade(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+def _fade(frames: list[Floats], rng: Rng) -> list[Floats]:
     """The whole picture fades to black, white or a colour, or comes from there."""
     colour = rng.choice([np.zeros(3), np.full(3, 255.0), rng.uniform(0, 255, 3)]).astype(np.float32)
     first, last = (float(amount) for amount in rng.uniform(0, 0.7, 2))
@@ -101,8 +112,8 @@ def _fade(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     return [frame + amount * (colour - frame) for frame, amount in zip(frames, amounts, strict=True)]
 
 
-def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
-    """A soft shadow or glow that stands or wanders."""
+def _shadow(frames: list[Floats], rng: Rng) -> list[Floats]:
+    """A soft shadow or glow that stands still or wanders."""
     height, width = frames[0].shape[:2]
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     vx, vy = rng.normal(0, 15, 2) * (rng.random() < 0.6)
@@ -118,7 +129,8 @@ def _shadow(frames: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     return out
 
 
-def _noise(shape: tuple[int, ...], sigma: float, coarse: bool, rng: Rng) -> np.ndarray:
+def _noise(shape: tuple[int, ...], sigma: float, coarse: bool, rng: Rng) -> Floats:
+    """Gaussian noise of `sigma` code values; coarse noise has grains of 2 px."""
     if not coarse:
         return rng.standard_normal(shape, np.float32) * np.float32(sigma)
     small = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32) * np.float32(

@@ -1,4 +1,4 @@
-"""Layered synthetic motion: real textures under known movement, so that flow and stillness are exact."""
+"""Layered synthetic motion: real textures that move in a known way, so that flow and stillness are exact."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.clips import Image
-
-Matrix = np.ndarray  # float64
-Floats = np.ndarray  # float32
+from distill.arrays import Floats, Image, Rng
 
 
 class Textures(Protocol):
-    """Pictures to cut layers from: `Shards`, or anything like it."""
+    """Pictures to cut layers from."""
 
-    def __len__(self) -> int: ...
-    def frames(self, index: int) -> Sequence[Image]: ...
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def frames(self, index: int) -> Sequence[Image]:
+        """Pictures [S,S,3], of which the first is texture number `index`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A textured sheet: picture [S,S,3] and coverage [S,S] (None: everywhere), moving about its centre.
+    """A textured sheet that moves. One gap lasts from time 0 to 1.
 
-    Over one gap (time 0 to 1) it shifts by velocity px and bends off by acceleration px, turns by `turn`
-    radians and grows by the factor exp(growth).
+    Attributes:
+        picture: [S,S,3].
+        coverage: [S,S] in 0..1, how opaque it is; None: all of it.
+        centre: (x,y) in px of the window, where its centre is at time 0.
+        velocity: (x,y) in px per gap.
+        acceleration: (x,y) in px per gap, by which the path bends.
+        turn: Radians per gap.
+        growth: Logarithm of the factor by which it grows per gap.
     """
 
     picture: Image
@@ -39,7 +45,7 @@ class Layer:
     turn: float = 0.0
     growth: float = 0.0
 
-    def pose(self, time: float) -> Matrix:
+    def pose(self, time: float) -> Floats:
         """The 3x3 matrix that carries a point of the sheet to the frame at `time`."""
         half = self.picture.shape[0] / 2 - 0.5
         cos, sin = np.cos(self.turn * time), np.sin(self.turn * time)
@@ -56,13 +62,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Layers from back to front, seen through a square window of `size` px."""
+    """Layers from back to front, seen through a square window of `size` px. S is that size."""
 
     layers: tuple[Layer, ...]
     size: int
 
     def frame(self, time: float) -> Image:
-        """The picture [size,size,3] at `time`."""
+        """The picture [S,S,3] at a time."""
         out: Floats | None = None
         for layer in self.layers:
             matrix = layer.pose(time)[:2]
@@ -82,7 +88,7 @@ class Scene:
         return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
     def visible(self, time: float) -> NDArray[np.intp]:
-        """Which layer each pixel shows at `time`: [size,size] indices into layers."""
+        """The index [S,S] of the layer that each pixel shows at a time."""
         top = np.zeros((self.size, self.size), np.intp)
         for index, layer in enumerate(self.layers):
             if index and layer.coverage is not None:
@@ -91,14 +97,22 @@ class Scene:
         return top
 
     def flow(self, start: float, end: float) -> Floats:
-        """Where each pixel of the frame at `start` lies at `end`, less where it is: [2,size,size], x then y."""
+        """Exact flow from one time to another.
+
+        Returns:
+            [2,S,S] in px, x then y: where each pixel of the frame at `start` lies at `end`, less where it is.
+        """
         moves = np.stack([self._move(layer, start, end) for layer in self.layers])
         return np.take_along_axis(moves, self.visible(start)[None, None], axis=0)[0]
 
     def reach(self, times: tuple[float, ...]) -> Floats:
-        """How far [size,size], in px, what is seen at the first time has gone by any later one.
+        """How far the things that are seen at the first time have gone at later times.
 
-        Infinite where another layer is seen at any of the times.
+        Args:
+            times: In order.
+
+        Returns:
+            [S,S] in px; infinite where another layer is seen at any of the times.
         """
         first = self.visible(times[0])
         moves = [
@@ -121,14 +135,20 @@ class Scene:
 def random_scene(
     textures: Textures,
     size: int,
-    rng: np.random.Generator,
+    rng: Rng,
     speed: float = 32.0,
     still_camera: float = 0.15,
     still_objects: float = 0.15,
 ) -> Scene:
-    """A background and up to four objects; speeds are log-uniform up to `speed` px per gap.
+    """A random scene: a background and up to four objects.
 
-    The camera stands still with chance still_camera; an object shares its motion with chance still_objects.
+    Args:
+        textures: What the layers show.
+        size: Side of the window in px.
+        rng: Chooses everything.
+        speed: The fastest motion, px per gap; speeds are log-uniform.
+        still_camera: The chance that the camera stands still.
+        still_objects: The chance that an object moves with the camera.
     """
     camera = _velocity(rng, speed) if rng.random() > still_camera else (0.0, 0.0)
     layers = [_layer(textures, size, rng, camera, None)]
@@ -142,7 +162,7 @@ def random_scene(
 def _layer(
     textures: Textures,
     size: int,
-    rng: np.random.Generator,
+    rng: Rng,
     velocity: tuple[float, float],
     coverage: Floats | None,
 ) -> Layer:
@@ -166,13 +186,13 @@ def _layer(
     )
 
 
-def _velocity(rng: np.random.Generator, speed: float) -> tuple[float, float]:
+def _velocity(rng: Rng, speed: float) -> tuple[float, float]:
     length = np.exp(rng.uniform(np.log(0.3), np.log(speed)))
     angle = rng.uniform(0, 2 * np.pi)
     return float(length * np.cos(angle)), float(length * np.sin(angle))
 
 
-def _blob(size: int, radius: float, rng: np.random.Generator) -> Floats:
+def _blob(size: int, radius: float, rng: Rng) -> Floats:
     """A smooth-edged random polygon in the middle of a sheet."""
     corners = int(rng.integers(3, 12))
     angle = np.sort(rng.uniform(0, 2 * np.pi, corners))

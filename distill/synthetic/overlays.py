@@ -1,7 +1,7 @@
-"""Things that stand still on purpose: subtitles, panels, bars, logos, pasted over moving pictures.
+"""Things that stand still on purpose, pasted over moving pictures: subtitles, panels, bars, logos.
 
-After the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291): what it draws, written
-anew with coverage and alpha kept apart, so that thin and half-transparent things have exact labels.
+The idea is the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291). Here coverage and opacity are
+kept apart, so that thin and half-transparent things have exact labels.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from distill.data.clips import Image
+from distill.arrays import Bools, Floats, Image, Rng
 from distill.synthetic.text import DIGITS, Fonts, draw_text, words
-
-Floats = np.ndarray  # float32
-Rng = np.random.Generator
-
 
 Drawing = tuple[Floats, Floats]  # colour [H,W,3] 0..255, coverage [H,W] 0..1 with anti-aliased rims
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One thing on top of a clip: per frame a drawing (the same one, unless it changes), its opacity 0..1 and
-    its offset (x,y) in px. What lies behind it is blurred by `blur` px, as frosted panels do.
+    """One thing on top of a clip.
+
+    Attributes:
+        drawings: One for every frame; the same one, unless it changes.
+        opacity: In 0..1, for every frame.
+        offsets: (x,y) in px, for every frame.
+        blur: Px by which the picture behind it is blurred, as frosted panels do.
     """
 
     drawings: tuple[Drawing, ...]
@@ -36,11 +36,11 @@ class Overlay:
 
     @classmethod
     def steady(cls, drawing: Drawing, frames: int, opacity: float = 1.0) -> Overlay:
-        """A thing that neither changes nor moves nor fades."""
+        """A thing that neither changes nor moves nor fades over this many frames."""
         return cls((drawing,) * frames, (opacity,) * frames, ((0, 0),) * frames)
 
     def at(self, frame: int) -> Drawing:
-        """Colour and coverage as placed in `frame`."""
+        """Colour [H,W,3] and coverage [H,W] as they lie in a frame."""
         colour, coverage = self.drawings[frame]
         x, y = self.offsets[frame]
         if not (x or y):
@@ -49,8 +49,8 @@ class Overlay:
         size = coverage.shape[::-1]
         return cv2.warpAffine(colour, shift, size), cv2.warpAffine(coverage, shift, size)
 
-    def changed(self, gap: int) -> NDArray[np.bool_] | bool:
-        """Pixels whose drawing differs between frames gap and gap+1."""
+    def changed(self, gap: int) -> Bools | bool:
+        """Pixels [H,W] whose drawing differs between the frames `gap` and `gap` + 1; False: none."""
         (colour0, cover0), (colour1, cover1) = self.drawings[gap : gap + 2]
         if colour0 is colour1 and cover0 is cover1:
             return False
@@ -62,17 +62,24 @@ class Overlay:
 class Composite:
     """Frames with overlays on them, and the truth about every gap between neighbours.
 
-    static [N-1,H,W]: covered by an overlay that stands still there (1), not covered (0);
-    unsure [N-1,H,W]: rims, faint overlays and changing digits, where neither answer is right.
+    Attributes:
+        frames: N pictures [H,W,3].
+        static: [N-1,H,W], covered by an overlay that stands still.
+        unsure: [N-1,H,W], where neither answer is right: rims, faint overlays, changing digits.
     """
 
     frames: list[Image]
-    static: NDArray[np.bool_]
-    unsure: NDArray[np.bool_]
+    static: Bools
+    unsure: Bools
 
 
 def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
-    """Draw `overlays` in order over `frames` (all [H,W,3])."""
+    """Draw overlays over frames.
+
+    Args:
+        frames: N pictures [H,W,3].
+        overlays: From the lowest to the topmost, each for N frames.
+    """
     out = [frame.astype(np.float32) for frame in frames]
     shape = (len(frames) - 1, *frames[0].shape[:2])
     static, unsure = np.zeros(shape, bool), np.zeros(shape, bool)
@@ -106,9 +113,14 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
 def random_overlays(
     frames: int, height: int, width: int, rng: Rng, most: int = 4, fonts: Fonts | None = None
 ) -> list[Overlay]:
-    """One to `most` overlays of random kinds for a clip of `frames` frames.
+    """Overlays of random kinds.
 
-    Text is written in the machine's fonts, unless `fonts` are given.
+    Args:
+        frames: Of the clip.
+        height, width: Of a frame in px.
+        rng: Chooses everything.
+        most: How many there may be; there is at least one.
+        fonts: What text is written in; by default the machine's fonts.
     """
     kinds: list[Callable[..., Drawing]] = [
         _subtitle,
@@ -163,7 +175,7 @@ def _animate(
 
 
 def _ramp(frames: int, rng: Rng) -> Floats:
-    """A fade from one opacity to another, in half a gap or over twice the clip."""
+    """A fade from one opacity to another, as short as half a gap or as long as twice the clip."""
     middle, span = rng.uniform(0, frames - 1), float(np.exp(rng.uniform(np.log(0.5), np.log(2 * frames))))
     return np.interp(np.arange(frames), (middle - span / 2, middle + span / 2), rng.uniform(0, 1, 2))
 
@@ -174,7 +186,7 @@ def _pulse(frames: int, rng: Rng) -> Floats:
 
 
 def _clock(frames: int, height: int, width: int, rng: Rng) -> Overlay:
-    """Digits of which some change from frame to frame."""
+    """A clock: digits of which some change from frame to frame."""
     place, size = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height), int(rng.integers(12, 40))
     ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
     start, speed = int(rng.integers(0, 10**6)), int(rng.choice([1, 1, 7, 133]))
@@ -365,7 +377,7 @@ def _grid(height: int, width: int, rng: Rng) -> Drawing:
 
 
 def _box(height: int, width: int, x: float, y: float, w: float, h: float) -> Floats:
-    """Exact coverage of an axis-aligned box."""
+    """Exact coverage [H,W] of an axis-aligned box at (x,y)."""
     columns = np.clip(np.minimum(np.arange(width) + 1, x + w) - np.maximum(np.arange(width), x), 0, 1)
     rows = np.clip(np.minimum(np.arange(height) + 1, y + h) - np.maximum(np.arange(height), y), 0, 1)
     return (rows[:, None] * columns[None]).astype(np.float32)

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-Floats = np.ndarray  # float32
-Rng = np.random.Generator
+from distill.arrays import Floats, Rng
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Fonts = Mapping[str, list[str | None]]  # files by script; None: Pillow's own
 
@@ -34,7 +34,16 @@ SCRIPTS = {
 
 
 def words(rng: Rng, low: int, high: int, fonts: Fonts | None = None) -> tuple[str, str | None]:
-    """Between `low` and `high` letters of one script, and one of its fonts (of the machine's, unless given)."""
+    """Random letters of one script, and a font that has them.
+
+    Args:
+        rng: Chooses script, letters and font.
+        low, high: The fewest and the most letters.
+        fonts: To choose from; by default the machine's.
+
+    Returns:
+        The text, and the font's file; None: Pillow's own font.
+    """
     fonts = fonts or fonts_by_script()
     script = "latin" if rng.random() < 0.6 else str(rng.choice(sorted(fonts)))
     text = "".join(rng.choice(list(SCRIPTS[script]), int(rng.integers(low, high + 1))))
@@ -51,7 +60,19 @@ def draw_text(
     size: int,
     stroke: int = 0,
 ) -> Floats:
-    """Coverage [height,width] in 0..1 of lines of text, centred on `place` (x,y) and widened by `stroke` px."""
+    """Draw lines of text.
+
+    Args:
+        height, width: Of the canvas in px.
+        text: Lines.
+        font: A file; None: Pillow's own font.
+        place: (x,y) in px of the text's centre.
+        size: Of the letters in px.
+        stroke: Px by which letters are widened.
+
+    Returns:
+        Coverage [height,width] in 0..1.
+    """
     canvas = PILImage.new("L", (width, height))
     ImageDraw.Draw(canvas).multiline_text(
         place, text, 255, _load(font, size), anchor="mm", align="center", stroke_width=stroke
@@ -61,7 +82,7 @@ def draw_text(
 
 @cache
 def fonts_by_script() -> dict[str, list[str | None]]:
-    """The fonts of this machine that can draw each script; a script without any is left out."""
+    """The fonts of this machine that can draw each script; scripts without a font are left out."""
     folders = [folder for folder in _folders() if folder.is_dir()]
     files = sorted(
         path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES

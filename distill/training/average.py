@@ -1,4 +1,4 @@
-"""Weights between those of several runs of one network."""
+"""The mean of several runs' weights."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from pathlib import Path
 
 import torch
 
-from maskvfi.weights.load import load_static, save_weights, sha256
+from maskvfi.weights.load import load_static, save_weights
+from maskvfi.weights.read import sha256
 
 
 def average(weights: Sequence[Path], out: Path) -> None:
-    """Write the mean of mask weights, which of runs that go on from each other tends to be better than any of them.
+    """Write the mean of mask weights.
 
-    Wortsman et al., "Model soups", ICML 2022. The header names the hashes of what was averaged. Raises WeightsError for
-    bad weights, ValueError where their networks differ.
+    The mean of runs that continue each other is often better than each of them (Wortsman et al., "Model soups", ICML
+    2022).
+
+    Args:
+        weights: Files of mask weights, all of one network.
+        out: The file to write. Its header names the hashes of what was averaged.
+
+    Raises:
+        WeightsError: A file is missing or damaged.
+        ValueError: The networks differ in shape.
     """
     networks = [load_static(path) for path in weights]
     mean = networks[0]

@@ -18,32 +18,52 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
+from distill.options import FitOptions
 from distill.training.muon import Muon
-from maskvfi.weights.load import save_weights
-from maskvfi.models.rife import IFNet
+from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static import StaticMaskNet
+from maskvfi.paths import written_whole
+from maskvfi.weights.load import save_weights
 
 Batch = dict[str, Tensor]
-Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]
-Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]  # (network, batch, step) -> terms and "total"
+Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]  # (network, batch) -> [N,3,H,W] in 0..1, by name
 Save = Callable[..., None]  # (run, network, **facts): writes weights into the folder, facts into their header
 
 
 def save_one(run: Path, network: nn.Module, **facts: Any) -> None:
-    """run/weights.safetensors."""
-    if isinstance(network, IFNet | StaticMaskNet):
-        save_weights(run / "weights.safetensors", network, **facts)
-    else:
-        state = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(state, run / "weights.safetensors")
+    """Write run/weights.safetensors.
+
+    Args:
+        run: The folder.
+        network: A network of maskvfi's, whose header will say how to build it, or any other, without a header.
+        **facts: More for the header.
+    """
+    path = run / "weights.safetensors"
+    if isinstance(network, InterpolationNetwork | StaticMaskNet):
+        save_weights(path, network, **facts)
+        return
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    with written_whole(path) as partial:
+        save_file(state, partial)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: `rate` warms up linearly, holds, and in the end falls linearly to a fiftieth.
+    """How long a training lasts and how fast it learns.
 
-    Unlike a cosine, this lets a run be prolonged: what comes before the last `cooldown` share of the steps does not
-    depend on how many there are (Hägele et al., NeurIPS 2024).
+    The learning rate warms up linearly, holds, and in the end falls linearly to a fiftieth. Unlike with a cosine, a
+    run can be prolonged: the rate before the cooldown does not depend on the number of steps (Hägele et al., NeurIPS
+    2024).
+
+    Attributes:
+        steps: How many there are.
+        batch: Samples in a step, of all processes together.
+        rate: The highest learning rate.
+        warmup: Steps until the rate is reached.
+        cooldown: The share of the steps over which it falls.
+        weight_decay: As AdamW has it.
+        seed: Of PyTorch's random numbers.
     """
 
     steps: int
@@ -55,6 +75,7 @@ class Schedule:
     seed: int = 0
 
     def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
         left = (self.steps - step) / max(self.cooldown * self.steps, 1)
         return self.rate * min((step + 1) / self.warmup, 1.0, max(left, 0.02))
 
@@ -65,34 +86,39 @@ def fit(
     losses: Losses,
     schedule: Schedule,
     run: Path,
+    options: FitOptions,
     *,
     pictures: Pictures | None = None,
     save: Save = save_one,
-    cpu: bool = False,
-    precision: str = "no",
-    log_every: int = 50,
-    store_every: int = 250,
-    stop_after: int | None = None,
 ) -> None:
-    """Minimise losses(network, batch, step)["total"]; continues where the state in `run` ends.
+    """Minimise a loss; a run that was broken off goes on where its stored state ends.
 
-    Runs on the device accelerate finds (with cpu, on the CPU), and on several under `accelerate launch`:
-    schedule.batch is then what all of them see together, and losses must be means over samples (or divided by
-    `mean_over_processes`), so that several processes take the steps that one would take. precision is "no", "bf16"
-    or "fp16".
+    It runs on the device that accelerate finds, and on several under `accelerate launch`. Batch n holds the samples
+    n*B to n*B+B-1, of which every process takes the next share. So a resumed run sees what an unbroken one sees,
+    whatever the number of processes.
 
-    Sample k of the data set must depend on k alone: batch n holds samples n*B to n*B+B-1, of which every process
-    takes the next share, so that a resumed run, with as many processes or others, sees what an unbroken one sees.
-    Writes run/state.pt (everything needed to go on), run/log.jsonl (means since the line before), what `save` makes
-    of the moving average of the weights, and scalars and pictures(network, batch), each [N,3,H,W] in 0..1, for
-    TensorBoard. Frozen parameters stay as they are.
-    stop_after ends before schedule.steps, to go on another time.
+    The folder gets state.pt (all that is needed to go on), log.jsonl (means since the line before), what `save` makes
+    of the moving average of the weights, and TensorBoard's files. Frozen parameters stay as they are.
 
-    Raises ValueError when the processes cannot share a batch evenly, or do not see the same `run`.
+    Args:
+        network: What learns.
+        samples: Sample k must depend on k alone.
+        losses: The terms of the loss; the one named "total" is minimised. They must be means over samples, or divided
+            by `mean_over_processes`, so that several processes take the steps that one would take.
+        schedule: How long, and how fast.
+        run: The folder.
+        options: On which device, how precisely, and how often to log and to store.
+        pictures: What to show in TensorBoard.
+        save: How to write the weights.
+
+    Raises:
+        ValueError: The processes cannot share a batch evenly, they do not see the same `run`, or the state there is
+            that of another network.
+        MediaError: `run` cannot be written.
     """
     accelerator = Accelerator(
-        cpu=cpu,
-        mixed_precision=precision,
+        cpu=options.cpu,
+        mixed_precision=options.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     share, rest = divmod(schedule.batch, accelerator.num_processes)
@@ -114,7 +140,7 @@ def fit(
         raise ValueError(
             f"{run}: the processes see different states there; all machines must share the folder"
         )
-    until = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
+    until = min(options.stop_after or schedule.steps, schedule.steps)
     mine = [
         number * schedule.batch + accelerator.process_index * share + place
         for number in range(step, until)
@@ -136,9 +162,9 @@ def fit(
         step += 1
         _follow(average, network, min(0.999, (step + 1) / (step + 20)))
         log.add(values)
-        if step % log_every == 0 or step == until:
+        if step % options.log_every == 0 or step == until:
             log.write(step)
-        if accelerator.is_main_process and (step % store_every == 0 or step == until):
+        if accelerator.is_main_process and (step % options.store_every == 0 or step == until):
             _store(run, step, parts)
             save(run, average, steps=step, schedule=asdict(schedule))
             if pictures:
@@ -149,7 +175,7 @@ def fit(
 
 
 class _Objective(nn.Module):
-    """The losses as a module's forward, which is where several processes exchange gradients."""
+    """The losses as the forward pass of a module: several processes exchange gradients after such a pass."""
 
     def __init__(self, network: nn.Module, losses: Losses) -> None:
         super().__init__()
@@ -160,7 +186,7 @@ class _Objective(nn.Module):
 
 
 class _Log:
-    """Means of what the losses said: a line on the console and in log.jsonl, a point in TensorBoard."""
+    """The means of each term: as a line on the console and in log.jsonl, and as points in TensorBoard."""
 
     def __init__(self, run: Path, step: int, accelerator: Accelerator) -> None:
         self.accelerator, self.path, self.console = accelerator, run / "log.jsonl", Console(stderr=True)
@@ -173,6 +199,7 @@ class _Log:
         self.sums: dict[str, Tensor] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
+        """Count the terms of a step."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
 
@@ -193,10 +220,12 @@ class _Log:
                 file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
+        """Close TensorBoard's file."""
         if self.accelerator.is_main_process:
             self.board.close()
 
     def show(self, step: int, pictures: dict[str, Tensor]) -> None:
+        """Add pictures [N,3,H,W] to TensorBoard."""
         for name, picture in pictures.items():
             self.board.add_images(name, picture.float().clamp(0, 1), step)
         self.board.flush()
@@ -209,7 +238,7 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _restore(path: Path, parts: dict[str, Any]) -> int:
-    """Fill `parts` from the file, if there is one; returns the number of steps done."""
+    """Fill `parts` from the state in a file, if there is one. Returns the number of steps done."""
     if not path.is_file():
         return 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -223,5 +252,5 @@ def _restore(path: Path, parts: dict[str, Any]) -> int:
 
 def _store(run: Path, step: int, parts: dict[str, Any]) -> None:
     state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
-    torch.save(state, run / "state.part")
-    (run / "state.part").replace(run / "state.pt")
+    with written_whole(run / "state.pt") as partial:
+        torch.save(state, partial)

@@ -1,17 +1,22 @@
-"""What training minimises: pictures alike on every scale, flows alike, masks right on both classes."""
+"""What training minimises: the difference of pictures and of flows, and the errors of masks."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 
 def charbonnier(a: Tensor, b: Tensor, eps: float = 1e-3) -> Tensor:
-    """A smooth L1: mean of sqrt((a-b)^2 + eps^2) - eps."""
+    """A smooth L1 of tensors of one shape: the mean of sqrt((a-b)^2 + eps^2) - eps."""
     return ((a - b).square() + eps * eps).sqrt().mean() - eps
 
 
 def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
-    """L1 between Laplacian pyramids, level k weighted 2^k (Niklaus and Liu, CVPR 2018), of [B,C,H,W]."""
+    """L1 between the Laplacian pyramids of two pictures (Niklaus and Liu, CVPR 2018).
+
+    Args:
+        a, b: [B,C,H,W].
+        levels: Of the pyramids, at most; level k has the weight 2^k.
+    """
     difference = a - b
     total = difference.new_zeros(())
     for level in range(levels):
@@ -27,9 +32,13 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
 
 
 def census(a: Tensor, b: Tensor, reach: int = 1) -> Tensor:
-    """How differently the neighbours of a pixel compare with it in pictures a, b [B,3,H,W] in 0..1: a mean over pixels.
+    """The difference of two pictures' soft census transforms (UnFlow: Meister et al., AAAI 2018), mean over pixels.
 
-    The soft census transform of UnFlow (Meister et al., AAAI 2018), blind to changes of brightness.
+    The transform compares every pixel with its neighbours, and so it does not see a change of brightness.
+
+    Args:
+        a, b: [B,3,H,W], RGB in 0..1.
+        reach: Px from a pixel to the last of its neighbours.
     """
 
     def signs(image: Tensor) -> Tensor:
@@ -44,21 +53,13 @@ def census(a: Tensor, b: Tensor, reach: int = 1) -> Tensor:
     return (distance / (0.1 + distance)).mean()
 
 
-def lpips_network() -> nn.Module:
-    """LPIPS on AlexNet (Zhang et al., CVPR 2018), frozen.
-
-    Raises ValueError where the package is missing, OSError where the backbone cannot be had.
-    """
-    try:
-        import lpips
-    except ImportError:
-        raise ValueError("LPIPS needs the package lpips (pip install lpips torchvision)") from None
-    network: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
-    return network
-
-
 def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
-    """Mean distance in pixels between flows [B,4,H,W], both halves, weighted by trust [B,2,H,W] of all processes."""
+    """The mean distance between two flows, in px.
+
+    Args:
+        flow, truth: [B,4,H,W] in px, to frame 0 and then to frame 1.
+        trust: [B,2,H,W] in 0..1, how much each half counts; the mean is over the trust of all processes.
+    """
     error = torch.stack(
         [(flow[:, s] - truth[:, s]).square().sum(dim=1).add(1e-4).sqrt() for s in (slice(2), slice(2, 4))],
         dim=1,
@@ -67,10 +68,14 @@ def end_point_error(flow: Tensor, truth: Tensor, trust: Tensor) -> Tensor:
 
 
 def mean_over_processes(count: Tensor) -> Tensor:
-    """The mean of what the processes of a training run count, each in its part of a batch; `count` if there is one.
+    """A count, averaged over the processes of a training run.
 
-    Processes average their losses and gradients. Where each has a sum divided by this, the average is the sum over
-    the whole batch divided by the count in the whole batch: what one process would have. Every process must call it.
+    Processes average their losses and gradients. Where each divides a sum by this mean, the average is the sum over
+    the whole batch divided by the count in the whole batch: what one process alone would have. Every process must call
+    it.
+
+    Args:
+        count: What this process counts in its part of a batch.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return count
@@ -80,10 +85,14 @@ def mean_over_processes(count: Tensor) -> Tensor:
 
 
 def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor, power: float = 0.8) -> Tensor:
-    """Cross-entropy over pixels where `sure` is 1, every sample and class weighing its pixel count to `power`.
+    """Cross-entropy that gives the rarer class more weight than its area. It is defined when a class is missing.
 
-    All [B,N,H,W]. At power 1 classes weigh as they come (plain cross-entropy, a true probability); at 0 both
-    weigh the same, which says "static" far too often where little is. Defined when a class is missing.
+    Args:
+        logits: [B,N,H,W].
+        labels: [B,N,H,W], 1 where a pixel stands still, else 0.
+        sure: [B,N,H,W], 1 where a pixel counts, else 0.
+        power: A class weighs its pixel count in a sample to this power. At 1 classes weigh as they come: plain
+            cross-entropy, a true probability. At 0 both weigh the same, which says "still" far too often.
     """
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * sure
     dims = (1, 2, 3)
@@ -96,9 +105,10 @@ def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor, power: float = 0.
 
 
 def soft_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
-    """One less the soft F1 of each sample's rarer class, over pixels where `sure` is 1; all [B,N,H,W].
+    """One less the soft F1 of each sample's rarer class; a sample of a single class counts nothing.
 
-    A sample with a single class has no rarer one and counts nothing.
+    Args:
+        logits, labels, sure: [B,N,H,W], as `balanced_bce` has them.
     """
     probability = torch.sigmoid(logits)
     dims = (1, 2, 3)
@@ -114,7 +124,11 @@ def soft_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
 
 
 def bce_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
-    """Plain cross-entropy and soft Dice of the static class, as the published author tried; all [B,N,H,W]."""
+    """Plain cross-entropy and soft Dice of the still class, as the published author tried.
+
+    Args:
+        logits, labels, sure: [B,N,H,W], as `balanced_bce` has them.
+    """
     cross = balanced_bce(logits, labels, sure, power=1.0)
     probability = torch.sigmoid(logits) * sure
     both = (probability * labels).sum()
@@ -122,9 +136,12 @@ def bce_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
 
 
 def published_l1(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
-    """The published loss: L1 over all pixels plus L1 over static ones, of the bare output; all [B,N,H,W].
+    """The published loss: L1 of the bare output over all pixels, plus L1 over the still ones.
 
-    Where the published code divides by zero, without a static pixel, the second term is zero here.
+    Without a still pixel the published code divides by zero; here the second term is zero then.
+
+    Args:
+        logits, labels, sure: [B,N,H,W], as `balanced_bce` has them.
     """
     error = (logits - labels).abs() * sure
     static = labels * sure

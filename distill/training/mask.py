@@ -1,4 +1,4 @@
-"""Train the student: still or not, pixel by pixel, in pairs and in sequences."""
+"""Train the mask network: still or not, pixel by pixel, in pairs and in sequences."""
 
 from __future__ import annotations
 
@@ -6,61 +6,76 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
+from distill.data.mask_samples import Stills
+from distill.options import MaskTraining
 from distill.training.loop import Batch, Schedule, fit
 from distill.training.losses import balanced_bce, mean_over_processes, soft_dice
 from distill.training.published import PublishedUNet
-from distill.data.mask_samples import Stills
-from maskvfi.weights.load import load_static
 from maskvfi.models.static import StaticMaskNet
+from maskvfi.weights.load import load_static
 
 
 class Judge(Protocol):
-    """What can be trained here: frames [B,N,3,H,W] in 0..1 -> logits [B,N-1,H,W]."""
+    """A network that can be trained here."""
 
-    def logits(self, frames: Tensor) -> Tensor: ...
+    def logits(self, frames: Tensor) -> Tensor:
+        """From frames [B,N,3,H,W] in 0..1 to logits [B,N-1,H,W]: does a pixel stand still in a gap?"""
 
 
-def train(
-    data: Path,
-    run: Path,
-    *,
-    network: str = "static-s",
-    steps: int = 8000,
-    batch: int = 6,
-    size: int = 224,
-    length: int = 5,
-    rate: float = 1.2e-3,
-    seed: int = 0,
-    start: Path | None = None,
-    **fitting: Any,
-) -> None:
-    """Train a mask network on the shards in `data` (from random weights, or from those in `start`).
+def train(data: Path, run: Path, options: MaskTraining | None = None, **values: Any) -> None:
+    """Train a mask network, from random weights or from those in `options.start`.
 
-    network is "static-s" or "published", the baseline. A batch is `batch` sequences of `length` frames,
-    `size` px square; `fit` says what `run` will hold and what else it takes.
-    Raises ValueError for another network.
+    Args:
+        data: The folder of shards that `prepare` made.
+        run: The folder for weights.safetensors and what `fit` writes; a run there is continued.
+        options: Which network, on what samples, for how long.
+        **values: Fields of `MaskTraining` by name, in place of those in options.
+
+    Raises:
+        WeightsError: The weights to start from are missing or damaged.
+        ValueError: An option is wrong, or the shards in `data` are no material for it.
     """
-    torch.manual_seed(seed)
-    if network not in ("static-s", "published"):
-        raise ValueError(f"unknown network {network!r}: static-s or published")
-    student = load_static(start) if start else StaticMaskNet() if network == "static-s" else PublishedUNet()
-    schedule = Schedule(steps, batch, rate, warmup=200, cooldown=0.4, weight_decay=1e-3, seed=seed)
-    fit(student, Stills(data, size, length, seed), static_losses, schedule, run, pictures=panels, **fitting)
+    options = MaskTraining.of(options, values)
+    torch.manual_seed(options.seed)
+    student: nn.Module
+    if options.start:
+        student = load_static(options.start)
+    else:
+        student = PublishedUNet() if options.network == "published" else StaticMaskNet()
+    schedule = Schedule(
+        options.steps,
+        options.batch,
+        options.rate,
+        warmup=200,
+        cooldown=0.4,
+        weight_decay=1e-3,
+        seed=options.seed,
+    )
+    samples = Stills(data, options.size, options.length, options.seed)
+    fit(student, samples, static_losses, schedule, run, options, pictures=panels)
 
 
 def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
     """Balanced cross-entropy and soft Dice of the rarer class.
 
-    batch: frames [B,N,3,H,W] uint8, static and sure [B,N-1,H,W] bool. At every third step each gap is judged
-    by its own two frames, else the whole sequence in one pass, as in a video: one set of weights serves both.
-    Classes are balanced within each sample, so that it does not matter which process has which samples.
+    At every third step each gap is judged by its own two frames, else the whole sequence is judged in one pass, as in
+    a video. So one set of weights serves both. Classes are balanced within each sample, so that it does not matter
+    which process has which samples.
+
+    Args:
+        network: A `Judge`.
+        batch: "frames" [B,N,3,H,W] uint8, "static" and "sure" [B,N-1,H,W] bool.
+        step: The step's number.
+
+    Returns:
+        The loss "total", its terms "bce" and "dice", and the share of sure pixels that are "right".
     """
     frames, static, sure = as_floats(batch)
     if step % 3 == 0:
-        frames = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2).flatten(0, 1)
-        static, sure = static.flatten(0, 1)[:, None], sure.flatten(0, 1)[:, None]
+        frames, static, sure = as_pairs(frames, static, sure)
     logits = cast(Judge, network).logits(frames).float()
     cross, dice = balanced_bce(logits, static, sure), soft_dice(logits, static, sure)
     right = (((logits > 0) == static.bool()) * sure).sum() / mean_over_processes(sure.sum()).clamp(min=1)
@@ -68,13 +83,20 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
 
 
 def as_floats(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames in 0..1, static and sure as 0 or 1."""
+    """A batch of `static_losses` as floats: frames in 0..1, static and sure as 0 or 1."""
     return batch["frames"].float() / 255, batch["static"].float(), batch["sure"].float()
+
+
+def as_pairs(frames: Tensor, static: Tensor, sure: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sequences [B,N,3,H,W] and their labels [B,N-1,H,W] as pairs [B*(N-1),2,3,H,W] with labels [B*(N-1),1,H,W]."""
+    pairs = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2)
+    static, sure = (rearrange(labels, "b gap h w -> (b gap) 1 h w") for labels in (static, sure))
+    return rearrange(pairs, "b gap pair c h w -> (b gap) pair c h w"), static, sure
 
 
 @torch.no_grad()
 def panels(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """For TensorBoard, the first gap of every sequence: both frames, the truth (grey: unsure) and the mask."""
+    """Pictures for TensorBoard of the first gap of every sequence: both frames, the truth (grey: unsure), the mask."""
     frames, static, sure = as_floats(batch)
     mask = torch.sigmoid(cast(Judge, network).logits(frames))
     truth = torch.where(sure > 0, static, 0.5)

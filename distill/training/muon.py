@@ -1,4 +1,4 @@
-"""Muon: filters move by an orthogonal step, which learns all their directions at the same pace."""
+"""Muon: an optimiser whose steps are orthogonal, so that a filter learns all its directions at the same pace."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ import torch
 from torch import Tensor, nn
 
 Move = Callable[[Tensor, dict[str, Any]], Tensor]
-RATIO = 13.0  # how much larger a filter's rate is than that of biases, which go by Adam
+RATIO = 13.0  # learning rate of filters, over that of biases, which AdamW moves
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) for convolutions' filters, AdamW for all else (biases, heads).
+    """Muon (Jordan et al. 2024) for the filters of convolutions, AdamW for all else (biases, heads).
 
-    A filter [out,in,h,w] counts as a matrix [out,in*h*w]: its momentum is made orthogonal by Newton-Schulz steps and
-    scaled by sqrt(max(1, rows/columns)). torch.optim.Muon takes matrices only. `rate` is AdamW's; a group's "ratio"
-    says how many times as fast its members learn.
+    A filter [out,in,h,w] counts as a matrix [out,in*h*w]. Its momentum is made orthogonal by Newton-Schulz steps and
+    scaled by sqrt(max(1, rows/columns)). torch.optim.Muon takes matrices only.
     """
 
     def __init__(self, network: nn.Module, rate: float, weight_decay: float) -> None:
+        """Take a network's parameters.
+
+        Args:
+            network: Whose parameters move.
+            rate: The learning rate of AdamW; a group's "ratio" says how many times as fast its members learn.
+            weight_decay: Of all parameters, as AdamW has it.
+        """
         filters: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         inner = {m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.out_channels > 1}
@@ -61,9 +67,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About the nearest matrix [R,C] whose rows (or columns) are orthonormal; singular values end in 0.7 to 1.2.
+    """About the nearest matrix whose rows, or columns, are orthonormal: Newton-Schulz with Jordan et al.'s quintic.
 
-    Newton-Schulz with the quintic of Jordan et al. 2024.
+    Args:
+        matrix: [R,C].
+        steps: Of Newton and Schulz.
+
+    Returns:
+        [R,C], with singular values of about 0.7 to 1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]

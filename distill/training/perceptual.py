@@ -1,4 +1,4 @@
-"""ST-LPIPS: how different two pictures look to a person, and hardly more for a shift of a pixel."""
+"""ST-LPIPS: how different two pictures look to a person; a shift by a pixel counts little."""
 
 from __future__ import annotations
 
@@ -28,22 +28,33 @@ SPREAD = (0.458, 0.448, 0.450)
 class STLPIPS(nn.Module):
     """Shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, ECCV 2022), frozen and differentiable.
 
-    A distance of deep features, like LPIPS (Zhang et al., CVPR 2018), from a backbone whose every halving is
-    preceded by a blur, so that a shift by a pixel changes little. The formula is ours; the weights are those of the
-    package stlpips-pytorch (BSD-2-Clause), of which no code runs.
+    Like LPIPS (Zhang et al., CVPR 2018) it is a distance of deep features. Its backbone blurs before every halving,
+    so that a shift by a pixel changes little. The formula is written anew here; the weights are those of the package
+    stlpips-pytorch (BSD-2-Clause), of which no code runs.
     """
+
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, kernel, padding=padding) for _, inputs, outputs, kernel, padding in LAYERS
+            nn.Conv2d(inputs, outputs, kernel, padding=padding)
+            for _, inputs, outputs, kernel, padding in LAYERS
         )
         self.heads = nn.ModuleList(nn.Conv2d(outputs, 1, 1, bias=False) for _, _, outputs, _, _ in LAYERS)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("spread", torch.tensor(SPREAD).view(1, 3, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance [B] of pictures [B,3,H,W], RGB in 0..1, at least 32 px on a side; 0 for equal ones."""
+        """The distance of pictures.
+
+        Args:
+            a, b: [B,3,H,W], RGB in 0..1, at least 32 px on a side.
+
+        Returns:
+            [B]; 0 for equal pictures, more for less alike ones.
+        """
         with torch.autocast(a.device.type, enabled=False):  # in half precision small distances drown
             return self._distance(a.float(), b.float())
 
@@ -68,9 +79,13 @@ class STLPIPS(nn.Module):
 
 
 def load_perceptual() -> STLPIPS:
-    """The distance with its published weights.
+    """ST-LPIPS with its published weights.
 
-    Raises ValueError where the package that holds them is missing or holds other weights.
+    Returns:
+        The distance in evaluation mode, frozen, on the CPU.
+
+    Raises:
+        ValueError: The package that holds the weights is missing, or holds others.
     """
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -84,7 +99,9 @@ def load_perceptual() -> STLPIPS:
             for index, layer in enumerate(LAYERS)
             for leaf in ("weight", "bias")
         }
-        named |= {f"heads.{index}.weight": state[f"lin{index}.model.1.weight"] for index in range(len(LAYERS))}
+        named |= {
+            f"heads.{index}.weight": state[f"lin{index}.model.1.weight"] for index in range(len(LAYERS))
+        }
         network.load_state_dict(named, strict=False)
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: not the weights of ST-LPIPS ({error})") from None

@@ -1,18 +1,19 @@
-"""The network of the published idea (routineLife1/StaticMaskNet), as a baseline trained by the same recipe."""
+"""The published network (routineLife1/StaticMaskNet), as a baseline that is trained by the same recipe."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 
 class PublishedUNet(nn.Module):
-    """Seven planes in (frame 0, squared difference, frame 1), one logit per pixel out; 2,209,976 parameters.
+    """A UNet of 2,209,976 parameters: seven planes in (frame 0, squared difference, frame 1), a logit per pixel out.
 
-    Built from its published description. Two things differ, since they made it depend on what else is in a
-    batch: the difference is divided by the maximum of its own pair, and sizes are padded to a multiple of 8.
+    It is built from its published description, but for two things, which made a result depend on the rest of its
+    batch: here the difference is divided by the maximum of its own pair, and sides are padded to a multiple of 8 px.
     """
 
     def __init__(self) -> None:
@@ -22,9 +23,16 @@ class PublishedUNet(nn.Module):
         self.up_tail = nn.Sequential(_pair(96, 4), nn.PixelShuffle(2))
 
     def logits(self, frames: Tensor) -> Tensor:
-        """[B,N,3,H,W] in 0..1 -> [B,N-1,H,W]; every gap is judged by its own two frames."""
-        batch, count, _, height, width = frames.shape
-        start, end = (part.flatten(0, 1) for part in (frames[:, :-1], frames[:, 1:]))
+        """How surely pixels stand still; every gap is judged by its own two frames.
+
+        Args:
+            frames: [B,N,3,H,W], RGB in 0..1.
+
+        Returns:
+            [B,N-1,H,W], logits.
+        """
+        batch, _, _, height, width = frames.shape
+        start, end = (rearrange(part, "b n c h w -> (b n) c h w") for part in (frames[:, :-1], frames[:, 1:]))
         difference = (end - start).square().mean(dim=1, keepdim=True)
         difference = difference / (difference.amax(dim=(1, 2, 3), keepdim=True) + 1e-6)
         x = torch.cat((start, difference, end), dim=1)
@@ -33,14 +41,14 @@ class PublishedUNet(nn.Module):
         x1 = self.down1(x0)
         x = torch.cat((self.up2(self.down2(x1)), x1), dim=1)
         x = self.up_tail(torch.cat((self.up1(x), x0), dim=1))
-        return x[..., :height, :width].reshape(batch, count - 1, height, width)
+        return rearrange(x[..., :height, :width], "(b gap) 1 h w -> b gap h w", b=batch)
 
     def sequence(self, frames: Tensor) -> Tensor:
         """`logits` as probabilities."""
         return torch.sigmoid(self.logits(frames))
 
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
-        """Probability [B,1,H,W] that a pixel stands still between img0 and img1, [B,3,H,W] in 0..1."""
+        """The probability [B,1,H,W] that a pixel stands still between img0 and img1, [B,3,H,W] in 0..1."""
         return self.sequence(torch.stack((img0, img1), dim=1))
 
 
@@ -54,7 +62,7 @@ def _pair(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _up(inputs: int, outputs: int) -> nn.Sequential:
-    """A pair of convolutions, twice the size, and another pair."""
+    """A pair of convolutions, an upsampling to twice the size, and another pair."""
     return nn.Sequential(
         _pair(inputs, 4 * outputs), nn.PixelShuffle(2), nn.LeakyReLU(0.2), _pair(outputs, outputs)
     )

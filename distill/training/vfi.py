@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.training.loop import Batch, Schedule, fit, save_one
-from distill.training.losses import census, charbonnier, end_point_error, laplacian, lpips_network
 from distill.data.triplets import Triplets
-from maskvfi.weights.load import load_vfi
+from distill.networks import load_rife
+from distill.options import Terms, VfiTraining
+from distill.training.loop import Batch, Schedule, fit, save_one
+from distill.training.losses import census, charbonnier, end_point_error, laplacian
+from distill.training.perceptual import load_perceptual
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.models.rife.stage import Stage
 from maskvfi.ops.warp import backward_warp
@@ -29,97 +31,80 @@ VFI_S = replace(
     encoder_mid=8,
     start="dis",
     mask="add",
-    doubt=16,
+    fallback=16,
 )
-LEARNERS = ("all", "doubt")
-CONTRAST = 5.0  # how much louder than other filters those that look at the frames begin
+CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How much each term of the loss counts; at 0 it is not computed.
+def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **values: Any) -> None:
+    """Train an interpolation network, from random weights or from those in `options.start`.
 
-    flow, where it is known, falls to a fiftieth over the run: at first motion has to be learnt at all. census
-    compares neighbourhoods; reversal asks for the same frame when time runs backwards; privileged pulls flow towards
-    that of a block which also sees the truth, where this does better (Huang et al., ECCV 2022); perceptual is
-    LPIPS (needs the package lpips and its backbone); decibel is the logarithm of every picture's mean squared error,
-    which is what PSNR counts.
+    With learn="fallback" all but the fallback stays as it is, and a network without one is given one.
+
+    Args:
+        data: The folder of shards that `prepare` made.
+        run: The folder for weights.safetensors and what `fit` writes; a run there is continued.
+        options: Which network, on what samples, by which loss, for how long.
+        **values: Fields of `VfiTraining` by name, in place of those in options.
+
+    Raises:
+        WeightsError: The weights to start from are missing or damaged.
+        ValueError: An option is wrong, the network to start from is none of RIFE's, or a package is missing that a
+            term needs.
     """
-
-    laplacian: float = 0.2
-    flow: float = 0.2
-    census: float = 0.0
-    reversal: float = 0.0
-    privileged: float = 0.0
-    perceptual: float = 0.0
-    decibel: float = 0.0
-
-
-def train_vfi(
-    data: Path,
-    run: Path,
-    *,
-    variant: str = "vfi-s",
-    steps: int = 6000,
-    batch: int = 8,
-    size: int = 128,
-    rate: float = 1.2e-3,
-    synthetic: float = 0.5,
-    speed: float = 16.0,
-    overlays: float = 0.25,
-    noise: float = 0.0,
-    terms: Terms | None = None,
-    seed: int = 0,
-    start: Path | None = None,
-    learn: str = "all",
-    **fitting: Any,
-) -> None:
-    """Train `variant` ("vfi-s" or any RIFE 4.x family) on the shards in `data`, or go on from `start`.
-
-    synthetic, overlays and noise are the shares of samples with synthetic motion, of up to `speed` px per gap, with
-    overlays, and with noise on real frames. learn is "all", or "doubt": then the rest stays as it is, and a network
-    that has no doubt is given some. `fit` says what `run` will hold and what else it takes. Raises ValueError for
-    anything else to learn.
-    """
-    if learn not in LEARNERS:
-        raise ValueError(f"learn must be one of {', '.join(LEARNERS)}, not {learn!r}")
-    torch.manual_seed(seed)
-    if start:
-        network = load_vfi(start)
+    options = VfiTraining.of(options, values)
+    torch.manual_seed(options.seed)
+    if options.start:
+        network = load_rife(options.start)
     else:
-        network = IFNet(VFI_S if variant == "vfi-s" else find_variant(variant))
+        network = IFNet(VFI_S if options.variant == VFI_S.family else find_variant(options.variant))
         initialise(network)
-    if learn == "doubt":
-        network = doubting(network).requires_grad_(False)
-        network.doubt.requires_grad_(True)
-    pupil = Pupil(network, terms or Terms())
+    if options.learn == "fallback":
+        network = with_fallback(network).requires_grad_(False)
+        network.fallback.requires_grad_(True)
+    pupil = Pupil(network, options)
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         assert isinstance(pupil, Pupil)
-        return pupil.losses(batch, step / steps)
+        return pupil.losses(batch, step / options.steps)
 
     def save(run: Path, pupil: nn.Module, **facts: Any) -> None:
         assert isinstance(pupil, Pupil)
         save_one(run, pupil.network, **facts)
 
-    samples = Triplets(data, size, synthetic, overlays, seed, speed, noise)
-    schedule = Schedule(steps, batch, rate, warmup=300, cooldown=0.4, seed=seed)
-    fit(pupil, samples, losses, schedule, run, save=save, **fitting)
+    samples = Triplets(
+        data,
+        options.size,
+        options.synthetic,
+        options.overlays,
+        options.seed,
+        options.speed,
+        options.noise,
+    )
+    schedule = Schedule(
+        options.steps, options.batch, options.rate, warmup=300, cooldown=0.4, seed=options.seed
+    )
+    fit(pupil, samples, losses, schedule, run, options, save=save)
 
 
 class Pupil(nn.Module):
-    """A network in training, and what is needed only there."""
+    """A network in training, together with the networks that only its loss needs."""
 
     def __init__(self, network: IFNet, terms: Terms) -> None:
         super().__init__()
         self.network, self.terms = network, terms
         self.tutor = Tutor() if terms.privileged else None
-        self.perceptual = lpips_network() if terms.perceptual else None
+        self.perceptual = load_perceptual() if terms.perceptual else None
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Terms and their weighted sum "total", for what `Triplets` yields, stacked; progress in 0..1.
+        """The loss of a step. The picture counts after every block, and after the last one most.
 
-        The picture counts after every block, after the last one most.
+        Args:
+            batch: What `Triplets` yields, stacked.
+            progress: The share of the run that is done, 0..1.
+
+        Returns:
+            The weighted terms by name, their sum "total", and "psnr" in dB for the log.
         """
         terms, network = self.terms, self.network
         img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
@@ -127,10 +112,10 @@ class Pupil(nn.Module):
         stages = [*network.stages(img0, img1, batch["time"])]
         weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
         frame, last = stages[-1].frame()[inside], stages[-1]
-        if network.variant.doubt:
+        if network.variant.fallback:
             blend = torch.sigmoid(last.logit[inside])
-            doubt = network.doubt(img0, img1, last.flow[inside], blend, batch["time"])
-            frame = torch.lerp(frame, torch.lerp(img0, img1, batch["time"]), doubt)
+            fallback = network.fallback(img0, img1, last.flow[inside], blend, batch["time"])
+            frame = torch.lerp(frame, torch.lerp(img0, img1, batch["time"]), fallback)
         found = {
             "picture": sum_of(
                 w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
@@ -149,7 +134,7 @@ class Pupil(nn.Module):
         if self.tutor is not None:
             found["privileged"] = terms.privileged * self.tutor(img0, img1, truth, stages[-1], inside)
         if self.perceptual is not None:
-            found["perceptual"] = terms.perceptual * self.perceptual(frame, truth, normalize=True).mean()
+            found["perceptual"] = terms.perceptual * self.perceptual(frame, truth).mean()
         error = (frame - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
         if terms.decibel:
             found["decibel"] = terms.decibel * error.log().mean()
@@ -158,7 +143,7 @@ class Pupil(nn.Module):
 
 
 class Tutor(nn.Module):
-    """One block more, which sees the frame that is to be made; its flow teaches where its frame is the better one."""
+    """One more block, which also sees the true frame. Where its frame is better, its flow teaches the network's."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -169,7 +154,13 @@ class Tutor(nn.Module):
         self.look = nn.Sequential(*layers, nn.ConvTranspose2d(width, 5, 4, 4))
 
     def forward(self, img0: Tensor, img1: Tensor, truth: Tensor, last: Stage, inside: Any) -> Tensor:
-        """The tutor's own error, and the pupil's distance from its flow in px."""
+        """The tutor's own error, plus a hundredth of the network's distance in px from the tutor's better flow.
+
+        Args:
+            img0, img1, truth: [B,3,H,W], RGB in 0..1.
+            last: The network's last estimate, at padded size.
+            inside: The index of the picture in what is padded.
+        """
         seen = [img0, img1, *(x[inside] for x in (*last.warped, last.flow, last.logit)), truth]
         correction = F.interpolate(
             self.look(torch.cat(seen, dim=1).detach()), truth.shape[-2:], mode="bilinear"
@@ -190,25 +181,30 @@ class Tutor(nn.Module):
         return charbonnier(made, truth) + 0.01 * (apart * better).mean()
 
 
-def doubting(network: IFNet) -> IFNet:
-    """The same network with a `Doubt`, which knows nothing yet unless it had one."""
-    if network.variant.doubt:
+def with_fallback(network: IFNet) -> IFNet:
+    """The network itself if it has a `Fallback`, else a copy of it with an untrained one."""
+    if network.variant.fallback:
         return network
-    grown = IFNet(replace(network.variant, doubt=VFI_S.doubt))
+    grown = IFNet(replace(network.variant, fallback=VFI_S.fallback))
     grown.load_state_dict(network.state_dict(), strict=False)
     return grown
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of scalars."""
     return torch.stack([*terms]).sum()
 
 
 def initialise(network: IFNet) -> None:
-    """A start from which matching is learnt within a hundred steps; from torch's own nothing moved for hundreds.
+    """Give a network random weights from which it learns to match within a hundred steps.
 
-    In every block one half of the first filters sees the difference of the two frames, the other half the
-    slope of their sum: the terms of the brightness constancy equation (Horn and Schunck 1981), without the mean
-    that would drown them. Output layers begin at zero: no motion, or what the network starts from, and an even blend.
+    With torch's own nothing moved for hundreds of steps. In every block one half of the first filters sees the
+    difference of the two frames, and the other half the slope of their sum: the terms of the brightness constancy
+    equation (Horn and Schunck 1981), without the mean, which would be far larger. Output layers begin at zero: no
+    change of flow, and an even blend.
+
+    Args:
+        network: Whose weights are replaced.
     """
     for block in network.blocks:
         first, second = (stage[0].weight for stage in block.conv0)  # type: ignore[index]

@@ -10,29 +10,50 @@ from torch import Tensor
 from maskvfi.ops.warp import backward_warp
 
 OUTSIDE = 0.5  # px
-LEAST = 32  # px; smaller pictures are enlarged by their rims, DIS needs some room
+MIN_SIDE = 32  # px; DIS needs some room, so smaller pictures are enlarged by their rims
+
+
+def search(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Flow between two grey pictures by DIS (Kroeger et al., ECCV 2016), with OpenCV's medium preset.
+
+    Args:
+        start, end: Grey pictures of one size, uint8 [H,W], from 1x1 px up.
+
+    Returns:
+        [2,H,W] in px, float32, x then y: where each pixel of `start` lies in `end`, less where it is.
+    """
+    return _search(_create(), start, end)
 
 
 @torch.no_grad()
 def dis_flow(img0: Tensor, img1: Tensor) -> Tensor:
-    """Flow [B,4,H,W] in px between frames: at img1's pixels towards img0, and at img0's towards img1.
+    """Flow between frames by `search`, computed on the CPU.
 
-    img0, img1 [B,3,H,W] in 0..1; float32, on the frames' device. DIS (Kroeger et al., ECCV 2016), on the CPU.
+    Args:
+        img0, img1: [B,3,H,W], RGB in 0..1.
+
+    Returns:
+        [B,4,H,W] in px, float32, on the frames' device: at img1's pixels towards img0, then at img0's towards img1.
     """
     luma = (255 * img0.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).float()
     greys = [(x.float().clamp(0, 1) * luma).sum(dim=1).round().byte().cpu().numpy() for x in (img0, img1)]
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found = [
-        np.concatenate((_search(search, b, a), _search(search, a, b))) for a, b in zip(*greys, strict=True)
-    ]
+    dis = _create()
+    found = [np.concatenate((_search(dis, b, a), _search(dis, a, b))) for a, b in zip(*greys, strict=True)]
     return torch.from_numpy(np.stack(found)).to(img0.device)
 
 
 def flow_at(between: Tensor, time: Tensor) -> Tensor:
-    """Flow [B,4,H,W] in px from `time` [B,1,1,1] to both frames, of motion that is straight and even.
+    """Flow from a time to both frames, of motion that is straight and even.
 
-    between: as `dis_flow` finds it, at the pixels of the frames; it is asked for at those of `time`, so each half is
-    read where the pixel was in its frame if flow is what it is here, and shortened to its part of the gap.
+    `between` holds flow at the pixels of the frames, and flow is wanted at those of `time`. So each half is read where
+    the pixel was in its frame if its own flow is right, and shortened to its part of the gap.
+
+    Args:
+        between: [B,4,H,W] in px, as `dis_flow` finds it.
+        time: [B,1,1,1] in 0..1.
+
+    Returns:
+        [B,4,H,W] in px, (x,y) from `time` to frame 0, then to frame 1.
     """
     back, ahead = between.split(2, dim=1)
     back, ahead = backward_warp(back, (time - 1) * back), backward_warp(ahead, -time * ahead)
@@ -40,9 +61,16 @@ def flow_at(between: Tensor, time: Tensor) -> Tensor:
 
 
 def inside_logit(flow: Tensor) -> Tensor:
-    """The blend logit [B,1,H,W] of `flow` [B,4,H,W] that leaves out what comes from beyond the picture's rim.
+    """The blend that leaves out samples from beyond the picture's rim.
 
-    A sample fades as it leaves the picture, within about OUTSIDE px; where both are outside, or inside, both count.
+    A sample fades within about OUTSIDE px as it leaves the picture. Where both samples are inside, or both outside,
+    both count alike.
+
+    Args:
+        flow: [B,4,H,W] in px, as `flow_at` gives it.
+
+    Returns:
+        [B,1,H,W], the logit of frame 0's share.
     """
     height, width = flow.shape[-2:]
     rows = torch.arange(height, device=flow.device)[:, None]
@@ -55,11 +83,15 @@ def inside_logit(flow: Tensor) -> Tensor:
     return (share[0] / share[1]).log()
 
 
-def _search(search: cv2.DISOpticalFlow, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Where each pixel of `start` [H,W] lies in `end`, less where it is: [2,H,W], x then y."""
+def _create() -> cv2.DISOpticalFlow:
+    """DIS with its buffers, which serve again for the next pictures of the same size."""
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
+def _search(dis: cv2.DISOpticalFlow, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     height, width = start.shape
-    rims = (0, max(LEAST - height, 0), 0, max(LEAST - width, 0))
+    rims = (0, max(MIN_SIDE - height, 0), 0, max(MIN_SIDE - width, 0))
     if any(rims):
         start, end = (cv2.copyMakeBorder(x, *rims, cv2.BORDER_REPLICATE) for x in (start, end))
-    flow: np.ndarray = search.calc(np.ascontiguousarray(start), np.ascontiguousarray(end), None)
+    flow: np.ndarray = dis.calc(np.ascontiguousarray(start), np.ascontiguousarray(end), None)
     return flow[:height, :width].transpose(2, 0, 1)

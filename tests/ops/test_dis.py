@@ -1,10 +1,11 @@
 """DIS flow: it finds motion without weights, at any time, and nothing where nothing moves."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from maskvfi.ops.dis import dis_flow, flow_at, inside_logit
+from maskvfi.ops.dis import dis_flow, flow_at, inside_logit, search
 from maskvfi.weights.load import load_vfi
 
 
@@ -15,6 +16,16 @@ def texture() -> torch.Tensor:
     octaves = [torch.rand(1, 3, 3 * 2**k, 4 * 2**k, generator=random) for k in range(6)]
     layers = [F.interpolate(o, (240, 300), mode="bicubic", align_corners=False) for o in octaves]
     return torch.stack([layer * 0.6**k for k, layer in enumerate(layers)]).sum(0) / 2.4
+
+
+def test_search_says_where_a_pixel_went(texture):
+    grey = (255 * texture[0].mean(dim=0).clamp(0, 1)).byte().numpy()
+    found = search(grey[40:200, 50:242], grey[35:195, 57:249])
+    assert found.shape == (2, 160, 192)
+    assert found.dtype == np.float32
+    assert np.abs(found[:, 32:-32, 32:-32] - np.array([-7, 5]).reshape(2, 1, 1)).mean() < 0.15
+    for height, width in ((1, 1), (31, 90)):
+        assert search(grey[:height, :width], grey[:height, :width]).shape == (2, height, width)
 
 
 @pytest.mark.parametrize("time", [0.0, 0.3, 1.0])

@@ -6,8 +6,8 @@ import pytest
 
 from distill.data.clips import Shards
 from distill.data.layouts import find_sequences
-from distill.data.prepare import Recipe, prepare
 from distill.data.mask_samples import Stills
+from distill.data.prepare import Recipe, prepare
 from distill.data.triplets import Triplets
 
 

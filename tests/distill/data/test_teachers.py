@@ -1,12 +1,11 @@
-"""Teachers measure motion alike, whatever they are; the published network is the published one."""
+"""Teachers measure motion alike, whatever they are, and however large the frames."""
 
 from importlib.util import find_spec
 
 import pytest
 import torch
 
-from distill.training.published import PublishedUNet
-from distill.data.teachers import load_teacher
+from distill.data.teachers import GapMotion, load_teacher, measure
 
 
 def shifted(pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -15,6 +14,18 @@ def shifted(pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
         0, 1
     )
     return wide[..., 16:272], wide[..., 16 + pixels : 272 + pixels]
+
+
+class Drifting:
+    """A teacher that sees every pixel go 2 px right and, in what it is shown, knows no place but its own tile."""
+
+    name = "drifting"
+
+    def motion(self, img0, img1):
+        flow = torch.zeros(len(img0), 1, 4, *img0.shape[-2:])
+        flow[:, :, 2] = 2
+        flow[:, 0, 3] = img0[:, 0]
+        return GapMotion((0.0,), flow)
 
 
 def test_dis_measures_a_pan_in_both_directions_in_pixels_per_gap():
@@ -42,11 +53,12 @@ def test_a_teacher_that_is_not_there_is_named():
                 load_teacher(name)
 
 
-def test_the_published_network_has_its_published_size_and_does_not_look_at_its_neighbours():
-    torch.manual_seed(0)
-    network = PublishedUNet().eval()
-    assert sum(p.numel() for p in network.parameters()) == 2_209_976
-    frames = torch.rand(3, 2, 3, 30, 44)
-    with torch.inference_mode():
-        assert network.sequence(frames).shape == (3, 1, 30, 44)
-        assert torch.allclose(network.sequence(frames)[:1], network.sequence(frames[:1]), atol=1e-6)
+def test_a_tiled_teacher_joins_its_tiles_without_a_seam():
+    ramp = torch.linspace(0, 1, 700).expand(1, 3, 500, 700)
+    motion = measure(Drifting(), ramp, ramp, tile=300)
+    assert motion.flows.shape == (1, 1, 4, 500, 700)
+    assert torch.allclose(motion.flows[0, 0, 3], ramp[0, 0], atol=1e-6)
+    assert torch.allclose(motion.flows[0, 0, 2], torch.tensor(2.0))
+    assert torch.allclose(measure(Drifting(), ramp, ramp, scale=0.5).flows[0, 0, 2], torch.tensor(4.0))
+    with pytest.raises(ValueError, match="tile"):
+        measure(Drifting(), ramp, ramp, tile=100)

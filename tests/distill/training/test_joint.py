@@ -1,29 +1,18 @@
-"""Training the interpolation network, alone and together with the mask."""
+"""Training the mask and the interpolation network together."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from distill.training.joint import joint
-from distill.training.losses import census
-from distill.training.vfi import Terms, train_vfi
-from distill.data.triplets import Triplets
+from distill.networks import load_rife
+from distill.training.joint import Duet, joint
 from maskvfi import Interpolator
 from maskvfi.weights.load import load_static, load_vfi
-from maskvfi.models.rife import IFNet, find_variant
 
 SMALL = {"batch": 1, "size": 64, "cpu": True}
-
-
-@pytest.fixture(scope="module")
-def official(tmp_path_factory) -> Path:
-    """A checkpoint as Practical-RIFE publishes them: the 4.25 architecture at its real size, random weights."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("rife") / "flownet.pkl"
-    torch.save({f"module.{k}": v for k, v in IFNet(find_variant("4.25")).state_dict().items()}, path)
-    return path
 
 
 def losses(run: Path) -> list[float]:
@@ -34,59 +23,6 @@ def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
     """The modules at the top whose weights differ."""
     old, new = before.state_dict(), after.state_dict()
     return {key.partition(".")[0] for key in old if not torch.equal(old[key], new[key])}
-
-
-def test_every_term_of_the_loss_trains(shards, tmp_path):
-    terms = Terms(census=0.1, reversal=0.1, privileged=0.5)
-    train_vfi(shards, tmp_path, steps=2, terms=terms, log_every=1, **SMALL)
-    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
-    assert all(line[name] > 0 for name in ("picture", "laplacian", "flow", "census", "privileged"))
-    assert line["reversal"] >= 0  # what starts from DIS is the same both ways until it has learnt something
-    assert isinstance(load_vfi(tmp_path / "weights.safetensors"), IFNet)
-
-
-def test_a_term_that_is_not_installed_is_named(shards, tmp_path):
-    try:
-        import lpips  # noqa: F401
-    except ImportError:
-        with pytest.raises(ValueError, match="needs the package lpips"):
-            train_vfi(shards, tmp_path, steps=1, terms=Terms(perceptual=0.1), **SMALL)
-
-
-def test_the_census_sees_shape_and_not_brightness():
-    picture = torch.rand(1, 3, 32, 32)
-    assert census(picture, picture) == 0
-    assert census(picture, picture + 0.2) < 1e-3
-    assert census(picture, picture.flip(3)) > 0.2
-
-
-def test_interpolation_training_resumes_to_the_same_result(shards, tmp_path):
-    options = {"steps": 4, "log_every": 1, "store_every": 2, "terms": Terms(privileged=0.5), **SMALL}
-    train_vfi(shards, tmp_path / "whole", **options)
-    train_vfi(shards, tmp_path / "broken", stop_after=2, **options)
-    train_vfi(shards, tmp_path / "broken", **options)
-    assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
-
-
-def test_doubt_can_be_given_to_a_network_that_has_none(shards, tmp_path, official):
-    options = {"steps": 1, "learn": "doubt", "terms": Terms(decibel=1.0), **SMALL}
-    train_vfi(shards, tmp_path, start=official, **options)
-    before, after = load_vfi(official), load_vfi(tmp_path / "weights.safetensors")
-    assert not changed(before, after)
-    assert after.variant.doubt
-    assert not before.variant.doubt
-    with pytest.raises(ValueError, match="learn must be one of all, doubt"):
-        train_vfi(shards, tmp_path, steps=1, learn="flow", **SMALL)
-
-
-def test_triplets_know_times_and_overlays(shards):
-    samples = Triplets(shards, size=64, synthetic=0.0, overlays=1.0)
-    found = [samples[k] for k in range(30)]
-    assert len({round(float(sample["time"]), 3) for sample in found}) > 3
-    assert any(sample["covered"].any() for sample in found)
-    for sample in found:
-        assert not (sample["covered"] & ~sample["clear"]).any()
-        assert (sample["flow"] * sample["covered"]).abs().max() == 0
 
 
 def test_official_weights_are_refined_together_with_the_mask(shards, tmp_path, official):
@@ -125,3 +61,40 @@ def test_joint_refinement_resumes_to_the_same_result(shards, tmp_path):
 def test_unknown_parts_are_named(shards, tmp_path):
     with pytest.raises(ValueError, match="parts must be one of both, mask, vfi, not 'flow'"):
         joint(shards, tmp_path, parts="flow", steps=1, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def duet() -> Duet:
+    return Duet(load_rife("vfi-s"), load_static())
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """A texture that slides by 3 px, with a rectangle that stands still on it."""
+    random = torch.Generator().manual_seed(0)
+    sheet = F.interpolate(torch.rand(1, 3, 12, 16, generator=random), (96, 128), mode="bicubic").clamp(0, 1)
+    frames = sheet[..., :64, :96].clone(), sheet[..., :64, 3:99].clone()
+    for frame in frames:
+        frame[..., 20:40, 30:60] = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1)
+    return frames
+
+
+@pytest.mark.parametrize("time", [0.25, 0.5])
+def test_training_composes_as_the_product_does(duet, pair, time):
+    with torch.no_grad():
+        frame, plain, _ = duet.eval().compose(*pair, torch.full((1, 1, 1, 1), time))
+    product = Interpolator(duet.vfi, duet.mask, "cpu")
+    assert torch.allclose(frame, product(*pair, time), atol=1e-5)
+    assert torch.allclose(plain, Interpolator(duet.vfi, None, "cpu")(*pair, time), atol=1e-5)
+    assert not torch.allclose(frame, plain, atol=1e-3)
+
+
+def test_the_gradient_of_the_composed_frame_reaches_both_networks(duet, pair):
+    duet.train().zero_grad()
+    frame, _, _ = duet.compose(*pair, torch.full((1, 1, 1, 1), 0.5))
+    frame.square().mean().backward()
+    for part in (duet.vfi, duet.mask):
+        found = [parameter.grad for parameter in part.parameters() if parameter.grad is not None]
+        assert found
+        assert all(gradient.isfinite().all() for gradient in found)
+        assert sum(gradient.abs().sum() for gradient in found) > 0

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from distill.training.mask import train
 from distill.training.vfi import train_vfi
 
-WEIGHTS = Path(__file__).parent.parent / "weights"
+WEIGHTS = Path(__file__).parents[3] / "weights"
 # --multi_gpu is what makes the launcher start several processes; the trainer's own --cpu keeps them off any GPU.
 LAUNCH = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

@@ -1,0 +1,123 @@
+"""Every option of preparing data, training and measuring, declared once.
+
+The functions of the training side and `python -m distill` are both made from what stands here. Nothing here imports
+torch, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OptionGroup, option
+
+TEACHER = "dis"
+TEACHER_DEVICE = "cpu"
+TEACHER_SCALE = 1.0  # size at which a teacher sees the frames, of their own
+PLACES = 12  # runs of frames that the quality bench takes from a clip, at most
+TIMES = 2  # gaps between the frames that it keeps; those between are made
+CASES = 3  # StaticBench's composites per clip and kind
+DMAP_CASES = 4  # the D-map benchmark's composites per clip
+COST_SIZE = (1920, 1080)  # px, width and height at which networks are timed
+
+STEPS = "Steps of the optimiser."
+BATCH = "Samples in a step, of all processes together."
+SIZE = "Side of a crop in px."
+RATE = "Learning rate."
+SEED = "Equal seeds give equal runs."
+START = "Weights to start from."
+
+
+@dataclass(frozen=True)
+class Recipe(OptionGroup):
+    """What `prepare` cuts."""
+
+    tuples: int = option(5000, "Frame tuples to cut.", low=1)
+    length: int = option(5, "Frames in a tuple.", low=2)
+    size: int = option(256, "Side of a tuple in px.", low=1)
+    seed: int = option(0, "Equal seeds cut equal tuples.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(OptionGroup):
+    """How a training runs, whatever is trained."""
+
+    cpu: bool = option(False, "Train on the CPU though there is a GPU.")
+    precision: str = option(
+        "no", "Of the forward pass: no (float32), bf16 or fp16.", choices=("no", "bf16", "fp16")
+    )
+    log_every: int = option(50, "Steps between two lines of the log.", low=1)
+    store_every: int = option(250, "Steps between two states that are stored.", low=1)
+    stop_after: int | None = option(None, "End after this step, to go on another time.", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskTraining(FitOptions):
+    """How the static mask network is trained."""
+
+    network: str = option(
+        DEFAULT_MASK, f'"{DEFAULT_MASK}", or "published", the baseline.', choices=(DEFAULT_MASK, "published")
+    )
+    steps: int = option(8000, STEPS, low=1)
+    batch: int = option(6, BATCH, low=1)
+    size: int = option(224, SIZE, low=1)
+    length: int = option(5, "Frames in a sample.", low=2)
+    rate: float = option(1.2e-3, RATE)
+    seed: int = option(0, SEED)
+    start: Path | None = option(None, START)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms(OptionGroup):
+    """How much each term of the interpolation loss counts; a term of weight 0 is not computed.
+
+    The weight of `flow` falls to a fiftieth over the run: motion has to be learnt at first. `privileged` draws the
+    flow towards that of a block which also sees the truth, wherever that block does better (Huang et al., ECCV 2022).
+    `perceptual` needs the package stlpips-pytorch, for its weights.
+    """
+
+    laplacian: float = option(0.2, "Weight of the Laplacian pyramid.")
+    flow: float = option(0.2, "Weight of known flow, at the start.")
+    census: float = option(0.0, "Weight of the census transform, which compares neighbourhoods.")
+    reversal: float = option(0.0, "Weight of agreement when time runs backwards.")
+    privileged: float = option(0.0, "Weight of a block that sees the truth.")
+    perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).")
+    decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VfiTraining(FitOptions, Terms):
+    """How an interpolation network is trained."""
+
+    variant: str = option(DEFAULT_VFI, f'"{DEFAULT_VFI}" or a RIFE 4.x family.')
+    steps: int = option(4200, STEPS, low=1)
+    batch: int = option(8, BATCH, low=1)
+    size: int = option(128, SIZE, low=1)
+    rate: float = option(1.2e-3, RATE)
+    synthetic: float = option(0.5, "Share of samples whose motion is synthetic.", low=0, high=1)
+    overlays: float = option(0.25, "Share of samples with things that stand on top.", low=0, high=1)
+    speed: float = option(16.0, "Fastest synthetic motion, px per gap.")
+    noise: float = option(0.0, "Share of real samples that get more noise.", low=0, high=1)
+    learn: str = option("all", "What learns: all, or the fallback alone.", choices=("all", "fallback"))
+    seed: int = option(0, SEED)
+    start: Path | None = option(None, START)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointTraining(FitOptions):
+    """How a mask and an interpolation network are refined together."""
+
+    vfi: str = option(DEFAULT_VFI, "Interpolation weights to begin with: a name or a path.")
+    mask: str = option(DEFAULT_MASK, "Mask weights to begin with: a name or a path.")
+    parts: str = option("both", "What learns: both, mask or vfi.", choices=("both", "mask", "vfi"))
+    last_blocks: int = option(0, "Only these last blocks of the interpolation network learn; 0: all.", low=0)
+    steps: int = option(2000, STEPS, low=1)
+    batch: int = option(8, BATCH, low=1)
+    size: int = option(160, SIZE, low=1)
+    rate: float = option(2e-4, RATE)
+    overlays: float = option(0.6, "Share of samples with things that stand on top.", low=0, high=1)
+    synthetic: float = option(0.2, "Share of samples whose motion is synthetic.", low=0, high=1)
+    noise: float = option(0.3, "Share of real samples that get more noise.", low=0, high=1)
+    keep_mask: float = option(1.0, "Weight that holds the mask to the truth, and to what it said before.")
+    keep_vfi: float = option(20.0, "Weight that holds the network to what it made before, on plain footage.")
+    seed: int = option(0, SEED)

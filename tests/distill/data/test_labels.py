@@ -1,0 +1,63 @@
+"""Labels: a rule says what stands still, and a teacher's labels are stored once."""
+
+import numpy as np
+import pytest
+import torch
+
+from distill.data.clips import Shards
+from distill.data.labels import MOVING, PUBLISHED, STATIC, UNSURE, label_tuples, static_labels
+from distill.data.mask_samples import Stills
+from distill.data.prepare import Recipe, prepare
+from distill.data.teachers import Dis, GapMotion
+from distill.data.tensors import as_batch
+
+
+def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
+    for shard in shards.glob("*.tar"):
+        (tmp_path / shard.name).write_bytes(shard.read_bytes())
+    assert label_tuples(tmp_path, Dis()) == 24
+    labels, frames = Shards(tmp_path, "labels"), as_batch(Shards(tmp_path).frames(0))
+    assert labels.keys == Shards(tmp_path).keys
+    static, unsure = static_labels(Dis().motion(frames[:1], frames[1:2]), frames[:1], frames[1:2])
+    stored = labels.frames(0)[0]
+    assert np.array_equal(stored == STATIC, static[0].numpy())
+    assert np.array_equal(stored == UNSURE, unsure[0].numpy())
+    assert (stored == MOVING).mean() > 0.5
+    sample = Stills(tmp_path, size=64, clean=True)[0]
+    assert sample["static"].shape == (4, 64, 64)
+    assert label_tuples(tmp_path, Dis()) == 0  # all there
+    assert label_tuples(tmp_path, Dis(), PUBLISHED) == 24  # another rule
+
+
+def test_an_interrupted_labelling_goes_on_where_it_stopped(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr("distill.data.prepare.PER_SHARD", 2)
+    assert prepare(shards.parent, tmp_path, Recipe(6)) == 6
+
+    class Tiring(Dis):
+        calls = 0
+
+        def motion(self, img0, img1):
+            self.calls += 1
+            if self.calls > 3:
+                raise KeyboardInterrupt
+            return super().motion(img0, img1)
+
+    with pytest.raises(KeyboardInterrupt):
+        label_tuples(tmp_path, Tiring())
+    assert [path.name for path in sorted(tmp_path.iterdir()) if "label" in path.name] == ["labels-00000.tar"]
+    assert label_tuples(tmp_path, Dis()) == 16
+    assert Shards(tmp_path, "labels").keys == Shards(tmp_path).keys
+
+
+def test_what_a_rule_calls_still():
+    still = GapMotion((0.5,), torch.zeros(1, 1, 4, 40, 40))
+    texture = torch.rand(1, 3, 40, 40)
+    flat = torch.full((1, 3, 40, 40), 0.5)
+    assert static_labels(still, texture, texture)[0].all()
+    static, unsure = static_labels(still, flat, flat)
+    assert unsure.all()
+    assert not static.any()
+    assert static_labels(still, flat, flat, PUBLISHED)[0].all()
+    moving = GapMotion((0.5,), torch.full((1, 1, 4, 40, 40), 0.4))
+    assert not static_labels(moving, texture, texture.roll(1, -1))[0].any()
+    assert static_labels(moving, texture, texture.roll(1, -1), PUBLISHED)[0].all()

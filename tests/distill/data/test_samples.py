@@ -1,0 +1,23 @@
+"""Training samples depend on their number alone, and know what is true of them."""
+
+import torch
+
+from distill.data.mask_samples import Stills
+from distill.data.triplets import Triplets
+
+
+def test_a_sample_depends_on_its_number_alone(shards):
+    for samples in (Stills(shards, size=64), Triplets(shards, size=64)):
+        first = samples[3]
+        samples[4]
+        assert all(torch.equal(first[key], samples[3][key]) for key in first)
+
+
+def test_triplets_know_times_and_overlays(shards):
+    samples = Triplets(shards, size=64, synthetic=0.0, overlays=1.0)
+    found = [samples[k] for k in range(30)]
+    assert len({round(float(sample["time"]), 3) for sample in found}) > 3
+    assert any(sample["covered"].any() for sample in found)
+    for sample in found:
+        assert not (sample["covered"] & ~sample["clear"]).any()
+        assert (sample["flow"] * sample["covered"]).abs().max() == 0

@@ -1,0 +1,37 @@
+"""StaticBench's cases: both classes are there, and their truth is known."""
+
+import cv2
+import numpy as np
+
+from distill.evaluate.cases import KINDS, SIDE, static_cases
+
+
+def test_every_kind_has_cases_with_both_classes_in_every_gap(cases):
+    assert [case.kind for case in cases] == [*KINDS, *KINDS]
+    for case in cases:
+        gaps = 4 if case.kind == "sequence" else 1
+        assert [frame.shape for frame in case.frames] == [(SIDE, SIDE, 3)] * (gaps + 1)
+        assert case.static.shape == case.unsure.shape == (gaps, SIDE, SIDE)
+        assert not (case.static & case.unsure).any()
+        assert case.static.any(axis=(1, 2)).all()
+        assert (~case.static & ~case.unsure).any(axis=(1, 2)).all()
+
+
+def test_overlays_lie_over_real_frames_in_one_half_and_over_synthetic_motion_in_the_other(cases):
+    for kind in ("hud", "fade", "sequence"):
+        assert sorted(case.real for case in cases if case.kind == kind) == [False, True]
+
+
+def test_equal_seeds_give_equal_cases(clips, cases):
+    again = next(static_cases(clips, 1, seed=1))
+    assert all(np.array_equal(a, b) for a, b in zip(again.frames, cases[0].frames, strict=True))
+    assert np.array_equal(again.unsure, cases[0].unsure)
+    other = next(static_cases(clips, 1, seed=2))
+    assert not np.array_equal(other.frames[0], cases[0].frames[0])
+
+
+def test_what_is_static_looks_alike_but_for_light_and_what_moves_does_not(cases):
+    for case in cases:
+        if case.kind == "hud":
+            change = cv2.absdiff(*case.frames).mean(axis=2)
+            assert np.median(change[case.static[0]]) < np.median(change[~case.static[0] & ~case.unsure[0]])

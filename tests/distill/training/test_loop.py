@@ -1,0 +1,35 @@
+"""The training loop: a resumed run is the unbroken run, and a wrong state is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+
+from distill.training.mask import train
+
+
+def test_a_run_broken_off_and_resumed_is_the_unbroken_run(shards, tmp_path):
+    def losses(run: Path) -> dict[int, float]:
+        return {
+            line["step"]: line["total"]
+            for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        }
+
+    options = {"batch": 1, "size": 64, "length": 3}
+    train(shards, tmp_path / "whole", steps=4, log_every=1, store_every=2, **options)
+    train(shards, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
+    train(shards, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    with pytest.raises(ValueError, match="batch of 3"):
+        train(shards, tmp_path, steps=1, batch=3, cpu=True)
+
+
+def test_a_state_of_another_network_is_named(shards, tmp_path):
+    train(shards, tmp_path, steps=1, batch=1, size=64, length=2, cpu=True)
+    with pytest.raises(ValueError, match=r"state.pt: does not continue this run, its network differs"):
+        train(shards, tmp_path, network="published", steps=2, batch=1, size=64, length=2, cpu=True)

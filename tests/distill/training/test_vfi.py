@@ -1,0 +1,62 @@
+"""Training the interpolation network."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.training.vfi import train_vfi
+from maskvfi.models.rife import IFNet
+from maskvfi.weights.load import load_vfi
+
+SMALL = {"batch": 1, "size": 64, "cpu": True}
+
+
+def losses(run: Path) -> list[float]:
+    return [json.loads(line)["total"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
+    """The modules at the top whose weights differ."""
+    old, new = before.state_dict(), after.state_dict()
+    return {key.partition(".")[0] for key in old if not torch.equal(old[key], new[key])}
+
+
+def test_every_term_of_the_loss_trains(shards, tmp_path):
+    terms = {"census": 0.1, "reversal": 0.1, "privileged": 0.5}
+    train_vfi(shards, tmp_path, steps=2, log_every=1, **terms, **SMALL)
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert all(line[name] > 0 for name in ("picture", "laplacian", "flow", "census", "privileged"))
+    assert line["reversal"] >= 0  # what starts from DIS is the same both ways until it has learnt something
+    assert isinstance(load_vfi(tmp_path / "weights.safetensors"), IFNet)
+
+
+def test_a_term_that_is_not_installed_is_named(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr("distill.training.perceptual.PACKAGE", "stlpips_that_is_not_there")
+    with pytest.raises(ValueError, match="pip install stlpips-pytorch"):
+        train_vfi(shards, tmp_path, steps=1, perceptual=0.1, **SMALL)
+
+
+def test_only_networks_of_rife_are_trained(shards, tmp_path):
+    with pytest.raises(ValueError, match="blend: a cross-fade network, and only RIFE's will do here"):
+        train_vfi(shards, tmp_path, start="blend", steps=1, **SMALL)
+
+
+def test_interpolation_training_resumes_to_the_same_result(shards, tmp_path):
+    options = {"steps": 4, "log_every": 1, "store_every": 2, "privileged": 0.5, **SMALL}
+    train_vfi(shards, tmp_path / "whole", **options)
+    train_vfi(shards, tmp_path / "broken", stop_after=2, **options)
+    train_vfi(shards, tmp_path / "broken", **options)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_a_fallback_can_be_given_to_a_network_that_has_none(shards, tmp_path, official):
+    options = {"steps": 1, "learn": "fallback", "decibel": 1.0, **SMALL}
+    train_vfi(shards, tmp_path, start=official, **options)
+    before, after = load_vfi(official), load_vfi(tmp_path / "weights.safetensors")
+    assert not changed(before, after)
+    assert after.variant.fallback
+    assert not before.variant.fallback
+    with pytest.raises(ValueError, match="learn must be one of all, fallback, not 'flow'"):
+        train_vfi(shards, tmp_path, steps=1, learn="flow", **SMALL)
