@@ -25,7 +25,7 @@ from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.run import Report, choose_timeline
 from maskvfi.video import muxer
-from maskvfi.video.journal import Journal
+from maskvfi.video.journal import Journal, kept_facts
 
 PATIENCE = 0.2  # seconds between looks at what does not report by itself
 
@@ -177,7 +177,8 @@ class _Batch:
         except OSError as error:
             self._fail(video, error)
             return
-        survey = self._workers.survey(video.source, video.suffix, muxer.SEGMENT)
+        before = kept_facts(video.made_at).get("at_once", 0)  # of the parts that an earlier run left
+        survey = self._workers.survey(video.source, video.suffix, muxer.SEGMENT, before)
         self._surveys[survey] = video
 
     def _wait(self) -> None:

@@ -47,9 +47,14 @@ class Span:
 class Part:
     """One segment of the output.
 
-    groups: its gaps, those together that are looked at together; checksums of the source frames they need, by time;
-    frames: how many output frames there are up to its end; begin, end: the state of the output's clock before and after
-    it; last: the output ends with it.
+    Attributes:
+        number: Its place in the output.
+        groups: Its gaps, those together whose masks are made together.
+        checksums: Of the source frames it needs, by time in seconds.
+        frames: How many output frames there are up to its end.
+        begin, end: The state of the output's clock before and after it.
+        at_once: How many px are computed at once, since frames from other tiles differ in their last bits.
+        last: The output ends with it.
     """
 
     number: int
@@ -58,6 +63,7 @@ class Part:
     frames: int
     begin: dict[str, Any]
     end: dict[str, Any]
+    at_once: int
     last: bool = False
 
     @property
@@ -82,8 +88,15 @@ def survey(
 ) -> Iterator[dict[str, Any] | Part | Report]:
     """First the facts that the output depends on (as `facts_of` has them), then its parts, last what was met.
 
-    suffix: the output's; computed_by: what computes it (device, precision, runtime, weights); least: output frames from
-    which on a part may end. Raises MediaError or ValueError with one line.
+    Args:
+        source: The video.
+        suffix: The output's.
+        options: How.
+        computed_by: What computes it: device, precision, runtime, weights, and at_once, in px.
+        least: From how many output frames on a part may end.
+
+    Raises:
+        MediaError, OptionError: As `interpolate` does.
     """
     weights = computed_by["weights"]
     met = Report(str(source), "", weights=weights)
@@ -94,11 +107,11 @@ def survey(
     with _opened(source, options) as (reader, timeline, rate):
         info = reader.info
         clock = _clock(source, suffix, info, rate, options)
-        how = {name: computed_by[name] for name in ("device", "precision", "runtime")}
+        how = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
         yield facts_of(source, options, how, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
         gaps = gaps_of(frames, info, timeline, options, met)
-        yield from _last_marked(_parts(groups_of(gaps, info), clock, least))
+        yield from _last_marked(_parts(groups_of(gaps, info), clock, least, computed_by["at_once"]))
         met.frames_out = clock.at.count
         met.warnings = reader.warnings
     met.seconds = {"survey": perf_counter() - since}
@@ -143,6 +156,7 @@ def _make(
     with _opened(source, options) as (reader, _, rate), tempfile.TemporaryDirectory() as folder:
         info = reader.info
         interpolator.paint(*read_painted_masks(options, info))
+        interpolator.at_once = part.at_once
         renderer = Renderer(interpolator, info, options.on_cut)
         shown = _Shown(source, options, part, info, seek)
         writer = _writer(Path(folder) / f"part{suffix}", info, rate, options)
@@ -229,7 +243,7 @@ def _clock(source: Path, suffix: str, info: SourceInfo, rate: Fraction, options:
     return writer.clock
 
 
-def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int) -> Iterator[Part]:
+def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int, at_once: int) -> Iterator[Part]:
     """Cut as a writer with a journal cuts: before the first frame after a group with which a segment is long enough."""
     spans: list[tuple[Span, ...]] = []
     checksums: dict[Fraction, int] = {}
@@ -237,7 +251,7 @@ def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int) -> Iterator[Pa
     for group in groups:
         slots = [slot for gap in group for slot, _ in gap.slots]
         if length >= least and slots:
-            yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state())
+            yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state(), at_once)
             spans, checksums, number, length, begin = [], {}, number + 1, 0, clock.state()
         for slot in slots:
             clock.place(slot.pts, slot.duration)
@@ -247,7 +261,7 @@ def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int) -> Iterator[Pa
                 if frame is not None and frame.pts not in checksums:
                     checksums[frame.pts] = _checksum(frame)
         spans.append(tuple(_span(gap) for gap in group))
-    yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state())
+    yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state(), at_once)
 
 
 def _span(gap: Gap) -> Span:

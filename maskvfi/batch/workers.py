@@ -79,10 +79,10 @@ class Worker:
         self._copies = ExitStack()
 
     def describe(self) -> dict[str, Any]:
-        """What its frames depend on: device, precision, runtime and weights. Raises for what it cannot load."""
+        """What its frames depend on: device, precision, runtime, weights and px at once. Raises for what cannot load."""
         interpolator = self._networks()
         weights = weights_of(self._options)
-        return {**interpolator.computed_by, "weights": weights}
+        return {**interpolator.computed_by, "weights": weights, "at_once": interpolator.at_once}
 
     def process(self) -> tuple[str, int]:
         return socket.gethostname(), os.getpid()
@@ -117,7 +117,8 @@ class Workers:
         actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, **lasting)
         self.actors = [actor.remote(options, self.cores) for _ in range(count)]
         described = answers([worker.describe.remote() for worker in self.actors])
-        self.computed_by: dict[str, Any] = described[0]
+        at_once = min(each["at_once"] for each in described)
+        self.computed_by: dict[str, Any] = described[0] | {"at_once": at_once}
         for other in described[1:]:
             for name in ("device", "precision", "runtime"):
                 if other[name] != described[0][name]:
@@ -134,9 +135,10 @@ class Workers:
             _generator_backpressure_num_objects=MAX_AHEAD,
         )
 
-    def survey(self, source: str, suffix: str, least: int) -> Any:
-        """References to what `parts.survey` gives, as it comes."""
-        return self._survey.remote(source, suffix, self._options, self.computed_by, least)
+    def survey(self, source: str, suffix: str, least: int, at_once: int) -> Any:
+        """References to what `segments.survey` yields, as it comes; at_once: px, 0 for what these workers can."""
+        computed_by = self.computed_by | ({"at_once": at_once} if at_once else {})
+        return self._survey.remote(source, suffix, self._options, computed_by, least)
 
     def make(self, worker: Any, source: str, suffix: str, part: Part) -> Any:
         """A reference to what `Worker.make` gives."""

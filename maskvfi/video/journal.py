@@ -100,7 +100,7 @@ class Journal:
     """
 
     def __init__(self, target: Path, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.folder = target.with_name(f".{target.name}.unfinished")
+        self.folder = _folder(target)
         self.frames = 0
         self.state: dict[str, Any] = {}
         self.numbers: set[int] = set()
@@ -239,6 +239,15 @@ class Journal:
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:05d}.{suffix}"
+
+
+def kept_facts(target: Path) -> dict[str, Any]:
+    """The facts of the run that left segments of `target`; empty where none did."""
+    return _read(_folder(target) / MANIFEST)
+
+
+def _folder(target: Path) -> Path:
+    return target.with_name(f".{target.name}.unfinished")
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

@@ -32,7 +32,7 @@ def make_apart(source: Path, target: Path, **asked: object) -> list[segments.Par
     """Survey, make the parts from last to first, join."""
     how = Options.of(None, asked)
     interpolator = Interpolator.from_options(how)
-    computed_by = {**interpolator.computed_by, "weights": weights_of(how)}
+    computed_by = {**interpolator.computed_by, "weights": weights_of(how), "at_once": interpolator.at_once}
     facts, *found, report = segments.survey(source, target.suffix, how, computed_by, muxer.SEGMENT)
     assert isinstance(facts, dict)
     assert isinstance(report, maskvfi.Report)
@@ -133,7 +133,7 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path
 def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
     how = Options.of(None, DIS | {"codec": "ffv1"})
     interpolator = Interpolator("dis", None, "cpu")
-    computed_by = {**interpolator.computed_by, "weights": []}
+    computed_by = {**interpolator.computed_by, "weights": [], "at_once": 1 << 22}
     _, part, *_ = segments.survey(source, ".mkv", how, computed_by, 8)
     other = make_clip(
         tmp_path / "other.mp4", times=64, size=(48, 32), options={"preset": "ultrafast", "crf": "40"}
@@ -143,6 +143,17 @@ def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
 
 
 def test_what_cannot_be_joined_is_refused_at_once(source):
-    computed_by = {**Interpolator("dis", None, "cpu").computed_by, "weights": []}
+    computed_by = {**Interpolator("dis", None, "cpu").computed_by, "weights": [], "at_once": 1 << 22}
     with pytest.raises(MediaError, match=r"cannot join what is written for \.y4m"):
         next(segments.survey(source, ".y4m", Options.of(None, DIS), computed_by, 8))
+
+
+def test_a_part_is_computed_in_the_tiles_that_it_names(source):
+    """Whatever memory the worker has: frames from other tiles differ."""
+    how = Options.of(None, DIS | {"codec": "ffv1"})
+    interpolator = Interpolator.from_options(how)
+    computed_by = {**interpolator.computed_by, "weights": [], "at_once": 1 << 19}
+    facts, part, *_ = segments.survey(source, ".mkv", how, computed_by, 8)
+    assert facts["at_once"] == 1 << 19
+    segments.make(source, ".mkv", part, how, interpolator)
+    assert interpolator.at_once == 1 << 19

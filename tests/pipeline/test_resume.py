@@ -74,7 +74,7 @@ def source(tmp_path_factory) -> Path:
 )
 def test_a_resumed_run_writes_what_an_unbroken_one_writes(source, tmp_path, short, suffix, codec):
     whole, broken = tmp_path / f"whole{suffix}", tmp_path / f"broken{suffix}"
-    options = {"codec": codec, "options": ALIKE.get(codec), **FAST}
+    options = {"codec": codec, "encoder_options": ALIKE.get(codec, {}), **FAST}
     maskvfi.interpolate(source, whole, **options)
     with pytest.raises(KeyboardInterrupt, match="frames are kept, resume goes on there"):
         maskvfi.interpolate(source, broken, progress=stop_at(20), **options)
@@ -217,3 +217,26 @@ def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):
     assert done.returncode == 3
     assert "the output ends there" in done.stderr
     assert (tmp_path / "out.mkv").exists()
+
+
+def test_a_resumed_run_computes_in_the_tiles_of_the_run_before(source, tmp_path, short, monkeypatch):
+    """Free memory says how large tiles are, and running out of it makes them smaller for good."""
+    from maskvfi.synthesis.renderer import Renderer
+
+    seen: list[int] = []
+    render = Renderer.render
+
+    def watched(self, group):
+        if not seen:  # as if memory had run out in the first run
+            self._interpolator.at_once = 1 << 19
+        seen.append(self._interpolator.at_once)
+        return render(self, group)
+
+    monkeypatch.setattr(Renderer, "render", watched)
+
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, tmp_path / "out.mkv", progress=stop_at(20), codec="ffv1", **FAST)
+    before = len(seen)
+    report = maskvfi.interpolate(source, tmp_path / "out.mkv", resume=True, codec="ffv1", **FAST)
+    assert report.resumed_at
+    assert set(seen[before:]) == {1 << 19}
