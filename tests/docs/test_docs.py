@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clips import make_clip
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 RUN_ELSEWHERE = ("make ", "pip ", "accelerate ", "tensorboard ")
 # These have tests of their own.
@@ -53,7 +53,7 @@ def test_the_commands_of_a_page_run(page, folder):
         if words[0] == "maskvfi" and not needs_weights(words) and not line.startswith(LONG):
             if "--resume" in words:  # the run before it was killed, says the page
                 Path(words[3]).unlink(missing_ok=True)
-            run = [sys.executable, "-m", "maskvfi.cli.main", *words[1:]]
+            run = [sys.executable, "-m", "maskvfi.cli", *words[1:]]
             done = subprocess.run(run, capture_output=True, text=True, env=environment)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
         elif words[0] in ("maskvfi", "python"):
@@ -73,7 +73,7 @@ def check_options(words: list[str], environment: dict[str, str]) -> None:
         said = (ROOT / words[1]).read_text(encoding="utf-8").replace("_", "-")
         assert all(word[2:].replace("_", "-") in said for word in words if word.startswith("--")), words
         return
-    module, rest = ("maskvfi.cli.main", words[1:]) if words[0] == "maskvfi" else (words[2], words[3:])
+    module, rest = ("maskvfi.cli", words[1:]) if words[0] == "maskvfi" else (words[2], words[3:])
     names = []
     while rest and re.fullmatch(r"[a-z]+(-[a-z]+)*", rest[0]) and len(names) < 2:
         help_of = [sys.executable, "-m", module, *names, rest[0], "--help"]

@@ -8,5 +8,5 @@ from maskvfi.models.blend.network import Blend
 __all__ = ["ARCHITECTURE", "Blend"]
 
 ARCHITECTURE = Architecture(
-    id=Blend.architecture, detect=lambda state: not state, build=lambda state, config: (Blend(), state)
+    id=Blend.architecture, detect=lambda state: False, build=lambda state, config: (Blend(), state)
 )
