@@ -70,12 +70,17 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_leave_nothing_half_do
     assert all(expected[name] == labels for name, labels in finished.items())
     stored = {name: (data / name).stat().st_ino for name in finished}
 
+    # As a run leaves it that is killed while it writes.
+    unfinished = data / ".labels-00000.0123abcd.partial.tar"
+    unfinished.write_bytes(b"half")
+
     second = label(data, "--scale", str(SCALE))
-    wait_until(lambda: any(workers(second.pid)) and any(data.glob(".labels-*.partial.tar")))
+    wait_until(lambda: any(workers(second.pid)) and len(made(data)) > len(finished))
     os.kill(next(workers(second.pid)), signal.SIGKILL)
     said = second.communicate()[1]
     assert second.returncode == 0, said
     assert made(data) == expected
+    assert not unfinished.exists()
     assert {name: (data / name).stat().st_ino for name in stored} == stored
     assert len(said.splitlines()) == 1, said  # nothing of Ray's own
 
