@@ -157,7 +157,9 @@ def copy(
     more.setdefault("options", LOSSLESS.get(codec, {}))
     with (
         VideoReader(source, **window) as reader,
-        VideoWriter(target, reader.info, rate=reader.info.rate, codec=codec, copy_from=source, **more) as writer,
+        VideoWriter(
+            target, reader.info, rate=reader.info.rate, codec=codec, copy_from=source, **more
+        ) as writer,
     ):
         for frame in reader:
             if not native:

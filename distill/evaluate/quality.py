@@ -159,9 +159,12 @@ def moving_runs(path: Path, count: int, times: int = TIMES) -> Iterator[list[Ima
 def quality_tables(quality: Quality) -> list[Table]:
     """Tables for the console: by method, by clip, by kind, by motion, and under overlays."""
     tables = [_by_method(quality.plain)]
-    tables.append(_psnr_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
-    tables.append(_psnr_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
-    tables.append(_psnr_table("PSNR in dB by motion", quality.plain, lambda score: _size(score.motion)))
+    tables.append(_measure_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
+    if "stlpips" in quality.plain[0].measures:
+        by_clip = _measure_table("ST-LPIPS by clip", quality.plain, lambda score: score.clip, "stlpips", 4)
+        tables.append(by_clip)
+    tables.append(_measure_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
+    tables.append(_measure_table("PSNR in dB by motion", quality.plain, lambda score: _size(score.motion)))
     under = f"PSNR in dB under overlays (ring: {RING} px around what stands)"
     for scores, title in (
         (quality.overlaid, under),
@@ -176,7 +179,15 @@ def quality_tables(quality: Quality) -> list[Table]:
 
 
 def _by_method(scores: Sequence[Score]) -> Table:
-    titles = {"psnr": "PSNR dB", "ssim": "SSIM", "lpips": "LPIPS", "vmaf": "VMAF", "flicker": "flicker"}
+    titles = {
+        "psnr": "PSNR dB",
+        "stlpips": "ST-LPIPS",
+        "sharpness": "sharpness",
+        "ssim": "SSIM",
+        "lpips": "LPIPS",
+        "vmaf": "VMAF",
+        "flicker": "flicker",
+    }
     measures = [name for name in titles if name in scores[0].measures]
     table = Table("", *(titles[name] for name in measures), title="Frames between, mean over clips")
     for method in _names(scores):
@@ -184,13 +195,19 @@ def _by_method(scores: Sequence[Score]) -> Table:
     return table
 
 
-def _psnr_table(title: str, scores: Sequence[Score], group: Callable[[Score], str]) -> Table:
+def _measure_table(
+    title: str,
+    scores: Sequence[Score],
+    group: Callable[[Score], str],
+    measure: str = "psnr",
+    digits: int = 2,
+) -> Table:
     methods = _names(scores)
     table = Table("", "runs", *methods, title=title)
     for name in dict.fromkeys(sorted(map(group, scores))):
         inside = [score for score in scores if group(score) == name]
-        means = (_mean(inside, method, "psnr") for method in methods)
-        table.add_row(name, str(len(inside) // len(methods)), *(f"{mean:.2f}" for mean in means))
+        means = (_mean(inside, method, measure) for method in methods)
+        table.add_row(name, str(len(inside) // len(methods)), *(f"{mean:.{digits}f}" for mean in means))
     return table
 
 

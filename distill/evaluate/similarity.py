@@ -16,6 +16,7 @@ from torch import nn
 from distill.arrays import Bools, Image
 from distill.data.tensors import as_batch
 from distill.evaluate.methods import find_ffmpeg
+from distill.training.perceptual import load_perceptual
 
 Run = Sequence[Image]  # frames that follow each other; the first and the last are the source's
 
@@ -41,11 +42,24 @@ def flicker(made: Run, truth: Run) -> float:
     return float(np.abs(steps[0] - steps[1]).mean())
 
 
+def sharpness(made: Image, truth: Image) -> float:
+    """How much detail a picture [H,W,3] has, as the mean length of its gradient over that of the truth.
+
+    1 is as sharp as the truth, less is blur, more is noise. It says nothing of where the detail is.
+    """
+    lengths = []
+    for picture in (made, truth):
+        grey = picture.astype(np.float32).mean(axis=2)
+        lengths.append(float(np.hypot(np.diff(grey, axis=0)[:, 1:], np.diff(grey, axis=1)[1:]).mean()))
+    return lengths[0] / max(lengths[1], 1e-6)
+
+
 class Similarity:
     """The measures that can be taken on this machine, each as the mean over a run's made frames.
 
-    "psnr" and "flicker" always; "ssim" (Wang et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with
-    lpips and its backbone; "vmaf" where ffmpeg has libvmaf.
+    "psnr", "sharpness" and "flicker" always; "stlpips" (Ghildyal and Liu, ECCV 2022) with stlpips-pytorch; "ssim" (Wang
+    et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with lpips and its backbone; "vmaf" where ffmpeg
+    has libvmaf.
 
     Attributes:
         missing: The other measures, each with what it needs.
@@ -59,6 +73,11 @@ class Similarity:
             ssim = None
             self.missing.append("SSIM: pip install pytorch-msssim")
         self._ssim = ssim
+        self._stlpips: nn.Module | None = None
+        try:
+            self._stlpips = load_perceptual()
+        except ValueError as error:
+            self.missing.append(str(error))
         self._lpips: nn.Module | None = None
         try:
             self._lpips = _lpips_network()
@@ -81,9 +100,12 @@ class Similarity:
         inner = list(zip(made[1:-1], truth[1:-1], strict=True))
         found = {
             "psnr": float(np.mean([psnr(*pair) for pair in inner])),
+            "sharpness": float(np.mean([sharpness(*pair) for pair in inner])),
             "flicker": flicker(made, truth),
         }
         pairs = [(as_batch([a]), as_batch([b])) for a, b in inner]
+        if self._stlpips:
+            found["stlpips"] = float(np.mean([float(self._stlpips(a, b)) for a, b in pairs]))
         if self._ssim:
             found["ssim"] = float(np.mean([float(self._ssim(a, b, data_range=1.0)) for a, b in pairs]))
         if self._lpips:

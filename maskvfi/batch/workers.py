@@ -79,7 +79,7 @@ class Worker:
         self._copies = ExitStack()
 
     def describe(self) -> dict[str, Any]:
-        """What its frames depend on: device, precision, runtime, weights and px at once. Raises for what cannot load."""
+        """What its frames depend on: device, precision, runtime, weights, and how many px it computes at once."""
         interpolator = self._networks()
         weights = weights_of(self._options)
         return {**interpolator.computed_by, "weights": weights, "at_once": interpolator.at_once}

@@ -152,7 +152,10 @@ def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
 
 
 def test_the_page_says_what_it_needs():
-    without = "import sys; sys.modules['gradio'] = None; from maskvfi.cli.main import main; sys.argv[1:] = ['ui']; main()"
+    without = (
+        "import sys; from maskvfi.cli.main import main\n"
+        "sys.modules['gradio'] = None; sys.argv[1:] = ['ui']; main()"
+    )
     done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"

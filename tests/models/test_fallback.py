@@ -60,3 +60,23 @@ def test_the_share_does_not_depend_on_the_batch(texture):
     flow, blend, time = torch.randn(2, 4, 64, 64), torch.rand(2, 1, 64, 64), torch.full((2, 1, 1, 1), 0.4)
     together = fallback(*(x.expand(2, -1, -1, -1) for x in images), flow, blend, time)
     torch.testing.assert_close(together[:1], fallback(*images, flow[:1], blend[:1], time[:1]))
+
+
+def test_files_from_before_it_was_called_so_are_read(tmp_path):
+    """Version 0.1 wrote "doubt" into header and tensor names."""
+    import json
+
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from maskvfi.weights.locate import find_weights
+
+    with safe_open(find_weights("vfi-s"), "pt") as file:
+        header = json.loads(file.metadata()["maskvfi"])
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header["variant"]["doubt"] = header["variant"].pop("fallback")
+    del header["architecture"]
+    old = {name.replace("fallback.", "doubt."): value for name, value in state.items()}
+    save_file(old, tmp_path / "old.safetensors", metadata={"maskvfi": json.dumps(header)})
+    network = load_vfi(tmp_path / "old.safetensors")
+    assert set(network.state_dict()) == set(state)

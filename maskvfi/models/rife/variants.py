@@ -82,6 +82,8 @@ class Variant:
             ValueError: The values describe no network.
         """
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if "doubt" in fields:  # what files from before 0.2 call it
+            fields["fallback"] = fields.pop("doubt")
         found = cls(**fields)
         if not (
             len(found.channels) == len(found.scales) <= MAX_BLOCKS
