@@ -24,6 +24,8 @@ STEPS = "Steps of the optimiser."
 BATCH = "Samples in a step, of all processes together."
 SIZE = "Side of a crop in px."
 RATE = "Learning rate."
+OPTIMISER = "muon learns from random weights quickly; adamw changes good weights carefully."
+OPTIMISERS = ("muon", "adamw")
 SEED = "Equal seeds give equal runs."
 START = "Weights to start from."
 
@@ -82,6 +84,7 @@ class Terms(OptionGroup):
     reversal: float = option(0.0, "Weight of agreement when time runs backwards.")
     privileged: float = option(0.0, "Weight of a block that sees the truth.")
     perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).")
+    taught: float = option(0.0, "Weight of a teacher's flow and blend (needs --teacher).")
     decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.")
 
 
@@ -89,7 +92,7 @@ class Terms(OptionGroup):
 class VfiTraining(FitOptions, Terms):
     """How an interpolation network is trained."""
 
-    variant: str = option(DEFAULT_VFI, f'"{DEFAULT_VFI}" or a RIFE 4.x family.')
+    variant: str = option("vfi-s", '"vfi-s", "vfi-m" or a RIFE 4.x family.')
     steps: int = option(4200, STEPS, low=1)
     batch: int = option(8, BATCH, low=1)
     size: int = option(128, SIZE, low=1)
@@ -99,6 +102,10 @@ class VfiTraining(FitOptions, Terms):
     speed: float = option(16.0, "Fastest synthetic motion, px per gap.")
     noise: float = option(0.0, "Share of real samples that get more noise.", low=0, high=1)
     learn: str = option("all", "What learns: all, or the fallback alone.", choices=("all", "fallback"))
+    optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
+    teacher: str | None = option(
+        None, "Weights whose flow is learnt, and whose strongest filters are the start."
+    )
     seed: int = option(0, SEED)
     start: Path | None = option(None, START)
 

