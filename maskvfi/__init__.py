@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from maskvfi.synthesis.interpolator import Interpolator
     from maskvfi.weights.load import load_static, load_vfi, save_weights
 
-# Public names by the module that has them, which is imported when one is asked for: torch takes a second or two.
-_HOMES = {
+# The module of every public name. It is imported when the name is first used, since torch takes seconds to import.
+_MODULES = {
     "IFNet": "maskvfi.models.rife",
     "Interpolation": "maskvfi.models.base",
     "InterpolationNetwork": "maskvfi.models.base",
@@ -64,11 +64,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("IFNet", "InterpolationNetwork", "StaticMaskNet"):
-        import_module("maskvfi.weights.hub")  # which gives them the methods that users of the Hub expect
-    found = getattr(import_module(_HOMES[name]), name)
+        import_module("maskvfi.weights.hub")  # adds from_pretrained, save_pretrained, push_to_hub
+    found = getattr(import_module(_MODULES[name]), name)
     globals()[name] = found
     return found
 

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep what it was given."""
+"""Settings of glibc's memory allocator, so that a process keeps freed memory for its next large tensors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import contextmanager
 from importlib import import_module
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT = 1 << 30  # bytes
-LARGEST = 32 << 20  # bytes: up to here glibc keeps blocks by itself, once it has seen some
+KEPT = 1 << 30  # bytes: blocks up to this size are reused, and so much free memory is kept
+LARGEST = 32 << 20  # bytes: glibc raises its own mmap threshold up to this
 
 
 def keep_freed_memory() -> None:
-    """From now on this process reuses the memory of large tensors instead of giving each back to the system.
+    """Make this process reuse the memory of freed large tensors instead of returning it to the system.
 
-    By default glibc maps every block over 32 MiB anew, and the system clears it page by page; docs/speed.md says what
-    that costs. Does nothing with another C library, or where the environment has settings for glibc's.
+    By default glibc maps every block over 32 MiB anew, and the system clears it page by page; docs/speed.md has the
+    cost. Has no effect with another C library, or if an environment variable begins with MALLOC_.
     """
-    import_module("torch")  # which sets thresholds of its own while it is imported
+    import_module("torch")  # sets thresholds of its own when it is imported
     _set(KEPT, KEPT)
 
 
 @contextmanager
 def freeing() -> Iterator[None]:
-    """glibc as it comes while the block lasts, and keeping afterwards."""
+    """Use glibc's default thresholds inside the block, and keep freed memory again after it."""
     _set(LARGEST, 2 * LARGEST)
     try:
         yield
@@ -34,10 +34,10 @@ def freeing() -> Iterator[None]:
         keep_freed_memory()
 
 
-def _set(mapped: int, trimmed: int) -> None:
+def _set(mmap_threshold: int, trim_threshold: int) -> None:
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, mapped)
-        mallopt(M_TRIM_THRESHOLD, trimmed)
+        mallopt(M_MMAP_THRESHOLD, mmap_threshold)
+        mallopt(M_TRIM_THRESHOLD, trim_threshold)

@@ -1,10 +1,10 @@
-"""What goes wrong for reasons that a person can mend: each message is one line that names the file and the cause."""
+"""Errors that a user can mend. Each message is one line that names the file and the cause."""
 
 from __future__ import annotations
 
 
 class MaskvfiError(ValueError):
-    """Whatever the library refuses or cannot do; the classes below say which."""
+    """Base class of the library's own errors."""
 
 
 class MediaError(MaskvfiError):
@@ -16,10 +16,17 @@ class WeightsError(MaskvfiError):
 
 
 class OptionError(MaskvfiError):
-    """An option with a wrong value, or one that cannot be had on this machine."""
+    """An option with a wrong value, or with one that this machine does not support."""
 
 
 def reason(error: BaseException) -> str:
-    """The cause in lower case and on one line: what the operating system or FFmpeg says, else the message."""
+    """Describe the cause of an error on one line.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        In lower case, the words of the operating system or FFmpeg, else the message, else the exception's type.
+    """
     words = " ".join(str(getattr(error, "strerror", None) or error).split())
     return words.lower() or type(error).__name__

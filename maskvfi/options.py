@@ -1,7 +1,7 @@
 """Every option of an interpolation, declared once.
 
 The Python call, the command line, the page, a batch's jobs and the fingerprint that a resumed run checks are all made
-from the fields below: a new option is one field here and the code that reads it.
+from the fields below. A new option is one field here and the code that reads it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from maskvfi.paths import PathLike
 
 DEFAULT_VFI = "vfi-s"
 DEFAULT_MASK = "static-s"
-OFF = "off"  # what a person types for mask=None
+OFF = "off"  # on the command line, mask=None
 MIN_TILE = 512  # px on a side
-MAX_RATIO = 1000  # frames in place of one, or the other way round
+MAX_RATIO = 1000  # output frames per source frame at most, and source frames per output frame
 Number = Fraction | float | str
 
 O = TypeVar("O", bound="OptionGroup")  # noqa: E741
@@ -35,13 +35,16 @@ def option(
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """A field of an option group.
+    """Declare an option of an option group.
 
     Args:
-        default: Its value unless another is given.
-        help: One line for a person.
-        choices: The only values there are.
-        low, high: The smallest and the largest value there is.
+        default: The value if none is given.
+        help: One line for the command line, the page and the documentation.
+        choices: The allowed values, if they can be listed.
+        low, high: The smallest and the largest allowed number, if there is a limit.
+
+    Returns:
+        A dataclass field.
     """
     limits = {"help": help, "choices": choices, "low": low, "high": high}
     if isinstance(default, dict):
@@ -51,9 +54,15 @@ def option(
 
 @dataclass(frozen=True, slots=True)
 class OptionField:
-    """What a surface (the command line, the page) has to know of an option.
+    """An option as the command line and the page see it.
 
-    types are those that its value may have; None among them means that it may be left out.
+    Attributes:
+        name: Its name in Python; the command line writes "-" for "_".
+        types: The types that its value may have; with NoneType it may be left out.
+        default: The value if none is given.
+        help: One line that describes it.
+        choices: The allowed values, or () if they cannot be listed.
+        low, high: The smallest and the largest allowed number, or None.
     """
 
     name: str
@@ -67,7 +76,7 @@ class OptionField:
 
 @dataclass(frozen=True, kw_only=True)
 class OptionGroup:
-    """Options that belong together; wrong values raise OptionError."""
+    """Options that belong together. A wrong value raises OptionError."""
 
     def __post_init__(self) -> None:
         for each in option_fields(type(self)):
@@ -79,13 +88,20 @@ class OptionGroup:
 
     @classmethod
     def of(cls: type[O], options: O | None, values: Mapping[str, Any]) -> O:
-        """`options`, or the defaults, with `values` by name in place of theirs.
+        """Make options from other options and values by name.
+
+        Args:
+            options: The options to start from; None starts from the defaults.
+            values: Values by option name, which replace those in `options`.
+
+        Returns:
+            Options of this group.
 
         Raises:
-            OptionError: There is no option of a name, or a value is wrong.
+            OptionError: A name is unknown, or a value is wrong.
         """
-        if isinstance(options, Mapping):  # as before 0.2, when they were the encoder's own
-            warnings.warn("options={...} is encoder_options={...} by now", DeprecationWarning, stacklevel=3)
+        if isinstance(options, Mapping):  # before 0.2 `options` was a dict for the encoder
+            warnings.warn("options={...} is now encoder_options={...}", DeprecationWarning, stacklevel=3)
             options, values = None, {"encoder_options": dict(options), **values}
         known = [each.name for each in fields(cls)]
         for name in values:
@@ -94,11 +110,11 @@ class OptionGroup:
         return cls(**values) if options is None else replace(options, **values)
 
     def of_group(self, group: type[O]) -> dict[str, Any]:
-        """The values of those options that `group` has, by name."""
+        """The values of the options that `group` declares, by name."""
         return {each.name: getattr(self, each.name) for each in fields(group)}
 
     def to_dict(self) -> dict[str, Any]:
-        """All values by name, in terms of JSON."""
+        """All values by name, as JSON types."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
     def _set(self, name: str, value: Any) -> None:
@@ -107,7 +123,7 @@ class OptionGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(OptionGroup):
-    """What is read of the source."""
+    """How the source is read."""
 
     start: float | Fraction | None = option(None, "Seconds from the first frame to begin at.")
     end: float | Fraction | None = option(None, "Seconds from the first frame to end before.")
@@ -128,7 +144,7 @@ class DecodeOptions(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeOptions(OptionGroup):
-    """Which output frames there are, and where none are interpolated."""
+    """At which times there are output frames, and where none is interpolated."""
 
     factor: int | None = option(None, "k-1 new frames in every gap (default 2).", low=1)
     fps: Number | None = option(None, "An even grid of frames instead: 60, 59.94, 60000/1001.")
@@ -157,13 +173,13 @@ class TimeOptions(OptionGroup):
 
     @property
     def stretch(self) -> Fraction:
-        """How many times as long the output lasts."""
+        """The duration of the output divided by that of the source."""
         return Fraction(1) if self.slow is None else Fraction(self.slow)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(OptionGroup):
-    """Which pixels stand still, and what computes that."""
+    """Which pixels count as still, and how that is computed."""
 
     mask: PathLike | None = option(
         DEFAULT_MASK, 'Mask weights: a name, a path, or "off" for plain interpolation.'
@@ -220,7 +236,7 @@ class FrameOptions(MaskOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions(OptionGroup):
-    """What the encoder is told."""
+    """How the output is encoded."""
 
     codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
     crf: float | None = option(
@@ -231,10 +247,10 @@ class EncodeOptions(OptionGroup):
 
     @property
     def for_encoder(self) -> dict[str, str]:
-        """The encoder's own options by FFmpeg's names."""
-        known = {} if self.crf is None else {"crf": f"{self.crf:g}"}
-        known |= {} if self.preset is None else {"preset": self.preset}
-        return known | {str(key): str(value) for key, value in self.encoder_options.items()}
+        """The encoder's options by FFmpeg's names."""
+        chosen = {} if self.crf is None else {"crf": f"{self.crf:g}"}
+        chosen |= {} if self.preset is None else {"preset": self.preset}
+        return chosen | {str(key): str(value) for key, value in self.encoder_options.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,13 +272,20 @@ def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
     for each in fields(group):
         hint = hints[each.name]
         types = (dict,) if get_origin(hint) is dict else get_args(hint) or (hint,)
-        made = each.default_factory
-        default = each.default if made is MISSING else made()
+        factory = each.default_factory
+        default = each.default if factory is MISSING else factory()
         yield OptionField(each.name, types, default, **each.metadata)
 
 
 def parse_rate(rate: Number) -> Fraction:
-    """Frames per second; the decimals 23.976, 29.97, 59.94 and their kin mean n*1000/1001.
+    """Parse a frame rate.
+
+    Args:
+        rate: Frames per second: a number, a decimal or a fraction such as "60000/1001". The decimals 23.976, 29.97,
+            59.94 and similar ones mean n*1000/1001.
+
+    Returns:
+        Frames per second.
 
     Raises:
         OptionError: It is not a positive number.
@@ -298,7 +321,7 @@ def _positive(name: str, value: Any) -> Fraction:
 
 
 def _in_range(each: OptionField, value: Any) -> Any:
-    """A number inside the limits of its option; None where that may be left out."""
+    """The value as a number inside the limits of its option, or None if the option may be left out."""
     if value is None and type(None) in each.types:
         return None
     low, high = each.low, each.high

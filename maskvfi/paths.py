@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, never over another one unasked, and where the user's own are kept."""
+"""Output files that appear only when they are complete, checks before writing, and the cache folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ PathLike = str | os.PathLike[str]
 
 
 def partial_path(target: Path) -> Path:
-    """A hidden name beside `target`, with its suffix, under which it grows until it is whole."""
+    """A hidden temporary path beside `target`, with the same suffix."""
     return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
 
 
 @contextmanager
 def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
-    """Give a path to write to, which replaces `target` when the block ends well and is gone when it does not.
+    """Write a file completely or not at all.
 
     Args:
-        target: The file to make; what lies there is replaced.
+        target: The file to write; an existing one is replaced.
         durable: Wait until the bytes are on the disk, so that the file also survives a power cut.
+
+    Yields:
+        A temporary path to write to. It replaces `target` if the block succeeds, and is deleted if it fails.
 
     Raises:
         MediaError: The file cannot be written; the message names it and the cause.
@@ -45,7 +48,14 @@ def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
 
 
 def check_target(target: PathLike, overwrite: bool) -> Path:
-    """The path of a file that is going to be written.
+    """Check that a file can be written.
+
+    Args:
+        target: The file.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        Its path.
 
     Raises:
         MediaError: It exists and overwrite is not set, it is a folder, or its folder is missing or read-only.
@@ -64,7 +74,7 @@ def check_target(target: PathLike, overwrite: bool) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made or fetched again: MASKVFI_HOME, or the platform's cache."""
+    """The folder for files that can be made or downloaded again: MASKVFI_HOME, else the platform's cache folder."""
     if home := os.environ.get("MASKVFI_HOME"):
         return Path(home)
     if sys.platform == "win32":

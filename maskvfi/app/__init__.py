@@ -1,4 +1,4 @@
-"""The web page: a video in, a look at what stands still, the result out."""
+"""The web page: open a video, see and paint the mask, interpolate, download."""
 
 from maskvfi.app.server import serve
 

@@ -1,4 +1,4 @@
-"""A server for the page that reads and writes in one temporary folder and asks nothing of other machines."""
+"""A server for the page. It uses one temporary folder, and sends no request to other machines."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-LARGEST = 4 << 30  # bytes of an uploaded video
-POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser holds the page to it
+LARGEST = 4 << 30  # bytes that an uploaded video may have
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser enforces it
 
 
 def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
-    """Serve the page until the process is interrupted or terminated; `ready` is called with its address.
+    """Serve the page until the process is interrupted or terminated.
 
-    Uploads, results and painted masks lie in a temporary folder that is gone afterwards. Raises ValueError without
-    gradio, OSError when the port is taken.
+    Uploads, results and painted masks are in a temporary folder that is deleted at the end.
+
+    Args:
+        host: The address to listen at.
+        port: The port.
+        ready: Called with the address of the page when it can be opened.
+
+    Raises:
+        ValueError: gradio is not installed.
+        OSError: The port is taken.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="maskvfi-ui-", ignore_cleanup_errors=True) as folder:
         os.environ |= {
             "GRADIO_TEMP_DIR": folder,
             "GRADIO_ANALYTICS_ENABLED": "False",
-        }  # read when it is imported
+        }  # gradio reads them when it is imported
         try:
             import gradio
         except ModuleNotFoundError:
@@ -65,7 +73,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
 
 
 class Confined:
-    """ASGI middleware: every answer carries `POLICY`, and no file is fetched from another machine."""
+    """ASGI middleware. It adds `POLICY` to every response, and refuses to fetch files from other machines."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""What one visitor works on: a look at a video, what is painted on it, and a run."""
+"""The work of one visitor: previews of a video, painted masks and a run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from maskvfi.pipeline.preview import neighbours, tinted
 from maskvfi.synthesis.interpolator import Interpolator
 
 Picture = np.ndarray  # uint8 [H,W,3]
-PROTECT, RELEASE = (0, 110, 255), (255, 60, 60)  # the colours to paint with
-KEPT = (".mp4", ".mov", ".mkv")  # containers that take every codec of the page; others become .mkv
-MAX_SHOWN = 1280  # px, the longer side of a picture on the page
+PROTECT, RELEASE = (0, 110, 255), (255, 60, 60)  # the RGB colours of the brush
+KEPT = (".mp4", ".mov", ".mkv")  # suffixes that a result keeps; any other becomes .mkv
+MAX_SHOWN = 1280  # px on the longer side of a picture on the page
 
 
 class Cancelled(Exception):
@@ -31,7 +31,11 @@ class Cancelled(Exception):
 
 
 class Session:
-    """One visitor's work. Results lie in folders of their own inside `root`, one at a time."""
+    """The work of one visitor. It keeps one result at a time.
+
+    Args:
+        root: The folder in which results get a folder each.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -42,13 +46,37 @@ class Session:
         self._idle.set()
 
     def frame(self, video: str, at: float) -> Picture:
-        """The frame `at` seconds after the first one."""
+        """Read a frame.
+
+        Args:
+            video: The path of the video.
+            at: Seconds after the first frame.
+
+        Returns:
+            uint8 RGB [h,w,3], at most MAX_SHOWN px on a side.
+
+        Raises:
+            MediaError: The video cannot be read there.
+        """
         return _shown(self._frames(video, at)[0])
 
     def overlay(
         self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]
     ) -> Picture:
-        """That frame with what will be copied tinted green; asked: options by name."""
+        """Read a frame and tint the pixels green that would be copied.
+
+        Args:
+            video: The path of the video.
+            at: Seconds after the first frame.
+            layers: The painted layers, RGBA uint8 [h,w,4].
+            asked: Options by name.
+
+        Returns:
+            uint8 RGB [h,w,3], at most MAX_SHOWN px on a side.
+
+        Raises:
+            MediaError, WeightsError, OptionError: One line.
+        """
         frames = self._frames(video, at)
         interpolator = _interpolator(MaskOptions, asked, frames[0], layers)
         weight = interpolator.weight(*(interpolator.view(frame) for frame in frames))
@@ -57,14 +85,24 @@ class Session:
     def compare(
         self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]
     ) -> tuple[Picture, Picture]:
-        """The frame in the middle of the gap after it: plain, and with the mask; asked: options by name."""
+        """Make the frame in the middle between a frame and the next one.
+
+        Args:
+            video, at, layers, asked: As `overlay` takes them.
+
+        Returns:
+            The frame without and with the mask, as `overlay` returns it.
+
+        Raises:
+            MediaError, WeightsError, OptionError: One line.
+        """
         frames = self._frames(video, at)
         masked = _interpolator(FrameOptions, asked, frames[0], layers)
         plain = _interpolator(FrameOptions, {**asked, "mask": None}, frames[0], [])
         return _shown(plain(*frames)), _shown(masked(*frames))
 
     def prepare(self) -> None:
-        """Forget that an earlier run was cancelled, and its result."""
+        """Make ready for a run: delete the result of the last one."""
         self._cancelled.clear()
         self._drop_result()
 
@@ -76,14 +114,21 @@ class Session:
         progress: Callable[[int, int | None], object],
         asked: Mapping[str, Any],
     ) -> maskvfi.Report:
-        """`maskvfi.interpolate` into a folder of its own; raises Cancelled, and leaves nothing, after `cancel`.
+        """Interpolate the video into a new folder.
 
         Args:
-            video: The input.
-            at: The time of the frame that was painted on.
-            layers: What was painted.
-            progress: Called with the number of frames read, and their number if it is known.
+            video: The path of the video.
+            at: The time of the frame that was painted on, in seconds after the first one.
+            layers: The painted layers, RGBA uint8 [h,w,4].
+            progress: Called with the number of frames read and the total number, which is None if unknown.
             asked: Options by name.
+
+        Returns:
+            The report of the run.
+
+        Raises:
+            Cancelled: `cancel` was called; no file is left.
+            MediaError, WeightsError, OptionError: One line; no file is left.
         """
 
         def step(done: int, total: int | None) -> None:
@@ -110,11 +155,11 @@ class Session:
             self._idle.set()
 
     def cancel(self) -> None:
-        """Stop the run, or the one that waits for its turn."""
+        """Stop the run, also one that waits for its turn."""
         self._cancelled.set()
 
     def close(self) -> None:
-        """Stop, and leave nothing."""
+        """Stop the run, and delete its files."""
         self.cancel()
         self._idle.wait(30)
         self._drop_result()
@@ -132,7 +177,7 @@ class Session:
 def _interpolator(
     group: type[MaskOptions], asked: Mapping[str, Any], frame: Tensor, layers: Sequence[np.ndarray]
 ) -> Interpolator:
-    """One with the options of a group that were asked for; a look at single frames is not worth a runtime's start."""
+    """An interpolator for previews, with the options of a group. It uses torch, since other runtimes start slowly."""
     known = {each.name for each in option_fields(group)} - {"runtime"}
     options = FrameOptions.of(None, {name: value for name, value in asked.items() if name in known})
     networks = {
@@ -144,7 +189,7 @@ def _interpolator(
 
 
 def _painted(layers: Sequence[np.ndarray], frame: Tensor) -> dict[str, Any]:
-    """Masks [H,W] for the frame from painted layers (RGBA), by the nearer of the two colours; none without paint."""
+    """The painted masks [H,W] by name. Each opaque pixel belongs to the nearer of the two colours."""
     height, width = frame.shape[-2:]
     masks = {name: np.zeros((height, width), np.float32) for name in ("protect", "release")}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Widgets made from option groups: one for every field, and back from what they hold to options."""
+"""Widgets made from option groups, one for every field, and option values read from widgets."""
 
 from __future__ import annotations
 
@@ -11,24 +11,34 @@ from maskvfi.errors import OptionError
 from maskvfi.options import OptionField, Options, option_fields
 from maskvfi.weights.locate import list_weights
 
-KINDS = {"vfi": "vfi", "mask": "static"}  # options whose values are names of weights
+KINDS = {"vfi": "vfi", "mask": "static"}  # options that take weights, and the kind of weights
 Widgets = dict[str, gr.components.Component]
 
 
 def make_widgets(names: Collection[str]) -> Widgets:
-    """A widget for each of these options, by name, drawn where it is called."""
+    """Make a widget for each of some options, at the current place of the page.
+
+    Args:
+        names: The options.
+
+    Returns:
+        The widgets by option name.
+    """
     return {each.name: _widget(each) for each in option_fields(Options) if each.name in names}
 
 
 def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
-    """What the widgets hold, by the names of options; what was left empty is left out.
+    """Read option values from widgets.
 
     Args:
-        widgets: By name.
-        given: Values by widget, as gradio hands them to a listener.
+        widgets: The widgets by option name.
+        given: The value of every widget, as gradio passes them to an event handler.
+
+    Returns:
+        Values by option name, without the empty ones.
 
     Raises:
-        OptionError: A line of an option that takes KEY=VALUE is no such pair.
+        OptionError: A line of an option that takes KEY=VALUE is not such a pair.
     """
     known = {each.name: each for each in option_fields(Options)}
     held = {name: given[widget] for name, widget in widgets.items()}

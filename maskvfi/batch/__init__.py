@@ -1,4 +1,4 @@
-"""Many videos, many workers: the same frames as `interpolate` makes, by way of Ray."""
+"""Many videos interpolated by Ray workers, to the same frames as `interpolate` makes."""
 
 try:
     import fsspec  # noqa: F401

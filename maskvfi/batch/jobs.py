@@ -1,4 +1,4 @@
-"""Which videos a batch makes: files, folders, patterns and tables into sources with their targets."""
+"""Which videos a batch makes: from files, folders, patterns and tables to sources with their targets."""
 
 from __future__ import annotations
 
@@ -19,27 +19,38 @@ VIDEO_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A video to read and where the result goes: paths, or addresses that fsspec knows."""
+    """A video and its target.
+
+    Attributes:
+        source: The video: a path, or an address that fsspec knows.
+        target: Where the result is written: a path or an address.
+    """
 
     source: str
     target: str
 
 
 def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
-    """The videos of `sources`, in order.
+    """Find the videos of a batch.
 
-    A source is a video, a folder (its videos by their suffixes, and those of folders in it, but no hidden ones and
-    none in `out`), a pattern such as `clips/*.mp4`, or a CSV table with the columns source and, where a target is not
-    to have its source's name in `out`, target; what is relative there is so to the table, and to `out`.
+    Args:
+        sources: Each is a video, a folder, a pattern such as `clips/*.mp4`, or a CSV table. A folder gives the videos
+            in it and in its subfolders, by suffix, except hidden ones and those in `out`. A table has a column
+            "source", with paths relative to the table, and may have a column "target", with paths relative to `out`.
+        out: The folder for the results; by default a result has the name of its source.
 
-    Raises ValueError where a source gives no video, or two would be written to one place; MediaError where one cannot
-    be reached.
+    Returns:
+        The jobs, in order.
+
+    Raises:
+        OptionError: A source gives no video, or two results would have the same target.
+        MediaError: A source cannot be reached.
     """
     jobs = [job for source in sources for job in _jobs_of(source, out)]
-    taken: dict[str, Job] = {}
+    by_target: dict[str, Job] = {}
     for job in jobs:
         target = str(local_path(job.target) or job.target)
-        if (other := taken.setdefault(target, job)) is not job:
+        if (other := by_target.setdefault(target, job)) is not job:
             raise OptionError(f"{job.target}: would be made of both {other.source} and {job.source}")
     return jobs
 
@@ -83,9 +94,12 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
 
 def _is_video(inside: str, folder: str, out: str) -> bool:
     hidden = any(name.startswith(".") for name in posixpath.relpath(inside, folder).split("/"))
-    made = local_path(out)
-    ours = made is not None and made in [local_path(inside), *(local_path(inside) or made / "x").parents]
-    return not hidden and not ours and inside.lower().endswith(VIDEO_SUFFIXES)
+    results = local_path(out)
+    is_result = results is not None and results in [
+        local_path(inside),
+        *(local_path(inside) or results / "x").parents,
+    ]
+    return not hidden and not is_result and inside.lower().endswith(VIDEO_SUFFIXES)
 
 
 def _address(like: str, inside: str) -> str:

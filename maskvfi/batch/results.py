@@ -1,4 +1,4 @@
-"""What became of every video of a batch, as the rows of a table: CSV or Parquet."""
+"""The result of every video of a batch, as a row of a CSV or Parquet table."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ SUFFIXES = (".csv", ".parquet")
 
 @dataclass(slots=True)
 class Row:
-    """What became of one video of a batch.
+    """The result of one video of a batch.
 
     Attributes:
         source: The video.
-        target: Where the result goes.
-        status: "done", "exists" (the target was there), "failed", or "waiting" while it is none of these.
+        target: Where it is written.
+        status: "done", "exists" (the target was there before), "failed", or "waiting" until it is one of these.
         error: Why it failed, in one line.
-        parts: The segments it was made in.
-        parts_kept: Those of them that an earlier run had made.
-        seconds: The time of all workers together; `seconds_...` is the time of each stage.
+        parts: The number of its segments.
+        parts_kept: How many of them an earlier run had made.
+        seconds: The seconds of all workers together; `seconds_...` are the seconds of each stage.
 
     The other attributes are those of `Report`.
     """
@@ -62,14 +62,14 @@ class Row:
 
 
 class Table:
-    """The file with the rows of a batch. Rows of videos that an earlier run finished are kept.
+    """A file with the rows of a batch. It keeps the rows of videos that an earlier run finished.
 
     Args:
         path: A file with one of SUFFIXES.
 
     Raises:
         OptionError: The file has another suffix.
-        MediaError: There is no such folder, or the file exists and is not such a table.
+        MediaError: Its folder does not exist, or the file exists and is not the table of a batch.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -84,7 +84,7 @@ class Table:
         """Replace the file.
 
         Args:
-            rows: The videos of this run; one that "exists" gets the row of the run that made it.
+            rows: The videos of this run. One with the status "exists" gets the row of the run that made it.
 
         Raises:
             MediaError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""batch(): videos in, smoother ones out, by many workers."""
+"""batch(): many videos in, smoother ones out, made by many workers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ray.exceptions import RayError
 
 from maskvfi.batch.jobs import Job, find_jobs
 from maskvfi.batch.results import Row, Table
-from maskvfi.batch.segments import Made, Part, join
-from maskvfi.batch.storage import deliver, exists, fetched, local_path, workshop
-from maskvfi.batch.workers import MAX_RETRIES, Workers, answers, cluster
+from maskvfi.batch.segments import Part, PartResult, join
+from maskvfi.batch.storage import deliver, exists, fetched, local_path, work_path
+from maskvfi.batch.workers import MAX_RETRIES, Workers, cluster, results_of
 from maskvfi.errors import MaskvfiError, MediaError
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
@@ -27,13 +27,19 @@ from maskvfi.pipeline.run import Report, choose_timeline
 from maskvfi.video import muxer
 from maskvfi.video.journal import Journal, kept_facts
 
-PATIENCE = 0.2  # seconds between looks at what does not report by itself
+POLL_INTERVAL = 0.2  # seconds between checks of the joins, which do not report by themselves
 
 
 @dataclass(slots=True)
 class Summary:
-    """How far a batch is: videos by status; parts and output frames, made in this run and known of so far; lost: how
-    many workers died and were replaced; workers: the processes of those that live, as (machine, id).
+    """The progress of a batch.
+
+    Attributes:
+        videos: The number of videos by status (see `Row`).
+        parts, frames: How many parts and output frames this run has made.
+        parts_known, frames_known: How many parts and output frames this run has to make, as far as is known.
+        lost: How many workers died and were replaced.
+        workers: The workers, each as machine and process id.
     """
 
     videos: Counter[str]
@@ -47,11 +53,11 @@ class Summary:
 
 @dataclass(slots=True, eq=False)
 class _Video:
-    """A video on its way: surveyed, made in parts, joined."""
+    """A video of the batch. It is surveyed, made in parts, and joined."""
 
     job: Job
     row: Row
-    made_at: Path = Path()
+    work_path: Path = Path()
     facts: dict[str, Any] = field(default_factory=dict)
     journal: Journal | None = None
     surveyed: bool = False
@@ -59,7 +65,7 @@ class _Video:
 
     @property
     def source(self) -> str:
-        """As workers find it, which may be in another folder."""
+        """The source for workers: an absolute path, or an address."""
         return str(local_path(self.job.source) or self.job.source)
 
     @property
@@ -83,35 +89,35 @@ def batch(
     options: Options | None = None,
     **fields: Any,
 ) -> list[Row]:
-    """Raise the frame rate of many videos, with many workers; frames are those that `interpolate` makes.
+    """Raise the frame rate of many videos with many workers, to the same frames as `interpolate` makes.
 
-    Videos are cut into segments of about 120 frames, one task each. Those that are made are kept beside the target
-    until it is whole (in the cache folder for a target elsewhere), so that after an interruption the same call makes
-    only the rest.
+    Videos are divided into segments of about 120 frames; each segment is a task. Finished segments are kept beside the
+    target (in the cache folder for a target on other storage) until the video is whole. After an interruption the same
+    call makes only the rest.
 
     Args:
         sources: Videos, folders, patterns and CSV tables, see `find_jobs`; also addresses that fsspec knows.
-        out: The folder for the results, or such an address.
-        workers: By default one for every GPU, else for every four cores of a machine.
-        address: That of a Ray cluster; by default Ray runs here, for as long as this lasts.
-        overwrite: Replace targets that exist; else they stay, and count as finished.
-        result: A .csv or .parquet with the rows that are returned, written anew after each video.
-        progress: Called with how far the batch is.
-        options: How; `maskvfi.Options` lists them.
-        **fields: Options by name, in place of those in `options`.
+        out: The folder for the results, or its address.
+        workers: The number of workers; by default one for every GPU, else one for every four cores of a machine.
+        address: The address of a Ray cluster; by default Ray runs on this machine during the call.
+        overwrite: Replace targets that exist; otherwise they count as finished.
+        result: A .csv or .parquet file for the rows that are returned; it is updated after every video.
+        progress: Called with the progress of the batch.
+        options: The options; see `maskvfi.Options`.
+        **fields: Options by name, which replace those in `options`.
 
     Returns:
-        A row for every video; one that cannot be made has the status "failed".
+        A row for every video; a video that cannot be made has the status "failed".
 
     Raises:
-        MediaError, WeightsError, OptionError, OSError: One line for what concerns all videos.
+        MediaError, WeightsError, OptionError, OSError: The batch as a whole cannot run; the message is one line.
     """
     options = _checked(Options.of(options, fields))
     jobs = find_jobs([os.fspath(source) for source in sources], os.fspath(out))
     table = Table(result) if result is not None else None
-    videos = [_looked_at(job, overwrite) for job in jobs]
+    videos = [_check_job(job, overwrite) for job in jobs]
     if any(video.open for video in videos):
-        with cluster(address) as passing, Workers(options, workers, passing) as started:
+        with cluster(address) as owns_ray, Workers(options, workers, owns_ray) as started:
             _Batch(videos, options, started, overwrite, table, progress).run()
     rows = [video.row for video in videos]
     if table is not None:
@@ -120,6 +126,8 @@ def batch(
 
 
 class _Batch:
+    """The loop that hands out surveys and parts, and joins finished videos."""
+
     def __init__(
         self,
         videos: list[_Video],
@@ -132,7 +140,7 @@ class _Batch:
         self._options, self._workers, self._overwrite = options, workers, overwrite
         self._table, self._progress = table, progress
         self._videos = videos
-        self._coming = deque(video for video in videos if video.open)
+        self._unsurveyed = deque(video for video in videos if video.open)
         self._idle = list(workers.actors)
         self._parts: deque[tuple[_Video, Part]] = deque()
         self._surveys: dict[Any, _Video] = {}
@@ -142,14 +150,14 @@ class _Batch:
 
     def run(self) -> None:
         try:
-            self._tell()
+            self._report_progress()
             while any(video.open for video in self._videos):
                 self._hand_out()
                 self._wait()
                 for video in self._videos:
                     if video.joining is not None and video.joining.done() and video.open:
-                        self._joined(video, video.joining)
-                self._tell()
+                        self._finish_join(video, video.joining)
+                self._report_progress()
         except KeyboardInterrupt:
             done = sum(not video.open for video in self._videos)
             raise KeyboardInterrupt(
@@ -165,42 +173,42 @@ class _Batch:
         while self._idle and self._parts:
             video, part = self._parts.popleft()
             worker = self._idle.pop()
-            made = self._workers.make(worker, video.source, video.suffix, part)
-            self._making[made] = video, worker, part
+            reference = self._workers.make(worker, video.source, video.suffix, part)
+            self._making[reference] = video, worker, part
         room = len(self._workers.actors)
-        while self._coming and len(self._surveys) < room and len(self._parts) < room:
-            self._begin(self._coming.popleft())
+        while self._unsurveyed and len(self._surveys) < room and len(self._parts) < room:
+            self._start_survey(self._unsurveyed.popleft())
 
-    def _begin(self, video: _Video) -> None:
+    def _start_survey(self, video: _Video) -> None:
         try:
-            video.made_at = workshop(video.job.target)
+            video.work_path = work_path(video.job.target)
         except OSError as error:
             self._fail(video, error)
             return
-        before = kept_facts(video.made_at).get("at_once", 0)  # of the parts that an earlier run left
-        survey = self._workers.survey(video.source, video.suffix, muxer.SEGMENT, before)
+        at_once = kept_facts(video.work_path).get("at_once", 0)  # the tile size of an earlier run's parts
+        survey = self._workers.survey(video.source, video.suffix, muxer.SEGMENT, at_once)
         self._surveys[survey] = video
 
     def _wait(self) -> None:
-        # A survey whose parts nobody can take yet is left alone, and so stays a few parts ahead.
-        hungry = len(self._parts) < 2 * len(self._workers.actors)
-        awaited = [*self._making, *(self._surveys if hungry else ())]
+        # While enough parts are waiting the surveys' results are not taken: a survey then pauses by itself.
+        parts_wanted = len(self._parts) < 2 * len(self._workers.actors)
+        awaited = [*self._making, *(self._surveys if parts_wanted else ())]
         if not awaited:
-            time.sleep(PATIENCE)
+            time.sleep(POLL_INTERVAL)
             return
-        ready, _ = ray.wait(awaited, num_returns=1, timeout=PATIENCE)
+        ready, _ = ray.wait(awaited, num_returns=1, timeout=POLL_INTERVAL)
         for reference in ready:
             if reference in self._making:
-                self._made(reference, *self._making.pop(reference))
+                self._part_made(reference, *self._making.pop(reference))
             else:
                 self._surveyed(reference, self._surveys[reference])
 
     def _surveyed(self, survey: Any, video: _Video) -> None:
-        """The next thing that the survey of a video has found."""
+        """Take the next result of the survey of a video."""
         try:
-            found = answers(next(survey))
+            found = results_of(next(survey))
             if isinstance(found, Part):
-                self._take(video, found)
+                self._add_part(video, found)
             elif isinstance(found, Report):
                 video.surveyed = True
                 for name in ("frames_in", "frames_out", "cuts", "duplicates", "device", "runtime"):
@@ -220,13 +228,13 @@ class _Batch:
 
     def _journal(self, video: _Video) -> Journal:
         try:
-            return Journal(video.made_at, video.facts, resume=True, overwrite=self._overwrite)
+            return Journal(video.work_path, video.facts, resume=True, overwrite=self._overwrite)
         except MediaError:
             if not self._overwrite:
                 raise
-            return Journal(video.made_at, video.facts, resume=False, overwrite=True)
+            return Journal(video.work_path, video.facts, resume=False, overwrite=True)
 
-    def _take(self, video: _Video, part: Part) -> None:
+    def _add_part(self, video: _Video, part: Part) -> None:
         assert video.journal is not None
         video.row.parts += 1
         if part.number in video.journal.numbers:
@@ -236,10 +244,10 @@ class _Batch:
             self._parts_known += 1
             self._frames_known += part.length
 
-    def _made(self, reference: Any, video: _Video, worker: Any, part: Part) -> None:
+    def _part_made(self, reference: Any, video: _Video, worker: Any, part: Part) -> None:
         self._idle.append(worker)
         try:
-            made, process = answers(reference)
+            result, process = results_of(reference)
         except RayError:
             self._fail(video, RuntimeError(f"{MAX_RETRIES + 1} workers were lost over part {part.number}"))
             return
@@ -249,20 +257,20 @@ class _Batch:
         self._lost += process != self._workers.processes[worker]
         self._workers.processes[worker] = process
         if video.open:
-            self._keep(video, part, made)
+            self._store(video, part, result)
 
-    def _keep(self, video: _Video, part: Part, made: Made) -> None:
+    def _store(self, video: _Video, part: Part, result: PartResult) -> None:
         assert video.journal is not None
-        state = {"run": {"tally": made.tally, "seconds": made.seconds}, "writer": part.end}
+        state = {"run": {"tally": result.tally, "seconds": result.seconds}, "writer": part.end}
         try:
-            video.journal.put(part.number, made.packets, part.frames, state)
+            video.journal.put(part.number, result.packets, part.frames, state)
         except OSError as error:
             self._fail(video, error)
             return
         self._parts_made += 1
         self._frames_made += part.length
-        if made.warnings:
-            video.row.warnings = "; ".join({*filter(None, [video.row.warnings]), *made.warnings})
+        if result.warnings:
+            video.row.warnings = "; ".join({*filter(None, [video.row.warnings]), *result.warnings})
         self._join_if_whole(video)
 
     def _join_if_whole(self, video: _Video) -> None:
@@ -270,18 +278,18 @@ class _Batch:
             video.joining = self._joins.submit(self._join, video)
 
     def _join(self, video: _Video) -> list[str]:
-        """In a thread of its own."""
+        """Join a video, in a thread of its own. Returns warnings."""
         assert video.journal is not None
         states, began = video.journal.states(), time.perf_counter()
-        video.journal.leave()  # to the writer that joins
+        video.journal.leave()  # the writer that joins opens it
         with fetched(video.source) as source:
-            warnings = join(source, video.made_at, self._options, video.facts, self._overwrite)
-        deliver(video.made_at, video.job.target)
+            warnings = join(source, video.work_path, self._options, video.facts, self._overwrite)
+        deliver(video.work_path, video.job.target)
         spent = {"survey": video.row.seconds_survey, "join": time.perf_counter() - began}
-        _summed(video, states, spent)
+        _sum_parts(video, states, spent)
         return warnings
 
-    def _joined(self, video: _Video, joining: Future[list[str]]) -> None:
+    def _finish_join(self, video: _Video, joining: Future[list[str]]) -> None:
         try:
             warnings = [*filter(None, [video.row.warnings]), *joining.result()]
         except Exception as error:
@@ -292,7 +300,7 @@ class _Batch:
         self._write_table()
 
     def _fail(self, video: _Video, error: Exception) -> None:
-        video.row.error = _line(error)
+        video.row.error = _one_line(error)
         self._parts = deque(waiting for waiting in self._parts if waiting[0] is not video)
         if video.journal is not None:
             video.journal.leave()
@@ -303,7 +311,7 @@ class _Batch:
         if self._table is not None:
             self._table.write([each.row for each in self._videos])
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._progress(
             Summary(
                 videos=Counter(video.row.status for video in self._videos),
@@ -317,8 +325,8 @@ class _Batch:
         )
 
 
-def _looked_at(job: Job, overwrite: bool) -> _Video:
-    """A video, and whether there is anything to do."""
+def _check_job(job: Job, overwrite: bool) -> _Video:
+    """The state of a job before the batch: its target may exist already, or its source be missing."""
     video = _Video(job, Row(job.source, job.target))
     source, target = local_path(job.source), local_path(job.target)
     try:
@@ -329,26 +337,26 @@ def _looked_at(job: Job, overwrite: bool) -> _Video:
         if exists(job.target) and not overwrite:
             video.row.status = "exists"
     except (MediaError, OSError) as error:
-        video.row.status, video.row.error = "failed", _line(error)
+        video.row.status, video.row.error = "failed", _one_line(error)
     return video
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     line = " ".join(str(error).split()) or "failed"
     expected = isinstance(error, MaskvfiError | OSError)
     return line if expected else f"{type(error).__name__}: {line}"
 
 
 def _checked(options: Options) -> Options:
-    """Options for workers, which may be in another folder: what is a file here is named by its whole path."""
+    """Check the options, and make the paths of files absolute: workers may run in another folder."""
     choose_timeline(options, Fraction(25))
     files = {name: getattr(options, name) for name in ("vfi", "mask", "protect", "release")}
     here = {name: str(Path(path).absolute()) for name, path in files.items() if path and Path(path).exists()}
     return Options.of(options, here)
 
 
-def _summed(video: _Video, states: list[dict[str, Any]], more: dict[str, float]) -> None:
-    """What was done of a video in all its parts, and `more` seconds, into its row."""
+def _sum_parts(video: _Video, states: list[dict[str, Any]], more: dict[str, float]) -> None:
+    """Write into the row of a video the sums over its parts, and `more` seconds by stage."""
     row, tally, seconds = video.row, Counter[str](), Counter(more)
     for state in states:
         tally.update(state["run"]["tally"])

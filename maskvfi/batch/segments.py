@@ -1,8 +1,8 @@
-"""A video in parts that are made apart: where they begin, and the making of one.
+"""A video made in parts: finding the parts, making one, and joining all of them.
 
-A part is a segment as the journal of an unbroken run would have it. What the parts of a video share (cuts, repeats,
-times, which gaps are looked at together) is found by `survey`, which decodes the video once and needs no network; so a
-part is made from its own frames alone, wherever that is.
+A part is one segment of the journal of an uninterrupted run. `survey` decodes the video once, without any network, and
+finds what depends on more than one part: cuts, repeats, times, and which masks are computed together. Any machine can
+then make a part from the source frames of this part alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ from maskvfi.video.timestamps import Clock
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A gap without its pictures: its frames are named by their times."""
+    """A gap without its frames.
+
+    Attributes:
+        start, end: The times of its source frames in seconds; end is None after the last frame.
+        cut: Whether a new scene begins at end.
+        slots: The output frames, each with its time inside the gap, 0..1.
+    """
 
     start: Fraction
     end: Fraction | None
@@ -48,13 +54,13 @@ class Part:
     """One segment of the output.
 
     Attributes:
-        number: Its place in the output.
-        groups: Its gaps, those together whose masks are made together.
-        checksums: Of the source frames it needs, by time in seconds.
-        frames: How many output frames there are up to its end.
+        number: Its position in the output, from 0.
+        groups: Its gaps; the masks of a group are computed together.
+        checksums: The checksums of the source frames that it needs, by time in seconds.
+        frames: The number of output frames up to its end.
         begin, end: The state of the output's clock before and after it.
-        at_once: How many px are computed at once, since frames from other tiles differ in their last bits.
-        last: The output ends with it.
+        at_once: The largest tile in px, since frames from other tiles differ in their last bits.
+        last: Whether it is the last part.
     """
 
     number: int
@@ -68,13 +74,21 @@ class Part:
 
     @property
     def length(self) -> int:
-        """Output frames in it."""
+        """The number of output frames in it."""
         return self.frames - int(self.begin["at"]["count"])
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A part's packets; what was copied and computed in it (a `Tally`), and the seconds that each stage took."""
+class PartResult:
+    """A part that has been made.
+
+    Attributes:
+        number: The position of the part in the output.
+        packets: The encoded packets.
+        tally: A `Tally` by field: how much was copied and computed.
+        seconds: Seconds by stage.
+        warnings: As the renderer has them.
+    """
 
     number: int
     packets: list[Coded]
@@ -84,58 +98,85 @@ class Made:
 
 
 def survey(
-    source: Path, suffix: str, options: Options, computed_by: Mapping[str, Any], least: int
+    source: Path, suffix: str, options: Options, computed_by: Mapping[str, Any], min_frames: int
 ) -> Iterator[dict[str, Any] | Part | Report]:
-    """First the facts that the output depends on (as `facts_of` has them), then its parts, last what was met.
+    """Decode a video once and divide the output into parts.
 
     Args:
         source: The video.
-        suffix: The output's.
-        options: How.
-        computed_by: What computes it: device, precision, runtime, weights, and at_once, in px.
-        least: From how many output frames on a part may end.
+        suffix: The suffix of the output.
+        options: The options.
+        computed_by: What the parts are made with: device, precision, runtime, weights and at_once (px), by name.
+        min_frames: The least number of output frames in a part, except the last one.
+
+    Yields:
+        First the facts that the output depends on (`facts_of`), then every part, last a report of what was found.
 
     Raises:
         MediaError, OptionError: As `interpolate` does.
     """
     weights = computed_by["weights"]
-    met = Report(str(source), "", weights=weights)
-    met.device, met.precision, met.runtime = (
+    report = Report(str(source), "", weights=weights)
+    report.device, report.precision, report.runtime = (
         computed_by[name] for name in ("device", "precision", "runtime")
     )
     since = perf_counter()
     with _opened(source, options) as (reader, timeline, rate):
         info = reader.info
         clock = _clock(source, suffix, info, rate, options)
-        how = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
-        yield facts_of(source, options, how, weights) | {"made by": "batch"}
+        computed = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
+        yield facts_of(source, options, computed, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
-        gaps = gaps_of(frames, info, timeline, options, met)
-        yield from _last_marked(_parts(groups_of(gaps, info), clock, least, computed_by["at_once"]))
-        met.frames_out = clock.at.count
-        met.warnings = reader.warnings
-    met.seconds = {"survey": perf_counter() - since}
-    yield met
+        gaps = gaps_of(frames, info, timeline, options, report)
+        yield from _mark_last(_parts(groups_of(gaps, info), clock, min_frames, computed_by["at_once"]))
+        report.frames_out = clock.at.count
+        report.warnings = reader.warnings
+    report.seconds = {"survey": perf_counter() - since}
+    yield report
 
 
-def make(source: Path, suffix: str, part: Part, options: Options, interpolator: Interpolator) -> Made:
+def make(source: Path, suffix: str, part: Part, options: Options, interpolator: Interpolator) -> PartResult:
     """Render and encode one part of a video.
 
-    Its frames are read from a key frame before it; where they are not those that the survey saw (some files promise key
-    frames that are none), from the beginning.
+    Reading starts at a key frame before the part. Some files mark key frames that are none; if the checksums of the
+    decoded frames differ from the survey's, the file is read from its beginning.
+
+    Args:
+        source: The video.
+        suffix: The suffix of the output.
+        part: The part, from `survey`.
+        options: The options, as the survey had them.
+        interpolator: Makes the frames.
+
+    Returns:
+        The packets, and what was done.
+
+    Raises:
+        MediaError: The video cannot be read, or gives other frames than before.
     """
     try:
         return _make(source, suffix, part, options, interpolator, seek=True)
-    except _OtherFrames:
+    except _FramesDiffer:
         return _make(source, suffix, part, options, interpolator, seek=False)
 
 
 def join(
     source: Path, target: Path, options: Options, facts: Mapping[str, Any], overwrite: bool
 ) -> list[str]:
-    """Make the file whose parts all lie in the journal beside `target`, which nobody holds, with the other streams.
+    """Join all parts to a file, together with the source's other streams.
 
-    Returns warnings; raises MediaError.
+    Args:
+        source: The video.
+        target: The file to write. All parts are in the journal beside it, which must not be open.
+        options: The options, as the survey had them.
+        facts: What the output depends on, from `survey`.
+        overwrite: Replace a target that exists.
+
+    Returns:
+        Warnings: what could not be kept of the input.
+
+    Raises:
+        MediaError: A file cannot be read or written.
     """
     with _opened(source, options) as (reader, _, rate):
         with _writer(
@@ -145,25 +186,25 @@ def join(
         return writer.warnings
 
 
-class _OtherFrames(Exception):
-    """What was decoded is not what the survey saw."""
+class _FramesDiffer(Exception):
+    """The decoded frames differ from those that the survey decoded."""
 
 
 def _make(
     source: Path, suffix: str, part: Part, options: Options, interpolator: Interpolator, seek: bool
-) -> Made:
+) -> PartResult:
     since, waited = perf_counter(), 0.0
     with _opened(source, options) as (reader, _, rate), tempfile.TemporaryDirectory() as folder:
         info = reader.info
         interpolator.paint(*read_painted_masks(options, info))
         interpolator.at_once = part.at_once
         renderer = Renderer(interpolator, info, options.on_cut)
-        shown = _Shown(source, options, part, info, seek)
+        frames_of_part = _PartFrames(source, options, part, info, seek)
         writer = _writer(Path(folder) / f"part{suffix}", info, rate, options)
         try:
             writer.begin_apart(part.begin)
             for group in part.groups:
-                for frame in renderer.render([shown.gap(span) for span in group]):
+                for frame in renderer.render([frames_of_part.gap(span) for span in group]):
                     before = perf_counter()
                     writer.write(frame)
                     waited += perf_counter() - before
@@ -172,23 +213,29 @@ def _make(
             waited += perf_counter() - before
         finally:
             writer.abort()
-            shown.close()
-    seconds = {"read": shown.seconds, "write": waited, **renderer.seconds, "total": perf_counter() - since}
-    return Made(part.number, packets, asdict(renderer.tally), seconds, renderer.warnings)
+            frames_of_part.close()
+    seconds = {
+        "read": frames_of_part.seconds,
+        "write": waited,
+        **renderer.seconds,
+        "total": perf_counter() - since,
+    }
+    return PartResult(part.number, packets, asdict(renderer.tally), seconds, renderer.warnings)
 
 
-class _Shown:
-    """The source frames of a part, asked for in the order of its gaps."""
+class _PartFrames:
+    """Reads the source frames of a part, in the order of its gaps."""
 
     def __init__(self, source: Path, options: Options, part: Part, info: SourceInfo, seek: bool) -> None:
         self.seconds = 0.0
         self._source, self._options, self._part, self._info, self._seek = source, options, part, info, seek
         self._reader: Source | None = None
-        self._read: Fraction | None = None  # the time of the last frame
+        self._last_pts: Fraction | None = None  # the time of the last frame that was read
         self._frames: Iterator[Frame] = iter(())
-        self._kept: list[Frame] = []  # the last two asked for
+        self._kept: list[Frame] = []  # the frames of the last gap
 
     def gap(self, span: Span) -> Gap:
+        """Read the frames of a span."""
         since = perf_counter()
         start = self._at(span.start)
         end = None if span.end is None else self._at(span.end)
@@ -204,16 +251,16 @@ class _Shown:
         for frame in self._kept:
             if frame.pts == pts:
                 return frame
-        if self._read is None or pts < self._read:  # a loop ends with the first frame
+        if self._last_pts is None or pts < self._last_pts:  # a loop ends with the first frame
             self._begin(pts)
         found: Frame | None = None
         with suppress(MediaError):
             found = next((frame for frame in self._frames if frame.pts >= pts), None)
         if found is None or found.pts != pts or _checksum(found) != self._part.checksums[pts]:
             if self._seek:
-                raise _OtherFrames
+                raise _FramesDiffer
             raise MediaError(f"{self._info.path}: gave other frames when it was read again")
-        self._read = pts
+        self._last_pts = pts
         return found
 
     def _begin(self, pts: Fraction) -> None:
@@ -232,10 +279,10 @@ def _checksum(frame: Frame) -> int:
 
 
 def _clock(source: Path, suffix: str, info: SourceInfo, rate: Fraction, options: Options) -> Clock:
-    """The clock of the output.
+    """The clock of the output, which depends on the container and the copied streams.
 
-    It follows from the container and the copied streams. Opening a writer, which is closed again at once, also refuses
-    what cannot be written or joined before any work.
+    A writer is opened and closed again for it. That also refuses targets that cannot be written or joined, before
+    any frame is computed.
     """
     with tempfile.TemporaryDirectory() as folder:
         writer = _writer(Path(folder) / f"out{suffix}", info, rate, options, copy_from=source)
@@ -243,14 +290,14 @@ def _clock(source: Path, suffix: str, info: SourceInfo, rate: Fraction, options:
     return writer.clock
 
 
-def _parts(groups: Iterable[list[Gap]], clock: Clock, least: int, at_once: int) -> Iterator[Part]:
-    """Cut as a writer with a journal cuts: before the first frame after a group with which a segment is long enough."""
+def _parts(groups: Iterable[list[Gap]], clock: Clock, min_frames: int, at_once: int) -> Iterator[Part]:
+    """Divide groups of gaps into parts of at least `min_frames` output frames, as a writer divides its segments."""
     spans: list[tuple[Span, ...]] = []
     checksums: dict[Fraction, int] = {}
     number, length, begin = 0, 0, clock.state()
     for group in groups:
         slots = [slot for gap in group for slot, _ in gap.slots]
-        if length >= least and slots:
+        if length >= min_frames and slots:
             yield Part(number, tuple(spans), checksums, clock.at.count, begin, clock.state(), at_once)
             spans, checksums, number, length, begin = [], {}, number + 1, 0, clock.state()
         for slot in slots:
@@ -268,7 +315,7 @@ def _span(gap: Gap) -> Span:
     return Span(gap.start.pts, None if gap.end is None else gap.end.pts, gap.cut, gap.slots)
 
 
-def _last_marked(parts: Iterator[Part]) -> Iterator[Part]:
+def _mark_last(parts: Iterator[Part]) -> Iterator[Part]:
     before = next(parts)
     for part in parts:
         yield before
@@ -278,7 +325,7 @@ def _last_marked(parts: Iterator[Part]) -> Iterator[Part]:
 
 @contextmanager
 def _opened(source: Path, options: Options) -> Iterator[tuple[Source, Timeline, Fraction]]:
-    """A reader of what options ask for of the source, the output times and their average rate."""
+    """Open the source. Yields its reader, the output's timeline and average frame rate."""
     with open_source_for(source, options) as reader:
         timeline, rate = choose_timeline(options, reader.info.rate)
         yield reader, timeline, rate

@@ -1,4 +1,4 @@
-"""Where videos are: on this machine, or anywhere that fsspec reaches (s3://, gcs://, hdfs://, memory://, ...)."""
+"""Access to videos on this machine and anywhere that fsspec reaches (s3://, gcs://, hdfs://, memory://, ...)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def storage_of(place: str) -> tuple[Any, str]:
 
 
 def local_path(place: str) -> Path | None:
-    """The absolute path of a place on this machine; None for other places."""
+    """The absolute path of a place on this machine; None for other places.
+
+    Args:
+        place: A path or an address.
+    """
     if "://" not in place:
         return Path(place).absolute()
     storage, path = storage_of(place)
@@ -44,7 +48,14 @@ def local_path(place: str) -> Path | None:
 
 
 def exists(place: str) -> bool:
-    """Whether there is a file at a place. Raises MediaError where that cannot be found out."""
+    """Whether there is a file at a place.
+
+    Args:
+        place: A path or an address.
+
+    Raises:
+        MediaError: The file system cannot be reached.
+    """
     if path := local_path(place):
         return path.exists()
     storage, inside = storage_of(place)
@@ -54,13 +65,13 @@ def exists(place: str) -> bool:
 
 @contextmanager
 def fetched(place: str) -> Iterator[Path]:
-    """A path at which a video can be read while the block lasts.
+    """Give a local path of a video, copied if necessary, for the length of the block.
 
     Args:
         place: The path or address of the video.
 
     Yields:
-        The video's own path if it is on this machine, else that of a temporary copy.
+        The video's own path if it is on this machine, else the path of a temporary copy.
 
     Raises:
         MediaError: The video cannot be fetched.
@@ -76,8 +87,8 @@ def fetched(place: str) -> Iterator[Path]:
         yield copy
 
 
-def workshop(place: str) -> Path:
-    """The path at which the file for a place is made.
+def work_path(place: str) -> Path:
+    """The local path at which the file for a place is written.
 
     Args:
         place: Where the whole file goes.
@@ -94,12 +105,12 @@ def workshop(place: str) -> Path:
     return folder / posixpath.basename(storage_of(place)[1])
 
 
-def deliver(made: Path, place: str) -> None:
-    """Move a whole file to its place, if it is not there already.
+def deliver(path: Path, place: str) -> None:
+    """Move a finished file to its place, unless it was written there.
 
     Args:
-        made: The file, at the path that `workshop` gave.
-        place: Where it goes. It is sent under another name and then renamed.
+        path: The file, at the path that `work_path` returned.
+        place: Where it belongs. It is uploaded under another name and then renamed.
 
     Raises:
         MediaError: It cannot be written there.
@@ -113,22 +124,22 @@ def deliver(made: Path, place: str) -> None:
         with asking(place, "written"):
             with suppress(NotImplementedError):
                 storage.makedirs(folder, exist_ok=True)
-            storage.put_file(str(made), partial)
+            storage.put_file(str(path), partial)
             storage.mv(partial, inside)
     except MediaError:
         with suppress(Exception):
             storage.rm_file(partial)
         raise
-    made.unlink()
+    path.unlink()
     with suppress(OSError):
-        made.parent.rmdir()
+        path.parent.rmdir()
 
 
 @contextmanager
 def asking(place: str, what: str) -> Iterator[None]:
-    """Turn whatever a file system raises in the block into a MediaError of one line.
+    """Turn any exception that a file system raises in the block into a MediaError of one line.
 
-    Every file system has exceptions of its own.
+    Every file system of fsspec has exceptions of its own.
 
     Args:
         place: The path or address that the message names.

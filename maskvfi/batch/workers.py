@@ -17,45 +17,45 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from maskvfi.allocator import keep_freed_memory
-from maskvfi.batch.segments import Made, Part, make, survey
+from maskvfi.batch.segments import Part, PartResult, make, survey
 from maskvfi.batch.storage import fetched
 from maskvfi.errors import OptionError
 from maskvfi.options import Options
 from maskvfi.pipeline.run import Report, weights_of
 from maskvfi.synthesis.interpolator import Interpolator
 
-CORES_PER_WORKER = 4  # cores that one worker has by itself, on CPUs
-MAX_RETRIES = 3  # of a part whose worker was lost
-MAX_AHEAD = 16  # parts that a survey may be ahead
+CORES_PER_WORKER = 4  # by default, without GPUs
+MAX_RETRIES = 3  # further tries of a part whose worker died
+MAX_AHEAD = 16  # parts that a survey may have found before they are taken
 
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[bool]:
-    """Ray, while the block lasts: what this process has already, the cluster at `address`, or a Ray of its own.
+    """Connect to Ray for the length of the block. A connection that this process has already is used.
 
     Args:
-        address: That of a cluster to join; None starts Ray on this machine.
+        address: The address of a cluster to join; None starts Ray on this machine.
 
     Yields:
-        True if this call started or joined Ray, which then ends with the block.
+        True if this call started or joined Ray; the connection then ends with the block.
 
     Raises:
-        ConnectionError: No cluster answers at the address, it lets nobody in, or Ray cannot be started here.
+        ConnectionError: No cluster answers at the address, it refuses this client, or Ray cannot be started here.
     """
     if ray.is_initialized():
         yield False
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it announces a change
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns about a future change
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            how["include_dashboard"] = False
+            settings["include_dashboard"] = False
         else:
             check_reachable(address)
         with _silent_stderr():
-            ray.init(address or "local", **how)
+            ray.init(address or "local", **settings)
     except (RayError, RuntimeError, ValueError, OSError) as error:
         what = f"{address}: no Ray cluster lets this in" if address else "Ray cannot be started here"
         raise ConnectionError(f"{what} ({error.__cause__ or error})") from error
@@ -66,7 +66,14 @@ def cluster(address: str | None) -> Iterator[bool]:
 
 
 class Worker:
-    """Makes parts of videos; it holds the networks, and a copy of a video that lies elsewhere while it works on it."""
+    """A Ray actor that makes parts of videos.
+
+    It keeps the networks, and a copy of the video that it works on if that is on another machine.
+
+    Args:
+        options: The options of the batch.
+        threads: The number of CPU threads to use.
+    """
 
     def __init__(self, options: Options, threads: int) -> None:
         keep_freed_memory()
@@ -79,16 +86,29 @@ class Worker:
         self._copies = ExitStack()
 
     def describe(self) -> dict[str, Any]:
-        """What its frames depend on: device, precision, runtime, weights, and how many px it computes at once."""
+        """What frames depend on, by name: device, precision, runtime, weights and at_once, the largest tile in px."""
         interpolator = self._networks()
         weights = weights_of(self._options)
         return {**interpolator.computed_by, "weights": weights, "at_once": interpolator.at_once}
 
     def process(self) -> tuple[str, int]:
+        """The machine and the process id of this worker."""
         return socket.gethostname(), os.getpid()
 
-    def make(self, source: str, suffix: str, part: Part) -> tuple[Made, tuple[str, int]]:
-        """The part, and the process that made it."""
+    def make(self, source: str, suffix: str, part: Part) -> tuple[PartResult, tuple[str, int]]:
+        """Make a part.
+
+        Args:
+            source: The video: an absolute path or an address.
+            suffix: The suffix of the output.
+            part: The part.
+
+        Returns:
+            The result, and the machine and process id that made it.
+
+        Raises:
+            MediaError: As `segments.make` does.
+        """
         if source != self._source:
             self._copies.close()
             self._source = ""
@@ -103,20 +123,31 @@ class Worker:
 
 
 class Workers:
-    """The workers of a batch: one for every GPU, else for every CORES_PER_WORKER cores of a machine, or as asked.
+    """The workers of a batch, as a context manager.
 
-    `computed_by` is what all of them compute with. Raises ValueError where there is no room for so many, or where they
-    would not make the same frames. passing: Ray ends after them anyway.
+    Args:
+        options: The options of the batch.
+        workers: Their number; by default one for every GPU, else one for every CORES_PER_WORKER cores of a machine.
+        owns_ray: Whether Ray is shut down after the batch, so that the workers need not be ended one by one.
+
+    Attributes:
+        actors: The workers.
+        processes: The machine and process id of every worker.
+        computed_by: What all of them compute with, see `Worker.describe`.
+        cores: The number of cores of each worker.
+
+    Raises:
+        OptionError: The cluster has too few GPUs or cores, or the workers would not make the same frames.
     """
 
-    def __init__(self, options: Options, workers: int | None, passing: bool) -> None:
+    def __init__(self, options: Options, workers: int | None, owns_ray: bool) -> None:
         self._options = options
-        self._passing = passing
+        self._owns_ray = owns_ray
         self.cores, gpus, count = _room(workers, options.device)
-        lasting: dict[str, Any] = {"max_restarts": -1, "max_task_retries": MAX_RETRIES}
-        actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, **lasting)
+        restarts: dict[str, Any] = {"max_restarts": -1, "max_task_retries": MAX_RETRIES}
+        actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, **restarts)
         self.actors = [actor.remote(options, self.cores) for _ in range(count)]
-        described = answers([worker.describe.remote() for worker in self.actors])
+        described = results_of([worker.describe.remote() for worker in self.actors])
         at_once = min(each["at_once"] for each in described)
         self.computed_by: dict[str, Any] = described[0] | {"at_once": at_once}
         for other in described[1:]:
@@ -126,35 +157,64 @@ class Workers:
             if [w["sha256"] for w in other["weights"]] != [w["sha256"] for w in described[0]["weights"]]:
                 raise OptionError("the workers differ: their weights of one name are not the same")
         self.processes = dict(
-            zip(self.actors, answers([worker.process.remote() for worker in self.actors]), strict=True)
+            zip(self.actors, results_of([worker.process.remote() for worker in self.actors]), strict=True)
         )
         self._survey = ray.remote(_survey).options(
-            num_cpus=0,  # beside the workers, which have them all
+            num_cpus=0,  # the workers have reserved all cores
             scheduling_strategy="SPREAD",
             num_returns="streaming",
             _generator_backpressure_num_objects=MAX_AHEAD,
         )
 
-    def survey(self, source: str, suffix: str, least: int, at_once: int) -> Any:
-        """References to what `segments.survey` yields, as it comes; at_once: px, 0 for what these workers can."""
+    def survey(self, source: str, suffix: str, min_frames: int, at_once: int) -> Any:
+        """Start a survey.
+
+        Args:
+            source: The video: an absolute path or an address.
+            suffix: The suffix of the output.
+            min_frames: The least number of output frames in a part.
+            at_once: The largest tile in px; 0 for the largest that all workers can compute.
+
+        Returns:
+            A Ray generator of references to what `segments.survey` yields.
+        """
         computed_by = self.computed_by | ({"at_once": at_once} if at_once else {})
-        return self._survey.remote(source, suffix, self._options, computed_by, least)
+        return self._survey.remote(source, suffix, self._options, computed_by, min_frames)
 
     def make(self, worker: Any, source: str, suffix: str, part: Part) -> Any:
-        """A reference to what `Worker.make` gives."""
+        """Start making a part.
+
+        Args:
+            worker: One of `actors`.
+            source, suffix, part: As `Worker.make` takes them.
+
+        Returns:
+            A Ray reference to what `Worker.make` returns.
+        """
         return worker.make.remote(source, suffix, part)
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._passing:
+        if not self._owns_ray:
             for worker in self.actors:
                 ray.kill(worker)
 
 
-def answers(references: Any) -> Any:
-    """What they refer to; what went wrong there is raised as it was raised there."""
+def results_of(references: Any) -> Any:
+    """Wait for the results of Ray tasks.
+
+    Args:
+        references: A Ray reference, or a list of them.
+
+    Returns:
+        The result, or the list of results.
+
+    Raises:
+        Exception: What a task has raised, as it was raised there.
+        RayError: The worker is lost.
+    """
     try:
         return ray.get(references)
     except RayTaskError as error:
@@ -162,17 +222,17 @@ def answers(references: Any) -> Any:
 
 
 def _survey(
-    source: str, suffix: str, options: Options, computed_by: dict[str, Any], least: int
+    source: str, suffix: str, options: Options, computed_by: dict[str, Any], min_frames: int
 ) -> Iterator[dict[str, Any] | Part | Report]:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with fetched(source) as path:
-        yield from survey(path, suffix, options, computed_by, least)
+        yield from survey(path, suffix, options, computed_by, min_frames)
 
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Without what Ray's core, which is no Python, writes on the standard error while the block lasts."""
+    """Discard what is written to file descriptor 2 in the block; Ray's C++ core writes there."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -185,10 +245,13 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def check_reachable(address: str) -> None:
-    """Raise OSError at once where nobody listens; Ray itself would try for minutes.
+    """Check quickly that something listens at an address; Ray itself would try for minutes.
 
     Args:
         address: HOST:PORT, with or without ray:// before it; anything else is left to Ray.
+
+    Raises:
+        OSError: Nothing listens there.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
@@ -196,7 +259,7 @@ def check_reachable(address: str) -> None:
 
 
 def _room(workers: int | None, device: str) -> tuple[int, int, int]:
-    """Cores and GPUs of each worker, and how many there are."""
+    """The number of cores and of GPUs of each worker, and the number of workers."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = 0 if device == "cpu" else sum(int(machine.get("GPU", 0)) for machine in machines)
     if gpus:

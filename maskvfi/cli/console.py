@@ -26,6 +26,7 @@ console = Console(stderr=True)
 
 
 def say(line: str) -> None:
+    """Print a line on stderr."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -36,7 +37,15 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress_bar(what: str, *counts: ProgressColumn) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar; counts show how far it is, in frames unless given."""
+    """Show a progress bar on stderr for the length of the block. Ctrl-C in the block ends the command.
+
+    Args:
+        what: The text beside the bar.
+        *counts: Columns that show the progress; by default frames and frames per second.
+
+    Yields:
+        A function that takes the number done and the total number, which is None if unknown.
+    """
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn()]
     columns += [*(counts or (MofNCompleteColumn(), _Speed())), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -51,22 +60,28 @@ def progress_bar(what: str, *counts: ProgressColumn) -> Iterator[Callable[[int, 
 
 @contextmanager
 def batch_progress() -> Iterator[Callable[[Summary], None]]:
-    """A line on how far a batch is."""
+    """Show the progress of a batch in a line on stderr. Ctrl-C in the block ends the command.
+
+    Yields:
+        A function that takes the summary of the batch.
+    """
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[parts]}"), _Speed()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting Ray", total=None, parts="")
 
-        def show(at: Summary) -> None:
-            words = [f"{sum(at.videos.values()) - at.videos['waiting']} of {sum(at.videos.values())} videos"]
-            words += [f"{at.videos['failed']} failed"] if at.videos["failed"] else []
-            words += [f"{len(at.workers)} workers"]
-            words += [f"{at.lost} replaced"] if at.lost else []
-            parts = f"{at.parts}/{at.parts_known} segments"
+        def show(summary: Summary) -> None:
+            words = [
+                f"{sum(summary.videos.values()) - summary.videos['waiting']} of {sum(summary.videos.values())} videos"
+            ]
+            words += [f"{summary.videos['failed']} failed"] if summary.videos["failed"] else []
+            words += [f"{len(summary.workers)} workers"]
+            words += [f"{summary.lost} replaced"] if summary.lost else []
+            parts = f"{summary.parts}/{summary.parts_known} segments"
             bar.update(
                 task,
                 description=", ".join(words),
-                completed=at.frames,
-                total=at.frames_known or None,
+                completed=summary.frames,
+                total=summary.frames_known or None,
                 parts=parts,
             )
 

@@ -199,8 +199,8 @@ def demo(
     from maskvfi.tools.demo import run_demo
 
     with progress_bar("rendering and interpolating") as progress:
-        made = run_demo(folder, device=device, progress=progress)
-    for path in made:
+        paths = run_demo(folder, device=device, progress=progress)
+    for path in paths:
         say(str(path))
 
 
@@ -253,7 +253,7 @@ def bench(
 
 
 def main() -> None:
-    """Run the command line; what a user can cause ends in one line and exit code 2."""
+    """Run the command line. Errors that a user can mend end in one line and exit code 2."""
     try:
         app()
     except (MaskvfiError, ValueError, OSError) as error:
@@ -264,7 +264,7 @@ def main() -> None:
 
 
 def _say_rows(rows: list[Row], seconds: float) -> None:
-    """What became of the videos of a batch."""
+    """Print what happened to the videos of a batch."""
     for row in rows:
         if row.status == "exists":
             say(f"{row.target}: is there already")
@@ -274,6 +274,6 @@ def _say_rows(rows: list[Row], seconds: float) -> None:
             say(f"warning: {row.target}: {row.warnings}")
         if row.damage:
             say(f"{row.target}: ends where {row.damage}")
-    made = [row for row in rows if row.status == "done"]
-    frames = sum(row.frames_out for row in made)
-    say(f"{len(made)} of {len(rows)} videos made, {frames} frames in {seconds:.0f} s")
+    done = [row for row in rows if row.status == "done"]
+    frames = sum(row.frames_out for row in done)
+    say(f"{len(done)} of {len(rows)} videos made, {frames} frames in {seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""Typer parameters made from option groups: a command says which group it takes, and gets one as `options`."""
+"""Typer parameters made from option groups. A command names its group, and gets its values as `options`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from maskvfi.options import OptionField, OptionGroup, option_fields
 
 
 def with_options(group: type[OptionGroup]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace a command's parameter `options` by one command-line option for every field of `group`."""
+    """Decorate a command: its parameter `options` becomes one command-line option for every field of a group.
+
+    Args:
+        group: The option group that the command takes.
+
+    Returns:
+        The decorator.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         known = list(option_fields(group))
 
         @functools.wraps(command)
         def call(**values: Any) -> None:
-            asked = {each.name: _value(each, values.pop(each.name)) for each in known}
+            chosen = {each.name: _value(each, values.pop(each.name)) for each in known}
             keep_freed_memory()
-            command(options=group.of(None, asked), **values)
+            command(options=group.of(None, chosen), **values)
 
         own = inspect.signature(command, eval_str=True).parameters
         parameters = [each for name, each in own.items() if name != "options"]
@@ -62,7 +69,7 @@ def _parameter(each: OptionField) -> inspect.Parameter:
 
 
 def _value(each: OptionField, value: Any) -> Any:
-    """What was typed, as the option takes it."""
+    """Convert a typed value to what the option takes. KEY=VALUE pairs become a dict."""
     if dict not in each.types:
         return value
     pairs = [text.partition("=") for text in value or ()]

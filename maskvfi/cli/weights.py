@@ -1,4 +1,4 @@
-"""`maskvfi weights`: which weights there are, and how more come."""
+"""`maskvfi weights`: list, describe, download, convert and verify weights."""
 
 from __future__ import annotations
 

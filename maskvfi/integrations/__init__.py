@@ -1,1 +1,1 @@
-"""maskvfi inside other programs; none of these modules is imported by the library itself."""
+"""maskvfi inside other programs. The library itself imports none of these modules."""

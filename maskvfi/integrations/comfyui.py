@@ -1,4 +1,4 @@
-"""ComfyUI nodes: load the networks, interpolate a batch of images, and see what stands still in it."""
+"""ComfyUI nodes: load networks, interpolate a batch of images, and show its mask."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ from maskvfi.weights.locate import list_weights
 
 
 class Networks(NamedTuple):
-    """What the socket MASKVFI carries; mask None is plain RIFE."""
+    """The value of a socket of type MASKVFI.
+
+    Attributes:
+        vfi: The interpolation network.
+        mask: The mask network; None for plain interpolation.
+    """
 
     vfi: InterpolationNetwork[Any, Any]
     mask: StaticMaskNet | None
 
 
 class LoadNetworks:
-    """Networks by the names that `maskvfi weights list` shows."""
+    """Node: loads networks by the names that `maskvfi weights list` shows."""
 
     CATEGORY, FUNCTION = "maskvfi", "load"
     RETURN_TYPES: ClassVar = ("MASKVFI",)
@@ -49,10 +54,7 @@ class LoadNetworks:
 
 
 class Interpolate:
-    """Images [N,H,W,3] in 0..1 to more of them: (N-1)*factor+1, or from fps_in to fps_out where that is not 0.
-
-    The batch is taken as one shot. protect [1,H,W], or [N,H,W] with one mask per image: what is always copied.
-    """
+    """Node: raises the frame rate of a batch of images, which is taken as one shot without cuts."""
 
     CATEGORY, FUNCTION = "maskvfi", "interpolate"
     RETURN_TYPES: ClassVar = ("IMAGE",)
@@ -78,19 +80,33 @@ class Interpolate:
         fps_out: float = 0.0,
         protect: Tensor | None = None,
     ) -> tuple[Tensor]:
-        """Raises ValueError for fps_out without fps_in, and for masks whose number or size is not the images'."""
+        """Interpolate a batch of images.
+
+        Args:
+            networks: From `LoadNetworks`.
+            images: [N,H,W,3], RGB in 0..1.
+            factor: N images become (N-1)*factor+1, if fps_out is 0.
+            fps_in, fps_out: The frame rates of the images and of the result, in frames per second.
+            protect: [1,H,W] or [N,H,W] in 0..1; pixels are always copied where it is 1.
+
+        Returns:
+            The images, [M,H,W,3].
+
+        Raises:
+            ValueError: fps_out is given without fps_in, or protect has another number or size than the images.
+        """
         if fps_out and not fps_in:
             raise ValueError("fps_out needs fps_in, the frame rate of the images")
         step = 1 / parse_rate(fps_in) if fps_in else Fraction(1)
         timeline: Timeline = ByRate(parse_rate(fps_out)) if fps_out else ByFactor(factor)
         if protect is not None and len(protect) not in (1, len(images)):
             raise ValueError(f"{len(protect)} masks for {len(images)} images: give one, or one for each")
-        made = _made(Interpolator(*networks), images[..., :3], timeline, step, protect)
-        return (torch.stack(list(made)),)
+        result = _output_images(Interpolator(*networks), images[..., :3], timeline, step, protect)
+        return (torch.stack(list(result)),)
 
 
 class StaticMask:
-    """Images [N,H,W,3] to the probability that each pixel stands still until the next one, [N-1,H,W]."""
+    """Node: computes the mask between neighbouring images of a batch."""
 
     CATEGORY, FUNCTION = "maskvfi", "look"
     RETURN_TYPES: ClassVar = ("MASK",)
@@ -100,7 +116,18 @@ class StaticMask:
         return {"required": {"networks": ("MASKVFI",), "images": ("IMAGE",)}}
 
     def look(self, networks: Networks, images: Tensor) -> tuple[Tensor]:
-        """Raises ValueError for networks without a mask and for fewer than two images."""
+        """Compute the masks.
+
+        Args:
+            networks: From `LoadNetworks`.
+            images: [N,H,W,3], RGB in 0..1.
+
+        Returns:
+            The probability that each pixel stands still until the next image, [N-1,H,W].
+
+        Raises:
+            ValueError: There is no mask network, or there are fewer than two images.
+        """
         if networks.mask is None:
             raise ValueError("these networks were loaded without a mask")
         if len(images) < 2:
@@ -108,16 +135,16 @@ class StaticMask:
         interpolator, found = Interpolator(*networks), []
         for first in range(0, len(images) - 1, MAX_GAPS):
             views = [interpolator.view(_planes(image)) for image in images[first : first + MAX_GAPS + 1]]
-            said = interpolator.probability(views)
-            assert said is not None
-            found.append(said[0].float().cpu())
+            probability = interpolator.probability(views)
+            assert probability is not None
+            found.append(probability[0].float().cpu())
         return (torch.cat(found),)
 
 
-def _made(
+def _output_images(
     interpolator: Interpolator, images: Tensor, timeline: Timeline, step: Fraction, protect: Tensor | None
 ) -> Iterator[Tensor]:
-    """The output images [H,W,3], one by one; those at the times of images are these."""
+    """The output images [H,W,3], one by one. At the time of an input image it is that image."""
     end = interpolator.view(_planes(images[0]))
     for k in range(len(images) - 1):
         start, end = end, interpolator.view(_planes(images[k + 1]))
@@ -126,8 +153,8 @@ def _made(
             interpolator.protect = both.amax(dim=0)[None, None].to(interpolator.device, torch.float32)
         for slot in timeline.gap(k * step, (k + 1) * step):
             t = slot.pts / step - k
-            made = interpolator.between(start, end, float(t))[0].permute(1, 2, 0).cpu() if t else images[k]
-            yield made.clamp(0, 1)
+            image = interpolator.between(start, end, float(t))[0].permute(1, 2, 0).cpu() if t else images[k]
+            yield image.clamp(0, 1)
     for _ in timeline.tail((len(images) - 1) * step, step):
         yield images[-1]
 

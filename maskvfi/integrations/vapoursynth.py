@@ -1,4 +1,4 @@
-"""VapourSynth: a clip in, a clip of a higher frame rate out."""
+"""A function for VapourSynth scripts that raises the frame rate of a clip."""
 
 from __future__ import annotations
 
@@ -21,11 +21,22 @@ def interpolate(
     device: str = "auto",
     precision: str = "auto",
 ) -> Any:
-    """An RGBS or RGBH clip of N frames with factor-1 new frames in every gap: (N-1)*factor+1, at fps*factor.
+    """Raise the frame rate of a clip.
 
-    Nothing is interpolated over a cut, which is where a frame has `_SceneChangeNext`, or the next `_SceneChangePrev`,
-    set (by misc.SCDetect, for instance): the earlier frame is held. vfi, mask, device and precision are as
-    `Interpolator` takes them. Raises ValueError for another format, a variable one, or a factor below 2.
+    At a cut the earlier frame is repeated. A cut is where a frame has the property `_SceneChangeNext`, or the next one
+    `_SceneChangePrev`; misc.SCDetect sets them.
+
+    Args:
+        clip: An RGBS or RGBH clip of N frames of one size.
+        factor: A whole number of at least 2; every gap gets factor-1 new frames.
+        vfi, mask, device, precision: As `Interpolator` takes them.
+
+    Returns:
+        A clip of (N-1)*factor+1 frames, at factor times the frame rate.
+
+    Raises:
+        ValueError: The clip has another format or a variable one, or the factor is below 2.
+        WeightsError, OptionError: As `Interpolator` does.
     """
     import vapoursynth as vs
 
@@ -40,12 +51,12 @@ def interpolate(
     between = _Between(Interpolator(vfi, mask, device, precision), int(factor))
     following = clip[1:] + clip[-1]
     starts, ends = (vs.core.std.Interleave([each] * int(factor)) for each in (clip, following))
-    made = starts.std.ModifyFrame(clips=[starts, ends], selector=between)
-    return made[: (clip.num_frames - 1) * int(factor) + 1]
+    result = starts.std.ModifyFrame(clips=[starts, ends], selector=between)
+    return result[: (clip.num_frames - 1) * int(factor) + 1]
 
 
 class _Between:
-    """What ModifyFrame calls: frame n of the output from the two that it lies between."""
+    """The selector for ModifyFrame: makes output frame n from the two source frames around it."""
 
     def __init__(self, interpolator: Interpolator, factor: int) -> None:
         self._interpolator, self._factor = interpolator, factor
@@ -63,7 +74,7 @@ class _Between:
         return out
 
     def _view(self, k: int, frame: Any) -> View:
-        """Source frame k, kept while it is looked at: the networks look at each frame once."""
+        """The view of source frame k. It is kept for the next gap, so that each frame is encoded once."""
         if k in self._views:
             return self._views[k]
         rgb = np.stack([np.asarray(frame[plane], dtype=np.float32) for plane in range(3)])

@@ -1,4 +1,4 @@
-"""What the frames of an output depend on, to be compared when a run is resumed."""
+"""The facts that an output depends on. A resumed run compares them with those of the run before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maskvfi.paths import PathLike
 from maskvfi.version import __version__
 from maskvfi.weights.read import sha256
 
-SAMPLE = 1 << 20  # bytes at either end of a file that tell it from others
+SAMPLE = 1 << 20  # bytes that are hashed at the beginning and at the end of a file
 
 
 def facts_of(
@@ -25,13 +25,16 @@ def facts_of(
     computed_by: Mapping[str, Any],
     weights: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
-    """What the frames of an output depend on, in terms of JSON: a run that goes on with it must find the same.
+    """The facts that an output depends on. A run can be resumed only if they are equal.
 
     Args:
         source: The input.
-        options: All of them count.
-        computed_by: Device, precision and runtime.
-        weights: As a `Report` has them.
+        options: All options of the run.
+        computed_by: Device, precision and runtime, by these names; other entries count too.
+        weights: Name, path and SHA-256 of the weights, as in `Report.weights`.
+
+    Returns:
+        The facts by name, as JSON types.
     """
     painted = [path for path in (options.protect, options.release) if path is not None]
     return {
@@ -46,15 +49,22 @@ def facts_of(
 
 
 def fingerprint(path: Path) -> str:
-    """Tells a file or a folder of files from others, by names, sizes, and what is in their beginnings and ends."""
-    found = hashlib.sha256()
+    """Hash a file or a folder of files, without reading large files whole.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        SHA-256, in hex, of the size and the first and last MiB of every file, and in a folder of the names.
+    """
+    digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file.is_file():
             continue
         size = file.stat().st_size
-        found.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
+        digest.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
         with file.open("rb") as data:
-            found.update(data.read(SAMPLE))
+            digest.update(data.read(SAMPLE))
             data.seek(max(size - SAMPLE, 0))
-            found.update(data.read(SAMPLE))
-    return found.hexdigest()
+            digest.update(data.read(SAMPLE))
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Pictures for people: what the mask sees, plain interpolation beside ours, and the frame between two stills."""
+"""Previews: the mask as a video, plain and masked interpolation compared, and frames between two pictures."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def mask_video(
     Args:
         source, target: As `interpolate` takes them.
         overlay: Tint the still pixels green over the source instead.
-        options: How; `maskvfi.MaskVideoOptions` lists them.
+        options: The options; see `maskvfi.MaskVideoOptions`.
         overwrite: Replace a target that exists.
-        progress: Called with the number of frames read, and their number if it is known.
-        **fields: Options by name, in place of those in `options`.
+        progress: Called with the number of frames read and the total number, which is None if unknown.
+        **fields: Options by name, which replace those in `options`.
 
     Returns:
         The number of frames.
@@ -92,16 +92,16 @@ def compare(
     progress: Progress | None = None,
     **fields: Any,
 ) -> Path:
-    """Plain interpolation above, the masked result below: as a video, or as a picture of one new frame.
+    """Show plain interpolation above and the masked result below, as a video or as a picture of one new frame.
 
     Args:
         source: As `interpolate` takes it.
         target: A video, or a .png, .tif or .exr picture.
-        at: The time of the picture's frame in seconds from the first one; by default where both differ most.
-        options: How; `maskvfi.Options` lists them.
+        at: When the frame of a picture is, in seconds after the first one; by default where both differ most.
+        options: The options; see `maskvfi.Options`.
         overwrite: Replace a target that exists.
-        progress: Called with the number of frames read, and their number if it is known.
-        **fields: Options by name, in place of those in `options`.
+        progress: Called with the number of frames read and the total number, which is None if unknown.
+        **fields: Options by name, which replace those in `options`.
 
     Returns:
         The target.
@@ -156,22 +156,21 @@ def pair(
     overwrite: bool = False,
     **fields: Any,
 ) -> list[Path]:
-    """Write the frame at every time `at` between two pictures.
+    """Write the frame at every time `at` between two pictures, in their depth and with their alpha.
 
-    With one time the picture is target itself; with several, target gains the time: out.png, out_0.25.png. Depth and
-    alpha are those of the pictures.
+    With one time the frame is written to `target`; with several, each file name gets the time: out_0.25.png.
 
     Args:
         first, second: The pictures.
         target: A .png, .tif, .exr or .jpg file.
-        at: Times in 0..1.
-        interpolator: What makes the frames, instead of one made for the options.
-        options: How; `maskvfi.FrameOptions` lists them.
+        at: Times between the pictures, in 0..1.
+        interpolator: Makes the frames; by default one is made from the options.
+        options: The options; see `maskvfi.FrameOptions`.
         overwrite: Replace pictures that exist.
-        **fields: Options by name, in place of those in `options`.
+        **fields: Options by name, which replace those in `options`.
 
     Returns:
-        The paths.
+        The paths of the written pictures.
 
     Raises:
         MediaError, WeightsError, OptionError: As `interpolate` does.
@@ -198,9 +197,17 @@ def pair(
 
 
 def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
-    """The frame shown `at` seconds after the first one and the next, RGB [1,3,H,W] in 0..1; at the end the last two.
+    """Read the frame that is shown at a time, and the one after it.
 
-    Raises MediaError for a video that cannot be read there, or has fewer than two frames.
+    Args:
+        source: A video.
+        at: Seconds after the first frame; past the last frame, the last two are read.
+
+    Returns:
+        Both frames, RGB [1,3,H,W] in 0..1.
+
+    Raises:
+        MediaError: The video cannot be read there, or has fewer than two frames.
     """
     for start in (max(Fraction(0), Fraction(str(at)) - 1), Fraction(0)):
         found: tuple[Frame, Frame] | None = None
@@ -230,13 +237,16 @@ def _watched(
 def _one_new_frame(
     gaps: Iterable[Gap], plain: Renderer, masked: Renderer, at: Fraction | None
 ) -> tuple[Frame, Frame] | None:
-    """The new frame nearest to `at`, or of those in the middle of a gap the one that differs most, made both ways."""
+    """One new frame, made without and with the mask.
+
+    It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap.
+    """
     best, most = None, -1.0
     for gap, weight in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
         if gap.end is None or gap.cut or not new or (at is not None and gap.end.pts <= at):
             continue
-        chosen = new[len(new) // 2] if at is None else min(new, key=lambda made: abs(made[0].pts - at))
+        chosen = new[len(new) // 2] if at is None else min(new, key=lambda choice: abs(choice[0].pts - at))
         one = replace(gap, slots=(chosen,))
         both = next(plain.frames(one, None)), next(masked.frames(one, weight))
         if at is not None:
@@ -262,7 +272,15 @@ def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
 
 
 def tinted(rgb: Tensor, weight: Tensor) -> Tensor:
-    """RGB [B,3,H,W] with green over it by how far each pixel is copied, [B,1,H,W]."""
+    """Tint copied pixels green.
+
+    Args:
+        rgb: [B,3,H,W] in 0..1.
+        weight: [B,1,H,W] in 0..1, how far each pixel is copied.
+
+    Returns:
+        [B,3,H,W] in 0..1.
+    """
     grey = rgb.clamp(0, 1)
     return torch.lerp(grey, 0.4 * grey + 0.6 * torch.tensor(TINT).view(1, 3, 1, 1), weight)
 

@@ -39,15 +39,16 @@ class Report:
     Attributes:
         input, output: The paths.
         frames_in, frames_out: How many frames were read and written.
-        cuts, duplicates: How many scene cuts and repeated frames were met.
-        static_share: The mean share of copied pixels over the gaps that are no cut.
-        computed_share: The mean share of pictures for which the interpolation network ran, over the same gaps.
-        seconds: Time by stage; read and write are the time spent waiting for decoder and encoder.
-        peak_memory_bytes: The most memory held.
-        device, runtime, precision, weights: What computed the frames.
-        warnings: What could not be kept of the input, or went otherwise than asked.
-        resumed_at: How many frames an earlier run had made.
-        damage: What ended the input early, if anything did.
+        cuts, duplicates: How many scene cuts and repeated frames were found.
+        static_share: The share of pixels that were copied, 0..1, as a mean over all gaps that are not cuts.
+        computed_share: The share of the picture that the interpolation network computed, 0..1, over the same gaps.
+        seconds: Seconds by stage; read and write are the time spent waiting for decoder and encoder.
+        peak_memory_bytes: The most memory in use: on the device with CUDA, else of the process.
+        device, runtime, precision: What computed the frames.
+        weights: Name, path and SHA-256 of each weights file.
+        warnings: One line for everything of the input that was not kept, or was done differently than asked.
+        resumed_at: How many output frames an earlier run had made.
+        damage: Why the input could not be read to its end; empty if it could.
     """
 
     input: str
@@ -69,6 +70,7 @@ class Report:
     damage: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """All attributes by name, as JSON types."""
         return asdict(self)
 
 
@@ -88,19 +90,19 @@ def interpolate(
     Args:
         source: A video file, a folder of images or "-" (yuv4mpegpipe on stdin).
         target: A video file, a folder of images or "-"; beside the source by default.
-        options: How; `maskvfi.Options` lists them.
+        options: The options; see `maskvfi.Options`.
         overwrite: Replace a target that exists.
-        resume: Go on where an earlier run of the same input and options stopped; begin if none did.
-        report: A file for the report as JSON.
-        progress: Called with the number of frames read, and their number if it is known.
-        **fields: Options by name, in place of those in `options`.
+        resume: Continue an interrupted run of the same input and options; begin anew if there is none.
+        report: A path to write the report to, as JSON.
+        progress: Called with the number of frames read and the total number, which is None if unknown.
+        **fields: Options by name, which replace those in `options`.
 
     Returns:
         What was done.
 
     Raises:
-        MediaError, WeightsError, OptionError: One line that names the cause; then there is no output. What is done of a
-            video file is kept beside it when it is interrupted after some hundred frames, for `resume`.
+        MediaError, WeightsError, OptionError: The message is one line that names the cause, and there is no output.
+            The finished segments of a video file are kept beside it, for `resume`.
     """
     options = Options.of(options, fields)
     run = _Run(source, target, options, progress)
@@ -132,7 +134,7 @@ class _Run:
         self.facts: dict[str, Any] | None = None  # what the output depends on; None for a pipe
 
     def open(self, reader: Source) -> None:
-        """Load the networks, and settle the output's times and name."""
+        """Load the networks, and choose the output's times and name."""
         options, info = self._options, reader.info
         self.timeline, self.rate = choose_timeline(options, info.rate)
         target = self._asked_target
@@ -151,11 +153,11 @@ class _Run:
             self.facts = facts_of(self._source, options, interpolator.computed_by, self.result.weights)
 
     def render(self, reader: Source, sink: Sink) -> None:
-        """Make the output's frames, but for those that an earlier run has made."""
+        """Render the output's frames, except those that an earlier run has made."""
         info, result = reader.info, self.result
         frames = stretched(reader, info.start_time, self._options.stretch)
         gaps = gaps_of(
-            _waiting(frames, self._waits), info, self.timeline, self._options, result, self._progress
+            _timed(frames, self._waits), info, self.timeline, self._options, result, self._progress
         )
         if sink.kept:
             result.resumed_at = sink.kept
@@ -171,7 +173,7 @@ class _Run:
             sink.mark(self.renderer.state)
 
     def finish(self) -> Report:
-        """The report of what was done."""
+        """Complete the report."""
         result, tally = self.result, self.renderer.tally
         result.static_share = tally.static / max(tally.gaps, 1)
         result.computed_share = tally.computed / max(tally.gaps, 1)
@@ -182,7 +184,19 @@ class _Run:
 
 
 def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
-    """A reader of what options ask for of a source."""
+    """Open a source for reading.
+
+    Args:
+        source: A video file, a folder of images or "-".
+        options: Which part of it is read, and how.
+
+    Returns:
+        A reader of its frames.
+
+    Raises:
+        MediaError: It cannot be read.
+        OptionError: The decoding device is unknown.
+    """
     return open_source(
         source,
         start=options.start,  # type: ignore[arg-type]
@@ -202,16 +216,25 @@ def open_sink_for(
     overwrite: bool = False,
     resume: bool = False,
 ) -> Sink:
-    """A writer of frames at an average rate, encoded as options ask for.
+    """Open a target for writing.
 
     Args:
-        target, info, rate: The file, what is known of the source's pictures, and output frames per second.
-        options: `DecodeOptions` and `TimeOptions` count, too, where it has them: they say which part of the other
-            streams is copied.
+        target: A video file, a folder of images or "-".
+        info: The source's size, pixel format and times.
+        rate: The average number of output frames per second.
+        options: How frames are encoded. If they have `DecodeOptions` and `TimeOptions` too, these say which part of the
+            other streams is copied.
         copy_from: The file whose other streams, chapters and tags are copied.
-        facts: What the output depends on, see `facts_of`; with them it can be resumed.
+        facts: What the output depends on (`facts_of`); without them it cannot be resumed.
         overwrite: Replace a target that exists.
-        resume: Go on where an earlier run stopped.
+        resume: Continue an interrupted run.
+
+    Returns:
+        A writer of frames.
+
+    Raises:
+        MediaError: The target cannot be written, or not be resumed.
+        OptionError: The encoder is unknown or refuses its options.
     """
     if facts is None and resume:
         raise MediaError("a pipe cannot be read again: only a file can be resumed")
@@ -240,22 +263,45 @@ def gaps_of(
     result: Report,
     progress: Progress | None = None,
 ) -> Iterator[Gap]:
-    """The gaps of a source as options ask for; what is met on the way is counted in `result`.
+    """Divide the frames of a source into gaps.
 
-    Raises MediaError while iterating.
+    Args:
+        frames: The source's frames.
+        info: What is known of the source.
+        timeline: At which times there are output frames.
+        options: How cuts, repeats and damage are treated.
+        result: Counts frames, cuts and repeats, and gets the damage, while the gaps are read.
+        progress: Called with the number of frames read and the total number, which is None if unknown.
+
+    Returns:
+        The gaps, in the order of time.
+
+    Raises:
+        MediaError: While iterating, if the source cannot be read or has no frames.
     """
     watcher = SceneWatcher(info, options.scene_cut)
     readable = frames if options.strict else _until_damage(frames, result)
     watched = _counting(watcher.watch(readable), result, info.frames_estimate, progress)
     return split(
-        _some(watched, info.path), timeline, resolve=options.duplicates == "resolve", loop=options.loop
+        _at_least_one(watched, info.path),
+        timeline,
+        resolve=options.duplicates == "resolve",
+        loop=options.loop,
     )
 
 
 def choose_timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fraction]:
-    """The output times and their average rate, for a source of that many frames per second.
+    """Choose the times of the output frames.
 
-    Raises OptionError for more than MAX_RATIO frames in place of one, or one in place of so many.
+    Args:
+        options: Factor, frame rate or slow motion.
+        source: The source's frames per second.
+
+    Returns:
+        The timeline, and the output's average number of frames per second.
+
+    Raises:
+        OptionError: There would be more than MAX_RATIO output frames for a source frame, or the other way round.
     """
     timeline, rate = _timeline(options, source)
     slow = options.stretch
@@ -278,7 +324,19 @@ def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fractio
 
 
 def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
-    """Beside the source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4. Raises OptionError for a pipe."""
+    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4.
+
+    Args:
+        source: The input.
+        faster: Output frames per second divided by the source's.
+        slow: The output's duration divided by the source's.
+
+    Returns:
+        The path.
+
+    Raises:
+        OptionError: The source is a pipe.
+    """
     if os.fspath(source) == PIPE:
         raise OptionError("an output must be named when the input is a pipe")
     path = Path(source)
@@ -289,7 +347,14 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory in bytes this process has held: on the card for CUDA, else resident; 0 where it is hidden."""
+    """Measure the most memory that this process has used so far.
+
+    Args:
+        device: With CUDA its memory is measured, else the process's resident memory.
+
+    Returns:
+        Bytes; 0 on Windows, where it is not measured.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
@@ -301,7 +366,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def weights_of(options: FrameOptions) -> list[dict[str, str]]:
-    """Name, path and hash of the weights that options ask for."""
+    """Name, path and SHA-256 of the weights that the options name."""
     paths = [find_weights(name) for name in (options.vfi, options.mask) if name is not None]
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
 
@@ -318,8 +383,8 @@ def _counting(
         yield watched
 
 
-def _some(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
-    """The frames; MediaError if there are none."""
+def _at_least_one(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
+    """The same frames; raises MediaError if there are none."""
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{name}: no frames between start and end")
@@ -328,7 +393,7 @@ def _some(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
 
 
 def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
-    """The frames up to where the input cannot be read any more; if there are none, the error."""
+    """The frames before the damage, which goes into the result. Without any frame the error is raised."""
     try:
         yield from frames
     except MediaError as error:
@@ -337,7 +402,8 @@ def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
         result.damage = str(error)
 
 
-def _waiting(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
+def _timed(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
+    """The same frames; the time spent waiting for them is added to `waits`."""
     while True:
         since = time.perf_counter()
         frame = next(frames, None)

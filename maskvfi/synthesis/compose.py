@@ -1,7 +1,7 @@
-"""The one place where still and moving pixels meet: two layers, and the weight between them.
+"""Composition of a new frame from a still layer, a moving layer and the weight between them.
 
-A new frame is composed in planes: those of a video's own pixel format, so that a still pixel never goes through RGB,
-or one RGB tensor. A `PlaneLayout` says which.
+A new frame is composed in planes. These are the planes of a video's own pixel format, so that a still pixel never goes
+through RGB, or one RGB tensor. A `PlaneLayout` describes them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,28 @@ from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
 
-HIDDEN_SHARE = 1e-3  # the share of a hidden sample, of 1: it decides only where both samples are hidden
+HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
 
 class MovingTile(NamedTuple):
-    """What the interpolation network says of one tile of the picture."""
+    """The interpolation network's output for one tile of the picture.
+
+    Attributes:
+        tile: Where it lies.
+        output: The frame and its motion, [B,C,h,w] of the tile's size.
+    """
 
     tile: Tile
-    made: Interpolation
+    output: Interpolation
 
 
 class PlaneLayout(Protocol):
-    """How a picture lies in planes [...,h,w].
+    """The planes [...,h,w] that a picture is stored in.
 
     Attributes:
-        log2: For every plane, how far apart its samples lie: 2^x and 2^y px.
+        log2: The subsampling (x, y) of every plane: its samples lie 2^x and 2^y px apart.
         alpha: Whether the last plane is opacity.
-        code: What an 8-bit code value is in the planes' unit.
+        code: One 8-bit code value in the planes' unit.
     """
 
     @property
@@ -47,10 +52,10 @@ class PlaneLayout(Protocol):
     @property
     def code(self) -> float: ...
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """RGB [B,3,H,W] in 0..1 as planes, without alpha."""
+        """Convert RGB [B,3,H,W] in 0..1 to planes, without alpha."""
 
     def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
-        """A weight [B,1,H,W] for every plane."""
+        """Resample a weight [B,1,H,W] for every plane."""
 
 
 class RgbLayout:
@@ -110,8 +115,8 @@ def still_weight(
         probability: [B,1,H,W], that a pixel stands still.
         threshold: The probability in the middle of the step.
         feather: The step's length to either side of it.
-        protect, release: [1,1,H,W], painted masks that win over the probability, release over protect: 1 always
-            copies, or always warps.
+        protect, release: [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied, where release
+            is 1 always warped. They win over the probability, and release wins over protect.
 
     Returns:
         [B,1,H,W] in 0..1.
@@ -133,16 +138,19 @@ def still_layer(
     code: float = 1 / 255,
     protect: Tensor | None = None,
 ) -> Tensor:
-    """What still pixels show at a time between two frames.
+    """Compute what still pixels show at a time between two frames.
 
-    Where both frames are equal the result is exactly that value. Heavy noise is not mixed whole (`mix_still`).
+    Where both frames are equal the result is exactly their value. Heavy noise is reduced (`mix_still`).
 
     Args:
         start, end: A plane of both frames, [...,H,W].
         time: In 0..1.
         mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two.
-        code: What an 8-bit code value is in the planes' unit.
-        protect: [...,H,W], 1 where all noise is kept.
+        code: One 8-bit code value in the planes' unit.
+        protect: [...,H,W], 1 where noise is not reduced.
+
+    Returns:
+        The plane, [...,H,W].
     """
     if mode == "nearest":
         return torch.where(torch.as_tensor(time, device=start.device) < 0.5, start, end)
@@ -152,18 +160,21 @@ def still_layer(
 def moving_layer(
     motion: Motion, img0: Tensor, img1: Tensor, time: Tensor, weight: Tensor, box: Box | None = None
 ) -> Interpolation:
-    """What moves, alone: what stands still in front of it or behind it is not dragged along.
+    """Warp what moves, without dragging still pixels along.
 
-    A warped sample that lands on a still pixel of its frame does not belong to what moves, so its share of the blend
-    goes to the other frame's sample. Where both are hidden, both keep theirs. Two samples of which one is hidden must
-    differ, which is no reason to fall back.
+    A sample is hidden if it is read from a still pixel of its frame. Its share of the blend then goes to the other
+    frame's sample; where both are hidden, both keep their shares. A hidden sample differs from the other one even if
+    the flow is right, so the fallback to a cross-fade is taken back there.
 
     Args:
-        motion: What the network says of `time`, in `box` or in the whole frames.
-        img0, img1: Whole frames [B,3,H,W], RGB.
+        motion: The network's motion at `time`, in `box` or in the whole frames.
+        img0, img1: Whole frames [B,3,H,W], RGB in 0..1.
         time: [B,1,1,1] in 0..1.
-        weight: [B,1,H,W], how far each pixel of either frame stands still.
-        box: The part of the picture that motion covers.
+        weight: [B,1,H,W] in 0..1, how far each pixel of both frames is copied.
+        box: The part of the picture that motion covers; None for all of it.
+
+    Returns:
+        The moving layer and its motion, of the size of motion.
     """
     at: tuple[Tensor, ...] = ()
     if box is not None:
@@ -195,16 +206,17 @@ def compose(
     mode: str = "fade",
     protect: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """The frame at a time between two frames.
+    """Compose the frame at a time between two frames.
 
     Args:
-        start, end: The planes of both frames, as `layout` has them.
+        start, end: The planes of both frames, as `layout` describes them.
         time: In 0..1.
-        moving: The network's answers wherever something moves, tile by tile.
-        weight: [B,1,H,W], how far each pixel is copied; None where everything moves or, over a cut, nothing is known.
-        layout: How the planes lie.
-        mode: As `still_layer` has it.
-        protect: [1,1,H,W], 1 where all noise of still pixels is kept.
+        moving: The network's output, tile by tile, wherever something moves.
+        weight: [B,1,H,W] in 0..1, how far each pixel is copied. None copies nothing: tiles are taken as they are, and
+            the rest is a cross-fade.
+        layout: Describes the planes.
+        mode: "fade" or "nearest", see `still_layer`.
+        protect: [1,1,H,W], 1 where the noise of still pixels is not reduced.
 
     Returns:
         The planes, not yet rounded.
@@ -219,10 +231,10 @@ def compose(
             for a, b, keep in zip(start, end, kept, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
-    for tile, made in moving:
-        warped = layout.colour_planes(made.frame)
+    for tile, output in moving:
+        warped = layout.colour_planes(output.frame)
         if layout.alpha:
-            warped = (*warped, _moving_alpha(start[-1], end[-1], time, made, tile.box))
+            warped = (*warped, _moving_alpha(start[-1], end[-1], time, output, tile.box))
         for index, (plane, log2) in enumerate(zip(warped, layout.log2, strict=True)):
             copied = None if weights is None else tile.box.of(weights[index], log2)
             _place(tile.box.of(out[index], log2), plane, copied, tile.box.of(still[index], log2), tile, log2)
@@ -230,16 +242,18 @@ def compose(
 
 
 def place_tile(out: Tensor, values: Tensor, tile: Tile) -> None:
-    """Put a tile's values [...,h,w] into the whole picture `out` [...,H,W]."""
+    """Write a tile's values [...,h,w] into the whole picture `out` [...,H,W], faded over earlier tiles."""
     _place(tile.box.of(out), values, None, values, tile, (0, 0))
 
 
-def _moving_alpha(start: Tensor, end: Tensor, time: float | Tensor, made: Interpolation, box: Box) -> Tensor:
-    """Opacity [h,w] in a box, moved like the colours over it."""
+def _moving_alpha(
+    start: Tensor, end: Tensor, time: float | Tensor, output: Interpolation, box: Box
+) -> Tensor:
+    """Opacity [h,w] in a box, warped as the colours are."""
     faded = box.of(torch.lerp(start, end, time))
-    if made.motion is None:
+    if output.motion is None:
         return faded
-    motion = made.motion
+    motion = output.motion
     rows, columns = (
         torch.arange(*ends, device=start.device) for ends in ((box.top, box.bottom), (box.left, box.right))
     )
@@ -254,7 +268,7 @@ def _moving_alpha(start: Tensor, end: Tensor, time: float | Tensor, made: Interp
 def _place(
     out: Tensor, moving: Tensor, weight: Tensor | None, still: Tensor, tile: Tile, log2: tuple[int, int]
 ) -> None:
-    """Mix both layers of a tile by the weight of the still one (None: none of it) into `out` [...,h,w]."""
+    """Mix both layers of a tile into `out` [...,h,w]. `weight` is that of the still layer; None is 0 everywhere."""
     composed = moving if weight is None else torch.lerp(moving, still, weight)
     if tile.top or tile.left:
         share = tile.share(out)[:: 1 << log2[1], :: 1 << log2[0]]

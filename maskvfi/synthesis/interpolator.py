@@ -1,4 +1,4 @@
-"""Two frames and a time in, one frame out: the mask, the motion and their composition."""
+"""Two frames and a time in, one frame out: mask, motion and composition."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 @dataclass(slots=True)
 class View:
-    """A frame as the networks see it: RGB [B,3,H,W] in 0..1 on the device, and what they keep of it once computed."""
+    """A frame on the device, with what the networks have computed from it.
+
+    Attributes:
+        rgb: [B,3,H,W] in 0..1, float32.
+        prepared: What the interpolation network computes from one frame, once it has been computed.
+        features: What the mask network computes from one frame, once it has been computed.
+    """
 
     rgb: Tensor
     prepared: Any = field(default=None, repr=False)
@@ -38,12 +44,13 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class PreparedGap:
-    """Two views and what lies between them, whatever the time.
+    """What is computed once for all times between two frames.
 
     Attributes:
-        start, end: The views.
-        weight: [B,1,H,W], how far each pixel stands still; None: everything is warped.
-        tiles: Those in which something moves, each with the network's prepared pair, unless that is too much to keep.
+        start, end: The frames.
+        weight: [B,1,H,W] in 0..1, how far each pixel is copied; None if everything is warped.
+        tiles: The tiles in which something moves, each with what the network computes from two frames. That is None
+            where a box has several tiles, since it would take too much memory.
     """
 
     start: View
@@ -53,9 +60,9 @@ class PreparedGap:
 
 
 class Interpolator:
-    """Makes the frame at any time between two frames: still pixels copied, moving pixels warped.
+    """Makes the frame at any time between two frames: still pixels are copied, moving pixels are warped.
 
-    `vfi.expect(height, width)` lets its runtime get ready for whole frames of a size.
+    `vfi.expect(height, width)` prepares its runtime for whole frames of a size.
     """
 
     def __init__(
@@ -72,17 +79,18 @@ class Interpolator:
         """Load the networks onto a device.
 
         Args:
-            vfi, mask: Networks (which are moved to device and precision), or what `load_vfi` and `load_static` take;
-                mask=None or "off" interpolates everything.
+            vfi, mask: Networks, which are moved to the device, or what `load_vfi` and `load_static` take. With
+                mask=None or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
             precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, else fp32. Coordinates stay float32.
-            protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks: always copy, always warp.
+            protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied,
+                where release is 1 always warped.
             **fields: The other options of `FrameOptions`, by name: threshold, feather, static, scale, ensemble, tile,
                 runtime.
 
         Raises:
             WeightsError: The weights are missing or bad.
-            OptionError: A device or runtime that is not there, or a wrong value.
+            OptionError: A value is wrong, or this machine does not have the device or runtime.
         """
         options = FrameOptions.of(None, {**fields, "precision": precision})
         self.device = choose_device(device)
@@ -92,8 +100,8 @@ class Interpolator:
         self.runtime, _ = choose_runtime(options.runtime, self.device, network)
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         off = mask is None or (isinstance(mask, str) and mask == "off")
-        student = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
-        self.mask = None if student is None else on_device(student, self.device, dtype).eval()
+        mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
+        self.mask = None if mask_network is None else on_device(mask_network, self.device, dtype).eval()
         self.at_once = pixels_at_once(self.device, options.tile)
         self.scale, self.ensemble, self.static = options.scale, options.ensemble, options.static
         self.threshold, self.feather = options.threshold, options.feather
@@ -101,12 +109,26 @@ class Interpolator:
 
     @classmethod
     def from_options(cls, options: FrameOptions) -> Interpolator:
-        """The one that options ask for, still without painted masks, which need the size of a video."""
+        """Make an interpolator from options. It has no painted masks yet: these need the size of the video.
+
+        Args:
+            options: The options.
+
+        Returns:
+            The interpolator.
+
+        Raises:
+            WeightsError, OptionError: As the constructor does.
+        """
         fields = options.of_group(FrameOptions)
         return cls(**fields | {"protect": None, "release": None})
 
     def paint(self, protect: Tensor | None, release: Tensor | None) -> None:
-        """From now on these painted masks count, as the constructor has them."""
+        """Set the painted masks.
+
+        Args:
+            protect, release: As the constructor takes them; None removes the mask.
+        """
         self.protect, self.release = (
             None
             if painted is None
@@ -116,7 +138,7 @@ class Interpolator:
 
     @property
     def computed_by(self) -> dict[str, str]:
-        """What its frames depend on beside weights and options."""
+        """Device, precision and runtime, by these names: frames depend on them too."""
         return {"device": str(self.device), "precision": self.precision, "runtime": self.runtime}
 
     @overload
@@ -126,11 +148,17 @@ class Interpolator:
     def __call__(
         self, img0: Tensor | Array, img1: Tensor | Array, timestep: float | Tensor = 0.5
     ) -> Tensor | Array:
-        """The frame at `timestep` (a number in 0..1, or [B,1,1,1]) between two frames.
+        """Make the frame at a time between two frames.
 
-        Frames are float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8/uint16 arrays [H,W,3] or
-        [B,H,W,3]; the result is of the same kind, and a tensor is on the device its frames were on. Raises
-        ValueError for other shapes, types or times, and when the two frames differ in them.
+        Args:
+            img0, img1: Float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8 or uint16 arrays [H,W,3] or [B,H,W,3].
+            timestep: The time: a number in 0..1, or a tensor [B,1,1,1].
+
+        Returns:
+            The frame, of the same kind, shape and type; a tensor is on the device of img0.
+
+        Raises:
+            ValueError: A shape, type or time is not one of these, or the two frames differ in shape or type.
         """
         start, end = self.view(as_images(img0)), self.view(as_images(img1))
         if type(img0) is not type(img1) or img0.dtype != img1.dtype:
@@ -147,7 +175,16 @@ class Interpolator:
     def between(
         self, start: View, end: View, timestep: float | Tensor, boxes: Sequence[Box] | None = None
     ) -> Tensor:
-        """RGB [B,3,H,W] at `timestep` between two views; boxes: where anything moves, if that is known."""
+        """Make the frame at a time between two views.
+
+        Args:
+            start, end: The views.
+            timestep: The time: a number in 0..1, or a tensor [B,1,1,1].
+            boxes: The boxes to compute; by default those around what moves.
+
+        Returns:
+            RGB [B,3,H,W] on the device.
+        """
         weight = self.weight(start, end)
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
@@ -157,13 +194,20 @@ class Interpolator:
         return frame
 
     def view(self, rgb: Tensor) -> View:
+        """Move a frame, RGB [B,3,H,W] in 0..1, to the device."""
         return View(rgb.to(self.device, torch.float32))
 
     @torch.inference_mode()
     def probability(self, views: Sequence[View]) -> Tensor | None:
-        """How likely each pixel stands still in every gap between N views, [B,N-1,H,W]; None without a mask network.
+        """Compute the mask of every gap between consecutive views.
 
-        Gaps that are seen together tell each other what they saw. Views keep their features.
+        A mask is better if the network sees its neighbouring gaps too.
+
+        Args:
+            views: N views in the order of time. They keep the features that are computed from them.
+
+        Returns:
+            The probability that each pixel stands still, [B,N-1,H,W]; None without a mask network.
         """
         if self.mask is None:
             return None
@@ -176,17 +220,34 @@ class Interpolator:
             return self.mask.between([view.features for view in views if view.features is not None])
         out = views[0].rgb.new_zeros(len(views[0].rgb), len(views) - 1, height, width)
         for tile in parts:
-            said = self.mask.between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
-            place_tile(out, said, tile)
+            probability = self.mask.between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
+            place_tile(out, probability, tile)
         return out
 
     def weight(self, start: View, end: View) -> Tensor | None:
-        """How far each pixel is copied, [B,1,H,W]: the mask with the painted masks over it; None: nowhere."""
+        """Compute how far each pixel is copied between two views, from the mask and the painted masks.
+
+        Args:
+            start, end: The views.
+
+        Returns:
+            [B,1,H,W] in 0..1; None if there is no mask, so that nothing is copied.
+        """
         (weight,) = self.weights([start, end])
         return weight
 
     def weights(self, views: Sequence[View]) -> list[Tensor] | list[None]:
-        """`weight` for every gap between consecutive views."""
+        """Compute `weight` for every gap between consecutive views.
+
+        Args:
+            views: N views in the order of time.
+
+        Returns:
+            N-1 weights, each [B,1,H,W] in 0..1, or None if there is no mask.
+
+        Raises:
+            ValueError: A painted mask has another size than the views.
+        """
         probability, like = self.probability(views), views[0].rgb[:, :1]
         if probability is None:
             if self.protect is None:
@@ -201,13 +262,27 @@ class Interpolator:
         return [still_weight(one, self.threshold, self.feather, self.protect, self.release) for one in each]
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
-        """Where there is anything to compute, by how far [B,1,H,W] each pixel is copied; None: everywhere."""
+        """Find the boxes that the network has to compute.
+
+        Args:
+            weight: [B,1,H,W], how far each pixel is copied.
+
+        Returns:
+            Boxes around what moves; none if weight is None, which `gap` takes for the whole frame.
+        """
         return [] if weight is None else moving_boxes(weight, self.vfi.multiple(self.scale))
 
     @torch.inference_mode()
     def gap(self, start: View, end: View, weight: Tensor | None, boxes: Sequence[Box]) -> PreparedGap:
-        """What `moving` needs at every time between two views: of the whole frame without `weight`, else of the boxes.
-        Views keep what the network prepares of them.
+        """Compute what `moving` needs at every time between two views.
+
+        Args:
+            start, end: The views. They keep what the network computes from one frame.
+            weight: [B,1,H,W], how far each pixel is copied; None if everything is warped.
+            boxes: The boxes to compute; with weight=None it is the whole frame.
+
+        Returns:
+            The prepared gap.
         """
         whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
         multiple = self.vfi.multiple(self.scale)
@@ -225,7 +300,15 @@ class Interpolator:
 
     @torch.inference_mode()
     def moving(self, gap: PreparedGap, timestep: float | Tensor) -> Iterator[MovingTile]:
-        """The interpolation network's answers at `timestep`, without what stands still by the gap's weight."""
+        """Compute the moving layer at a time.
+
+        Args:
+            gap: What `gap` returned.
+            timestep: The time: a number in 0..1, or a tensor [B,1,1,1].
+
+        Yields:
+            The network's output in every tile, without the still pixels that the gap's weight marks.
+        """
         time = as_timestep(timestep, gap.start.rgb)
         for tile, prepared in gap.tiles:
             pair = prepared or self._pair(gap.start, gap.end, tile.box)
@@ -233,10 +316,10 @@ class Interpolator:
             if gap.weight is not None:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
             if gap.weight is None or motion is None:
-                made = self.vfi.between(pair, time, self.scale, self.ensemble)
+                output = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
-                made = moving_layer(motion, gap.start.rgb, gap.end.rgb, time, gap.weight, tile.box)
-            yield MovingTile(tile, made)
+                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, time, gap.weight, tile.box)
+            yield MovingTile(tile, output)
 
     def _pair(self, start: View, end: View, box: Box) -> Any:
         first, last = (
@@ -254,7 +337,17 @@ class Interpolator:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """The torch device of a name, "auto" being the fastest there is. Raises ValueError if it is not there."""
+    """Choose a torch device.
+
+    Args:
+        device: Its name, or "auto": CUDA, else MPS, else the CPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        OptionError: This machine does not have it.
+    """
     if device == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(name)
@@ -267,7 +360,18 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.dtype]:
-    """The name and type of a precision, "auto" being fp16 on CUDA and fp32 elsewhere. Raises ValueError."""
+    """Choose a number format for the networks.
+
+    Args:
+        precision: One of PRECISIONS, or "auto": fp16 on CUDA, fp32 elsewhere.
+        device: The device that computes.
+
+    Returns:
+        Its name, and the torch type.
+
+    Raises:
+        OptionError: The name is unknown.
+    """
     if precision == "auto":
         precision = "fp16" if device.type == "cuda" else "fp32"
     if precision not in PRECISIONS:
@@ -276,7 +380,17 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
 
 
 def as_images(picture: Tensor | Array) -> Tensor:
-    """Any accepted kind of frame as a float [B,3,H,W] tensor in 0..1. Raises ValueError for any other."""
+    """Convert a frame to a float tensor.
+
+    Args:
+        picture: A float tensor [3,H,W] or [B,3,H,W] in 0..1, or a uint8 or uint16 array [H,W,3] or [B,H,W,3].
+
+    Returns:
+        RGB [B,3,H,W] in 0..1.
+
+    Raises:
+        ValueError: It has another type or shape.
+    """
     if isinstance(picture, Tensor):
         if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or not picture.is_floating_point():
             raise ValueError(

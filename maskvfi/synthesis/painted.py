@@ -1,4 +1,4 @@
-"""Masks painted by hand: pictures whose white says where."""
+"""Masks painted by hand: pictures that are white where the mask applies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ from maskvfi.video import SourceInfo
 
 
 def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor | None, Tensor | None]:
-    """The masks [H,W] that options name: what is always copied, and what is always warped."""
+    """Read the painted masks that options name.
+
+    Args:
+        options: Their `protect` and `release` are the pictures.
+        info: The video that the masks are for.
+
+    Returns:
+        protect and release, [H,W] in 0..1, each None if no picture is named.
+
+    Raises:
+        MediaError: A file is not a picture, or has another size than the video.
+    """
     protect, release = (
         None if path is None else read_painted_mask(path, info) for path in (options.protect, options.release)
     )
@@ -25,9 +36,17 @@ def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor |
 
 
 def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
-    """A mask [H,W] in 0..1 from a picture of the video's size: brightness, times opacity where it has any.
+    """Read a picture as a mask.
 
-    Raises MediaError for a file that is no picture or has another size.
+    Args:
+        path: A picture of the video's size.
+        info: The video.
+
+    Returns:
+        [H,W] in 0..1: brightness, times opacity if the picture has an alpha channel.
+
+    Raises:
+        MediaError: The file is not a picture, or has another size than the video.
     """
     name = os.fspath(path)
     try:

@@ -1,4 +1,4 @@
-"""The frames of a gap, made in the source's own planes; each source frame is looked at once."""
+"""Renders the frames of a gap in the source's own planes. Each source frame is converted and encoded once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ from maskvfi.video import Frame, MediaError, SourceInfo
 from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
 
 T = TypeVar("T")
-MAX_GAPS = 4  # whose masks are made in one pass, if they are no more than
-MAX_PIXELS = 5_000_000  # together
+MAX_GAPS = 4  # the most gaps whose masks are computed in one pass
+MAX_PIXELS = 5_000_000  # the most pixels of these gaps together
 
 
 @dataclass(slots=True)
-class Looked:
-    """A source frame on the device: its planes as code values, and as the networks see it."""
+class LoadedFrame:
+    """A source frame on the device.
+
+    Attributes:
+        frame: The frame as it was decoded.
+        planes: Its planes as float code values.
+        view: The frame in RGB, for the networks.
+    """
 
     frame: Frame
     planes: tuple[Tensor, ...]
@@ -37,7 +43,13 @@ class Looked:
 
 @dataclass(slots=True)
 class Tally:
-    """Over the gaps that could be interpolated: their number, and sums of how much of each was copied and computed."""
+    """Counts over the gaps that are not cuts.
+
+    Attributes:
+        gaps: Their number.
+        static: The sum of the shares of each picture that were copied.
+        computed: The sum of the shares of each picture that the interpolation network computed.
+    """
 
     gaps: int = 0
     static: float = 0.0
@@ -45,17 +57,20 @@ class Tally:
 
 
 class Renderer:
-    """Renders gaps of one source and counts what it did: `tally`, and `seconds`, the time spent per stage.
+    """Renders the gaps of one source. If the device runs out of memory, it continues in smaller tiles.
 
-    Where the device runs out of memory it goes on in smaller tiles, with a line in `warnings`.
+    Attributes:
+        tally: How much was copied and computed.
+        seconds: Seconds by stage.
+        warnings: A line if tiles had to be made smaller.
     """
 
     def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
         interpolator.vfi.expect(info.height, info.width, interpolator.scale)
         self._layout = VideoLayout(info.format, info.colour)
-        self._looked: list[Looked] = []
-        self._together = _together(info)
+        self._loaded: list[LoadedFrame] = []
+        self._group_size = _group_size(info)
         self.tally = Tally()
         self.warnings: list[str] = []
         self._ready: tuple[Gap, int, PreparedGap] | None = None
@@ -63,12 +78,14 @@ class Renderer:
 
     @property
     def device(self) -> torch.device:
+        """The device that computes."""
         return self._interpolator.device
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a run that goes on from here has to know, in terms of JSON: the tally, and how much is computed at
-        once, since frames from smaller tiles are not bit by bit those from larger ones.
+        """What a resumed run needs to continue from here, as JSON types.
+
+        It is the tally and the tile size, since frames from smaller tiles differ from others in their last bits.
         """
         return {"tally": asdict(self.tally), "at_once": self._interpolator.at_once}
 
@@ -77,16 +94,34 @@ class Renderer:
         self.tally, self._interpolator.at_once = Tally(**state["tally"]), state["at_once"]
 
     def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
-        """The gaps of a stream, those together whose masks are made together (`groups_of`)."""
+        """Group the gaps whose masks are computed together, see `groups_of`."""
         return groups_of(gaps, self._info)
 
     def render(self, group: list[Gap]) -> Iterator[Frame]:
-        """The output frames of gaps that are looked at together."""
+        """Render a group of gaps.
+
+        Args:
+            group: One of `groups`.
+
+        Yields:
+            The output frames, in the order of time.
+
+        Raises:
+            MediaError: The device has too little memory even for the smallest tiles.
+        """
         for gap, weight in self._masked(group):
             yield from self.frames(gap, weight)
 
     def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
-        """Every gap, and how far each of its pixels is copied, [1,1,H,W]; None where there is no mask, or no need."""
+        """Compute the masks of gaps.
+
+        Args:
+            gaps: In the order of time.
+
+        Yields:
+            Every gap, and how far each of its pixels is copied, [1,1,H,W] in 0..1. None without a mask, over a cut, at
+            the end, and between equal frames.
+        """
         for group in self.groups(gaps):
             yield from self._masked(group)
 
@@ -97,11 +132,19 @@ class Renderer:
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
-            weights = self._in_memory(lambda: self._interpolator.weights(views))
+            weights = self._within_memory(lambda: self._interpolator.weights(views))
         yield from zip(group, weights, strict=True)
 
     def frames(self, gap: Gap, weight: Tensor | None) -> Iterator[Frame]:
-        """The output frames of a gap with that mask. A frame at time 0 is the source's own, untouched."""
+        """Render one gap. A frame at time 0 is the source's own, untouched.
+
+        Args:
+            gap: The gap.
+            weight: [1,1,H,W] in 0..1, how far each pixel is copied; None if nothing is.
+
+        Yields:
+            The output frames, in the order of time.
+        """
         if gap.end is None or (gap.cut and self._on_cut == "hold") or _identical(gap.start, gap.end):
             if gap.end is not None and not gap.cut:
                 self._count(1.0, 0.0)
@@ -113,7 +156,7 @@ class Renderer:
             if t == 0:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
                 continue
-            planes = self._in_memory(partial(self._between, gap, weight, float(t)))
+            planes = self._within_memory(partial(self._between, gap, weight, float(t)))
             if not counted:
                 self._count(*self._shares(gap, weight))
                 counted = True
@@ -142,7 +185,7 @@ class Renderer:
             return quantise(composed, self._info.format)
 
     def _prepared(self, gap: Gap, weight: Tensor | None, start: View, end: View) -> PreparedGap:
-        """What the network needs at every time of the gap, made once for tiles of a size."""
+        """The prepared gap. It is computed once, and again only if the tile size has changed."""
         size = self._interpolator.at_once
         if self._ready is None or self._ready[0] is not gap or self._ready[1] != size:
             boxes = self._interpolator.boxes(weight)
@@ -150,14 +193,14 @@ class Renderer:
         return self._ready[2]
 
     def _shares(self, gap: Gap, weight: Tensor | None) -> tuple[float, float]:
-        """Of the picture, what is copied and what the network computes."""
+        """The shares of the picture that are copied and that the network computes."""
         if weight is None:
             return 0.0, 1.0
         pixels = weight.shape[-2] * weight.shape[-1]
         return float(weight.mean()), sum(box.area for box in self._interpolator.boxes(weight)) / pixels
 
-    def _in_memory(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in smaller tiles if the device has no memory for those it would take."""
+    def _within_memory(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns. If the device is out of memory, try again with smaller tiles."""
         while True:
             try:
                 return work()
@@ -167,8 +210,8 @@ class Renderer:
                     raise MediaError(
                         f"{self._info.path}: {self._interpolator.device} has too little memory for its frames"
                     ) from error
-                most = min(self._interpolator.at_once, self._info.width * self._info.height)
-                self._interpolator.at_once = max(MIN_PIXELS, most // 2)
+                pixels = min(self._interpolator.at_once, self._info.width * self._info.height)
+                self._interpolator.at_once = max(MIN_PIXELS, pixels // 2)
                 line = f"{self._interpolator.device} was short of memory: frames are computed in tiles"
                 self.warnings = [line]
                 torch.cuda.empty_cache()
@@ -178,28 +221,28 @@ class Renderer:
         self.tally.static += static
         self.tally.computed += computed
 
-    def _look(self, frame: Frame) -> Looked:
-        for known in self._looked:
+    def _look(self, frame: Frame) -> LoadedFrame:
+        for known in self._loaded:
             if known.frame.planes is frame.planes:
                 return known
         with self._stage("convert"):
             planes = to_tensors(frame.planes, self._interpolator.device)
             view = self._interpolator.view(planes_to_rgb(planes, frame.format, self._info.colour))
-        looked = Looked(frame, planes, view)
-        self._looked = [*self._looked[-self._together :], looked]
-        return looked
+        loaded = LoadedFrame(frame, planes, view)
+        self._loaded = [*self._loaded[-self._group_size :], loaded]
+        return loaded
 
     def _timed(self, moving: Iterator[MovingTile]) -> Iterator[MovingTile]:
         while True:
             with self._stage("network"):
-                found = next(moving, None)
-            if found is None:
+                tile = next(moving, None)
+            if tile is None:
                 return
-            yield found
+            yield tile
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        """What goes by inside counts for `name`, but for what counts for a stage inside it."""
+        """Add the time spent in the block to a stage, except the time of stages inside the block."""
         began, others = time.perf_counter(), sum(self.seconds.values())
         try:
             yield
@@ -209,15 +252,22 @@ class Renderer:
 
 
 def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:
-    """The gaps of a stream, those together whose masks are made together.
+    """Group the gaps whose masks are computed together.
 
-    Up to MAX_GAPS neighbouring gaps are looked at in one pass, so that the mask of a subtitle holds from gap to
-    gap; that is also how far the stream is read ahead.
+    Up to MAX_GAPS neighbouring gaps form a group, so that the mask of a subtitle is steady from gap to gap. The stream
+    is read ahead by one group.
+
+    Args:
+        gaps: In the order of time.
+        info: The source; groups of large frames are smaller.
+
+    Yields:
+        The groups. A cut, the end, or a gap between equal frames is a group of its own.
     """
     group: list[Gap] = []
     for gap in gaps:
         alone = _needs_no_mask(gap)
-        if group and (alone or len(group) == _together(info) or gap.start is not group[-1].end):
+        if group and (alone or len(group) == _group_size(info) or gap.start is not group[-1].end):
             yield group
             group = []
         if alone:
@@ -228,7 +278,7 @@ def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:
         yield group
 
 
-def _together(info: SourceInfo) -> int:
+def _group_size(info: SourceInfo) -> int:
     return max(1, min(MAX_GAPS, MAX_PIXELS // (info.width * info.height)))
 
 

@@ -1,4 +1,4 @@
-"""How fast this machine is at every part of the work, beside the plain network in the same run."""
+"""Measures how fast this machine is at every stage, and how fast the plain network is in the same run."""
 
 from __future__ import annotations
 
@@ -45,10 +45,16 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SizeCost:
-    """Seconds for one frame between two at a size, each the median of several; plain: the network as it is written
-    down, in torch and float32, in memory that is not kept.
+    """Seconds for one new frame of a size, each the median of several measurements.
 
-    network and plain see the whole picture, which is as if everything moved; minterpolate is ffmpeg's, or None.
+    Attributes:
+        width, height: The size in px.
+        plain: The reference network on the whole picture, in torch and float32, with glibc's default thresholds.
+        network: Our network on the whole picture, as if everything moved.
+        mask: The mask network.
+        fuse: The composition in yuv420p.
+        minterpolate: ffmpeg's minterpolate, or None without ffmpeg.
+        difference: The largest difference between the frames of network and plain, RGB in 0..1.
     """
 
     width: int
@@ -58,24 +64,39 @@ class SizeCost:
     mask: float
     fuse: float
     minterpolate: float | None
-    difference: float  # largest, of 1, between the network's frame and the plain one's
+    difference: float
 
 
 @dataclass(frozen=True, slots=True)
 class StillCost:
-    """Seconds for one frame, mask and fusion included, where this share of the picture stands still."""
+    """The cost of one new frame, mask and composition included, when a part of the picture stands still.
+
+    Attributes:
+        width, height: The size in px.
+        share: The share of the picture that stands still, 0..1.
+        computed: The share of the picture that the network computes, 0..1.
+        seconds: Seconds per new frame.
+        ratio: The seconds of the plain network without a mask, divided by these.
+    """
 
     width: int
     height: int
     share: float
     computed: float
     seconds: float
-    ratio: float  # to the plain network without a mask
+    ratio: float
 
 
 @dataclass(slots=True)
 class BenchReport:
-    """All that `run_bench` measures; to_dict() is what --json writes."""
+    """Everything that `run_bench` measures.
+
+    Attributes:
+        machine, device, runtime, precision, threads, vfi: What was measured, and on what.
+        sizes: The cost by picture size.
+        still: The cost by how much of the picture stands still.
+        file: Seconds by stage for a whole file, and its output frames per second.
+    """
 
     machine: str
     device: str
@@ -85,11 +106,10 @@ class BenchReport:
     vfi: str
     sizes: list[SizeCost] = field(default_factory=list)
     still: list[StillCost] = field(default_factory=list)
-    file: dict[str, float] = field(
-        default_factory=dict
-    )  # seconds per stage of a whole file, and frames per second
+    file: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """All attributes by name, as JSON types; --json writes them."""
         return asdict(self)
 
 
@@ -102,11 +122,14 @@ def run_bench(
     """Measure networks on this machine.
 
     Args:
-        options: Which networks, where and how; vfi may also be a RIFE version ("4.25") whose weights are not at hand,
-            since speed depends on a network's shape alone.
+        options: Networks, device and runtime. vfi may also be a RIFE version ("4.25") without its weights, since the
+            speed depends only on the network's shape.
         sizes: (width, height) in px.
         repeats: How often each part is timed; the median counts.
         progress: Called with what is being measured.
+
+    Returns:
+        The measurements.
 
     Raises:
         WeightsError, OptionError: As `Interpolator` does.
@@ -143,7 +166,17 @@ def run_bench(
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of "1280x720". Raises ValueError for anything else."""
+    """Parse a picture size.
+
+    Args:
+        text: WIDTHxHEIGHT, such as "1280x720".
+
+    Returns:
+        Width and height in px.
+
+    Raises:
+        OptionError: The text is not a size.
+    """
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise OptionError(f"a size is WIDTHxHEIGHT, such as 1280x720, not {text!r}")
@@ -151,7 +184,14 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def bench_tables(found: BenchReport) -> Iterator[Table | str]:
-    """A report as tables for a terminal."""
+    """Show a report in the terminal.
+
+    Args:
+        found: The report.
+
+    Yields:
+        Lines and tables for rich to print.
+    """
     yield f"{found.vfi} on {found.device}, {found.runtime}, {found.precision}, {found.threads} threads"
     table = Table(
         "size", "plain s", "ours s", "ratio", "mask s", "compose s", "minterpolate s", title="One frame"
@@ -178,7 +218,15 @@ def bench_tables(found: BenchReport) -> Iterator[Table | str]:
 
 
 def write_report(found: BenchReport, path: PathLike) -> None:
-    """Write a report as JSON. Raises MediaError where the file exists or cannot be written."""
+    """Write a report as JSON.
+
+    Args:
+        found: The report.
+        path: The file.
+
+    Raises:
+        MediaError: The file exists or cannot be written.
+    """
     with written_whole(check_target(path, overwrite=False)) as partial:
         partial.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
 
@@ -237,7 +285,7 @@ def _measure_still(
 
 
 def _measure_file(interpolator: Interpolator) -> dict[str, float]:
-    """The demo's clip, 640x360, from file to file, with the networks in the box."""
+    """Interpolate the demo's clip, 640x360, from file to file, with the default networks."""
     with tempfile.TemporaryDirectory() as folder:
         clip, smooth = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
         render_clip(clip, 24)
@@ -248,10 +296,10 @@ def _measure_file(interpolator: Interpolator) -> dict[str, float]:
 def _typical(
     plain: Callable[[], object], ours: dict[str, Callable[[], object]], repeats: int, device: torch.device
 ) -> dict[str, float]:
-    """The median time of each task; they take turns, so that a busy machine hinders all alike.
+    """The median time of each task. Tasks take turns, so that other load on the machine affects all of them alike.
 
-    The plain network has the C library's memory as it comes, as in any script; ours have it kept (`allocator.py`), and
-    run once unseen before, since plain has given it back.
+    `plain` runs with glibc's default thresholds, as in any script; `ours` with kept memory (`allocator.py`). Since
+    `plain` returns memory to the system, each of `ours` runs once untimed after it.
     """
     times: dict[str, list[float]] = {name: [] for name in ("plain", *ours)}
 
@@ -270,7 +318,7 @@ def _typical(
                 task()
             for name, task in ours.items():
                 times[name].append(timed(task))
-            if turn == 0:  # which warms up
+            if turn == 0:  # the first turn is for warming up
                 times = {name: [] for name in times}
     return {name: median(each) for name, each in times.items()}
 
@@ -284,7 +332,7 @@ def _pictures(width: int, height: int, device: torch.device) -> tuple[Tensor, Te
 
 
 def _minterpolate(img0: Tensor, img1: Tensor) -> float | None:
-    """Seconds per made frame of ffmpeg's minterpolate, without the start of the program."""
+    """Seconds per new frame of ffmpeg's minterpolate, without the start of the program."""
     if not (ffmpeg := shutil.which("ffmpeg")):
         return None
     height, width = img0.shape[-2:]

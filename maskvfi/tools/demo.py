@@ -1,4 +1,4 @@
-"""The demo: a clip with everything that RIFE bends, rendered here, and what becomes of it."""
+"""The demo: renders a clip with the overlays that RIFE bends, and interpolates it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ Floats = np.ndarray  # float32
 
 
 def run_demo(folder: Path, device: str = "auto", progress: Progress | None = None) -> list[Path]:
-    """Write in.mp4, out.mp4 (twice the rate), mask.mp4 and difference.png into `folder`; returns their paths."""
+    """Render the demo clip, interpolate it, and show the mask and the difference to plain interpolation.
+
+    Args:
+        folder: Gets in.mp4, out.mp4 (twice the frame rate), mask.mp4 and difference.png.
+        device: A torch device, or "auto".
+        progress: Called with the number of frames read and the total number.
+
+    Returns:
+        The paths of the four files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     clip, smooth, seen, picture = (
         folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png")
@@ -32,7 +41,12 @@ def run_demo(folder: Path, device: str = "auto", progress: Progress | None = Non
 
 
 def render_clip(path: Path, frames: int = FRAMES) -> None:
-    """A moving landscape under a HUD and subtitles that fade in and out, with a sound track."""
+    """Render a moving landscape under a HUD and subtitles that fade in and out, with a sound track.
+
+    Args:
+        path: The video file to write.
+        frames: The number of frames.
+    """
     layers = _landscape(np.random.default_rng(7))
     hud = _hud()
     with av.open(str(path), "w") as container:
@@ -69,7 +83,7 @@ def _draw(
 
 
 def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
-    """Colour, coverage and speed in px per frame of every layer, far to near."""
+    """Colour, opacity and speed (px per frame) of every layer, from far to near."""
     width = WIDTH + 40 + 14 * FRAMES + 40
     x = np.arange(width)
     rows = np.arange(HEIGHT)[:, None]
@@ -150,7 +164,7 @@ def _hud() -> tuple[Floats, Floats]:
 def _text(
     text: str, place: tuple[int, int], size: float, ink: tuple[int, int, int], centred: bool = False
 ) -> tuple[Floats, Floats]:
-    """Outlined text: its colours and its coverage."""
+    """The colour and opacity of an outlined text."""
     if centred:
         (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, size, 2)
         place = (place[0] - width // 2, place[1])

@@ -1,4 +1,4 @@
-"""What this machine offers, and what maskvfi would use of it."""
+"""Reports what this machine offers, and what maskvfi would use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ ENCODERS = (
 
 
 def diagnose() -> Iterator[tuple[str, str]]:
-    """Pairs of what was looked at and what was found."""
+    """Examine this machine.
+
+    Yields:
+        Pairs of a subject and a finding.
+    """
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield "maskvfi", __version__
     yield "torch", f"{torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} CPU threads"
