@@ -1,9 +1,9 @@
-"""Which network, which loss, which labels: the same short training for each, judged by StaticBench.
+"""Ablations of the mask's network, loss and labels: one short training for each variant, scored by StaticBench.
 
 python benchmarks/ablate.py network|loss|labels --data SHARDS --clips CLIPS --out FOLDER
 
-Every variant sees the same samples in the same order; only one thing differs from the first row. A run that
-is there is continued, so a broken command can be given again.
+Every variant sees the same samples in the same order, and differs in one thing from the first row. An interrupted
+command continues when it is given again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,12 @@ LABELS = (
 
 
 class Drawn(Dataset[dict[str, Tensor]]):
-    """Samples drawn once and kept, so that every variant trains at the network's speed: `kept[key]` is [K,...]."""
+    """Samples that were drawn in advance, so that training does not wait for them.
+
+    Args:
+        kept: Arrays [K,...] by name.
+        label: Which set of labels to use.
+    """
 
     def __init__(self, kept: dict[str, np.ndarray], label: int = 0) -> None:
         self.kept, self.label = kept, label
@@ -96,7 +101,7 @@ def main(
     samples: int = 1600,
     cases: Annotated[int, typer.Option(help="Composites per kind and clip.")] = 3,
 ) -> None:
-    """Train the variants, then print their table."""
+    """Train the variants and print the table of their scores."""
     out.mkdir(parents=True, exist_ok=True)
     drawn = draw_footage if what == "labels" else draw_samples
     kept = once(out / f"{drawn.__name__}.npz", lambda: drawn(data, samples))
@@ -112,7 +117,13 @@ def main(
 
 
 def variants(what: str) -> dict[str, tuple[StaticConfig | None, Losses, int]]:
-    """Name -> network (None: the published one), losses, labels. Raises ValueError for an unknown subject."""
+    """The variants of a subject ("network", "loss" or "labels") by name.
+
+    Each is a network (None for the published one), its losses, and the number of its labels in LABELS.
+
+    Raises:
+        ValueError: The subject is unknown.
+    """
     if what == "network":
         return {name: (config, static_losses, 0) for name, config in NETWORKS.items()}
     if what == "loss":
@@ -135,7 +146,7 @@ def pairs_and_sequences(loss: Loss) -> Losses:
 
 
 def draw_samples(data: Path, count: int) -> dict[str, np.ndarray]:
-    """As the shipped weights see them, smaller and shorter."""
+    """Draw samples as for the shipped weights, but smaller and shorter."""
     stills = Stills(data, SIZE, LENGTH, SEED)
     found = [stills[index] for index in track(range(count), description="drawing")]
     kept = {key: np.stack([sample[key].numpy() for sample in found]) for key in ("frames", "static", "sure")}
@@ -143,7 +154,7 @@ def draw_samples(data: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
-    """Real footage with overlays, degraded, and four sets of labels (LABELS)."""
+    """Draw degraded real footage with overlays, with four sets of labels (LABELS)."""
     cv2.setNumThreads(1)
     stills = Stills(data, SIZE, LENGTH, SEED)
     kept: dict[str, list[np.ndarray]] = {"frames": [], "static": [], "sure": []}
@@ -171,7 +182,7 @@ def _measured(frames: list[np.ndarray], rule: Rule) -> tuple[np.ndarray, np.ndar
 
 
 def once(path: Path, draw: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays in a file; where there is none they are drawn, and stored there."""
+    """Read arrays from a file; if it does not exist, draw them and write it."""
     if not path.is_file():
         with written_whole(path) as partial:
             np.savez(partial, **draw())  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def check(clip: Path, target: Path, seconds: float | None, plain: bool) -> list[str]:
-    """What is wrong with the result, in words; nothing if all is well."""
+    """Interpolate a clip and check the result. Returns a line for every problem."""
     report = maskvfi.interpolate(
         clip,
         target,
@@ -51,10 +51,10 @@ def check(clip: Path, target: Path, seconds: float | None, plain: bool) -> list[
         open_source(clip, end=None if seconds is None else Fraction(str(seconds))) as before,
         open_source(target) as after,
     ):
-        made = iter(after)
+        results = iter(after)
         offset, count, ends = None, 0, []
         for source in before:
-            result = next(made, None)
+            result = next(results, None)
             if result is None:
                 return [*problems, f"ends after {count} source frames"]
             same = source.format == result.format and all(map(np.array_equal, source.planes, result.planes))
@@ -67,7 +67,7 @@ def check(clip: Path, target: Path, seconds: float | None, plain: bool) -> list[
                 )
             count += 1
             ends.append(result.pts)
-            between = next(made, None)
+            between = next(results, None)
             if between is not None:
                 ends.append(between.pts)
         if any(b <= a for a, b in pairwise(ends)):

@@ -1,4 +1,4 @@
-"""Accidents on the way, real ones: killed, interrupted, disk full, read errors, a reader that goes away.
+"""Interrupt real runs: kill them, press Ctrl-C, fill the disk, fail reads, close the pipe they write to.
 
 python benchmarks/faults.py [--times 20] [--seed 0]    (disk full: as root; read errors: with strace)
 """
@@ -33,8 +33,15 @@ Result = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """Where it happens: a folder with a clip, and what an unbroken run makes of it, in seconds of work and bytes."""
+class Setup:
+    """A folder with a clip, and what an uninterrupted run makes of it.
+
+    Attributes:
+        folder, source: The folder and the clip in it.
+        frames: The decoded output frames.
+        seconds: How long the run works.
+        size: The size of the output in bytes.
+    """
 
     folder: Path
     source: Path
@@ -52,8 +59,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Equal seeds choose equal moments.")] = 0,
 ) -> None:
     """Count how runs end after each kind of accident; exit code 1 if any ends badly."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have made children ignore
-    accidents: dict[str, Callable[[Ground, Rng], str]] = {
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have made its children ignore it
+    accidents: dict[str, Callable[[Setup, Rng], str]] = {
         "killed (SIGKILL)": killed,
         "interrupted (Ctrl-C)": interrupted,
         "reader of a pipe gone": pipe_closed,
@@ -64,14 +71,14 @@ def main(
         accidents["read error (EIO)"] = read_error
     ends: dict[str, Counter[str]] = {name: Counter() for name in accidents}
     with tempfile.TemporaryDirectory() as folder:
-        ground = prepare(Path(folder))
+        setup = prepare(Path(folder))
         console = Console(stderr=True)
         for number in track(range(times * len(accidents)), "accidents", console=console):
             name = list(accidents)[number % len(accidents)]
-            end = accidents[name](ground, np.random.default_rng((seed, number)))
+            end = accidents[name](setup, np.random.default_rng((seed, number)))
             ends[name][end] += 1
-            for left in ground.folder.iterdir():
-                if left != ground.source:
+            for left in setup.folder.iterdir():
+                if left != setup.source:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
     table = Table("accident", "cases", *ENDS)
     for name, counts in ends.items():
@@ -81,106 +88,110 @@ def main(
         raise typer.Exit(1)
 
 
-def prepare(folder: Path) -> Ground:
+def prepare(folder: Path) -> Setup:
+    """Make a clip and interpolate it without an accident."""
     source = folder / "in.mkv"
     video = ["-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25}"]
     subprocess.run(["ffmpeg", "-v", "error", *video, "-c:v", "ffv1", source], check=True)
     running = start(source, folder / "whole.mkv")
     wait_for_work(running, folder / "whole.mkv")
     began = time.perf_counter()
-    _, said = running.communicate()
+    _, errors = running.communicate()
     seconds = time.perf_counter() - began
     if running.returncode:
-        raise SystemExit(said)
+        raise SystemExit(errors)
     frames, size = decoded(folder / "whole.mkv"), (folder / "whole.mkv").stat().st_size
     (folder / "whole.mkv").unlink()
-    return Ground(folder, source, frames, seconds, size)
+    return Setup(folder, source, frames, seconds, size)
 
 
-def killed(ground: Ground, rng: Rng) -> str:
-    running = start(ground.source, ground.target)
-    wait_for_work(running, ground.target)
-    time.sleep(rng.uniform(0, 0.95) * ground.seconds)
+def killed(setup: Setup, rng: Rng) -> str:
+    """Kill a run at a random moment, then resume it."""
+    running = start(setup.source, setup.target)
+    wait_for_work(running, setup.target)
+    time.sleep(rng.uniform(0, 0.95) * setup.seconds)
     running.kill()
     running.communicate()
-    return judged_after_resume(ground)
+    return judged_after_resume(setup)
 
 
-def interrupted(ground: Ground, rng: Rng) -> str:
-    running = start(ground.source, ground.target)
-    wait_for_work(running, ground.target)
-    time.sleep(rng.uniform(0, 0.95) * ground.seconds)
+def interrupted(setup: Setup, rng: Rng) -> str:
+    """Send Ctrl-C to a run at a random moment, then resume it."""
+    running = start(setup.source, setup.target)
+    wait_for_work(running, setup.target)
+    time.sleep(rng.uniform(0, 0.95) * setup.seconds)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate()
-    ends = (0, 130, -signal.SIGINT)  # the last: when the work was done, while Python went down
-    if running.returncode not in ends or "Traceback" in said:
+    _, errors = running.communicate()
+    ends = (0, 130, -signal.SIGINT)  # the last: the work was done, and Python was shutting down
+    if running.returncode not in ends or "Traceback" in errors:
         return "crashed"
-    return judged_after_resume(ground)
+    return judged_after_resume(setup)
 
 
-def pipe_closed(ground: Ground, rng: Rng) -> str:
-    running = start(ground.source, "-", binary=True)
+def pipe_closed(setup: Setup, rng: Rng) -> str:
+    """Write to a pipe whose reader goes away at a random moment."""
+    running = start(setup.source, "-", binary=True)
     assert running.stdout is not None
     running.stdout.read(int(rng.integers(1, FRAMES * 64 * 48)))
     running.stdout.close()
     assert running.stderr is not None
-    said = running.stderr.read().decode()  # type: ignore[attr-defined]
+    errors = running.stderr.read().decode()  # type: ignore[attr-defined]
     running.wait()
-    return "crashed" if "Traceback" in said or running.returncode != 2 else "refused"
+    return "crashed" if "Traceback" in errors or running.returncode != 2 else "refused"
 
 
-def disk_full(ground: Ground, rng: Rng) -> str:
-    """A disk too small for the file, and then a larger one."""
-    disk = ground.folder / "disk"
+def disk_full(setup: Setup, rng: Rng) -> str:
+    """Write to a disk that is too small, make it larger, then resume."""
+    disk = setup.folder / "disk"
     disk.mkdir()
-    size = int(rng.uniform(0.1, 1.7) * ground.size)
+    size = int(rng.uniform(0.1, 1.7) * setup.size)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
     try:
-        done = run(ground.source, disk / "out.mkv")
+        done = run(setup.source, disk / "out.mkv")
         if done.returncode == 0:
-            return judged(ground, disk / "out.mkv", done)
+            return judged(setup, disk / "out.mkv", done)
         if done.returncode != 2 or "Traceback" in done.stderr or len(done.stderr.strip().splitlines()) != 1:
             return "crashed"
         if (disk / "out.mkv").exists():
             return "half file"
-        subprocess.run(["mount", "-o", f"remount,size={4 * ground.size}", disk], check=True)
-        return judged(ground, disk / "out.mkv", run(ground.source, disk / "out.mkv", "--resume"))
+        subprocess.run(["mount", "-o", f"remount,size={4 * setup.size}", disk], check=True)
+        return judged(setup, disk / "out.mkv", run(setup.source, disk / "out.mkv", "--resume"))
     finally:
         subprocess.run(["umount", disk], check=True)
 
 
-def read_error(ground: Ground, rng: Rng) -> str:
-    """The source can be read up to some place only."""
-    reads = ground.source.stat().st_size // 32768
+def read_error(setup: Setup, rng: Rng) -> str:
+    """Let reads of the source fail from a random one on."""
+    reads = setup.source.stat().st_size // 32768
     when = f"read:error=EIO:when={int(rng.integers(2, max(reads, 3) + 4))}+"
-    tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(ground.source), "-e", f"inject={when}"]
-    done = run(ground.source, ground.target, before=tracer)
+    tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(setup.source), "-e", f"inject={when}"]
+    done = run(setup.source, setup.target, before=tracer)
     if "Traceback" in done.stderr or done.returncode not in (0, 2, 3):
         return "crashed"
     if done.returncode == 2:
-        return "half file" if ground.target.exists() else "refused"
-    found = decoded(ground.target)
-    if found != ground.frames[: len(found)]:
+        return "half file" if setup.target.exists() else "refused"
+    found = decoded(setup.target)
+    if found != setup.frames[: len(found)]:
         return "lost frames"
     return (
         "in part"
         if done.returncode == 3
         else "from the start"
-        if len(found) == len(ground.frames)
+        if len(found) == len(setup.frames)
         else "lost frames"
     )
 
 
-def judged_after_resume(ground: Ground) -> str:
-    if ground.target.exists():
-        return "from the start" if decoded(ground.target) == ground.frames else "half file"
-    return judged(ground, ground.target, run(ground.source, ground.target, "--resume"))
+def judged_after_resume(setup: Setup) -> str:
+    if setup.target.exists():
+        return "from the start" if decoded(setup.target) == setup.frames else "half file"
+    return judged(setup, setup.target, run(setup.source, setup.target, "--resume"))
 
 
-def judged(ground: Ground, target: Path, done: Result) -> str:
+def judged(setup: Setup, target: Path, done: Result) -> str:
     if done.returncode or "Traceback" in done.stderr:
         return "crashed"
-    if decoded(target) != ground.frames:
+    if decoded(target) != setup.frames:
         return "lost frames"
     if any(path.name.startswith(".") for path in target.parent.iterdir()):
         return "half file"
@@ -188,7 +199,7 @@ def judged(ground: Ground, target: Path, done: Result) -> str:
 
 
 def wait_for_work(running: subprocess.Popen[str], target: Path) -> None:
-    """Until the output is begun: while Python loads torch nobody can take a signal, and there is nothing to lose."""
+    """Wait until the output is begun. Before that Python loads torch, and there is nothing to lose."""
     while not target.with_name(f".{target.name}.unfinished").exists() and running.poll() is None:
         time.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""Damage real files at random and interpolate them: every case must end well, or in one line with nothing left behind.
+"""Damage real files at random and interpolate them: each must succeed, or fail in one line and leave no file behind.
 
 python benchmarks/fuzz_media.py --cases 2000 [--seed 0] [--keep FOLDER]
 """
@@ -23,10 +23,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-SECONDS, MEMORY = (
-    30,
-    6 << 30,
-)  # that a case may take; address space, of which torch's libraries take a good part
+SECONDS = 30  # that a case may take
+MEMORY = 6 << 30  # bytes of address space, of which torch's libraries take a large part
 SOURCES = {
     "h264.mp4": "-c:v libx264 -bf 2 -c:a aac",
     "hevc.mkv": "-c:v libx265 -x265-params log-level=none -pix_fmt yuv420p10le -c:a flac",
@@ -83,12 +81,12 @@ def main(
 
 
 def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
-    """One to eight injuries: bits turned, numbers blown up, pieces cut out, repeated, zeroed, put in, the end lost."""
+    """Damage a file in one to eight places: flip a bit, overwrite, cut, repeat, zero or insert bytes, truncate."""
     data = bytearray(whole)
     for _ in range(int(rng.integers(1, 9))):
         if len(data) < 16:
             break
-        # Headers lie at the beginning, mostly.
+        # Headers are mostly at the beginning.
         reach = len(data) if rng.random() < 0.5 else min(len(data), 1024)
         at, size = int(rng.integers(reach)), int(2 ** rng.uniform(0, 10))
         kind = rng.integers(7)
@@ -123,13 +121,13 @@ def _make_sources(folder: Path) -> dict[str, bytes]:
 
 
 class _Worker:
-    """A process that interpolates one file after another, and another one when it is gone."""
+    """A process that interpolates one file after another. It is started again if it dies."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, source: Path, target: Path) -> tuple[str, str]:
-        """How it ended, and the line that says why."""
+        """Interpolate a file. Returns how that ended, and a line that says why."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, "--child"],

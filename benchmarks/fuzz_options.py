@@ -1,4 +1,4 @@
-"""Give the command odd options and odd names: every case must end well, or in one line, within a minute.
+"""Give the command odd options and file names: each must succeed, or fail in one line, within a minute.
 
 python benchmarks/fuzz_options.py --cases 500 [--seed 0]
 """
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-MEMORY = 6 << 30  # of address space
+MEMORY = 6 << 30  # bytes of address space
 LONGEST = 60  # seconds a case may take
 NUMBERS = [
     "0",
@@ -107,10 +107,10 @@ def main(
         subprocess.run(["ffmpeg", "-v", "error", *clip], check=True)
         for number in track(range(cases), "fuzzing", console=Console(stderr=True)):
             arguments = drawn(np.random.default_rng((seed, number)))
-            end, said = run(arguments)
+            end, printed = run(arguments)
             ends[end] += 1
             if end == "crashed":
-                print(f"case {number}: {[word[:80] for word in arguments]}: {said}", file=sys.stderr)
+                print(f"case {number}: {[word[:80] for word in arguments]}: {printed}", file=sys.stderr)
             for left in Path().iterdir():
                 if left.name != "in.mkv" and left.is_file():
                     left.unlink()
@@ -122,6 +122,7 @@ def main(
 
 
 def drawn(rng: np.random.Generator) -> list[str]:
+    """Draw a command with one to three options."""
     chosen = rng.choice(list(OPTIONS), int(rng.integers(1, 4)), replace=False)
     given = [
         str(part)
@@ -134,32 +135,32 @@ def drawn(rng: np.random.Generator) -> list[str]:
 
 
 def run(arguments: list[str]) -> tuple[str, str]:
-    """How the command ended, and what it said."""
+    """Run the command. Returns how it ended, and what it printed."""
     from maskvfi.cli import console, main
 
-    said = io.StringIO()
+    printed = io.StringIO()
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LONGEST)
     try:
         with (
             patch.object(sys, "argv", ["maskvfi", *arguments]),
-            patch.object(console, "console", Console(file=said, width=10000)),
-            patch.object(main, "console", Console(file=said, width=10000)),
-            contextlib.redirect_stderr(said),
-            contextlib.redirect_stdout(said),
+            patch.object(console, "console", Console(file=printed, width=10000)),
+            patch.object(main, "console", Console(file=printed, width=10000)),
+            contextlib.redirect_stderr(printed),
+            contextlib.redirect_stdout(printed),
         ):
             main.main()
     except SystemExit as end:
         if end.code in (0, None, 3):
-            return "made", said.getvalue()
-        lines = [line for line in said.getvalue().splitlines() if line.startswith("maskvfi: ")]
-        usage = "Usage:" in said.getvalue()
-        return ("refused" if end.code == 2 and (len(lines) == 1 or usage) else "crashed"), said.getvalue()
+            return "made", printed.getvalue()
+        lines = [line for line in printed.getvalue().splitlines() if line.startswith("maskvfi: ")]
+        usage = "Usage:" in printed.getvalue()
+        return ("refused" if end.code == 2 and (len(lines) == 1 or usage) else "crashed"), printed.getvalue()
     except BaseException:
         return "crashed", traceback.format_exc()[-600:]
     finally:
         signal.alarm(0)
-    return "made", said.getvalue()
+    return "made", printed.getvalue()
 
 
 def _too_long(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Damage weight files at random and load them: each must load, or be refused in one line that names it.
+"""Damage weights files at random and load them: each must load, or be refused in one line that names it.
 
 python benchmarks/fuzz_weights.py --cases 2000 [--seed 0]
 """
@@ -28,8 +28,8 @@ from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.weights.load import load_static, load_vfi
 from maskvfi.weights.locate import find_weights
 
-MEMORY = 6 << 30  # address space
-LONG = 20.0  # seconds
+MEMORY = 6 << 30  # bytes of address space
+LONG = 20.0  # seconds that a case may take
 LOADERS = {"vfi": load_vfi, "static": load_static}
 
 
@@ -73,7 +73,7 @@ def main(
 
 
 def _sources(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """By name: what it is for, and its bytes, as safetensors and as both kinds of torch's files."""
+    """The kind and the bytes of undamaged weights by file name: safetensors, and both formats of torch.save."""
     vfi, static = find_weights("vfi-s"), find_weights("static-s")
     network = IFNet(replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8)))
     state = {f"module.{key}": value for key, value in network.state_dict().items()}
@@ -88,7 +88,7 @@ def _sources(folder: Path) -> dict[str, tuple[str, bytes]]:
 
 
 def _absurd(whole: bytes, rng: np.random.Generator) -> bytes:
-    """A header that promises what is not there: a length, a shape, offsets, a variant."""
+    """Put absurd values into the header: a length, a shape, offsets, or the variant."""
     (length,) = struct.unpack("<Q", whole[:8])
     header = json.loads(whole[8 : 8 + length])
     kind = rng.integers(4)

@@ -1,4 +1,4 @@
-"""Draw what `maskvfi bench --json` wrote: seconds over frame size, and the gain over how much stands still.
+"""Plot what `maskvfi bench --json` wrote: seconds over frame size, and the gain over the share that stands still.
 
 python benchmarks/plot_speed.py torch.json openvino.json --out docs/speed.svg
 """
@@ -27,7 +27,7 @@ def main(
     reports: Annotated[list[Path], typer.Argument(help="JSON files of `maskvfi bench`, one per runtime.")],
     out: Annotated[Path, typer.Option(help="The SVG file.")],
 ) -> None:
-    """Two charts side by side with a legend below."""
+    """Draw two charts side by side with a legend below."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in reports]
     names = ["plain", *(f"{report['runtime']} {report['precision']}" for report in found)]
 
@@ -61,7 +61,7 @@ def main(
 
 
 def _columns(curves: list[list[tuple[float, float]]]) -> list[list[float]]:
-    """The x of curves that share them, and each one's y."""
+    """The x values, which all curves share, and the y values of each curve."""
     return [[x for x, _ in curves[0]], *([y for _, y in curve] for curve in curves)]
 
 

@@ -1,4 +1,4 @@
-"""What computing boxes instead of whole pictures changes: frames made both ways from real clips, compared.
+"""Compare frames that are computed in boxes with frames that are computed whole, on real clips.
 
 python benchmarks/region_difference.py --clips CLIPS [--vfi NAME] [--runs 4]
 """
@@ -29,7 +29,7 @@ def main(
     mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
     runs: Annotated[int, typer.Option(help="Places per clip.")] = 4,
 ) -> None:
-    """Share of the picture that is computed, difference from the whole, and PSNR of both against the true frame."""
+    """Print the share that is computed, the difference, and the PSNR of both against the true frame."""
     interpolator = Interpolator(vfi, mask, "cpu")
     table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
     everything = []
@@ -44,7 +44,7 @@ def main(
 
 
 def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
-    """Computed share; mean and 99.9th percentile of the change in code values inside the boxes; both PSNR."""
+    """The computed share, the mean and 99.9th percentile of the difference in the boxes (of 255), and both PSNR."""
     views = [interpolator.view(as_batch([frame])) for frame in (run[0], run[2])]
     weight = interpolator.weight(*views)
     boxes = interpolator.boxes(weight)
@@ -52,16 +52,16 @@ def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float,
     whole = [Box(0, 0, height, width)]
     if not boxes or boxes == whole:
         return None
-    made, full = (interpolator.between(*views, 0.5, chosen) for chosen in (boxes, whole))
-    change = 255 * torch.cat([(box.of(made) - box.of(full)).abs().flatten() for box in boxes]).numpy()
+    boxed, full = (interpolator.between(*views, 0.5, chosen) for chosen in (boxes, whole))
+    change = 255 * torch.cat([(box.of(boxed) - box.of(full)).abs().flatten() for box in boxes]).numpy()
     share = sum(box.area for box in boxes) / (height * width)
-    scores = (psnr(as_picture(x), run[1]) for x in (full, made))
+    scores = (psnr(as_picture(x), run[1]) for x in (full, boxed))
     return (share, float(change.mean()), float(np.quantile(change, 0.999)), *scores)
 
 
 def _cells(rows: list[tuple[float, ...]]) -> list[str]:
-    share, mean, most, full, made = np.mean(rows, axis=0)
-    return [f"{share:.0%}", f"{mean:.3f}", f"{most:.2f}", f"{full:.2f}", f"{made:.2f}"]
+    share, mean, most, full, boxed = np.mean(rows, axis=0)
+    return [f"{share:.0%}", f"{mean:.3f}", f"{most:.2f}", f"{full:.2f}", f"{boxed:.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What an hour of video costs, by size and by how much of it stands still, and whether batches of real clips agree.
+"""Estimate what an hour of video costs, by size and by how much moves, and compare with batches of real clips.
 
 python benchmarks/scaling.py --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/scaling.md)
 """
@@ -34,18 +34,23 @@ from maskvfi.timing.scenes import SceneWatcher
 from maskvfi.video import open_source
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
-MOVING = (1.0, 0.5, 0.1)  # of the picture
+MOVING = (1.0, 0.5, 0.1)  # shares of the picture that move
 STAGES = ("read", "convert", "mask", "network", "fuse", "write")
 HOURS = 10_000
-RATE = 24  # frames per second, which become twice as many
-FASTER = (1, 10, 100)  # than one core: the networks on something else
-said = Console(stderr=True)
+RATE = 24  # frames per second of the source; the output has twice as many
+FASTER = (1, 10, 100)  # how many times as fast as one core the networks are assumed to be
+console = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Core seconds per megapixel of a new frame; of the network, per megapixel that it computes; of decoder, watcher
-    for cuts and encoder, per megapixel that they see. packed: bytes per megapixel that libx264 writes by default.
+    """Core seconds per megapixel.
+
+    Attributes:
+        mask, rest: Of a new frame: the mask; conversion and composition.
+        network: Of what the interpolation network computes.
+        decode, watch, encode: Of every frame: the decoder, the detection of cuts and repeats, the encoder.
+        packed: Bytes per megapixel that libx264 writes by default.
     """
 
     mask: float
@@ -56,15 +61,16 @@ class Rates:
     encode: float
     packed: float
 
-    def made(self, computed: float) -> float:
-        """A new frame, without decoder and encoder."""
+    def new_frame(self, computed: float) -> float:
+        """The cost of a new frame, without decoder and encoder; computed is the share that the network computes."""
         return self.mask + self.rest + self.network * computed
 
     def gap(self, computed: float) -> float:
-        """One frame in, decoded by survey and worker, two out."""
-        return self.made(computed) + self.read() + 2 * self.encode
+        """The cost of a source frame, decoded by survey and worker, and of two output frames."""
+        return self.new_frame(computed) + self.read() + 2 * self.encode
 
     def read(self) -> float:
+        """The cost of decoding a source frame in survey and worker, and of watching it for cuts."""
         return 2 * self.decode + self.watch
 
 
@@ -74,15 +80,15 @@ def main(
     frames: Annotated[int, typer.Option(help="Of each made clip.")] = 9,
     repeats: Annotated[int, typer.Option(help="Of the batches; the fastest counts.")] = 2,
 ) -> None:
-    """One core, then batches on one core and on two: tables in Markdown."""
-    keep_freed_memory()  # as the command and its workers do
+    """Measure one core, then batches on one core and on two. Prints tables in Markdown."""
+    keep_freed_memory()  # as `maskvfi batch` and its workers do
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise SystemExit("two cores are needed, to compare with one")
     print(f"{platform.processor() or platform.machine()}, load before: {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as folder:
         found = sorted(path for path in clips.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-        on(cores[:1])
+        use_cores(cores[:1])
         measured = list(stages(Path(folder), frames))
         runs = [
             [
@@ -93,7 +99,7 @@ def main(
         ]
         one, one_wall = min((each[0] for each in runs), key=lambda run: run[1])
         two, two_wall = min((each[1] for each in runs), key=lambda run: run[1])
-        on(cores[:1])
+        use_cores(cores[:1])
         rates = fit(measured, [Path(row.target) for row in one])
         show_rates(rates)
         show_batches(one, two, rates, Path(folder))
@@ -107,12 +113,12 @@ def main(
 
 
 def stages(folder: Path, frames: int) -> Iterator[tuple[float, maskvfi.Report]]:
-    """Clips of each size and share through `interpolate`; megapixels, and the report."""
+    """Interpolate clips of each size and moving share. Yields megapixels of new frames, and the report."""
     print("| size | moves | still | computed | " + " | ".join(f"{s} s" for s in STAGES) + " | sum s |")
     print("|---|---|---|---|" + "---|" * (len(STAGES) + 1))
     for width, height in SIZES:
         for moving in MOVING:
-            said.print(f"{width}x{height}, {moving:.0%} moves")
+            console.print(f"{width}x{height}, {moving:.0%} moves")
             clip = folder / f"{width}_{moving}.mkv"
             render(clip, width, height, moving, frames)
             done = maskvfi.interpolate(clip, folder / "out.mkv", codec="ffv1", device="cpu", overwrite=True)
@@ -124,7 +130,7 @@ def stages(folder: Path, frames: int) -> Iterator[tuple[float, maskvfi.Report]]:
 
 
 def render(path: Path, width: int, height: int, moving: float, frames: int) -> None:
-    """A texture that pans in a rectangle in the middle, and stands around it."""
+    """Render a texture that pans in a rectangle in the middle and stands still around it."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (height // 8 + 1, (width + 4 * frames) // 8 + 1), np.uint8)
     wide = cv2.resize(small, (width + 4 * frames, height), interpolation=cv2.INTER_CUBIC)
@@ -143,23 +149,23 @@ def render(path: Path, width: int, height: int, moving: float, frames: int) -> N
 def run_batch(
     found: Sequence[Path], out: Path, cores: Sequence[int], seconds: float
 ) -> tuple[list[Row], float]:
-    """One worker on each of these cores, and nothing of it on others; seconds from when the networks are loaded."""
+    """Run a batch with one worker on each of these cores. Returns the rows and the seconds without loading."""
     table = out.with_suffix(".csv")
     with table.open("w", newline="") as file:
         rows = [["source", "target"], *([str(path.absolute()), f"{path.stem}.mkv"] for path in found)]
         csv.writer(file).writerows(rows)
-    on(cores)
+    use_cores(cores)
     began: list[float] = []
 
     def started(at: Summary) -> None:
         if not began:
-            said.print(f"batch on {len(cores)} cores")
+            console.print(f"batch on {len(cores)} cores")
             began.append(time.perf_counter())
 
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     ray.init("local", num_cpus=len(cores), **quiet)
-    how = {"codec": "ffv1", "device": "cpu", "runtime": "torch", "end": seconds}
-    done = batch([str(table)], str(out), workers=len(cores), progress=started, **how)
+    settings = {"codec": "ffv1", "device": "cpu", "runtime": "torch", "end": seconds}
+    done = batch([str(table)], str(out), workers=len(cores), progress=started, **settings)
     wall = time.perf_counter() - began[0]
     ray.shutdown()
     for row in done:
@@ -169,7 +175,7 @@ def run_batch(
 
 
 def fit(measured: Sequence[tuple[float, maskvfi.Report]], made: Sequence[Path]) -> Rates:
-    """Sums over what was measured, so that large frames count for most."""
+    """Compute the costs per megapixel from sums over all measurements, so that large frames count most."""
     pixels = sum(megapixels for megapixels, _ in measured)
     computed = sum(megapixels * done.computed_share for megapixels, done in measured)
 
@@ -185,10 +191,10 @@ def fit(measured: Sequence[tuple[float, maskvfi.Report]], made: Sequence[Path]) 
 
 
 def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
-    """`Rates`' decode, watch, encode and packed, of H.264."""
+    """Measure decode, watch, encode and packed (see `Rates`) with H.264."""
     pixels = decode = watch = encode = packed = 0.0
     for path in paths:
-        said.print(f"encoding {path.name}")
+        console.print(f"encoding {path.name}")
         copy = path.with_suffix(".mp4")
         with open_source(path) as reader:
             frames = list(reader)
@@ -206,7 +212,7 @@ def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
 
 
 def best(work: Callable[[], object]) -> float:
-    """Seconds; the least of three, for what is quick."""
+    """The shortest of three runs, in seconds."""
     took = []
     for _ in range(3):
         since = time.perf_counter()
@@ -225,14 +231,14 @@ def show_rates(rates: Rates) -> None:
 
 
 def show_batches(one: Sequence[Row], two: Sequence[Row], rates: Rates, folder: Path) -> None:
-    """What the workers spent on mask, network, planes and fusion, beside what the model says."""
+    """Print what the workers spent on mask, network, conversion and composition, beside the model's estimate."""
     print("| clip | frames | still | computed | model s | one worker s | two workers s | survey s | join s |")
     print("|---|---|---|---|---|---|---|---|---|")
     total = np.zeros(3)
     for a, b in zip(one, two, strict=True):
         with open_source(a.target) as reader:
             size = reader.info.width * reader.info.height / 1e6
-        model = size * (a.frames_out - a.frames_in) * rates.made(a.computed_share)
+        model = size * (a.frames_out - a.frames_in) * rates.new_frame(a.computed_share)
         both = [
             sum(getattr(row, f"seconds_{name}") for name in ("convert", "mask", "network", "fuse"))
             for row in (a, b)
@@ -245,7 +251,7 @@ def show_batches(one: Sequence[Row], two: Sequence[Row], rates: Rates, folder: P
 
 
 def show_hours(rates: Rates, shares: Sequence[float]) -> None:
-    """Core hours of one hour of video, and core years of many."""
+    """Print core hours for an hour of video, and core years for HOURS hours."""
     mean = float(np.mean(shares))
     computed = (1.0, mean, 0.2, 0.0)
     print(f"| an hour of {RATE} fps, doubled | " + " | ".join(f"{c:.0%} computed" for c in computed) + " |")
@@ -259,13 +265,13 @@ def show_hours(rates: Rates, shares: Sequence[float]) -> None:
 
 
 def show_bottleneck(rates: Rates) -> None:
-    """Where the time of a 1080p frame goes when mask, network and fusion are faster than a core."""
+    """Print where the time of a 1080p frame goes if mask, network and composition are faster than on one core."""
     size = 1920 * 1080 / 1e6
     print("| networks | networks s | read s | encode s | largest | MB/s written by 100 workers |")
     print("|---|---|---|---|---|---|")
     for faster in FASTER:
         cost = {
-            "networks": size * rates.made(1.0) / faster,
+            "networks": size * rates.new_frame(1.0) / faster,
             "read": size * rates.read(),
             "encode": size * 2 * rates.encode,
         }
@@ -277,8 +283,8 @@ def show_bottleneck(rates: Rates) -> None:
     )
 
 
-def on(cores: Sequence[int]) -> None:
-    """From now on this process and what it starts have these cores."""
+def use_cores(cores: Sequence[int]) -> None:
+    """Restrict this process, and those that it starts, to some cores."""
     os.sched_setaffinity(0, cores)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

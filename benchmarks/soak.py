@@ -1,4 +1,4 @@
-"""A long video of small frames: memory, threads and open files must stay what they were, and no time may drift.
+"""Interpolate a long video of small frames: memory, threads and open files must not grow, and times must not drift.
 
 python benchmarks/soak.py [--minutes 30] [--mask static-s]
 """
@@ -29,21 +29,23 @@ def main(
     minutes: Annotated[float, typer.Option(help="How long the video is.")] = 30,
     mask: Annotated[str, typer.Option(help="Mask weights, or off.")] = "static-s",
 ) -> None:
-    """Print what the process holds at every tenth of the way, and how far sound and picture end from the truth."""
+    """Print memory, threads and open files at every tenth of the run, and how far the ends are from the source."""
     frames = round(minutes * 60 * RATE)
-    taken: list[tuple[int, float, int, int]] = []
+    samples: list[tuple[int, float, int, int]] = []
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as bar:
         source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
         video = ["-f", "lavfi", "-i", f"testsrc2=size={SIZE}:rate={RATE}:duration={frames / RATE}"]
         sound = ["-f", "lavfi", "-i", f"sine=duration={frames / RATE}"]
-        how = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
-        subprocess.run(["ffmpeg", "-v", "error", *video, *sound, *how, source], check=True)
+        encoders = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
+        subprocess.run(["ffmpeg", "-v", "error", *video, *sound, *encoders, source], check=True)
         task = bar.add_task("interpolating", total=frames)
 
         def progress(done: int, total: int | None) -> None:
             bar.update(task, completed=done)
             if done % (frames // SAMPLES) == 0:
-                taken.append((done, _resident(), threading.active_count(), len(os.listdir("/proc/self/fd"))))
+                samples.append(
+                    (done, _resident(), threading.active_count(), len(os.listdir("/proc/self/fd")))
+                )
 
         chosen = None if mask == "off" else mask
         report = maskvfi.interpolate(source, target, vfi="dis", mask=chosen, device="cpu", progress=progress)
@@ -51,7 +53,7 @@ def main(
     table = Table(
         "frames read", "memory MiB", "threads", "open files", title=f"{minutes:g} minutes of {SIZE}"
     )
-    for done, memory, threads, files in taken:
+    for done, memory, threads, files in samples:
         table.add_row(str(done), f"{memory:.0f}", str(threads), str(files))
     Console().print(table)
     for name, before, after in zip(("picture", "sound"), *ends, strict=True):
