@@ -113,13 +113,14 @@ def train(data: Data, run: Run, options: MaskTraining) -> None:
 
 @app.command()
 def average(
-    weights: Annotated[list[Path], typer.Argument(help="Mask weights of one network.")],
+    weights: Annotated[list[str], typer.Argument(help="Weights of one shape, by name or path.")],
     out: Annotated[Path, typer.Option(help="Where their mean goes.")],
+    half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
 ) -> None:
-    """Write the mean of several runs' mask weights, often better than each of them."""
+    """Write the mean of several weights, often better than each of them."""
     from distill.training.average import average as write_average
 
-    write_average(weights, out)
+    write_average(weights, out, half)
 
 
 @app.command("train-vfi")
