@@ -38,7 +38,7 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
     )
     facts = {"mean_of": [sha256(path) for path in paths]}
-    licences = {read_header(path).get("licence") for path in paths} - {None}
+    licences = {str(header["licence"]) for header in map(read_header, paths) if "licence" in header}
     save_weights(
         out, mean, half=half, **facts, **({"licence": " and ".join(sorted(licences))} if licences else {})
     )
