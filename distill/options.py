@@ -101,6 +101,7 @@ class VfiTraining(FitOptions, Terms):
     overlays: float = option(0.25, "Share of samples with things that stand on top.", low=0, high=1)
     speed: float = option(16.0, "Fastest synthetic motion, px per gap.")
     noise: float = option(0.0, "Share of real samples that get more noise.", low=0, high=1)
+    learn: str = option("all", "What learns: all, or the fallback alone.", choices=("all", "fallback"))
     optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
     teacher: str | None = option(
         None, "Weights whose flow is learnt, and whose strongest filters are the start."

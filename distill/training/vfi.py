@@ -26,11 +26,14 @@ from maskvfi.ops.warp import backward_warp
 VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
 VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(120, 80, 48, 24))
 OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
+FALLBACK_WIDTH = 16
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
 
 def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **values: Any) -> None:
     """Train an interpolation network, from random weights or from those in `options.start`.
+
+    With learn="fallback" all but the fallback stays as it is, and a network without one is given one.
 
     Args:
         data: The folder of shards that `prepare` made.
@@ -54,6 +57,9 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     else:
         network = IFNet(variant)
         initialise(network)
+    if options.learn == "fallback":
+        network = with_fallback(network).requires_grad_(False)
+        network.fallback.requires_grad_(True)
     pupil = Pupil(network, options, teacher)
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -110,7 +116,11 @@ class Pupil(nn.Module):
         inside = (..., slice(truth.shape[-2]), slice(truth.shape[-1]))
         stages = [*network.stages(img0, img1, batch["time"])]
         weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
-        frame = stages[-1].frame()[inside]
+        frame, last = stages[-1].frame()[inside], stages[-1]
+        if network.variant.fallback:
+            blend = torch.sigmoid(last.logit[inside])
+            fallback = network.fallback(img0, img1, last.flow[inside], blend, batch["time"])
+            frame = torch.lerp(frame, torch.lerp(img0, img1, batch["time"]), fallback)
         found = {
             "picture": sum_of(
                 w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
@@ -208,6 +218,15 @@ class Tutor(nn.Module):
         better = (own + 0.01 < others).float()
         apart = (last.flow[inside] - flow.detach()).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
         return charbonnier(made, truth) + 0.01 * (apart * better).mean()
+
+
+def with_fallback(network: IFNet) -> IFNet:
+    """The network itself if it has a `Fallback`, else a copy of it with an untrained one."""
+    if network.variant.fallback:
+        return network
+    grown = IFNet(replace(network.variant, fallback=FALLBACK_WIDTH))
+    grown.load_state_dict(network.state_dict(), strict=False)
+    return grown
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
