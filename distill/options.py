@@ -127,4 +127,6 @@ class JointTraining(FitOptions):
     noise: float = option(0.3, "Share of real samples that get more noise.", low=0, high=1)
     keep_mask: float = option(1.0, "Weight that holds the mask to the truth, and to what it said before.")
     keep_vfi: float = option(20.0, "Weight that holds the network to what it made before, on plain footage.")
+    perceptual: float = option(0.0, "Weight of ST-LPIPS of the composed frame (needs stlpips-pytorch).")
+    optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
     seed: int = option(0, SEED)

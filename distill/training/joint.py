@@ -16,6 +16,7 @@ from distill.networks import load_rife
 from distill.options import JointTraining
 from distill.training.loop import Batch, Schedule, fit
 from distill.training.losses import charbonnier, laplacian
+from distill.training.perceptual import load_perceptual
 from maskvfi.models.rife import IFNet
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.ops.boxes import Box
@@ -42,10 +43,11 @@ def joint(data: Path, run: Path, options: JointTraining | None = None, **values:
     duet = Duet(load_rife(options.vfi), load_static(options.mask))
     start = copy.deepcopy(duet).eval().requires_grad_(False)
     duet.freeze(options.parts, options.last_blocks)
+    perceptual = load_perceptual() if options.perceptual else None
 
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         before = start.to(batch["img0"].device)
-        return refinement_losses(network, before, batch, options.keep_mask, options.keep_vfi)
+        return refinement_losses(network, before, batch, options, perceptual)
 
     samples = Triplets(
         data,
@@ -57,7 +59,13 @@ def joint(data: Path, run: Path, options: JointTraining | None = None, **values:
         spans=(2,),
     )
     schedule = Schedule(
-        options.steps, options.batch, options.rate, warmup=100, cooldown=0.5, seed=options.seed
+        options.steps,
+        options.batch,
+        options.rate,
+        warmup=100,
+        cooldown=0.5,
+        seed=options.seed,
+        optimiser=options.optimiser,
     )
     fit(duet, samples, losses, schedule, run, options, save=save_both, pictures=panels)
 
@@ -105,7 +113,11 @@ class Duet(nn.Module):
 
 
 def refinement_losses(
-    network: nn.Module, start: Duet, batch: Batch, keep_mask: float, keep_vfi: float
+    network: nn.Module,
+    start: Duet,
+    batch: Batch,
+    options: JointTraining,
+    perceptual: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """The loss of a step of joint refinement.
 
@@ -117,7 +129,8 @@ def refinement_losses(
         network: The `Duet` in training.
         start: The duet before refinement.
         batch: What `Triplets` yields, stacked.
-        keep_mask, keep_vfi: Weights of the terms that hold the mask and the interpolation network.
+        options: The weights of the terms.
+        perceptual: ST-LPIPS, if it counts.
 
     Returns:
         The terms by name, their sum "total", and "psnr" in dB for the log.
@@ -135,9 +148,12 @@ def refinement_losses(
     error = (composed - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
     found = {
         "composed": error.log().mean() + laplacian(composed, truth),
-        "mask": keep_mask * (entropy * torch.maximum(covered, clear)).mean(),
-        "vfi": keep_vfi * charbonnier(moving * plain, held * plain),
+        "mask": options.keep_mask * (entropy * torch.maximum(covered, clear)).mean(),
+        "vfi": options.keep_vfi * charbonnier(moving * plain, held * plain),
     }
+    if perceptual is not None:
+        perceptual = perceptual.to(truth.device)
+        found["perceptual"] = options.perceptual * perceptual(composed, truth).mean()
     psnr = (-10 * error.detach().log10()).mean()
     return {"total": torch.stack([*found.values()]).sum(), **found, "psnr": psnr}
 

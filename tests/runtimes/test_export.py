@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_runtimes import NARROW, frames
+from narrow import NARROW, frames
 
 import maskvfi
 from maskvfi.models.rife import IFNet, find_variant

@@ -1,31 +1,16 @@
 """Every runtime makes the frames that torch makes."""
 
-import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from narrow import CPU, frames, network
 
 import maskvfi
-from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.runtimes.base import PACKAGES
-
-CPU = torch.device("cpu")
-NARROW = {"channels": (16, 16, 12, 8), "scales": (8, 4, 2, 1), "encoder_mid": 8}
-
-
-def network(start: str = "") -> IFNet:
-    torch.manual_seed(0)
-    return IFNet(dataclasses.replace(find_variant("4.25"), **NARROW, start=start)).eval()
-
-
-def frames(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    small = torch.rand(2 * batch, 3, height // 8 + 2, width // 8 + 2)
-    sheet = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(0, 1)
-    return sheet[:batch], sheet[batch:]
 
 
 @pytest.fixture
@@ -134,7 +119,7 @@ def test_a_signal_after_networks_are_gone_is_no_crash(openvino, tmp_path):
     """Each OpenVINO core brings a signal stack: two that go in the order they came left a freed one behind."""
     program = """
 import faulthandler, signal, torch
-from test_runtimes import CPU, network
+from narrow import CPU, network
 from maskvfi.runtimes import with_runtime
 
 faulthandler.enable()
@@ -151,6 +136,6 @@ signal.raise_signal(signal.SIGUSR1)
 assert handled
 """
     run = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr

@@ -1,6 +1,7 @@
 """Training the mask and the interpolation network together."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_joint_refinement_resumes_to_the_same_result(shards, tmp_path):
     joint(shards, tmp_path / "broken", stop_after=2, **options)
     joint(shards, tmp_path / "broken", **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_the_composed_frame_can_count_by_how_it_looks(shards, tmp_path):
+    if find_spec("stlpips_pytorch") is None:
+        pytest.skip("ST-LPIPS needs the weights in stlpips-pytorch")
+    joint(shards, tmp_path, steps=1, log_every=1, perceptual=0.5, optimiser="adamw", **SMALL)
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert line["perceptual"] > 0
 
 
 def test_unknown_parts_are_named(shards, tmp_path):
