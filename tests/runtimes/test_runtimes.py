@@ -1,5 +1,6 @@
 """Every runtime makes the frames that torch makes."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from narrow import CPU, frames, network
 
 import maskvfi
+from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.runtimes.base import PACKAGES
 
