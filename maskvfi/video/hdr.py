@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 import av
+
+from maskvfi.video.side_data import read_side_data
 
 # Side data that differs from frame to frame, and that none of the encoders takes.
 DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
@@ -29,13 +30,9 @@ class HdrMetadata:
     dynamic: tuple[str, ...] = ()
 
     @classmethod
-    def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
-        """The metadata of a decoded frame, empty where it has none."""
-        try:
-            side_data: Any = frame.side_data  # a Mapping that iterates over its values
-            found = {data.type.name: bytes(data) for data in side_data}
-        except ValueError:  # a kind of side data that this PyAV has no name for
-            return cls()
+    def of_frame(cls, frame: av.VideoFrame, codec: str) -> HdrMetadata:
+        """The metadata of a decoded frame, empty where it has none; codec: the decoder's name."""
+        found = read_side_data(frame, codec)
         chromaticities, luminance = _mastering_display(found.get("MASTERING_DISPLAY_METADATA"))
         light = found.get("CONTENT_LIGHT_LEVEL")
         return cls(

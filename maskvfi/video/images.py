@@ -22,7 +22,7 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
 from maskvfi.video.pump import Prefetch, Worker
-from maskvfi.video.streams import display_matrix
+from maskvfi.video.side_data import display_matrix
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
 _WRITTEN = (".png", ".tif", ".tiff", ".exr")
@@ -312,7 +312,7 @@ def _describe(first: av.VideoFrame, file: Path, name: str, rate: Fraction, count
         rate=rate,
         time_base=1 / rate,
         rotation=first.rotation,
-        display_matrix=display_matrix(first),
+        display_matrix=display_matrix(first, _CODECS[file.suffix.lower()]),
         frames_estimate=count,
         duration=count / rate,
         codec=_CODECS[file.suffix.lower()],

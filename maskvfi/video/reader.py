@@ -18,7 +18,8 @@ from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
-from maskvfi.video.streams import chroma_siting, display_matrix, open_input, picture_stream, start_of
+from maskvfi.video.side_data import display_matrix
+from maskvfi.video.streams import chroma_siting, open_input, picture_stream, start_of
 
 _MATRIX_NAMES = {
     8: "YCgCo",
@@ -281,12 +282,12 @@ class VideoReader:
             start_time=start_of(stream) if pts is None else pts * self._tick(first),
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
             rotation=first.rotation,
-            display_matrix=display_matrix(first),
+            display_matrix=display_matrix(first, context.name),
             frames_estimate=frames,
             duration=length,
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
-            hdr=HdrMetadata.of_frame(first),
+            hdr=HdrMetadata.of_frame(first, context.name),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:

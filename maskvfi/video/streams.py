@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -98,16 +96,6 @@ def start_of(stream: Stream) -> Fraction:
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
     return stream.start_time * Fraction(stream.time_base)
-
-
-def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """FFmpeg's display matrix of a frame, nine integers; None where the picture is shown as it is stored."""
-    try:
-        side_data: Any = frame.side_data
-        data = bytes(side_data[Type.DISPLAYMATRIX])
-    except (KeyError, ValueError):
-        return None
-    return struct.unpack_from("=9i", data)
 
 
 def chroma_siting(stream: VideoStream) -> str | None:

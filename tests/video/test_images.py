@@ -1,6 +1,9 @@
 """Folders of images as videos, and videos as folders of images."""
 
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -226,3 +229,40 @@ def test_single_pictures_are_read_and_written(tmp_path, suffix, dtype):
         write_picture(tmp_path / "none" / f"out{suffix}", frames[0], info)
     with pytest.raises(MediaError, match="no such file"):
         read_pictures([tmp_path / "none.png"])
+
+
+def with_profile(path: Path, suffix: str) -> Path:
+    """A small picture with an ICC profile, as Photoshop, GIMP and screenshots have one."""
+    cms = pytest.importorskip("PIL.ImageCms")
+    from PIL import Image
+
+    profile = cms.ImageCmsProfile(cms.createProfile("sRGB")).tobytes()
+    pixels = np.random.default_rng(len(path.name)).integers(0, 255, (48, 64, 3), np.uint8)
+    target = path.with_suffix(suffix)
+    Image.fromarray(pixels).save(target, icc_profile=profile)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_pictures_with_a_colour_profile_are_read_and_the_process_lives(tmp_path, suffix):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        with_profile(tmp_path / "in" / str(number), suffix)
+    command = [
+        sys.executable,
+        "-m",
+        "maskvfi.cli",
+        "interpolate",
+        "in",
+        "out/",
+        "--vfi",
+        "blend",
+        "--mask",
+        "off",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 5
+    pair = ["pair", f"in/0{suffix}", f"in/1{suffix}", "mid.png", "--vfi", "blend", "--mask", "off"]
+    done = subprocess.run([*command[:3], *pair], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
