@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -275,6 +275,22 @@ def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
         factory = each.default_factory
         default = each.default if factory is MISSING else factory()
         yield OptionField(each.name, types, default, **each.metadata)
+
+
+def parse_pairs(name: str, texts: Iterable[str]) -> dict[str, str]:
+    """Read KEY=VALUE pairs, as a person types them.
+
+    Args:
+        name: The option, for the message.
+        texts: One pair each.
+
+    Raises:
+        OptionError: A text is not such a pair.
+    """
+    pairs = [text.strip().partition("=") for text in texts]
+    if wrong := next((f"{key}{sign}{value}" for key, sign, value in pairs if not sign or not key), None):
+        raise OptionError(f"{name} takes KEY=VALUE, not {wrong!r}")
+    return {key: value for key, _, value in pairs}
 
 
 def parse_rate(rate: Number) -> Fraction:

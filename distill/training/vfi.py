@@ -158,9 +158,14 @@ class Pupil(nn.Module):
 
 
 def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
-    """How far estimates are from a teacher's: flow in px (of 1 px at most in sum with the blend), the last one most.
+    """How far a network's estimates are from its teacher's last one.
 
-    Differences count by their square root, so that what a small network cannot learn does not drown the rest.
+    The flow counts by the square root of its difference in px, so that a few large errors do not drown the rest; the
+    blend by its difference.
+
+    Args:
+        stages: The network's estimate after every block; a later block weighs more.
+        taught: The teacher's last estimate.
     """
     total = taught.flow.new_zeros(())
     for index, stage in enumerate(stages):
@@ -171,7 +176,7 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
 
 
 def fixed_scales(network: IFNet, variant: Variant) -> IFNet:
-    """The same weights as `variant`, where that differs in nothing but its name and in keeping its scales."""
+    """The network with its scales fixed, if `variant` differs from its own in nothing else; else the network itself."""
     if replace(variant, dynamic_scale=True) != replace(
         network.variant, family=variant.family, versions=variant.versions, dynamic_scale=True
     ):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import gradio as gr
 
-from maskvfi.errors import OptionError
-from maskvfi.options import OptionField, Options, option_fields
+from maskvfi.options import OptionField, Options, option_fields, parse_pairs
 from maskvfi.weights.locate import list_weights
 
 KINDS = {"vfi": "vfi", "mask": "static"}  # options that take weights, and the kind of weights
@@ -44,7 +43,8 @@ def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
     held = {name: given[widget] for name, widget in widgets.items()}
     filled = {name: value for name, value in held.items() if value not in (None, "")}
     return {
-        name: _pairs(name, value) if dict in known[name].types else value for name, value in filled.items()
+        name: parse_pairs(name, filter(str.strip, value.splitlines())) if dict in known[name].types else value
+        for name, value in filled.items()
     }
 
 
@@ -69,18 +69,3 @@ def _widget(each: OptionField) -> gr.components.Component:
     if each.low is not None and each.high is not None and each.high <= 1:
         return gr.Slider(each.low, each.high, each.default, step=0.05, **shared)
     return gr.Number(each.default, minimum=each.low, maximum=each.high, **shared)
-
-
-def _pairs(name: str, text: str) -> dict[str, str]:
-    return dict(_pair(name, line) for line in _lines(text))
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line.strip() for line in text.splitlines() if line.strip())
-
-
-def _pair(name: str, line: str) -> tuple[str, str]:
-    key, sign, value = line.partition("=")
-    if not sign or not key:
-        raise OptionError(f"{name} takes KEY=VALUE, not {line!r}")
-    return key.strip(), value.strip()

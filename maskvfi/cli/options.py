@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from maskvfi.allocator import keep_freed_memory
-from maskvfi.errors import OptionError
-from maskvfi.options import OptionField, OptionGroup, option_fields
+from maskvfi.options import OptionField, OptionGroup, option_fields, parse_pairs
 
 
 def with_options(group: type[OptionGroup]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -29,7 +28,10 @@ def with_options(group: type[OptionGroup]) -> Callable[[Callable[..., None]], Ca
 
         @functools.wraps(command)
         def call(**values: Any) -> None:
-            chosen = {each.name: _value(each, values.pop(each.name)) for each in known}
+            chosen = {each.name: values.pop(each.name) for each in known}
+            for each in known:
+                if dict in each.types:
+                    chosen[each.name] = parse_pairs(each.name, chosen[each.name] or ())
             keep_freed_memory()
             command(options=group.of(None, chosen), **values)
 
@@ -66,13 +68,3 @@ def _parameter(each: OptionField) -> inspect.Parameter:
     return inspect.Parameter(
         each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
-
-
-def _value(each: OptionField, value: Any) -> Any:
-    """Convert a typed value to what the option takes. KEY=VALUE pairs become a dict."""
-    if dict not in each.types:
-        return value
-    pairs = [text.partition("=") for text in value or ()]
-    if wrong := next((key for key, sign, _ in pairs if not sign or not key), None):
-        raise OptionError(f"{each.name} takes KEY=VALUE, not {wrong!r}")
-    return {key: text for key, _, text in pairs}

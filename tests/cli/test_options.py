@@ -9,7 +9,7 @@ from typer.main import get_command
 import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import OptionError
-from maskvfi.options import FrameOptions, MaskVideoOptions, Options, option_fields
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options, option_fields, parse_pairs
 
 COMMANDS = {
     "interpolate": Options,
@@ -93,6 +93,15 @@ def test_a_wrong_value_is_one_line(values, message):
     with pytest.raises(OptionError) as error:
         Options.of(None, values)
     assert str(error.value) == message
+
+
+def test_pairs_are_read_as_they_are_typed():
+    assert parse_pairs("encoder_options", [" tune=film ", "x265-params=a=1:b=2"]) == {
+        "tune": "film",
+        "x265-params": "a=1:b=2",
+    }
+    with pytest.raises(OptionError, match=r"^encoder_options takes KEY=VALUE, not '=film'$"):
+        parse_pairs("encoder_options", ["=film"])
 
 
 def test_values_mean_the_same_however_they_are_written():
