@@ -17,12 +17,6 @@ def losses(run: Path) -> list[float]:
     return [json.loads(line)["total"] for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
-    """The modules at the top whose weights differ."""
-    old, new = before.state_dict(), after.state_dict()
-    return {key.partition(".")[0] for key in old if not torch.equal(old[key], new[key])}
-
-
 def test_every_term_of_the_loss_trains(shards, tmp_path):
     terms = {"census": 0.1, "reversal": 0.1, "privileged": 0.5}
     train_vfi(shards, tmp_path, steps=2, log_every=1, **terms, **SMALL)
@@ -63,6 +57,20 @@ def test_a_small_network_is_taught_by_a_large_one(shards, tmp_path):
     assert sum(parameter.numel() for parameter in made.parameters()) < 2_000_000
 
 
+def test_blocks_learn_their_teachers_blocks_at_first(shards, tmp_path):
+    torch.manual_seed(0)
+    save_weights(tmp_path / "teacher.safetensors", IFNet(VFI_M))
+    options = {"teacher": str(tmp_path / "teacher.safetensors"), "optimiser": "adamw", **SMALL}
+    train_vfi(shards, tmp_path, steps=4, log_every=1, imitated=0.5, **options)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [("block3" in line, "picture" in line) for line in lines] == [(True, False)] * 2 + [
+        (False, True)
+    ] * 2
+    assert lines[1]["total"] < lines[0]["total"]
+    with pytest.raises(ValueError, match="only a teacher with the same blocks"):
+        train_vfi(shards, tmp_path / "alone", steps=1, imitated=0.5, **SMALL)
+
+
 def test_good_weights_keep_their_scales_from_now_on(shards, tmp_path):
     torch.manual_seed(0)
     save_weights(tmp_path / "4.0.safetensors", IFNet(find_variant("4.0")))
@@ -71,14 +79,3 @@ def test_good_weights_keep_their_scales_from_now_on(shards, tmp_path):
     made = load_vfi(tmp_path / "weights.safetensors")
     assert made.variant == VFI_M
     assert not made.traits.no_graph
-
-
-def test_a_fallback_can_be_given_to_a_network_that_has_none(shards, tmp_path, official):
-    options = {"steps": 1, "learn": "fallback", "decibel": 1.0, **SMALL}
-    train_vfi(shards, tmp_path, start=official, **options)
-    before, after = load_vfi(official), load_vfi(tmp_path / "weights.safetensors")
-    assert not changed(before, after)
-    assert after.variant.fallback
-    assert not before.variant.fallback
-    with pytest.raises(ValueError, match="learn must be one of all, fallback, not 'flow'"):
-        train_vfi(shards, tmp_path, steps=1, learn="flow", **SMALL)
