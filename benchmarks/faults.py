@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 FRAMES = 1000
-OPTIONS = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
+OPTIONS = ["--codec", "ffv1", "--vfi", "blend", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
 ENDS = ("resumed", "in part", "refused", "from the start", "crashed", "half file", "lost frames")
 Rng = np.random.Generator
 Result = subprocess.CompletedProcess[str]

@@ -167,7 +167,7 @@ def _serve() -> None:
     for request in sys.stdin:
         source, target = json.loads(request)
         try:
-            maskvfi.interpolate(source, target, vfi="dis", mask=None, device="cpu")
+            maskvfi.interpolate(source, target, vfi="blend", mask=None, device="cpu")
             answer = ["made", ""]
         except (MediaError, ValueError) as error:
             answer = ["refused", str(error)]

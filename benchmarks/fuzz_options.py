@@ -72,7 +72,7 @@ OPTIONS = {
     "--scene-cut": NUMBERS + WORDS,
     "--codec": [*WORDS, "libx264", "aac", "ffv1", "wrapped_avframe", "rawvideo", "png"],
     "--preset": [*WORDS, "ultrafast"],
-    "--vfi": [*WORDS, "dis", "rife-4.25", "/dev/null", "/dev/zero", "/"],
+    "--vfi": [*WORDS, "blend", "vfi-s", "rife-4.25", "/dev/null", "/dev/zero", "/"],
     "--mask": [*WORDS, "static-s", "/dev/null"],
     "--device": [*WORDS, "cpu", "cuda:99", "meta", "mkldnn"],
     "--precision": [*WORDS, "fp32", "bf16", "fp16"],
@@ -129,7 +129,7 @@ def drawn(rng: np.random.Generator) -> list[str]:
         for name in chosen
         for part in (name, *([rng.choice(OPTIONS[name])] if OPTIONS[name] else []))
     ]
-    quick = [] if "--vfi" in given else ["--vfi", "dis"]
+    quick = [] if "--vfi" in given else ["--vfi", "blend"]
     quick += [] if "--mask" in given else ["--mask", "off"]
     return ["interpolate", *quick, *given, "--", "in.mkv", str(rng.choice(NAMES))]
 

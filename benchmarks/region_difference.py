@@ -20,12 +20,13 @@ from distill.data.tensors import as_batch, as_picture
 from distill.evaluate.quality import moving_runs
 from distill.evaluate.similarity import psnr
 from maskvfi.ops.boxes import Box
+from maskvfi.options import DEFAULT_VFI
 from maskvfi.synthesis.interpolator import Interpolator
 
 
 def main(
     clips: Annotated[Path, typer.Option(help="A folder of videos.")],
-    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = "vfi-s",
+    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = DEFAULT_VFI,
     mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
     runs: Annotated[int, typer.Option(help="Places per clip.")] = 4,
 ) -> None:

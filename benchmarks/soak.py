@@ -48,7 +48,9 @@ def main(
                 )
 
         chosen = None if mask == "off" else mask
-        report = maskvfi.interpolate(source, target, vfi="dis", mask=chosen, device="cpu", progress=progress)
+        report = maskvfi.interpolate(
+            source, target, vfi="blend", mask=chosen, device="cpu", progress=progress
+        )
         ends = [_ends(path) for path in (source, target)]
     table = Table(
         "frames read", "memory MiB", "threads", "open files", title=f"{minutes:g} minutes of {SIZE}"

@@ -85,6 +85,9 @@ class Terms(OptionGroup):
     privileged: float = option(0.0, "Weight of a block that sees the truth.")
     perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).")
     taught: float = option(0.0, "Weight of a teacher's flow and blend (needs --teacher).")
+    imitated: float = option(
+        0.0, "Share of the run, at first, in which each block learns its teacher's.", low=0, high=1
+    )
     decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.")
 
 
@@ -101,7 +104,6 @@ class VfiTraining(FitOptions, Terms):
     overlays: float = option(0.25, "Share of samples with things that stand on top.", low=0, high=1)
     speed: float = option(16.0, "Fastest synthetic motion, px per gap.")
     noise: float = option(0.0, "Share of real samples that get more noise.", low=0, high=1)
-    learn: str = option("all", "What learns: all, or the fallback alone.", choices=("all", "fallback"))
     optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
     teacher: str | None = option(
         None, "Weights whose flow is learnt, and whose strongest filters are the start."

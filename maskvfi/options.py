@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from maskvfi.errors import OptionError
 from maskvfi.paths import PathLike
 
-DEFAULT_VFI = "vfi-s"
+DEFAULT_VFI = "vfi-m"
 DEFAULT_MASK = "static-s"
 OFF = "off"  # on the command line, mask=None
 MIN_TILE = 512  # px on a side

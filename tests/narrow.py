@@ -10,9 +10,9 @@ CPU = torch.device("cpu")
 NARROW = {"channels": (16, 16, 12, 8), "scales": (8, 4, 2, 1), "encoder_mid": 8}
 
 
-def network(start: str = "") -> IFNet:
+def network() -> IFNet:
     torch.manual_seed(0)
-    return IFNet(dataclasses.replace(find_variant("4.25"), **NARROW, start=start)).eval()
+    return IFNet(dataclasses.replace(find_variant("4.25"), **NARROW)).eval()
 
 
 def frames(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,6 +39,8 @@ def test_the_wheel_has_weights_cards_and_types_and_nothing_of_training(built):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in (
         "py.typed",
+        "weight_files/vfi-m.safetensors",
+        "weight_files/vfi-m.md",
         "weight_files/vfi-s.safetensors",
         "weight_files/static-s.safetensors",
         "weight_files/static-s.md",
@@ -54,7 +56,7 @@ def test_the_sdist_builds_and_tests_itself(built):
     assert {
         "distill/cli.py",
         "tests/test_package.py",
-        "weights/vfi-s.safetensors",
+        "weights/vfi-m.safetensors",
         "Makefile",
         "LICENSE",
     } <= names

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.data.dis import search
 from distill.data.tensors import greys
 from distill.networks import load_rife
 from distill.options import TEACHER_DEVICE, TEACHER_SCALE
-from maskvfi.ops.dis import search
 
 RIFE_TIMES = (0.25, 0.5, 0.75)
 TILE = 1024  # px on a side that a teacher sees at once
@@ -164,7 +164,7 @@ def _ramp(start: int, tile: int, size: int) -> Tensor:
 
 
 class Dis:
-    """DIS on grey pictures, see `maskvfi.ops.dis.search`."""
+    """DIS on grey pictures, see `distill.data.dis.search`."""
 
     name = "dis"
 

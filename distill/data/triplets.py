@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 
 from distill.arrays import Bools, Floats, Image, Rng
 from distill.data.clips import Shards
+from distill.data.dis import search
 from distill.data.mask_samples import MAX_INDEX
 from distill.data.tensors import grey
 from distill.options import VfiTraining
 from distill.synthetic.motion import random_scene
 from distill.synthetic.overlays import Overlay, paste, random_overlays
-from maskvfi.ops.dis import search
 
 SPANS = (2, 2, 2, 3, 4, 99)  # gaps of a tuple, if it has as many, between the two frames that are given
 

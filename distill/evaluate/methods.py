@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from distill.arrays import Image
+from distill.data.dis import search
 from distill.data.tensors import as_batch, as_picture, grey
-from maskvfi.ops.dis import search
 from maskvfi.ops.warp import backward_warp
 from maskvfi.synthesis.interpolator import Interpolator
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from distill.arrays import Bools, Image, Rng
 from distill.data.clips import find_clips
+from distill.data.dis import search
 from distill.data.labels import Rule, static_labels
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch, grey
@@ -25,7 +26,6 @@ from distill.evaluate.similarity import Similarity, psnr
 from distill.options import PLACES, TIMES
 from distill.synthetic.overlays import Composite, paste, random_overlays
 from distill.synthetic.text import PLAIN
-from maskvfi.ops.dis import search
 from maskvfi.synthesis.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate

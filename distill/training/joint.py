@@ -106,7 +106,7 @@ class Duet(nn.Module):
         logits = self.mask.logits(torch.stack((img0, img1), dim=1))
         probability = torch.sigmoid(logits)
         weight = probability + (still_weight(probability) - probability).detach()
-        moving = moving_layer(plain.motion, img0, img1, time, weight)
+        moving = moving_layer(plain.motion, img0, img1, weight)
         picture = Tile(Box(0, 0, img0.shape[-2], img0.shape[-1]))
         (frame,) = compose((img0,), (img1,), time, [MovingTile(picture, moving)], weight, RGB)
         return frame, plain.frame, logits

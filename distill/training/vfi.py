@@ -26,14 +26,11 @@ from maskvfi.ops.warp import backward_warp
 VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
 VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(120, 80, 48, 24))
 OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
-FALLBACK_WIDTH = 16
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
 
 def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **values: Any) -> None:
     """Train an interpolation network, from random weights or from those in `options.start`.
-
-    With learn="fallback" all but the fallback stays as it is, and a network without one is given one.
 
     Args:
         data: The folder of shards that `prepare` made.
@@ -57,9 +54,8 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     else:
         network = IFNet(variant)
         initialise(network)
-    if options.learn == "fallback":
-        network = with_fallback(network).requires_grad_(False)
-        network.fallback.requires_grad_(True)
+    if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):
+        raise ValueError("only a teacher with the same blocks can be imitated block by block")
     pupil = Pupil(network, options, teacher)
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -111,16 +107,14 @@ class Pupil(nn.Module):
         Returns:
             The weighted terms by name, their sum "total", and "psnr" in dB for the log.
         """
+        if self.teacher is not None and progress < self.terms.imitated:
+            return self.imitation(batch)
         terms, network = self.terms, self.network
         img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
         inside = (..., slice(truth.shape[-2]), slice(truth.shape[-1]))
         stages = [*network.stages(img0, img1, batch["time"])]
         weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
-        frame, last = stages[-1].frame()[inside], stages[-1]
-        if network.variant.fallback:
-            blend = torch.sigmoid(last.logit[inside])
-            fallback = network.fallback(img0, img1, last.flow[inside], blend, batch["time"])
-            frame = torch.lerp(frame, torch.lerp(img0, img1, batch["time"]), fallback)
+        frame = stages[-1].frame()[inside]
         found = {
             "picture": sum_of(
                 w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
@@ -147,6 +141,23 @@ class Pupil(nn.Module):
             found["decibel"] = terms.decibel * error.log().mean()
         total = sum_of(found.values())
         return {"total": total, **found, "psnr": (-10 * error.detach().log10()).mean()}
+
+    def imitation(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss while every block learns its teacher's block alone, from what the teacher's blocks before it said.
+
+        A pruned network's errors add up from block to block, and teach nothing at first. Alone, each block has a clear
+        task from the first step on (as in block-wise distillation, Li et al., CVPR 2020).
+        """
+        assert self.teacher is not None
+        img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
+        with torch.no_grad():
+            after = [*self.teacher.stages(img0, img1, batch["time"])]
+        before = [self.teacher.stage(after[0].planes, (), after[0].add), *after[:-1]]
+        terms = {}
+        for index, block in enumerate(self.network.blocks):
+            part = block(before[index], batch["time"], self.network.variant.scales[index])
+            terms[f"block{index}"] = distance([before[index].refined(part)], after[index])
+        return {"total": sum_of(terms.values()), **terms}
 
     @torch.no_grad()
     def _teach(self, batch: Batch) -> Stage:
@@ -223,15 +234,6 @@ class Tutor(nn.Module):
         better = (own + 0.01 < others).float()
         apart = (last.flow[inside] - flow.detach()).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
         return charbonnier(made, truth) + 0.01 * (apart * better).mean()
-
-
-def with_fallback(network: IFNet) -> IFNet:
-    """The network itself if it has a `Fallback`, else a copy of it with an untrained one."""
-    if network.variant.fallback:
-        return network
-    grown = IFNet(replace(network.variant, fallback=FALLBACK_WIDTH))
-    grown.load_state_dict(network.state_dict(), strict=False)
-    return grown
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

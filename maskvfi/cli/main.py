@@ -183,10 +183,7 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a network as ONNX, for frames of any size.
-
-    One that starts from a calculated flow (vfi-s, dis) takes that as an input, too: OpenCV is no part of a graph.
-    """
+    """Write a network as ONNX, for frames of any size."""
     say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite))}")
 
 

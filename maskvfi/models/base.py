@@ -23,12 +23,10 @@ class Motion(NamedTuple):
     Attributes:
         flow: [B,4,H,W] in px, (x,y) from t to frame 0, then (x,y) from t to frame 1.
         blend: [B,1,H,W], the weight of the warped frame 0; frame 1 has the rest.
-        fallback: [B,1,H,W], the share of a cross-fade of both frames, high where the flow is unreliable, or None.
     """
 
     flow: Tensor
     blend: Tensor
-    fallback: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +51,6 @@ class Interpolation:
         """[B,1,H,W] in 0..1, see `Motion`."""
         return None if self.motion is None else self.motion.blend
 
-    @property
-    def fallback(self) -> Tensor | None:
-        """[B,1,H,W] in 0..1, see `Motion`."""
-        return None if self.motion is None else self.motion.fallback
-
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -70,7 +63,6 @@ class Traits:
         ensemble_in: Which networks of its family can, for the message that this one cannot.
         no_graph: Why it cannot be exported as one fixed graph; "" if it can.
         gains_from_graph: Whether another runtime computes it faster than torch.
-        starts_from_flow: Whether it refines a flow that is computed outside the network (see `pair_from_flow`).
     """
 
     name: str
@@ -79,7 +71,6 @@ class Traits:
     ensemble_in: str = ""
     no_graph: str = ""
     gains_from_graph: bool = False
-    starts_from_flow: bool = False
 
 
 class Runtime:
@@ -156,15 +147,6 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         Returns:
             The frame [B,3,H,W] with its motion.
         """
-
-    def pair_from_flow(self, start: Prepared, end: Prepared, flow: Tensor) -> Pair:
-        """`pair` with a given flow, for a network with `traits.starts_from_flow`; others ignore the flow.
-
-        Args:
-            start, end: From `prepare`.
-            flow: [B,4,H,W] in px, as `maskvfi.ops.dis.dis_flow` returns it.
-        """
-        return self.pair(start, end)
 
     def motion(self, pair: Pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion | None:
         """The motion of `between` without the frame, for callers that warp; None for a network without flow."""

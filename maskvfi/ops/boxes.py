@@ -48,6 +48,11 @@ class Box:
         rows = slice(self.top >> y, -(-self.bottom >> y))
         return planes[..., rows, self.left >> x : -(-self.right >> x)]
 
+    def overlaps(self, other: Box) -> bool:
+        """Whether the boxes share pixels."""
+        rows = max(self.top, other.top) < min(self.bottom, other.bottom)
+        return rows and max(self.left, other.left) < min(self.right, other.right)
+
     def union(self, other: Box) -> Box:
         """The smallest box that contains both."""
         return Box(
@@ -99,7 +104,8 @@ def _merged(boxes: list[Box], spare: int) -> list[Box]:
     while index < len(boxes):
         for other in range(len(boxes)):
             both = boxes[index].union(boxes[other])
-            if other != index and both.area <= boxes[index].area + boxes[other].area + spare:
+            saves = both.area <= boxes[index].area + boxes[other].area + spare
+            if other != index and (saves or boxes[index].overlaps(boxes[other])):
                 boxes = [box for k, box in enumerate(boxes) if k not in (index, other)] + [both]
                 index = -1
                 break

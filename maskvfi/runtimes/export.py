@@ -27,9 +27,7 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False) -> list[st
     """Write a network as one ONNX file (opset 18, float32).
 
     The inputs are img0 and img1 [B,3,H,W], RGB in 0..1, of any B, H and W. A mask network returns probability
-    [B,1,H,W]. An interpolation network has a third input, timestep [B,1,1,1] in 0..1, and returns frame [B,3,H,W]. One
-    that starts from the flow of OpenCV ("vfi-s", "dis") has it as a fourth input, flow [B,4,H,W] in px, as
-    `maskvfi.ops.dis.dis_flow` returns it, since OpenCV cannot be part of a graph.
+    [B,1,H,W]. An interpolation network has a third input, timestep [B,1,1,1] in 0..1, and returns frame [B,3,H,W].
 
     Args:
         name: Weights, by name or path.
@@ -121,7 +119,7 @@ class _Mask(nn.Module):
 
 
 class _Frame(nn.Module):
-    """An interpolation network whose only output is the frame, and which takes the flow that it starts from."""
+    """An interpolation network whose only output is the frame."""
 
     def __init__(self, network: InterpolationNetwork[Any, Any]) -> None:
         super().__init__()
@@ -133,14 +131,8 @@ class _Frame(nn.Module):
         height, width = multiple + 5, 2 * multiple + 3
         given = {name: torch.rand(1, 3, height, width) for name in ("img0", "img1")}
         given["timestep"] = torch.full((1, 1, 1, 1), 0.5)
-        if self.network.traits.starts_from_flow:
-            given["flow"] = torch.rand(1, 4, height, width)
         return given
 
-    def forward(self, img0: Tensor, img1: Tensor, timestep: Tensor, flow: Tensor | None = None) -> Tensor:
-        first, last = self.network.prepare(img0), self.network.prepare(img1)
-        if flow is None:
-            pair = self.network.pair(first, last)
-        else:
-            pair = self.network.pair_from_flow(first, last, flow)
+    def forward(self, img0: Tensor, img1: Tensor, timestep: Tensor) -> Tensor:
+        pair = self.network.pair(self.network.prepare(img0), self.network.prepare(img1))
         return self.network.between(pair, timestep).frame

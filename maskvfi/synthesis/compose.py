@@ -158,18 +158,16 @@ def still_layer(
 
 
 def moving_layer(
-    motion: Motion, img0: Tensor, img1: Tensor, time: Tensor, weight: Tensor, box: Box | None = None
+    motion: Motion, img0: Tensor, img1: Tensor, weight: Tensor, box: Box | None = None
 ) -> Interpolation:
     """Warp what moves, without dragging still pixels along.
 
     A sample is hidden if it is read from a still pixel of its frame. Its share of the blend then goes to the other
-    frame's sample; where both are hidden, both keep their shares. A hidden sample differs from the other one even if
-    the flow is right, so the fallback to a cross-fade is taken back there.
+    frame's sample; where both are hidden, both keep their shares.
 
     Args:
-        motion: The network's motion at `time`, in `box` or in the whole frames.
+        motion: The network's motion at the new frame's time, in `box` or in the whole frames.
         img0, img1: Whole frames [B,3,H,W], RGB in 0..1.
-        time: [B,1,1,1] in 0..1.
         weight: [B,1,H,W] in 0..1, how far each pixel of both frames is copied.
         box: The part of the picture that motion covers; None for all of it.
 
@@ -187,13 +185,8 @@ def moving_layer(
     )
     share0 = motion.blend * (1 - hidden0 + HIDDEN_SHARE)
     share1 = (1 - motion.blend) * (1 - hidden1 + HIDDEN_SHARE)
-    blend, fallback = share0 / (share0 + share1), motion.fallback
-    frame = torch.lerp(sample1, sample0, blend)
-    if fallback is not None:
-        fallback = fallback * (1 - hidden0) * (1 - hidden1)
-        shown = (img0, img1) if box is None else (box.of(img0), box.of(img1))
-        frame = torch.lerp(frame, torch.lerp(*shown, time), fallback)
-    return Interpolation(frame, Motion(motion.flow, blend, fallback))
+    blend = share0 / (share0 + share1)
+    return Interpolation(torch.lerp(sample1, sample0, blend), Motion(motion.flow, blend))
 
 
 def compose(
@@ -250,10 +243,9 @@ def _moving_alpha(
     start: Tensor, end: Tensor, time: float | Tensor, output: Interpolation, box: Box
 ) -> Tensor:
     """Opacity [h,w] in a box, warped as the colours are."""
-    faded = box.of(torch.lerp(start, end, time))
-    if output.motion is None:
-        return faded
     motion = output.motion
+    if motion is None:
+        return box.of(torch.lerp(start, end, time))
     rows, columns = (
         torch.arange(*ends, device=start.device) for ends in ((box.top, box.bottom), (box.left, box.right))
     )
@@ -261,8 +253,7 @@ def _moving_alpha(
         backward_warp(rearrange(plane, "h w -> 1 1 h w"), flow, rows, columns)
         for plane, flow in zip((start, end), motion.flow.split(2, dim=1), strict=True)
     )
-    alpha = torch.lerp(alpha1, alpha0, motion.blend)[0, 0]
-    return alpha if motion.fallback is None else torch.lerp(alpha, faded, motion.fallback[0, 0])
+    return torch.lerp(alpha1, alpha0, motion.blend)[0, 0]
 
 
 def _place(

@@ -318,7 +318,7 @@ class Interpolator:
             if gap.weight is None or motion is None:
                 output = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
-                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, time, gap.weight, tile.box)
+                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, gap.weight, tile.box)
             yield MovingTile(tile, output)
 
     def _pair(self, start: View, end: View, box: Box) -> Any:

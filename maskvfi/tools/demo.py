@@ -84,7 +84,7 @@ def _draw(
 
 def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
     """Colour, opacity and speed (px per frame) of every layer, from far to near."""
-    width = WIDTH + 40 + 14 * FRAMES + 40
+    width = WIDTH + 40 + 32 * FRAMES + 40
     x = np.arange(width)
     rows = np.arange(HEIGHT)[:, None]
     sky = np.empty((HEIGHT, width, 3), np.float32)
@@ -93,7 +93,7 @@ def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
     sky += np.clip(clouds, 0, 1)[..., None] * 45
     layers = [(_bytes(sky), np.ones((HEIGHT, width), np.float32), 1.0)]
     for base, roughness, colour, speed in (
-        (150, 70, (118, 128, 150), 2.5), (215, 45, (92, 122, 84), 5.5), (280, 22, (66, 84, 44), 12.0),
+        (150, 70, (118, 128, 150), 6.0), (215, 45, (92, 122, 84), 14.0), (280, 22, (66, 84, 44), 30.0),
     ):  # fmt: skip
         ridge = np.full(width, float(base))
         for octave in range(1, 6):
@@ -102,7 +102,7 @@ def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
         texture = cv2.GaussianBlur(rng.normal(0, 1, (HEIGHT, width)).astype(np.float32), (0, 0), 1.2) * 34
         picture = np.array(colour, np.float32) + texture[..., None] + (rows - base)[..., None] * 0.12
         picture = _bytes(picture)
-        if speed > 5:
+        if speed > 10:
             _trees(picture, cover, ridge, rng, speed)
         layers.append((picture, cover, speed))
     return layers
@@ -111,7 +111,7 @@ def _landscape(rng: np.random.Generator) -> list[tuple[Picture, Floats, float]]:
 def _trees(
     picture: Picture, cover: Floats, ridge: NDArray[np.float64], rng: np.random.Generator, speed: float
 ) -> None:
-    size = 4.5 * speed
+    size = 1.8 * speed
     for at in np.arange(20, picture.shape[1], size * 1.5):
         column = int(at + rng.uniform(-size, size) / 3)
         foot = (column, int(ridge[min(column, len(ridge) - 1)]) + 4)

@@ -22,7 +22,7 @@ ray = pytest.importorskip("ray")
 
 from maskvfi.batch import batch  # noqa: E402
 
-HOW = {"codec": "ffv1", "vfi": "dis", "mask": None, "device": "cpu"}
+HOW = {"codec": "ffv1", "vfi": "blend", "mask": None, "device": "cpu"}
 
 
 def packets(path: Path) -> list[tuple[int, int | None, int | None, int | None, bytes]]:

@@ -20,7 +20,7 @@ pytest.importorskip("ray")
 
 from maskvfi.batch import segments
 
-DIS = {"vfi": "dis", "mask": None, "device": "cpu"}
+FADE = {"vfi": "blend", "mask": None, "device": "cpu"}
 
 
 def packets(path: Path) -> list[tuple[int, int | None, int | None, int | None, bytes]]:
@@ -81,15 +81,16 @@ def source(tmp_path_factory) -> Path:
     ids=str,
 )
 def test_the_packets_are_those_of_one_run(source, tmp_path, asked):
-    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS, **asked)
-    found = make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS, **asked)
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **FADE, **asked)
+    found = make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **FADE, **asked)
     assert len(found) > 1
     assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_with_mask_and_networks_of_the_box_too(source, tmp_path):
-    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", device="cpu", end=0.5)
-    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", device="cpu", end=0.5)
+    asked = {"codec": "ffv1", "device": "cpu", "runtime": "torch", "end": 0.5}
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", **asked)
+    make_apart(source, tmp_path / "segments.mkv", **asked)
     assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
@@ -97,7 +98,7 @@ def test_with_mask_and_networks_of_the_box_too(source, tmp_path):
     ("suffix", "codec"), [(".mp4", "libx264"), (".webm", "libvpx-vp9"), (".avi", "mpeg4")]
 )
 def test_in_containers_and_codecs_that_lose(source, tmp_path, suffix, codec):
-    asked = {"codec": codec, "encoder_options": {"mbtree": "0"} if codec == "libx264" else {}, **DIS}
+    asked = {"codec": codec, "encoder_options": {"mbtree": "0"} if codec == "libx264" else {}, **FADE}
     maskvfi.interpolate(source, tmp_path / f"whole{suffix}", **asked)
     make_apart(source, tmp_path / f"parts{suffix}", **asked)
     assert packets(tmp_path / f"parts{suffix}") == packets(tmp_path / f"whole{suffix}")
@@ -106,8 +107,8 @@ def test_in_containers_and_codecs_that_lose(source, tmp_path, suffix, codec):
 def test_times_that_vary_and_a_late_start_stay_exact(tmp_path):
     ticks = [5 + k + (k % 3) for k in range(0, 60, 2)]
     source = make_clip(tmp_path / "in.mkv", times=ticks, time_base=Fraction(1, 25), audio="aac")
-    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
-    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **FADE)
+    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **FADE)
     assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
@@ -115,8 +116,8 @@ def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tm
     """Without key frames after the first, but marked as if: what a decoder gives after a seek is not the picture."""
     options = {"preset": "ultrafast", "x264-params": "keyint=infinite:intra-refresh=1:scenecut=0"}
     source = make_clip(tmp_path / "in.mp4", times=64, size=(48, 32), options=options)
-    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **DIS)
-    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", codec="ffv1", **FADE)
+    make_apart(source, tmp_path / "segments.mkv", codec="ffv1", **FADE)
     assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
@@ -124,15 +125,15 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path
     whole = make_clip(tmp_path / "in.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **DIS)
+    report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **FADE)
     assert report.damage
-    make_apart(cut, tmp_path / "segments.mkv", codec="ffv1", **DIS)
+    make_apart(cut, tmp_path / "segments.mkv", codec="ffv1", **FADE)
     assert packets(tmp_path / "segments.mkv") == packets(tmp_path / "whole.mkv")
 
 
 def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
-    how = Options.of(None, DIS | {"codec": "ffv1"})
-    interpolator = Interpolator("dis", None, "cpu")
+    how = Options.of(None, FADE | {"codec": "ffv1"})
+    interpolator = Interpolator("blend", None, "cpu")
     computed_by = {**interpolator.computed_by, "weights": [], "at_once": 1 << 22}
     _, part, *_ = segments.survey(source, ".mkv", how, computed_by, 8)
     other = make_clip(
@@ -143,14 +144,14 @@ def test_a_source_that_is_another_by_now_is_noticed(source, tmp_path):
 
 
 def test_what_cannot_be_joined_is_refused_at_once(source):
-    computed_by = {**Interpolator("dis", None, "cpu").computed_by, "weights": [], "at_once": 1 << 22}
+    computed_by = {**Interpolator("blend", None, "cpu").computed_by, "weights": [], "at_once": 1 << 22}
     with pytest.raises(MediaError, match=r"cannot join what is written for \.y4m"):
-        next(segments.survey(source, ".y4m", Options.of(None, DIS), computed_by, 8))
+        next(segments.survey(source, ".y4m", Options.of(None, FADE), computed_by, 8))
 
 
 def test_a_part_is_computed_in_the_tiles_that_it_names(source):
     """Whatever memory the worker has: frames from other tiles differ."""
-    how = Options.of(None, DIS | {"codec": "ffv1"})
+    how = Options.of(None, FADE | {"codec": "ffv1"})
     interpolator = Interpolator.from_options(how)
     computed_by = {**interpolator.computed_by, "weights": [], "at_once": 1 << 19}
     facts, part, *_ = segments.survey(source, ".mkv", how, computed_by, 8)

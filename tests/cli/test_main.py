@@ -21,6 +21,8 @@ from maskvfi.errors import MediaError
 from maskvfi.pipeline.preview import neighbours
 from maskvfi.video import open_source
 
+TORCH = ("--runtime", "torch")
+
 
 def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "maskvfi.cli", *map(str, arguments)]
@@ -44,7 +46,7 @@ def frames_in(path: Path) -> int:
 
 def test_interpolate_says_in_a_line_what_it_did(tmp_path):
     source = make_clip(tmp_path / "my clip ü.mp4", times=4)
-    done = run("interpolate", source, "--factor", 2, "--crf", 23, "--device", "cpu")
+    done = run("interpolate", source, "--factor", 2, "--crf", 23, "--device", "cpu", *TORCH)
     assert done.returncode == 0, done.stderr
     assert "4 frames became 7" in done.stderr.decode()
     assert frames_in(tmp_path / "my clip ü_2x.mp4") == 7
@@ -58,7 +60,9 @@ def test_pipes_carry_y4m_in_and_out(tmp_path):
         for n, frame in enumerate(reader):
             frame.native.pts, frame.native.time_base = n, Fraction(1, 25)
             out.mux(stream.encode(frame.native))
-    done = run("interpolate", "-", "-", "--device", "cpu", stdin=(tmp_path / "in.y4m").read_bytes())
+    done = run(
+        "interpolate", "-", "-", "--device", "cpu", "--vfi", "blend", stdin=(tmp_path / "in.y4m").read_bytes()
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"YUV4MPEG2")
     assert done.stdout.count(b"FRAME") == 5
@@ -69,14 +73,14 @@ def test_mask_and_compare_make_videos_and_pictures(tmp_path):
     for arguments, size in (
         (("mask", source, tmp_path / "mask.mp4"), (64, 48)),
         (("mask", source, tmp_path / "over.mp4", "--overlay"), (64, 48)),
-        (("compare", source, tmp_path / "both.mp4"), (64, 96)),
+        (("compare", source, tmp_path / "both.mp4", *TORCH), (64, 96)),
     ):
         done = run(*arguments)
         assert done.returncode == 0, done.stderr
         with open_source(arguments[2]) as reader:
             assert (reader.info.width, reader.info.height) == size
     assert (frames_in(tmp_path / "mask.mp4"), frames_in(tmp_path / "both.mp4")) == (3, 5)
-    assert run("compare", source, tmp_path / "both.png", "--at", 0.02).returncode == 0
+    assert run("compare", source, tmp_path / "both.png", "--at", 0.02, *TORCH).returncode == 0
     assert cv2.imread(str(tmp_path / "both.png")).shape == (96, 64, 3)
 
 
@@ -97,14 +101,15 @@ def test_neighbours_are_the_frame_shown_then_and_the_next(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pair_makes_pictures_of_the_same_depth(tmp_path, dtype):
     rng = np.random.default_rng(0)
-    for name in "ab":
-        cv2.imwrite(str(tmp_path / f"{name}.png"), rng.integers(0, 200, (40, 50, 3)).astype(dtype))
-    assert run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png").returncode == 0
+    pictures = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in pictures:
+        cv2.imwrite(str(path), rng.integers(0, 200, (40, 50, 3)).astype(dtype))
+    assert run("pair", *pictures, tmp_path / "m.png", *TORCH).returncode == 0
     assert cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED).dtype == dtype
-    done = run("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "s.png", "--at", 0.25, "--at", 0.75)
+    done = run("pair", *pictures, tmp_path / "s.png", "--at", 0.25, "--at", 0.75, *TORCH)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.glob("s_*.png")} == {"s_0.25.png", "s_0.75.png"}
-    assert "exists" in fails("pair", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "m.png")
+    assert "exists" in fails("pair", *pictures, tmp_path / "m.png")
 
 
 def test_doctor_and_weights_say_what_there_is():
@@ -112,9 +117,9 @@ def test_doctor_and_weights_say_what_there_is():
     assert doctor.returncode == 0, doctor.stderr
     assert b"static-s" in doctor.stdout
     listed = run("weights", "list").stdout.decode()
-    assert "vfi-s" in listed
+    assert "vfi-m" in listed
     assert "static-s" in listed
-    assert "sha256" in run("weights", "info", "vfi-s").stdout.decode()
+    assert "sha256" in run("weights", "info", "vfi-m").stdout.decode()
     assert "unknown weights 'nope'" in fails("weights", "info", "nope")
 
 
@@ -163,7 +168,15 @@ def test_the_page_says_what_it_needs():
 
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=400, size=(640, 360))
-    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(tmp_path / "out.mp4")]
+    command = [
+        sys.executable,
+        "-m",
+        "maskvfi.cli",
+        "interpolate",
+        str(source),
+        str(tmp_path / "out.mp4"),
+        *TORCH,
+    ]
 
     def heed() -> None:  # whoever runs the tests in the background has made them deaf to it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -182,7 +195,7 @@ def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
 
 def test_bench_measures_every_part_and_writes_json(tmp_path):
     target = tmp_path / "bench.json"
-    arguments = ["bench", "--size", "96x64", "--repeats", "1", "--json", str(target)]
+    arguments = ["bench", "--size", "96x64", "--repeats", "1", "--json", str(target), *TORCH]
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
     found = json.loads(target.read_text())

@@ -1,11 +1,14 @@
 """The nodes called as ComfyUI calls them: by their tables, with what their sockets carry."""
 
 import inspect
+from functools import partial
 
 import pytest
 import torch
 
+from maskvfi.integrations import comfyui
 from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from maskvfi.synthesis.interpolator import Interpolator
 
 
 def call(name, **inputs):
@@ -21,7 +24,7 @@ def call(name, **inputs):
 
 @pytest.fixture(scope="module")
 def networks():
-    return call("MaskvfiLoad", vfi="dis", mask="static-s")
+    return call("MaskvfiLoad", vfi="blend", mask="static-s")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_every_node_keeps_the_contract():
 
 def test_the_loader_lists_the_weights_there_are():
     choices = NODE_CLASS_MAPPINGS["MaskvfiLoad"].INPUT_TYPES()["required"]
-    assert {"vfi-s", "dis"} <= set(choices["vfi"][0])
+    assert {"vfi-m", "vfi-s", "blend"} <= set(choices["vfi"][0])
     assert {"static-s", "off"} <= set(choices["mask"][0])
 
 
@@ -72,12 +75,15 @@ def test_rates_make_as_many_images_as_they_say(networks, images):
 
 
 @pytest.mark.parametrize("masks", [1, 5])
-def test_what_is_protected_is_copied(images, masks):
-    plain = call("MaskvfiLoad", vfi="dis", mask="off")
+def test_what_is_protected_is_copied(images, masks, monkeypatch):
+    monkeypatch.setattr(comfyui, "Interpolator", partial(Interpolator, runtime="torch"))
+    plain = call("MaskvfiLoad", vfi="vfi-m", mask="off")
     protect = torch.zeros(masks, 48, 80)
     protect[:, :24, :40] = 1
     made = call("MaskvfiInterpolate", networks=plain, images=images, factor=2, protect=protect)
-    torch.testing.assert_close(made[1, 2:20, 2:36], (images[0] + images[1])[2:20, 2:36] / 2)
+    faded = (images[0] + images[1]) / 2
+    torch.testing.assert_close(made[1, 2:20, 2:36], faded[2:20, 2:36])
+    assert (made[1] - faded)[2:20, 44:78].abs().mean() > 0.01
     with pytest.raises(ValueError, match="3 masks for 5 images"):
         call(
             "MaskvfiInterpolate", networks=plain, images=images, factor=2, protect=protect[:1].repeat(3, 1, 1)
@@ -96,4 +102,4 @@ def test_the_mask_says_what_stands_still(networks, images):
     with pytest.raises(ValueError, match="two images"):
         call("MaskvfiStaticMask", networks=networks, images=images[:1])
     with pytest.raises(ValueError, match="without a mask"):
-        call("MaskvfiStaticMask", networks=call("MaskvfiLoad", vfi="dis", mask="off"), images=images)
+        call("MaskvfiStaticMask", networks=call("MaskvfiLoad", vfi="blend", mask="off"), images=images)

@@ -1,15 +1,22 @@
 """Clips through VapourSynth where it is installed (Python 3.12); its calls, with frames like its own, everywhere."""
 
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from maskvfi.integrations import vapoursynth
 from maskvfi.integrations.vapoursynth import _Between, interpolate
 from maskvfi.synthesis.interpolator import Interpolator
 
 SIZE = (48, 64)
+
+
+@pytest.fixture(autouse=True)
+def in_torch(monkeypatch):
+    monkeypatch.setattr(vapoursynth, "Interpolator", partial(Interpolator, runtime="torch"))
 
 
 class Frame:
@@ -33,7 +40,7 @@ def frame(shift=0, dtype=np.float32, **props):
 
 @pytest.fixture(scope="module")
 def between():
-    return _Between(Interpolator("dis", None, "cpu"), 2)
+    return _Between(Interpolator("vfi-m", None, "cpu", runtime="torch"), 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -92,7 +99,7 @@ def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
     fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH")
     monkeypatch.setitem(sys.modules, "vapoursynth", fake)
     clip = Clip([frame(0), frame(4), frame(8, _SceneChangePrev=1)])
-    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu").frames
+    made = interpolate(clip, 3, mask=None, device="cpu").frames
     assert len(made) == 7
     assert made[::3] == clip.frames
     assert made[4] is made[5] is clip.frames[1]
@@ -128,7 +135,7 @@ def moving(vs, frames):
 
 def test_vapoursynth_itself_gets_new_frames_and_its_own_times(vs):
     clip = moving(vs, 4)
-    made = interpolate(clip, 3, vfi="dis", mask=None, device="cpu")
+    made = interpolate(clip, 3, mask=None, device="cpu")
     assert (made.num_frames, made.fps) == (10, clip.fps * 3)
     for n in (0, 3, 6, 9):
         assert np.array_equal(made.get_frame(n)[0], clip.get_frame(n // 3)[0])
@@ -142,7 +149,7 @@ def test_vapoursynth_itself_gets_new_frames_and_its_own_times(vs):
 def test_vapoursynth_holds_the_earlier_frame_at_a_cut(vs):
     clip = moving(vs, 3)
     clip = clip[0] + clip[1].std.SetFrameProps(_SceneChangeNext=1) + clip[2]
-    made = interpolate(clip, 2, vfi="dis", mask=None, device="cpu")
+    made = interpolate(clip, 2, mask=None, device="cpu")
     assert np.array_equal(made.get_frame(3)[0], clip.get_frame(1)[0])
     assert not np.array_equal(made.get_frame(1)[0], clip.get_frame(0)[0])
 

@@ -26,7 +26,7 @@ def test_cross_fade_is_loaded_by_name_and_has_no_motion():
     assert isinstance(network, Blend)
     made = network(img0, img1, 0.3)
     assert torch.equal(made.frame, torch.lerp(img0, img1, 0.3))
-    assert (made.motion, made.flow, made.blend, made.fallback) == (None,) * 4
+    assert (made.motion, made.flow, made.blend) == (None,) * 3
 
 
 def test_no_weights_at_all_are_no_cross_fade():

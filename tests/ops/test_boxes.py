@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import maskvfi
@@ -10,6 +10,7 @@ from maskvfi.ops.boxes import MARGIN, Box, moving_boxes
 
 
 @settings(max_examples=60, deadline=None)
+@example((161, 321), [(0.0, 0.25), (1.0, 0.5), (0.5, 0.0)], 1)
 @given(
     st.tuples(st.integers(1, 400), st.integers(1, 600)),
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=6),
@@ -59,7 +60,7 @@ def test_boxes_give_the_picture_of_the_whole():
     start[..., 200:240, 300:340], end[..., 200:240, 308:348] = 0.9, 0.9
     still = torch.ones(480, 640)
     still[196:244, 296:352] = 0
-    boxed = maskvfi.Interpolator(device="cpu", protect=still, release=1 - still)
+    boxed = maskvfi.Interpolator(device="cpu", runtime="torch", protect=still, release=1 - still)
     view0, view1 = boxed.view(start), boxed.view(end)
     weight = boxed.weight(view0, view1)
     boxes = boxed.boxes(weight)
@@ -72,7 +73,7 @@ def test_boxes_give_the_picture_of_the_whole():
 
 
 def test_a_still_gap_computes_nothing():
-    everything = maskvfi.Interpolator(device="cpu", protect=torch.ones(64, 64))
+    everything = maskvfi.Interpolator(device="cpu", runtime="torch", protect=torch.ones(64, 64))
     a, b = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
     assert everything.boxes(everything.weight(everything.view(a), everything.view(b))) == []
     assert torch.allclose(everything(a, b, 0.25), torch.lerp(a, b, 0.25))

@@ -53,8 +53,8 @@ def test_the_frame_is_nearly_that_of_the_whole(mask):
     panel = F.interpolate(torch.rand(1, 3, 20, 75, generator=random), (80, 300))
     for image in (img0, img1):
         image[..., :80, :300] = panel  # stands still
-    whole = maskvfi.Interpolator(mask=mask, device="cpu")
-    cut = maskvfi.Interpolator(mask=mask, device="cpu")
+    whole = maskvfi.Interpolator(mask=mask, device="cpu", runtime="torch")
+    cut = maskvfi.Interpolator(mask=mask, device="cpu", runtime="torch")
     cut.at_once = 200_000
     assert len(tiles(Box(0, 0, 560, 800), cut.at_once)) > 3
     expected, made = (interpolator(img0, img1, 0.5) for interpolator in (whole, cut))

@@ -15,7 +15,7 @@ import maskvfi
 from maskvfi.errors import MediaError
 from maskvfi.video import muxer, open_source
 
-FAST = {"vfi": "dis", "device": "cpu", "scene_cut": "off"}
+FAST = {"vfi": "blend", "device": "cpu", "scene_cut": "off"}
 # x264's macroblock tree gives other bytes at some frame sizes each time it is asked, also outside this program.
 ALIKE = {"libx264": {"mbtree": "0"}}
 # x265, given equal pictures with equal times, gives other bytes in one run of ten, whatever its options.
@@ -98,7 +98,7 @@ def test_every_segment_is_encoded_at_one_bit_rate(tmp_path, short):
 
 
 def test_the_report_of_a_resumed_run_counts_all_frames(source, tmp_path, short):
-    options = {"codec": "ffv1", "vfi": "dis", "device": "cpu"}
+    options = {"codec": "ffv1", "vfi": "blend", "device": "cpu"}
     whole = maskvfi.interpolate(source, tmp_path / "whole.mkv", **options)
     with pytest.raises(KeyboardInterrupt):
         maskvfi.interpolate(source, tmp_path / "out.mkv", progress=stop_at(18), **options)
@@ -176,7 +176,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path, share):
     """A real process, killed without warning; 399 frames are three whole segments."""
     source = make_clip(tmp_path / "in.mkv", times=200, codec="ffv1", options={}, size=(64, 48))
     command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source)]
-    options = ["--codec", "ffv1", "--vfi", "dis", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
+    options = ["--codec", "ffv1", "--vfi", "blend", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
     target, wanted = tmp_path / "out.mkv", int(share * 399) // muxer.SEGMENT
     running = subprocess.Popen([*command, str(target), *options], stderr=subprocess.DEVNULL)
     while len(segments(target)) < wanted and running.poll() is None:
@@ -213,7 +213,7 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_kept(truncated, t
 
 def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):
     command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(truncated), str(tmp_path / "out.mkv")]
-    done = subprocess.run([*command, "--vfi", "dis", "--mask", "off"], capture_output=True, text=True)
+    done = subprocess.run([*command, "--vfi", "blend", "--mask", "off"], capture_output=True, text=True)
     assert done.returncode == 3
     assert "the output ends there" in done.stderr
     assert (tmp_path / "out.mkv").exists()

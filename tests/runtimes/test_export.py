@@ -11,7 +11,6 @@ from narrow import NARROW, frames
 
 import maskvfi
 from maskvfi.models.rife import IFNet, find_variant
-from maskvfi.ops.dis import dis_flow
 
 onnx = pytest.importorskip("onnx")
 TOLERANCE = 2e-3  # measured: at most 5e-5, for static-s in ONNX Runtime; 2e-5 for every RIFE form tried
@@ -37,7 +36,7 @@ def two_frames(height, width, batch):
     return img0, img1
 
 
-@pytest.mark.parametrize("name", ["vfi-s", "dis", "4.7", "4.25"])
+@pytest.mark.parametrize("name", ["vfi-m", "vfi-s", "4.7", "4.25"])
 def test_an_interpolation_network_makes_the_same_frame(tmp_path, name):
     torch.manual_seed(0)
     source = name
@@ -45,13 +44,10 @@ def test_an_interpolation_network_makes_the_same_frame(tmp_path, name):
         source = tmp_path / "narrow.safetensors"
         maskvfi.save_weights(source, IFNet(dataclasses.replace(find_variant(name), **NARROW)))
     network = maskvfi.load_vfi(source)
-    inputs = maskvfi.export(source, tmp_path / "out.onnx")
-    assert inputs == ["img0", "img1", "timestep", *(["flow"] if network.variant.start else [])]
+    assert maskvfi.export(source, tmp_path / "out.onnx") == ["img0", "img1", "timestep"]
     for height, width, batch in SIZES:
         img0, img1 = two_frames(height, width, batch)
         given = {"img0": img0, "img1": img1, "timestep": torch.full((batch, 1, 1, 1), 0.3)}
-        if network.variant.start:
-            given["flow"] = dis_flow(img0, img1)
         with torch.inference_mode():
             wanted = network(img0, img1, 0.3).frame.numpy()
         for output, found in answers(tmp_path / "out.onnx", {k: x.numpy() for k, x in given.items()}):
@@ -75,7 +71,7 @@ def test_the_mask_says_the_same(tmp_path):
 
 
 def test_the_file_is_a_valid_graph_of_opset_18_with_names_for_what_may_change(tmp_path):
-    maskvfi.export("dis", tmp_path / "out.onnx")
+    maskvfi.export("vfi-s", tmp_path / "out.onnx")
     model = onnx.load(tmp_path / "out.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert [x.version for x in model.opset_import if not x.domain] == [18]
@@ -92,12 +88,12 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_behind(tmp_path):
     target = tmp_path / "out.onnx"
     target.write_bytes(b"precious")
     with pytest.raises(ValueError, match=r"out\.onnx: exists already"):
-        maskvfi.export("dis", target)
+        maskvfi.export("blend", target)
     assert target.read_bytes() == b"precious"
-    maskvfi.export("dis", target, overwrite=True)
+    maskvfi.export("blend", target, overwrite=True)
     assert target.read_bytes() != b"precious"
     with pytest.raises(ValueError, match="there is no folder"):
-        maskvfi.export("dis", tmp_path / "nowhere" / "out.onnx")
+        maskvfi.export("blend", tmp_path / "nowhere" / "out.onnx")
     old = tmp_path / "old.safetensors"
     maskvfi.save_weights(old, IFNet(find_variant("4.0")))
     with pytest.raises(maskvfi.WeightsError, match=r"old\.safetensors: RIFE 4\.0 changes its scales"):
@@ -106,10 +102,10 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_behind(tmp_path):
 
 
 def test_the_command_names_the_inputs_and_refuses_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "maskvfi.cli", "export", "dis", str(tmp_path / "out.onnx")]
+    command = [sys.executable, "-m", "maskvfi.cli", "export", "blend", str(tmp_path / "out.onnx")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "takes img0, img1, timestep, flow" in done.stderr
+    assert "takes img0, img1, timestep" in done.stderr
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 2
     assert len(again.stderr.splitlines()) == 1

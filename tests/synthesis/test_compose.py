@@ -18,20 +18,17 @@ def scene() -> tuple[torch.Tensor, ...]:
     return torch.where(box > 0, white, start), torch.where(box > 0, white, end), middle, box
 
 
-HALF = torch.full((1, 1, 1, 1), 0.5)
-
-
-def exact(blend: float = 0.5, fallback: torch.Tensor | None = None) -> Motion:
+def exact(blend: float = 0.5) -> Motion:
     """What a perfect network says, of the background."""
     flow = torch.zeros(1, 4, 48, 96)
     flow[:, 0], flow[:, 2] = SHIFT / 2, -SHIFT / 2
-    return Motion(flow, torch.full((1, 1, 48, 96), blend), fallback)
+    return Motion(flow, torch.full((1, 1, 48, 96), blend))
 
 
 def test_the_sample_that_is_not_hidden_is_taken():
     img0, img1, middle, box = scene()
-    clean = moving_layer(exact(), img0, img1, HALF, box)
-    plain = moving_layer(exact(), img0, img1, HALF, torch.zeros_like(box))
+    clean = moving_layer(exact(), img0, img1, box)
+    plain = moving_layer(exact(), img0, img1, torch.zeros_like(box))
     ring = torch.zeros(48, 96, dtype=torch.bool)
     ring[16:32, 40 - SHIFT // 2 : 40] = ring[16:32, 52 : 52 + SHIFT // 2] = True
     assert (plain.frame - middle).abs()[..., ring].mean() > 0.1
@@ -44,7 +41,7 @@ def test_the_sample_that_is_not_hidden_is_taken():
 
 def test_the_blend_says_whose_sample_was_taken():
     img0, img1, _, box = scene()
-    blend = moving_layer(exact(), img0, img1, HALF, box).blend[0, 0]
+    blend = moving_layer(exact(), img0, img1, box).blend[0, 0]
     assert blend[20, 53] > 0.99  # frame 1 shows the box there
     assert blend[20, 38] < 0.01
     assert blend[20, 10] == 0.5
@@ -53,14 +50,5 @@ def test_the_blend_says_whose_sample_was_taken():
 def test_where_both_are_hidden_the_network_decides():
     img0, img1, *_ = scene()
     everywhere = torch.ones(1, 1, 48, 96)
-    found = moving_layer(exact(0.3), img0, img1, HALF, everywhere).blend
+    found = moving_layer(exact(0.3), img0, img1, everywhere).blend
     torch.testing.assert_close(found, exact(0.3).blend, atol=1e-5, rtol=0)
-
-
-def test_fallback_is_a_cross_fade_but_not_where_a_sample_is_hidden():
-    img0, img1, _, box = scene()
-    fallbacked = moving_layer(exact(fallback=torch.ones_like(box)), img0, img1, HALF, box)
-    sure = moving_layer(exact(), img0, img1, HALF, box)
-    torch.testing.assert_close(fallbacked.frame[..., 5, 5], (img0 + img1)[..., 5, 5] / 2)
-    beside = (slice(None), slice(None), slice(18, 30), slice(53, 55))  # frame 1 shows the box there
-    torch.testing.assert_close(fallbacked.frame[beside], sure.frame[beside])

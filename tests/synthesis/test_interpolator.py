@@ -7,10 +7,12 @@ import torch
 import maskvfi
 from maskvfi.synthesis.compose import moving_layer, still_layer, still_weight
 
+CPU = {"device": "cpu", "runtime": "torch"}
+
 
 @pytest.fixture(scope="module")
 def interpolator() -> maskvfi.Interpolator:
-    return maskvfi.Interpolator(device="cpu")
+    return maskvfi.Interpolator(**CPU)
 
 
 def pictures(dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -45,12 +47,12 @@ def test_arrays_and_tensors_give_the_same_picture(interpolator):
 def test_a_batch_gives_what_its_frames_give_alone(interpolator):
     a, b = torch.rand(2, 3, 40, 52), torch.rand(2, 3, 40, 52)
     times = torch.tensor([0.25, 0.75]).view(2, 1, 1, 1)
-    assert torch.allclose(interpolator(a, b, times)[1], interpolator(a[1], b[1], 0.75), atol=1e-5)
+    assert torch.allclose(interpolator(a, b, times)[1], interpolator(a[1], b[1], 0.75), atol=1e-4)
 
 
 @pytest.mark.parametrize("value", [0, 1, 77, 128, 254, 255])
 def test_identical_frames_come_back_unchanged(value):
-    everything = maskvfi.Interpolator(device="cpu", protect=torch.ones(33, 47))
+    everything = maskvfi.Interpolator(**CPU, protect=torch.ones(33, 47))
     frame = np.full((33, 47, 3), value, np.uint8)
     assert np.array_equal(everything(frame, frame, 0.37), frame)
 
@@ -59,19 +61,16 @@ def test_painted_masks_win_over_the_network():
     a, b = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64)
     left = torch.zeros(32, 64)
     left[:, :32] = 1
-    plain = maskvfi.load_vfi("vfi-s")(a, b, 0.5)
-    half = torch.full((1, 1, 1, 1), 0.5)
-    moving = moving_layer(plain.motion, a, b, half, left[None, None]).frame
-    guarded = maskvfi.Interpolator(device="cpu", protect=left, release=1 - left)(a, b, 0.5)
+    plain = maskvfi.load_vfi("vfi-m")(a, b, 0.5)
+    moving = moving_layer(plain.motion, a, b, left[None, None]).frame
+    guarded = maskvfi.Interpolator(**CPU, protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)
 
 
 def test_a_painted_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match="protect mask is 10x20, the frames are 16x16"):
-        maskvfi.Interpolator(device="cpu", protect=torch.ones(20, 10))(
-            torch.rand(3, 16, 16), torch.rand(3, 16, 16)
-        )
+        maskvfi.Interpolator(**CPU, protect=torch.ones(20, 10))(torch.rand(3, 16, 16), torch.rand(3, 16, 16))
 
 
 def test_still_pixels_fade_or_copy_the_nearer_frame():
@@ -94,7 +93,7 @@ def test_half_precision_gives_nearly_the_same_picture(interpolator):
         torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), size=(64, 96), mode="bicubic")
         for _ in range(2)
     )
-    half = maskvfi.Interpolator(device="cpu", precision="bf16")
+    half = maskvfi.Interpolator(**CPU, precision="bf16")
     assert (half(a, b, 0.5) - interpolator(a, b, 0.5)).abs().mean() < 0.01
 
 
@@ -119,7 +118,7 @@ def test_wrong_input_is_refused_with_the_reason(interpolator):
         ({"tile": "wide"}, "tile must be auto, off or a number"),
         ({"tile": 100}, "at least 512"),
         ({"static": "wobble"}, "static must be one of"),
-        ({"ensemble": True}, "no ensemble mode"),
+        ({"vfi": "blend", "ensemble": True}, "no ensemble mode"),
     ):
         with pytest.raises(ValueError, match=why):
-            maskvfi.Interpolator(**({"device": "cpu"} | options))
+            maskvfi.Interpolator(**(CPU | options))

@@ -34,7 +34,7 @@ def gaps(frames, cut_at=()):
 
 def test_neighbouring_gaps_are_seen_in_one_pass(material):
     info, frames = material
-    interpolator = maskvfi.Interpolator(device="cpu")
+    interpolator = maskvfi.Interpolator("blend", device="cpu")
     renderer = Renderer(interpolator, info)
     found = [weight for _, weight in renderer.masks(gaps(frames[: MAX_GAPS + 1]))]
     views = [renderer._look(frame).view for frame in frames[: MAX_GAPS + 1]]
@@ -47,7 +47,7 @@ def test_neighbouring_gaps_are_seen_in_one_pass(material):
 def test_a_cut_and_equal_frames_part_the_gaps(material):
     info, frames = material
     frames = [*frames[:4], replace(frames[3], pts=frames[4].pts), *frames[5:]]
-    interpolator = maskvfi.Interpolator(device="cpu")
+    interpolator = maskvfi.Interpolator("blend", device="cpu")
     found = list(Renderer(interpolator, info).masks(gaps(frames, cut_at={1})))
     assert [weight is None for _, weight in found] == [False, True, False, True, False, False]
     alone = Renderer(interpolator, info).masks([found[0][0]])
@@ -63,7 +63,7 @@ def test_the_stream_is_not_read_further_ahead_than_said(material):
             taken.append(gap)
             yield gap
 
-    next(Renderer(maskvfi.Interpolator(device="cpu"), info).groups(counted()))
+    next(Renderer(maskvfi.Interpolator("blend", device="cpu"), info).groups(counted()))
     assert len(taken) <= MAX_GAPS + 1
 
 
@@ -77,7 +77,7 @@ def large(tmp_path_factory):
 
 def short_of_memory(limit: int) -> maskvfi.Interpolator:
     """An interpolator whose device has no memory for more than so many px at once."""
-    interpolator = maskvfi.Interpolator("dis", None, "cpu", runtime="torch")
+    interpolator = maskvfi.Interpolator("vfi-m", None, "cpu", runtime="torch")
     whole = interpolator.vfi.between
 
     def between(pair, *rest):
@@ -92,7 +92,7 @@ def short_of_memory(limit: int) -> maskvfi.Interpolator:
 def test_a_device_short_of_memory_gets_smaller_tiles(large):
     info, frames = large
     renderer = Renderer(short_of_memory(400_000), info)
-    whole = Renderer(maskvfi.Interpolator("dis", None, "cpu", runtime="torch"), info)
+    whole = Renderer(maskvfi.Interpolator("vfi-m", None, "cpu", runtime="torch"), info)
     (_, made), (_, wanted) = (list(each.render([next(gaps(frames))])) for each in (renderer, whole))
     assert "short of memory" in renderer.warnings[0]
     assert renderer.tally == whole.tally

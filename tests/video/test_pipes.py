@@ -20,7 +20,7 @@ MASKVFI = [
     "--device",
     "cpu",
     "--vfi",
-    "dis",
+    "blend",
 ]
 
 

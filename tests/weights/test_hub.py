@@ -127,10 +127,14 @@ def test_a_repository_that_cannot_be_had_is_one_clear_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["static-s", "vfi-s", "dis"])
-def test_every_model_card_says_what_the_hub_asks(name):
-    lines = (Path(__file__).parents[2] / "weights" / f"{name}.md").read_text().splitlines()
+WEIGHTS = sorted((Path(__file__).parents[2] / "weights").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_every_model_card_says_what_the_hub_asks(path):
+    lines = path.with_suffix(".md").read_text().splitlines()
     head = lines[1 : lines.index("---", 1)]
     assert lines[0] == "---"
     assert {"license: mit", "library_name: maskvfi", "tags:"} <= set(head)
     assert any(line.startswith("pipeline_tag: ") for line in head)
+    assert f"# {path.stem}" in lines

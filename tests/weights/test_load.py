@@ -24,14 +24,13 @@ def small() -> IFNet:
     return IFNet(replace(find_variant("4.6"), family="small", versions=(), channels=(8, 8, 8, 8)))
 
 
-def test_both_shipped_weights_load_by_name_and_have_a_model_card():
-    for load, name in ((load_vfi, "vfi-s"), (load_static, "static-s")):
-        assert sum(p.numel() for p in load(name).parameters()) < 2_000_000
+def test_all_shipped_weights_load_by_name_and_have_a_model_card():
+    shipped = {"vfi-m": "vfi", "vfi-s": "vfi", "blend": "vfi", "static-s": "static"}
+    for name, kind in shipped.items():
+        load = load_static if kind == "static" else load_vfi
+        assert sum(p.numel() for p in load(name).parameters()) < 6_000_000
         assert find_weights(name).with_suffix(".md").is_file()
-    assert {file.name: file.kind for file in list_weights()}.items() >= {
-        "vfi-s": "vfi",
-        "static-s": "static",
-    }.items()
+    assert {file.name: file.kind for file in list_weights()}.items() >= shipped.items()
 
 
 def test_official_checkpoints_load_in_every_wrapping(small, tmp_path, monkeypatch):
@@ -95,6 +94,30 @@ def test_a_lying_header_is_refused(tmp_path, small):
         load_vfi(tmp_path / "b.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("start", "dis", "starts from DIS flow"),
+        ("doubt", 16, "falls back to a cross-fade"),
+        ("fallback", 16, "falls back to a cross-fade"),
+        ("start", "", None),
+        ("doubt", 0, None),
+        ("fallback", 0, None),
+    ],
+)
+def test_a_network_that_only_version_0_1_computes_is_named(tmp_path, small, field, value, what):
+    """Older headers have more fields, and no architecture."""
+    header = {"kind": "vfi", "variant": small.variant.to_dict() | {field: value}}
+    save_file(small.state_dict(), tmp_path / "old.safetensors", metadata={"maskvfi": json.dumps(header)})
+    if what is None:
+        assert load_vfi(tmp_path / "old.safetensors").variant == small.variant
+        return
+    with pytest.raises(WeightsError, match=what) as caught:
+        load_vfi(tmp_path / "old.safetensors")
+    assert str(caught.value).startswith(f"{tmp_path / 'old.safetensors'}: its network")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_of_ours_says_what_it_is(tmp_path, small):
     save_weights(tmp_path / "mine.safetensors", small, steps=12)
     header = read_header(tmp_path / "mine.safetensors")
@@ -121,6 +144,7 @@ def test_a_header_that_promises_too_much_is_refused_before_any_memory_is_taken(t
         {"channels": [10**9, 10**9]},
         {"scales": []},
         {"head": "tail"},
+        {"channels": [], "scales": []},
         {"channels": "x"},
         {"start": 7},
     ):

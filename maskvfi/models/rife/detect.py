@@ -12,7 +12,6 @@ from maskvfi.models.rife.variants import HEAD_PLANES, VARIANTS, Variant
 
 _NOT_FOR_INFERENCE = ("contextnet.", "unet.", "teacher.", "caltime.", "block_tea.")
 _WRAPPER = re.compile(r"^(?:(?:module|flownet|model)\.)+")
-_OLD_FALLBACK = re.compile(r"^doubt\.")  # of files from before 0.2
 _BLOCK = re.compile(r"^blocks\.(\d+)\.")
 _ENCODER_NAMES = (("0", "1"), ("0", "2", "4", "6"), ("cnn0", "cnn1", "cnn2", "cnn3"))
 
@@ -29,7 +28,6 @@ def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The state dict under official names.
     """
     named = {_BLOCK.sub(r"block\1.", _WRAPPER.sub("", key)): value for key, value in state.items()}
-    named = {_OLD_FALLBACK.sub("fallback.", key): value for key, value in named.items()}
     return {key: value for key, value in named.items() if not key.startswith(_NOT_FOR_INFERENCE)}
 
 

@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, InterpolationNetwork, Motion, Traits
-from maskvfi.models.rife.fallback import Fallback
 from maskvfi.models.rife.stage import Part, Stage
 from maskvfi.models.rife.variants import HEAD_PLANES, Variant, ensemble_versions
-from maskvfi.ops.dis import dis_flow, flow_at, inside_logit
 from maskvfi.ops.warp import backward_warp
 
 
@@ -31,27 +29,15 @@ class PreparedFrame(NamedTuple):
 
 
 class PreparedPair(NamedTuple):
-    """Two frames of one size.
-
-    Attributes:
-        start, end: The frames.
-        flow: [B,4,H,W] in px, from `dis_flow`, for a network that starts from it; else None.
-    """
+    """Two frames of one size."""
 
     start: PreparedFrame
     end: PreparedFrame
-    flow: Tensor | None
 
     @property
     def planes(self) -> tuple[Tensor, Tensor]:
         """The planes of both frames."""
         return self.start.planes, self.end.planes
-
-    @property
-    def colours(self) -> tuple[Tensor, Tensor]:
-        """Both frames [B,3,H,W], without padding."""
-        height, width = self.start.size
-        return self.start.planes[:, :3, :height, :width], self.end.planes[:, :3, :height, :width]
 
 
 class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
@@ -71,8 +57,6 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             self.add_module(f"block{index}", Block(variant, index))
         if variant.encoder:
             self.encode = FrameEncoder(variant)
-        if variant.fallback:
-            self.fallback = Fallback(variant.fallback)
 
     @property
     def blocks(self) -> list[Block]:
@@ -89,8 +73,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             ensemble=variant.ensemble,
             ensemble_in=f"RIFE {ensemble_versions()}",
             no_graph=f"{name} changes its scales by what it sees" if variant.dynamic_scale else "",
-            gains_from_graph=not variant.start,
-            starts_from_flow=bool(variant.start),
+            gains_from_graph=True,
         )
 
     def config(self) -> dict[str, Any]:
@@ -100,11 +83,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         return self._prepare(image, self.multiple(scale))
 
     def pair(self, start: PreparedFrame, end: PreparedFrame) -> PreparedPair:
-        pair = PreparedPair(start, end, None)
-        return pair._replace(flow=dis_flow(*pair.colours)) if self.variant.start else pair
-
-    def pair_from_flow(self, start: PreparedFrame, end: PreparedFrame, flow: Tensor) -> PreparedPair:
-        return PreparedPair(start, end, flow if self.variant.start else None)
+        return PreparedPair(start, end)
 
     def between(
         self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
@@ -117,19 +96,15 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         warped = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
         height, width = pair.start.size
         frame = torch.lerp(warped[1], warped[0], torch.sigmoid(logit))[..., :height, :width]
-        motion = self._motion(pair, time, flow, logit)
-        if motion.fallback is not None:
-            frame = torch.lerp(frame, torch.lerp(*pair.colours, time), motion.fallback)
-        return Interpolation(frame, motion)
+        return Interpolation(frame, self._motion(pair, flow, logit))
 
     def motion(self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion:
-        return self._motion(pair, time, *self.estimate(pair, time, scale, ensemble))
+        return self._motion(pair, *self.estimate(pair, time, scale, ensemble))
 
-    def _motion(self, pair: PreparedPair, time: Tensor, flow: Tensor, logit: Tensor) -> Motion:
+    @staticmethod
+    def _motion(pair: PreparedPair, flow: Tensor, logit: Tensor) -> Motion:
         height, width = pair.start.size
-        flow, blend = flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width])
-        fallback = self.fallback(*pair.colours, flow, blend, time) if self.variant.fallback else None
-        return Motion(flow, blend, fallback)
+        return Motion(flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width]))
 
     def estimate(
         self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool
@@ -139,8 +114,6 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             *_, last = self._stages(pair, time, scale, ensemble)
             return last.flow, last.logit
         given = [*pair.planes, time.float().expand(len(pair.start.planes), 1, 1, 1)]
-        if (begin := self.begin(pair, time)) is not None:
-            given.append(begin)
         blocks = Blocks(self, scale, ensemble)
         name = f"blocks {scale:g} {ensemble}"
         flow, logit = self.runtime.compute(name, blocks, given, self.multiple(scale))
@@ -166,16 +139,15 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
     def _prepare(self, image: Tensor, modulo: int) -> PreparedFrame:
         height, width = image.shape[-2:]
         # The published networks were trained with zero padding, which shows where something leaves the picture.
-        rim = "replicate" if self.variant.start else "constant"
-        planes = F.pad(image.float().clamp(0, 1), (0, -width % modulo, 0, -height % modulo), mode=rim)
+        planes = F.pad(image.float().clamp(0, 1), (0, -width % modulo, 0, -height % modulo))
         if self.variant.encoder:
             encoded = self.runtime.compute("encoder", self.encode, [planes], self.variant.modulo)
             planes = torch.cat((planes, *encoded), dim=1)
-        return PreparedFrame((image.shape[-2], image.shape[-1]), planes)
+        return PreparedFrame((height, width), planes)
 
     def _stages(self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool) -> Iterator[Stage]:
         scales, planes = [s / scale for s in self.variant.scales], pair.planes
-        stages = self.refine(planes, time, scales, 0 if ensemble else len(scales), self.begin(pair, time))
+        stages = self.refine(planes, time, scales, 0 if ensemble else len(scales))
         if not self.variant.dynamic_scale:
             yield from stages
             return
@@ -192,26 +164,12 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
                 planes, time, [2 * s for s in scales], 1 if ensemble else len(scales), fixed=True
             )
 
-    def begin(self, pair: PreparedPair, time: Tensor) -> Tensor | None:
-        """What the first block refines.
-
-        Returns:
-            [B,5,h,w] at padded size, flow in px and blend logit; None for a network that starts from nothing.
-        """
-        if pair.flow is None:
-            return None
-        (height, width), planes = pair.start.size, pair.start.planes
-        flow = flow_at(pair.flow, time.float())
-        padding = (0, planes.shape[-1] - width, 0, planes.shape[-2] - height)
-        return F.pad(torch.cat((flow, inside_logit(flow)), dim=1), padding, mode="replicate")
-
     def refine(
         self,
         planes: tuple[Tensor, Tensor],
         time: Tensor,
         scales: list[float],
         ensemble_from: int,
-        begin: Tensor | None = None,
         fixed: bool = False,
     ) -> Iterator[Stage]:
         """Run the blocks one after another.
@@ -221,19 +179,12 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             time: [B,1,1,1] in 0..1.
             scales: Factor by which each block shrinks its input.
             ensemble_from: Index of the first block that is averaged with its time-reversed output.
-            begin: As `begin` returns it.
             fixed: Keep the scales however large the motion is.
 
         Yields:
-            The estimate after every block; the start alone if there are no blocks.
+            The estimate after every block.
         """
         stage = self.stage(planes, (), add=self.variant.mask == "add")
-        if begin is not None:
-            flow, logit = begin.split((4, 1), dim=1)
-            features = torch.zeros_like(logit).expand(-1, self.variant.features, -1, -1)
-            stage = stage.refined(Part(flow, logit, features, 1.0))
-            if not self.blocks:
-                yield stage
         for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
             part = block(stage, time, scale)
             if self.variant.dynamic_scale and not fixed and index == 1 and part.exceeds(32):
@@ -253,11 +204,9 @@ class Blocks(nn.Module):
         self.scales = [s / scale for s in network.variant.scales]
         self.ensemble_from = 0 if ensemble else len(self.scales)
 
-    def forward(
-        self, planes0: Tensor, planes1: Tensor, time: Tensor, begin: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, planes0: Tensor, planes1: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Flow [B,4,h,w] in px and blend logit [B,1,h,w], from the arguments of `IFNet.refine`."""
-        *_, last = self.network.refine((planes0, planes1), time, self.scales, self.ensemble_from, begin)
+        *_, last = self.network.refine((planes0, planes1), time, self.scales, self.ensemble_from)
         return last.flow, last.logit
 
 
@@ -271,7 +220,7 @@ class Block(nn.Module):
     def __init__(self, variant: Variant, index: int) -> None:
         super().__init__()
         width = variant.channels[index]
-        planes = 7 + 2 * variant.encoder + (5 + variant.features if index or variant.start else 0)
+        planes = 7 + 2 * variant.encoder + (5 + variant.features if index else 0)
         self.skip = variant.trunk == "plain+skip"
         self.deconv = variant.head == "deconv5"
         self.conv0 = nn.Sequential(

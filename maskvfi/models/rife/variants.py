@@ -12,6 +12,13 @@ HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
 MAX_BLOCKS, MAX_WIDTH = 16, 4096  # limits for headers, which are untrusted
 
+# Fields in the headers of older files, and what a network does for which they are neither 0 nor empty.
+_GONE = {
+    "start": "starts from DIS flow",
+    "fallback": "falls back to a cross-fade",
+    "doubt": "falls back to a cross-fade",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -31,8 +38,6 @@ class Variant:
         prelu: Whether activations are PReLU instead of leaky ReLU.
         mask: Whether blend logits are summed over the blocks ("add") or the last one counts ("replace").
         dynamic_scale: Whether all scales are doubled where motion is too large for them (4.0 and 4.1).
-        start: "dis" if the first block refines `maskvfi.ops.dis.dis_flow`, which takes a head with features; else "".
-        fallback: Width of the network's `Fallback`; 0: it has none.
     """
 
     family: str
@@ -48,8 +53,6 @@ class Variant:
     prelu: bool = False
     mask: str = "replace"
     dynamic_scale: bool = False
-    start: str = ""
-    fallback: int = 0
 
     @property
     def features(self) -> int:
@@ -64,7 +67,7 @@ class Variant:
     @property
     def modulo(self) -> int:
         """Frame sides are padded to a multiple of this many px, at scale 1."""
-        return 4 * self.scales[0] if self.scales else 1
+        return 4 * self.scales[0]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for a weights file's header."""
@@ -79,16 +82,17 @@ class Variant:
 
         Raises:
             TypeError: Keys are missing or unknown.
-            ValueError: The values describe no network.
+            ValueError: The values describe no network, or one that only version 0.1 computes.
         """
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        if "doubt" in fields:  # what files from before 0.2 call it
-            fields["fallback"] = fields.pop("doubt")
+        for name, what in _GONE.items():
+            if fields.pop(name, None):
+                raise ValueError(f"its network {what}, which only maskvfi 0.1 computes")
         found = cls(**fields)
         if not (
-            len(found.channels) == len(found.scales) <= MAX_BLOCKS
+            0 < len(found.channels) == len(found.scales) <= MAX_BLOCKS
             and all(0 < size <= MAX_WIDTH for size in (*found.channels, *found.scales))
-            and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid, found.fallback))
+            and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid))
             and found.head in HEAD_PLANES
         ):
             raise ValueError("its header describes no RIFE network")
@@ -181,8 +185,6 @@ _V425_LITE = replace(
 )
 _V425_HEAVY = replace(_V425, family="4.25.heavy", versions=("4.25.heavy",), channels=(384, 256, 192, 128, 64))
 _V426_HEAVY = replace(_V425, family="4.26.heavy", versions=("4.26.heavy",), encoder=16)
-
-DIS = Variant("dis", ("dis",), channels=(), scales=(), head="shuffle52", start="dis")
 
 VARIANTS: tuple[Variant, ...] = (
     _V40, _V42, _V45, _V46, _V47, _V410, _V412_LITE, _V413, _V414_LITE, _V415_LITE, _V420, _V421,

@@ -32,7 +32,7 @@ def test_official_weights_are_refined_together_with_the_mask(shards, tmp_path, o
     assert vfi.variant == load_vfi(official).variant
     assert "block0" in changed(load_vfi(official), vfi)
     assert changed(load_static(), mask)
-    frame = Interpolator(vfi, mask)(torch.rand(3, 64, 64), torch.rand(3, 64, 64), 0.25)
+    frame = Interpolator(vfi, mask, runtime="torch")(torch.rand(3, 64, 64), torch.rand(3, 64, 64), 0.25)
     assert frame.shape == (3, 64, 64)
 
 
@@ -52,7 +52,7 @@ def test_only_the_chosen_part_learns(shards, tmp_path, official, options, learnt
 
 
 def test_joint_refinement_resumes_to_the_same_result(shards, tmp_path):
-    options = {"steps": 4, "log_every": 1, "store_every": 2, **SMALL}
+    options = {"vfi": "vfi-s", "steps": 4, "log_every": 1, "store_every": 2, **SMALL}
     joint(shards, tmp_path / "whole", **options)
     joint(shards, tmp_path / "broken", stop_after=2, **options)
     joint(shards, tmp_path / "broken", **options)
@@ -92,9 +92,9 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 def test_training_composes_as_the_product_does(duet, pair, time):
     with torch.no_grad():
         frame, plain, _ = duet.eval().compose(*pair, torch.full((1, 1, 1, 1), time))
-    product = Interpolator(duet.vfi, duet.mask, "cpu")
+    product = Interpolator(duet.vfi, duet.mask, "cpu", runtime="torch")
     assert torch.allclose(frame, product(*pair, time), atol=1e-5)
-    assert torch.allclose(plain, Interpolator(duet.vfi, None, "cpu")(*pair, time), atol=1e-5)
+    assert torch.allclose(plain, Interpolator(duet.vfi, None, "cpu", runtime="torch")(*pair, time), atol=1e-5)
     assert not torch.allclose(frame, plain, atol=1e-3)
 
 

@@ -17,12 +17,6 @@ def losses(run: Path) -> list[float]:
     return [json.loads(line)["total"] for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
-    """The modules at the top whose weights differ."""
-    old, new = before.state_dict(), after.state_dict()
-    return {key.partition(".")[0] for key in old if not torch.equal(old[key], new[key])}
-
-
 def test_every_term_of_the_loss_trains(shards, tmp_path):
     terms = {"census": 0.1, "reversal": 0.1, "privileged": 0.5}
     train_vfi(shards, tmp_path, steps=2, log_every=1, **terms, **SMALL)
@@ -71,14 +65,3 @@ def test_good_weights_keep_their_scales_from_now_on(shards, tmp_path):
     made = load_vfi(tmp_path / "weights.safetensors")
     assert made.variant == VFI_M
     assert not made.traits.no_graph
-
-
-def test_a_fallback_can_be_given_to_a_network_that_has_none(shards, tmp_path, official):
-    options = {"steps": 1, "learn": "fallback", "decibel": 1.0, **SMALL}
-    train_vfi(shards, tmp_path, start=official, **options)
-    before, after = load_vfi(official), load_vfi(tmp_path / "weights.safetensors")
-    assert not changed(before, after)
-    assert after.variant.fallback
-    assert not before.variant.fallback
-    with pytest.raises(ValueError, match="learn must be one of all, fallback, not 'flow'"):
-        train_vfi(shards, tmp_path, steps=1, learn="flow", **SMALL)
