@@ -25,6 +25,7 @@ from maskvfi.timing.gaps import Gap, split, stretched
 from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
 from maskvfi.video import Frame, Sink, Source, SourceInfo, open_sink, open_source
+from maskvfi.video.images import is_image_source
 from maskvfi.weights.locate import find_weights, name_of
 from maskvfi.weights.read import sha256
 
@@ -324,7 +325,7 @@ def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fractio
 
 
 def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
-    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4.
+    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4; shots/%04d.png is shots.
 
     Args:
         source: The input.
@@ -340,6 +341,8 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
     if os.fspath(source) == PIPE:
         raise OptionError("an output must be named when the input is a pipe")
     path = Path(source)
+    if is_image_source(path):
+        path = (path if path.is_dir() else path.parent).resolve()
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
     return path.with_name(
         f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"

@@ -81,7 +81,7 @@ class Encoding:
         planes: Sequence[np.ndarray] = frame.planes
         height, width = planes[0].shape
         if frame.format != self.layout:
-            planes = _convert(planes, frame.format, self.source_colour, self.layout, self.colour)
+            planes = convert_planes(planes, frame.format, self.source_colour, self.layout, self.colour)
         if not self.packable:
             packed = frame_of(planes, width, height, self.layout.name).reformat(format=self.pix_fmt)
         else:
@@ -244,9 +244,19 @@ def _colour_in(layout: PixelFormat, info: SourceInfo) -> Colour:
     return replace(colour, matrix="bt709", full_range=False, siting="left", matrix_tag=1, range_tag=1)
 
 
-def _convert(
+def convert_planes(
     planes: Sequence[np.ndarray], source: PixelFormat, colour: Colour, layout: PixelFormat, target: Colour
 ) -> tuple[np.ndarray, ...]:
+    """Planes in another pixel format.
+
+    Args:
+        planes: Arrays [h,w] of code values.
+        source, colour: Their format, and what they mean.
+        layout, target: The format of the result, and what it means.
+
+    Returns:
+        Arrays [h,w]; alpha is opaque where the source has none.
+    """
     rgb = planes_to_rgb(to_tensors(planes, "cpu"), source, colour)
     converted = quantise(rgb_to_planes(rgb, layout, target), layout)
     if not layout.alpha:

@@ -282,12 +282,12 @@ class VideoReader:
             start_time=start_of(stream) if pts is None else pts * self._tick(first),
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
             rotation=first.rotation,
-            display_matrix=display_matrix(first, context.name),
+            display_matrix=display_matrix(first),
             frames_estimate=frames,
             duration=length,
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
-            hdr=HdrMetadata.of_frame(first, context.name),
+            hdr=HdrMetadata.of_frame(first),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:
