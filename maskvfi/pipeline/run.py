@@ -204,6 +204,7 @@ def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
         end=options.end,  # type: ignore[arg-type]
         rate=options.rate,  # type: ignore[arg-type]
         hwaccel=options.hwaccel,
+        interlaced=options.interlaced,
     )
 
 

@@ -29,6 +29,7 @@ def open_source(
     rate: Fraction | None = None,
     queue: int = 4,
     hwaccel: str | None = None,
+    interlaced: str = "auto",
 ) -> Source:
     """A reader of a video, a folder of images or a pipe.
 
@@ -36,9 +37,10 @@ def open_source(
         path: A video file or address, a folder or pattern of images, or `-` (yuv4mpeg on stdin).
         start: Give only frames from here on, in seconds from the first frame.
         end: Give only frames before this time, in seconds from the first frame.
-        rate: Frames per second of a folder of images; 24 by default.
+        rate: Frames per second of a folder of images, 24 by default, or of a raw stream.
         queue: How many decoded frames may wait.
         hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
+        interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
 
     Returns:
         The opened reader.
@@ -47,11 +49,13 @@ def open_source(
         MediaError: The source cannot be read.
         OptionError: There is no such `hwaccel`.
     """
+    how: dict[str, Any] = {"start": start, "end": end, "rate": rate, "queue": queue}
     if os.fspath(path) == _PIPE:
-        return VideoReader(sys.stdin.buffer, start=start, end=end, queue=queue, container_format=_PIPE_FORMAT)
+        how |= {"container_format": _PIPE_FORMAT, "interlaced": interlaced}
+        return VideoReader(sys.stdin.buffer, **how)
     if is_image_source(path):
-        return ImageFolderReader(path, rate=rate, start=start, end=end, queue=queue)
-    return VideoReader(path, start=start, end=end, queue=queue, hwaccel=hwaccel)
+        return ImageFolderReader(path, **how)
+    return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
 
 
 def open_sink(

@@ -13,8 +13,8 @@ from av.sidedata.sidedata import Type
 
 UNIT = 1 << 16  # of a display matrix: 16.16 fixed point
 LAST = 1 << 30  # its last entry: 2.30 fixed point
-# Kinds that are removed before PyAV looks. An ICC profile has a dictionary with its name, which PyAV 18.1 frees once too
-# often: the process ends with a segmentation fault. A kind that PyAV has no name for (EXIF) hides all others.
+# Kinds that are removed before PyAV looks. An ICC profile has a dictionary with its name, which PyAV 18.1 frees a
+# second time: the process ends with a segmentation fault. A kind that PyAV has no name for (EXIF) hides all others.
 _KINDS = 64
 _REMOVED = sorted({*range(_KINDS)} - {kind.value for kind in Type} | {Type.ICC_PROFILE.value})
 

@@ -65,6 +65,8 @@ def url_of(path: PathLike) -> str:
 def picture_stream(container: InputContainer, name: str) -> VideoStream:
     """Find the video stream to read: the default one, or the first. Cover art is not one.
 
+    A stream of one picture, such as the still beside an AVIF sequence, counts only if there is no other.
+
     Args:
         container: The open container.
         name: What messages call it.
@@ -79,7 +81,7 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     if not moving:
         what = "audio only" if container.streams.audio else "no stream with pictures"
         raise MediaError(f"{name}: there is no video in it ({what})")
-    stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
+    stream = max(moving, key=lambda s: (s.frames != 1, bool(s.disposition & Disposition.default)))
     if stream.codec_context is None:
         raise MediaError(f"{name}: FFmpeg has no decoder for its video")
     stream.thread_type = "AUTO"

@@ -101,7 +101,7 @@ def test_a_broken_image_is_named(tmp_path, content):
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):
-    with pytest.raises(MediaError, match="no PNG, JPEG, .* images in this folder"):
+    with pytest.raises(MediaError, match=r"no PNG, JPEG, .* images in this folder"):
         open_source(tmp_path)
 
 

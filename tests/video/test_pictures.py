@@ -71,7 +71,9 @@ def test_grey_palette_alpha_and_16_bits_become_the_richest_of_them(tmp_path):
     assert reader.info.format.name == "gbrap16le"
     assert np.array_equal(as_bgr(frames[0])[..., 0], scene(0)[..., 0].astype(np.uint16) * 257)
     assert np.array_equal(as_bgr(frames[1]), scene(1).astype(np.uint16) * 256 + 7)
-    assert np.array_equal(as_bgr(frames[2])[..., ::-1] // 257, np.asarray(colours.quantize(16).convert("RGB")))
+    assert np.array_equal(
+        as_bgr(frames[2])[..., ::-1] // 257, np.asarray(colours.quantize(16).convert("RGB"))
+    )
     assert np.array_equal(as_bgr(frames[3])[..., ::-1], scene(3).astype(np.uint16) * 257)
     assert np.array_equal(frames[3].planes[3], scene(4)[..., 0].astype(np.uint16) * 257)
     assert [int(frame.planes[3].min()) for frame in frames[:3]] == [65535] * 3
@@ -101,7 +103,9 @@ def test_jpegs_with_different_chroma_are_read_with_the_finest(tmp_path):
 
 
 def test_png_and_jpeg_together_are_rgb(tmp_path):
-    source = sequence(tmp_path / "in", **{"0_jpg": np.full((32, 32, 3), 90, np.uint8), "1_png": scene(1, (32, 32))})
+    source = sequence(
+        tmp_path / "in", **{"0_jpg": np.full((32, 32, 3), 90, np.uint8), "1_png": scene(1, (32, 32))}
+    )
     with open_source(source) as reader:
         frames = list(reader)
     assert reader.info.format.name == "gbrp"
@@ -170,7 +174,9 @@ def test_photos_that_were_turned_differently_come_together(tmp_path):
     for n, orientation in enumerate((1, 6, 8, 3)):
         turned(tmp_path / "in" / f"{n}.png", scene(n), orientation)
     with open_source(tmp_path / "in") as reader:
-        assert [np.array_equal(as_bgr(frame)[..., ::-1], scene(n)) for n, frame in enumerate(reader)] == [True] * 4
+        assert [np.array_equal(as_bgr(frame)[..., ::-1], scene(n)) for n, frame in enumerate(reader)] == [
+            True
+        ] * 4
     turned(tmp_path / "in" / "4.png", scene(0, (48, 36)), 6)
     with pytest.raises(MediaError, match=r"4\.png: is 36x48"):
         open_source(tmp_path / "in")
@@ -209,6 +215,9 @@ def test_animated_webp_is_named(tmp_path):
     frames = [Image.fromarray(scene(n)) for n in range(3)]
     path = tmp_path / "a.webp"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
-    for read in (lambda: read_pictures([path]), lambda: maskvfi.interpolate(path, tmp_path / "b.mp4", **PLAIN)):
+    for read in (
+        lambda: read_pictures([path]),
+        lambda: maskvfi.interpolate(path, tmp_path / "b.mp4", **PLAIN),
+    ):
         with pytest.raises(MediaError, match=r"a\.webp: is an animated WebP, which FFmpeg does not read"):
             read()

@@ -1,0 +1,120 @@
+"""Frames of one size and pixel format, without interlacing, from a stream that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import av
+from av.filter import Graph
+
+from maskvfi.video.pixels import planar_name
+
+INTERLACED = ("auto", "keep", "deinterlace")
+
+
+class UniformFrames:
+    """Makes frames like the first one: others are scaled and converted, interlaced ones deinterlaced.
+
+    Frames that are as the first one pass untouched.
+
+    Args:
+        name: What messages call the stream.
+        first: The first frame of the stream.
+        interlaced: "auto" deinterlaces the frames that are flagged interlaced, "deinterlace" all, "keep" none.
+    """
+
+    def __init__(self, name: str, first: av.VideoFrame, interlaced: str = "auto") -> None:
+        self._name, self._first, self._interlaced = name, first, interlaced
+        self._flagged = 0
+        self._scaled = 0
+        self._other = ""  # the first frame that was scaled
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was changed, one line each."""
+        lines = []
+        if self._flagged and self._interlaced != "deinterlace":
+            done = "kept as they are" if self._interlaced == "keep" else "deinterlaced"
+            other = "" if self._interlaced == "keep" else '; interlaced="keep" leaves them as they are'
+            lines.append(
+                f"{self._name}: {self._flagged} frames are flagged interlaced and were {done}{other}"
+            )
+        if self._scaled:
+            lines.append(
+                f"{self._name}: {self._other}: {self._scaled} frames were scaled to "
+                f"{_kind(self._first)}, as the first one is"
+            )
+        return lines
+
+    def of(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Make frames uniform.
+
+        Args:
+            frames: In the order of time.
+
+        Yields:
+            As many frames.
+        """
+        deinterlacer: _Deinterlacer | None = None
+        for number, frame in enumerate(frames):
+            self._flagged += frame.interlaced_frame
+            if deinterlacer is not None and deinterlacer.kind != _kind(frame):
+                yield from map(self._like_first, deinterlacer.flush())
+                deinterlacer = None
+            wanted = self._interlaced == "deinterlace" or frame.interlaced_frame
+            if deinterlacer is None and wanted and self._interlaced != "keep":
+                deinterlacer = _Deinterlacer(frame, every=self._interlaced == "deinterlace")
+            if _kind(frame) != _kind(self._first):
+                self._other = self._other or f"frame {number} is {_kind(frame)}"
+                self._scaled += 1
+            if deinterlacer is None:
+                yield self._like_first(frame)
+            else:
+                yield from map(self._like_first, deinterlacer.push(frame))
+        if deinterlacer is not None:
+            yield from map(self._like_first, deinterlacer.flush())
+
+    def _like_first(self, frame: av.VideoFrame) -> av.VideoFrame:
+        first = self._first
+        same_size = (frame.width, frame.height) == (first.width, first.height)
+        if same_size and planar_name(frame.format.name) == planar_name(first.format.name):
+            return frame
+        return frame.reformat(first.width, first.height, first.format.name, interpolation="BICUBIC")
+
+
+class _Deinterlacer:
+    """FFmpeg's bwdif: one frame for each frame, made of it and its neighbours.
+
+    Args:
+        first: The first frame.
+        every: Also deinterlace frames that are not flagged.
+    """
+
+    def __init__(self, first: av.VideoFrame, every: bool) -> None:
+        self.kind = _kind(first)
+        self._graph = Graph()
+        source = self._graph.add_buffer(first, time_base=first.time_base or Fraction(1, 90000))
+        bwdif = self._graph.add("bwdif", mode="send_frame", deint="all" if every else "interlaced")
+        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+
+    def push(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        self._graph.push(frame)
+        return self._ready()
+
+    def flush(self) -> Iterator[av.VideoFrame]:
+        self._graph.push(None)
+        return self._ready()
+
+    def _ready(self) -> Iterator[av.VideoFrame]:
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(frame, av.VideoFrame)
+            yield frame
+
+
+def _kind(frame: av.VideoFrame) -> str:
+    return f"{frame.width}x{frame.height} {frame.format.name}"
