@@ -19,6 +19,9 @@ from maskvfi.video.planes import (
     to_tensors,
 )
 
+# Suffixes of the containers that say how a picture is turned when it is shown.
+_KEEPING = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avif", ".3gp", ".3g2", ".f4v", ".ismv")
+
 Picture = TypeVar("Picture", np.ndarray, torch.Tensor)
 
 
@@ -58,6 +61,11 @@ class Orientation:
         return np.flip(turned, axes)
 
 
+def keeps_rotation(name: str) -> bool:
+    """Whether the container of a file of this name says how a picture is turned when it is shown."""
+    return name.lower().endswith(_KEEPING)
+
+
 def orientation_of(info: SourceInfo) -> Orientation | None:
     """How the pictures of a source are turned when they are shown.
 
@@ -77,6 +85,20 @@ def orientation_of(info: SourceInfo) -> Orientation | None:
     else:
         return None
     return found if found != Orientation() else None
+
+
+def turned(picture: Picture, info: SourceInfo) -> Picture:
+    """A picture as it is shown.
+
+    Args:
+        picture: [...,H,W], as the source stores it.
+        info: What is known of the source.
+
+    Returns:
+        The picture turned and mirrored; the same where it is shown as it is stored.
+    """
+    orientation = orientation_of(info)
+    return picture if orientation is None else orientation.turn(picture)
 
 
 def upright_info(info: SourceInfo) -> SourceInfo:

@@ -23,6 +23,7 @@ from maskvfi.video.orientation import upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
 from maskvfi.video.side_data import display_matrix
+from maskvfi.video.streams import is_animated_webp
 
 NUMBER = re.compile(r"%0?\d*d")  # in an image pattern
 CODECS = {
@@ -211,11 +212,6 @@ def decode_picture(file: Path) -> av.VideoFrame:
     if not frames:
         raise MediaError(f"{file}: cannot be read as an image")
     return frames[0]
-
-
-def is_animated_webp(head: bytes) -> bool:
-    """Whether the beginning of a file is that of an animated WebP."""
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -99,7 +99,9 @@ def test_jpegs_with_different_chroma_are_read_with_the_finest(tmp_path):
         frames = list(reader)
     assert reader.info.format.name == "yuv422p"
     assert reader.info.colour.full_range
-    assert np.array_equal(frames[2].planes[0], np.asarray(Image.open(folder / "2.jpg")))
+    grey = np.asarray(Image.open(folder / "2.jpg")).astype(int)
+    assert np.abs(frames[2].planes[0] - grey).max() <= 1  # decoders round differently
+    assert {int(value) for plane in frames[2].planes[1:] for value in np.unique(plane)} == {128}
 
 
 def test_png_and_jpeg_together_are_rgb(tmp_path):
