@@ -55,7 +55,7 @@ class Orientation:
             [...,W,H] if it is transposed, else [...,H,W].
         """
         turned = picture.swapaxes(-1, -2) if self.transposed else picture
-        axes = [axis for axis, flipped in ((-1, self.flip_x), (-2, self.flip_y)) if flipped]
+        axes = tuple(axis for axis, flipped in ((-1, self.flip_x), (-2, self.flip_y)) if flipped)
         if isinstance(turned, torch.Tensor):
             return turned.flip(axes)
         return np.flip(turned, axes)

@@ -135,27 +135,26 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
             raise MediaError(f"{file}: is {size}, the images before it are {shown.width}x{shown.height}")
         if header.format is None:
             raise MediaError(f"{file}: pixel format {header.name} is not supported")
-    formats = {header.format for header in headers.values() if header.format} or {shown.format}
     warnings = []
     if missing := missing_numbers(files):
         listed = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
         warnings.append(f"{name}: numbers are missing: {listed}; the images are shown without a pause there")
+    formats = {header.format for header in headers.values() if header.format}
     mixed = len({header.codec for header in headers.values()}) > 1
+    count = len(files)
+    info = replace(shown, path=name, frames_estimate=count, duration=count / rate)
     if len(formats) > 1 or (mixed and any(fmt.family == "yuv" for fmt in formats)):
         fmt = _richest(formats, name, mixed)
         counts = Counter(header.name for header in headers.values())
-        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
         warnings.append(f"{name}: the images differ ({listed}); all are read as {fmt.name}")
         like = next((file for file, header in headers.items() if header.format == fmt), None)
         if like is None or (mixed and fmt.family == "rgb"):
             colour = Colour.from_tags(fmt, shown.height, range_tag=2, siting="center")
         else:
             colour = upright_info(_info_of(decode_picture(like), like, rate)).colour
-    else:
-        fmt, colour = shown.format, shown.colour
-    count = len(files)
-    described = {"path": name, "format": fmt, "colour": colour, "duration": count / rate}
-    return replace(shown, frames_estimate=count, **described), warnings
+        info = replace(info, format=fmt, colour=colour)
+    return info, warnings
 
 
 def read_frame(file: Path, info: SourceInfo, number: int) -> Frame:
@@ -303,7 +302,7 @@ def _richest(formats: Iterable[PixelFormat], name: str, mixed: bool) -> PixelFor
     if "rgb" in families or families == {"grey"} or mixed:
         return PixelFormat.parse(f"gbr{'a' if alpha else ''}p{tail}")
     yuv = [fmt for fmt in formats if fmt.family == "yuv"]
-    chroma = tuple(min(fmt.log2_chroma[axis] for fmt in yuv) for axis in (0, 1))
+    chroma = min(fmt.log2_chroma[0] for fmt in yuv), min(fmt.log2_chroma[1] for fmt in yuv)
     code = {(1, 1): "420", (1, 0): "422", (0, 1): "440", (2, 0): "411", (2, 2): "410"}.get(chroma, "444")
     return PixelFormat.parse(f"yuv{'a' if alpha else ''}{code}p{tail}")
 

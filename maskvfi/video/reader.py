@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import BinaryIO
 
 import av
-from av.format import Flags
 from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
@@ -30,6 +29,7 @@ _MATRIX_NAMES = {
     12: "chromaticity-derived",
     14: "ICtCp",
 }
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
@@ -262,7 +262,7 @@ class VideoReader:
 
     def _is_raw(self) -> bool:
         """Whether the file is a stream without a container, which has no times."""
-        return bool(self._container.format.flags & Flags.no_timestamps.value)
+        return bool(self._container.format.flags & _NO_TIMESTAMPS)
 
     def _choose_raw_rate(self, asked: Fraction | None) -> Fraction | None:
         """The constant rate at which a raw stream without times is shown; None if frames have times."""

@@ -16,7 +16,8 @@ LAST = 1 << 30  # its last entry: 2.30 fixed point
 # Kinds that are removed before PyAV looks. An ICC profile has a dictionary with its name, which PyAV 18.1 frees a
 # second time: the process ends with a segmentation fault. A kind that PyAV has no name for (EXIF) hides all others.
 _KINDS = 64
-_REMOVED = sorted({*range(_KINDS)} - {kind.value for kind in Type} | {Type.ICC_PROFILE.value})
+_KEPT: set[Any] = {kind.value for kind in Type if kind is not Type.ICC_PROFILE}
+_REMOVED = [number for number in range(_KINDS) if number not in _KEPT]
 
 
 def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
@@ -58,8 +59,11 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
 def _without_removed(frame: av.VideoFrame) -> av.VideoFrame:
     """The same frame without the side data of the kinds in `_REMOVED`."""
     graph = Graph()
-    size = {"width": frame.width, "height": frame.height}
-    nodes = [graph.add_buffer(**size, format=frame.format, time_base=Fraction(1, 25))]
+    nodes = [
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+        )
+    ]
     nodes += [graph.add("sidedata", mode="delete", type=str(kind)) for kind in _REMOVED]
     graph.link_nodes(*nodes, graph.add("buffersink")).configure()
     graph.push(frame)

@@ -94,7 +94,12 @@ class _Deinterlacer:
     def __init__(self, first: av.VideoFrame, every: bool) -> None:
         self.kind = _kind(first)
         self._graph = Graph()
-        source = self._graph.add_buffer(first, time_base=first.time_base or Fraction(1, 90000))
+        source = self._graph.add_buffer(
+            width=first.width,
+            height=first.height,
+            format=first.format,
+            time_base=first.time_base or Fraction(1, 90000),
+        )
         bwdif = self._graph.add("bwdif", mode="send_frame", deint="all" if every else "interlaced")
         self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
 
