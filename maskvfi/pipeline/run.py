@@ -26,6 +26,7 @@ from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
 from maskvfi.video import Frame, Sink, Source, SourceInfo, open_sink, open_source
 from maskvfi.video.images import is_image_source
+from maskvfi.video.pictures import folder_of
 from maskvfi.weights.locate import find_weights, name_of
 from maskvfi.weights.read import sha256
 
@@ -142,7 +143,8 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        if Path(self._source).exists() and Path(target).exists() and Path(self._source).samefile(target):
+        read, written = folder_of(self._source), folder_of(target)
+        if read.exists() and written.exists() and read.samefile(written):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
         interpolator = Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
@@ -343,7 +345,7 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
         raise OptionError("an output must be named when the input is a pipe")
     path = Path(source)
     if is_image_source(path):
-        path = (path if path.is_dir() else path.parent).resolve()
+        path = folder_of(path).resolve()
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
     return path.with_name(
         f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"

@@ -72,15 +72,21 @@ class Encoding:
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
-        if native is None or native.format.name != self.pix_fmt:
+        if native is None or native.format.name != self.pix_fmt or self._changes_meaning:
             native = self._pack(frame)
         native.pict_type = 0
         return native
 
+    @property
+    def _changes_meaning(self) -> bool:
+        """Whether equal code values mean other colours in the output."""
+        source, target = self.source_colour, self.colour
+        return (source.matrix, source.full_range) != (target.matrix, target.full_range)
+
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
         height, width = planes[0].shape
-        if frame.format != self.layout:
+        if frame.format != self.layout or self._changes_meaning:
             planes = convert_planes(planes, frame.format, self.source_colour, self.layout, self.colour)
         if not self.packable:
             packed = frame_of(planes, width, height, self.layout.name).reformat(format=self.pix_fmt)
@@ -111,6 +117,8 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
     names = _formats_of(codec)
     pix_fmt, layout, packable = _choose_format(names, info.format)
     colour = _colour_in(layout, info)
+    if codec == "mjpeg" and layout.family == "yuv":  # a JPEG file has no tags: JFIF says what it means
+        colour = replace(colour, matrix="bt601", full_range=True, siting="center", matrix_tag=5, range_tag=2)
     warnings = []
     if lost := _losses(info.format, layout if packable else None):
         name = "yuv4mpeg" if codec == "wrapped_avframe" else codec

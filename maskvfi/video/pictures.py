@@ -19,6 +19,7 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.encoders import convert_planes
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.orientation import upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
@@ -66,9 +67,9 @@ def find_pictures(path: PathLike) -> list[Path]:
     Raises:
         MediaError: There is none, or the folder cannot be read.
     """
-    folder, wanted = Path(path), re.compile(r".*")
+    folder, wanted = folder_of(path), re.compile(r".*")
     if is_pattern(path):
-        folder, (before, after) = folder.parent, NUMBER.split(folder.name, maxsplit=1)
+        before, after = NUMBER.split(Path(path).name, maxsplit=1)
         wanted = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder")
@@ -85,7 +86,14 @@ def find_pictures(path: PathLike) -> list[Path]:
 
 def is_pattern(path: PathLike) -> bool:
     """Whether a path is a pattern of numbered images, such as `shots/%04d.png`, and not the name of a file."""
-    return bool(NUMBER.search(Path(path).name)) and not Path(path).exists()
+    name = Path(path).name
+    numbered = NUMBER.search(name) and Path(name).suffix.lower() in CODECS
+    return bool(numbered) and "://" not in os.fspath(path) and not Path(path).exists()
+
+
+def folder_of(path: PathLike) -> Path:
+    """The folder that a path or pattern of images stands for."""
+    return Path(path).parent if is_pattern(path) else Path(path)
 
 
 def missing_numbers(files: Sequence[Path]) -> list[str]:
@@ -279,6 +287,7 @@ def _info_of(native: av.VideoFrame, file: Path, rate: Fraction) -> SourceInfo:
         rotation=native.rotation,
         display_matrix=display_matrix(native),
         codec=CODECS[file.suffix.lower()],
+        hdr=HdrMetadata.of_frame(native),
     )
 
 

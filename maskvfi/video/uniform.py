@@ -42,8 +42,8 @@ class UniformFrames:
             )
         if self._scaled:
             lines.append(
-                f"{self._name}: {self._other}: {self._scaled} frames were scaled to "
-                f"{_kind(self._first)}, as the first one is"
+                f"{self._name}: {self._other}: {self._scaled} frames were scaled or "
+                f"converted to {_kind(self._first)}, as the first one is"
             )
         return lines
 

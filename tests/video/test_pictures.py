@@ -1,6 +1,8 @@
 """Images of different kinds, turned, numbered with gaps: read as one video, or named before the work."""
 
+import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clips import make_clip
 
 import maskvfi
 from maskvfi.video import MediaError, open_source
 from maskvfi.video.images import read_pictures
+from maskvfi.video.planes import planes_to_rgb, to_tensors
 
 Image = pytest.importorskip("PIL.Image")
 PLAIN = {"vfi": "blend", "mask": None, "device": "cpu"}
@@ -223,3 +227,54 @@ def test_animated_webp_is_named(tmp_path):
     ):
         with pytest.raises(MediaError, match=r"a\.webp: is an animated WebP, which FFmpeg does not read"):
             read()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
+def test_pictures_of_any_kind_become_a_jpeg_of_the_same_colours(tmp_path, suffix):
+    picture = np.full((32, 48, 3), (40, 90, 250), np.uint8)
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}{suffix}"), picture, [cv2.IMWRITE_WEBP_QUALITY, 90])
+    maskvfi.pair(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}", tmp_path / "mid.jpg", **PLAIN)
+    assert np.abs(cv2.imread(str(tmp_path / "mid.jpg")).astype(int) - picture).max() <= 4
+
+
+def test_a_video_of_limited_range_becomes_motion_jpeg_of_the_same_colours(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", times=3, colour=(1, 1, 1, 1))
+    maskvfi.interpolate(source, tmp_path / "b.avi", codec="mjpeg", encoder_options={"b": "9000000"}, **PLAIN)
+    shown = []
+    for path in (source, tmp_path / "b.avi"):
+        with open_source(path) as reader:
+            frame, info = next(iter(reader)), reader.info
+        shown.append(planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour))
+    assert float((shown[0] - shown[1]).abs().mean()) < 0.02
+
+
+def test_the_input_is_never_replaced_by_the_output(tmp_path):
+    source = sequence(tmp_path / "in", **{f"{n:03d}_png": scene(n) for n in range(3)})
+    before = {file.name: file.read_bytes() for file in source.iterdir()}
+    for given, target in (
+        (source / "%03d.png", source),
+        (source, source / "%03d.png"),
+        (source / "%03d.png",) * 2,
+    ):
+        with pytest.raises(MediaError, match="is the input itself"):
+            maskvfi.interpolate(given, target, overwrite=True, **PLAIN)
+    assert {file.name: file.read_bytes() for file in source.iterdir()} == before
+
+
+def test_a_video_with_a_percent_sign_is_no_pattern(tmp_path):
+    with pytest.raises(MediaError, match=r"100%done\.mp4: no such file"):
+        open_source(tmp_path / "100%done.mp4")
+
+
+def test_hdr_of_pictures_is_found_beside_exif(tmp_path):
+    """PyAV has no name for EXIF; that once hid all other side data."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    turned(folder / "0.png", scene(), 1)
+    data = (folder / "0.png").read_bytes()
+    light = struct.pack(">2I", 1000 * 10000, 400 * 10000)
+    chunk = struct.pack(">I", len(light)) + b"cLLI" + light + struct.pack(">I", zlib.crc32(b"cLLI" + light))
+    (folder / "0.png").write_bytes(data[:33] + chunk + data[33:])
+    with open_source(folder) as reader:
+        assert reader.info.hdr.content_light == (1000, 400)

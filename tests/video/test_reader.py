@@ -153,7 +153,7 @@ def test_frames_after_a_change_of_size_or_format_are_made_like_the_first(tmp_pat
     kind = f"{width}x{height} {other.get('pix_fmt', 'yuv420p')}"
     lines = [line for line in reader.warnings if "scaled" in line]
     assert lines == [
-        f"{both}: frame 10 is {kind}: 10 frames were scaled to 64x48 yuv420p, as the first one is"
+        f"{both}: frame 10 is {kind}: 10 frames were scaled or converted to 64x48 yuv420p, as the first one is"
     ]
     shown = frames[15].planes[0].astype(float)
     original = picture(5, width, height, "yuv420p").to_ndarray()[:height]
