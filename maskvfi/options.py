@@ -133,7 +133,7 @@ class DecodeOptions(OptionGroup):
     )
     interlaced: str = option(
         "auto",
-        'Deinterlace frames that are flagged interlaced ("auto"), none ("keep") or all ("deinterlace").',
+        'Deinterlace frames that are flagged interlaced and look so ("auto"), none ("keep") or all ("deinterlace").',
         choices=("auto", "keep", "deinterlace"),
     )
     strict: bool = option(

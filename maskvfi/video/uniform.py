@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
@@ -21,12 +22,14 @@ class UniformFrames:
     Args:
         name: What messages call the stream.
         first: The first frame of the stream.
-        interlaced: "auto" deinterlaces the frames that are flagged interlaced, "deinterlace" all, "keep" none.
+        interlaced: "auto" deinterlaces the frames that are flagged interlaced and look so, "deinterlace" all, "keep"
+            none.
     """
 
     def __init__(self, name: str, first: av.VideoFrame, interlaced: str = "auto") -> None:
         self._name, self._first, self._interlaced = name, first, interlaced
         self._flagged = 0
+        self._changed = 0
         self._scaled = 0
         self._other = ""  # the first frame that was scaled
 
@@ -34,11 +37,14 @@ class UniformFrames:
     def warnings(self) -> list[str]:
         """What was changed, one line each."""
         lines = []
-        if self._flagged and self._interlaced != "deinterlace":
-            done = "kept as they are" if self._interlaced == "keep" else "deinterlaced"
-            other = "" if self._interlaced == "keep" else '; interlaced="keep" leaves them as they are'
+        if self._flagged and self._interlaced == "keep":
             lines.append(
-                f"{self._name}: {self._flagged} frames are flagged interlaced and were {done}{other}"
+                f"{self._name}: {self._flagged} frames are flagged interlaced and were kept as they are"
+            )
+        if self._flagged and self._interlaced == "auto":
+            lines.append(
+                f"{self._name}: of {self._flagged} frames that are flagged interlaced, {self._changed} look so and "
+                'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" none'
             )
         if self._scaled:
             lines.append(
@@ -60,7 +66,7 @@ class UniformFrames:
         for number, frame in enumerate(frames):
             self._flagged += frame.interlaced_frame
             if deinterlacer is not None and deinterlacer.kind != _kind(frame):
-                yield from map(self._like_first, deinterlacer.flush())
+                yield from self._counted(deinterlacer.flush())
                 deinterlacer = None
             wanted = self._interlaced == "deinterlace" or frame.interlaced_frame
             if deinterlacer is None and wanted and self._interlaced != "keep":
@@ -71,9 +77,14 @@ class UniformFrames:
             if deinterlacer is None:
                 yield self._like_first(frame)
             else:
-                yield from map(self._like_first, deinterlacer.push(frame))
+                yield from self._counted(deinterlacer.push(frame))
         if deinterlacer is not None:
-            yield from map(self._like_first, deinterlacer.flush())
+            yield from self._counted(deinterlacer.flush())
+
+    def _counted(self, frames: Iterable[tuple[av.VideoFrame, bool]]) -> Iterator[av.VideoFrame]:
+        for frame, changed in frames:
+            self._changed += changed
+            yield self._like_first(frame)
 
     def _like_first(self, frame: av.VideoFrame) -> av.VideoFrame:
         first = self._first
@@ -86,39 +97,49 @@ class UniformFrames:
 class _Deinterlacer:
     """FFmpeg's bwdif: one frame for each frame, made of it and its neighbours.
 
+    Progressive pictures are often flagged interlaced. Those that FFmpeg's idet finds progressive are left alone.
+
     Args:
         first: The first frame.
-        every: Also deinterlace frames that are not flagged.
+        every: Deinterlace all frames, however they are flagged and look.
     """
 
     def __init__(self, first: av.VideoFrame, every: bool) -> None:
         self.kind = _kind(first)
-        self._graph = Graph()
-        source = self._graph.add_buffer(
+        self._every = every
+        self._waiting: deque[av.VideoFrame] = deque()
+        self._graph = graph = Graph()
+        source = graph.add_buffer(
             width=first.width,
             height=first.height,
             format=first.format,
             time_base=first.time_base or Fraction(1, 90000),
         )
-        bwdif = self._graph.add("bwdif", mode="send_frame", deint="all" if every else "interlaced")
-        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+        bwdif = graph.add("bwdif", mode="send_frame", deint="all" if every else "interlaced")
+        graph.link_nodes(source, graph.add("idet"), bwdif, graph.add("buffersink")).configure()
 
-    def push(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+    def push(self, frame: av.VideoFrame) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Take a frame; yields the frames that are ready, and whether each was deinterlaced."""
+        self._waiting.append(frame)
         self._graph.push(frame)
         return self._ready()
 
-    def flush(self) -> Iterator[av.VideoFrame]:
+    def flush(self) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Yield the rest."""
         self._graph.push(None)
         return self._ready()
 
-    def _ready(self) -> Iterator[av.VideoFrame]:
+    def _ready(self) -> Iterator[tuple[av.VideoFrame, bool]]:
         while True:
             try:
-                frame = self._graph.pull()
+                made = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            assert isinstance(frame, av.VideoFrame)
-            yield frame
+            assert isinstance(made, av.VideoFrame)
+            frame = self._waiting.popleft()
+            looks = made.metadata.get("lavfi.idet.multiple.current_frame")
+            changed = self._every or (frame.interlaced_frame and looks != "progressive")
+            yield (made if changed else frame), changed
 
 
 def _kind(frame: av.VideoFrame) -> str:

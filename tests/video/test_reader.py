@@ -160,42 +160,85 @@ def test_frames_after_a_change_of_size_or_format_are_made_like_the_first(tmp_pat
     assert np.abs(shown - cv2.resize(original, (64, 48)).astype(float)).mean() < 12
 
 
-COMBED = {"x264-params": "tff=1", "preset": "ultrafast"}
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
-def combed(path, times=10):
-    """A clip whose frames are flagged interlaced."""
-    return make_clip(path, times=times, options=COMBED)
+FLAGGED = ("-c:v", "mpeg2video", "-q:v", 2, "-bf", 0, "-flags", "+ildct+ilme", "-top", 1)
+MOVING = "testsrc2=s=176x144:r=50"
+
+
+def combed(path, frames=12, *more):
+    """A clip whose frames have two fields of two moments."""
+    fields = ("-f", "lavfi", "-i", MOVING, "-vf", "tinterlace=interleave_top", "-frames:v", frames)
+    ffmpeg(*fields, *FLAGGED, *more, path)
+    return path
+
+
+def combing(frame):
+    """How much the lines of a frame differ from the mean of their neighbours."""
+    luma = frame.planes[0].astype(float)
+    return np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean()
+
+
+def interlaced_lines(reader):
+    return [line for line in reader.warnings if "interlaced" in line]
 
 
 def test_interlaced_frames_are_deinterlaced_or_kept(tmp_path):
-    clip = combed(tmp_path / "a.mp4")
-    kept, auto, every = ([], [], [])
-    for frames, interlaced in ((kept, "keep"), (auto, "auto"), (every, "deinterlace")):
+    clip = combed(tmp_path / "a.mpg")
+    frames = {}
+    for interlaced in ("keep", "auto", "deinterlace"):
         with VideoReader(clip, interlaced=interlaced) as reader:
-            frames += [(f.pts, f.duration, digest(f)) for f in reader]
-        lines = [line for line in reader.warnings if "interlaced" in line]
-        assert len(lines) == (interlaced != "deinterlace")
-        if lines:
-            done = "kept" if interlaced == "keep" else "deinterlaced"
-            assert lines[0].startswith(f"{clip}: 10 frames are flagged interlaced and were {done}")
-    assert [f[:2] for f in kept] == [f[:2] for f in auto] == [f[:2] for f in every]
-    assert [f[2] for f in auto] == [f[2] for f in every]
+            frames[interlaced] = list(reader)
+        said = {
+            "keep": ["12 frames are flagged interlaced and were kept as they are"],
+            "auto": [
+                "of 12 frames that are flagged interlaced, 12 look so and were deinterlaced; "
+                'interlaced="keep" leaves all as they are, "deinterlace" none'
+            ],
+            "deinterlace": [],
+        }
+        assert interlaced_lines(reader) == [f"{clip}: {line}" for line in said[interlaced]]
+    times = {name: [(f.pts, f.duration) for f in found] for name, found in frames.items()}
+    assert times["keep"] == times["auto"] == times["deinterlace"]
     with av.open(str(clip)) as container:
-        stored = [frame.to_ndarray()[:48] for frame in container.decode(video=0)]
-    with VideoReader(clip, interlaced="keep") as reader:
-        assert all(np.array_equal(f.planes[0], s) for f, s in zip(reader, stored, strict=True))
-    assert all(a[2] != k[2] for a, k in zip(auto[1:], kept[1:], strict=True))
+        stored = [frame.to_ndarray()[:144] for frame in container.decode(video=0)]
+    assert all(np.array_equal(f.planes[0], s) for f, s in zip(frames["keep"], stored, strict=True))
+    assert np.mean([*map(combing, frames["auto"])]) < 0.7 * np.mean([*map(combing, frames["keep"])])
+    assert [digest(f) for f in frames["auto"]] == [digest(f) for f in frames["deinterlace"]]
+
+
+def test_progressive_frames_that_are_flagged_interlaced_are_left_alone(tmp_path, dev_clips):
+    scaled = ("-vf", "scale=320:180,format=yuv420p", "-frames:v", 20, "-an")
+    ffmpeg("-i", dev_clips / "bbb_rope_720p.mp4", *scaled, *FLAGGED, tmp_path / "a.mpg")
+    with VideoReader(tmp_path / "a.mpg") as reader:
+        auto = [digest(frame) for frame in reader]
+    assert any("of 20 frames" in line for line in reader.warnings)
+    kept = [d for _, _, d in read(tmp_path / "a.mpg", interlaced="keep")]
+    assert sum(a == k for a, k in zip(auto, kept, strict=True)) >= 15
 
 
 def test_interlaced_frames_in_a_progressive_stream_do_not_end_it(tmp_path):
-    first = make_clip(tmp_path / "a.ts", times=10)
-    both = concatenated(tmp_path / "both.ts", first, combed(tmp_path / "b.ts", range(10, 25)))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=176x144:r=25:d=0.4",
+        "-c:v",
+        "mpeg2video",
+        "-bf",
+        0,
+        tmp_path / "a.ts",
+    )
+    combed(tmp_path / "b.ts", 15, "-output_ts_offset", 0.4)
+    both = concatenated(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
     with VideoReader(both) as reader:
         frames = [digest(frame) for frame in reader]
-    assert len(frames) == 25
-    assert frames[:10] == [d for _, _, d in read(first)]
-    assert any("15 frames are flagged interlaced and were deinterlaced" in line for line in reader.warnings)
+    with av.open(str(both)) as container:
+        assert len(frames) == sum(1 for _ in container.decode(video=0)) > 20
+    assert frames[:9] == [d for _, _, d in read(tmp_path / "a.ts")][:9]
+    assert "of 15 frames that are flagged interlaced" in interlaced_lines(reader)[0]
 
 
 def test_progressive_frames_pass_untouched_and_all_are_deinterlaced_when_asked(tmp_path):
@@ -207,13 +250,9 @@ def test_progressive_frames_pass_untouched_and_all_are_deinterlaced_when_asked(t
 
 @pytest.mark.parametrize("start", [Fraction(7, 3), Fraction(4), Fraction(102, 25)])
 def test_a_window_of_an_interlaced_video_has_the_frames_of_the_whole(tmp_path, start):
-    clip = make_clip(tmp_path / "a.mp4", times=130, options=COMBED | {"g": "20"})
+    clip = combed(tmp_path / "a.mp4", 130, "-g", 20)
     whole = [d for pts, _, d in read(clip) if pts >= start]
     assert [d for _, _, d in read(clip, start=start)] == whole
-
-
-def ffmpeg(*arguments):
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
 RAW = {
