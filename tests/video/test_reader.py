@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import digest, make_clip, picture, read
+from clips import copy, digest, make_clip, picture, read
 
 from maskvfi.video import MediaError, VideoReader
 
@@ -321,6 +321,10 @@ def test_an_avif_sequence_is_read_whole(tmp_path):
     )
     frames = read(tmp_path / "a.avif")
     assert [pts for pts, _, _ in frames] == [Fraction(n, 10) for n in range(5)]
+    warnings = copy(tmp_path / "a.avif", tmp_path / "b.mp4")
+    assert warnings == ["stream 0 (the still picture of the AVIF) is left out"]
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert [stream.frames for stream in container.streams] == [5]
 
 
 def test_cover_art_is_not_the_video(tmp_path, with_cover):
