@@ -80,7 +80,7 @@ class VideoReader:
             self._decoded = self._decode()
             self._first = self._first_frame()
             self._raw_rate = self._choose_raw_rate(rate)
-            self._uniform = UniformFrames(self._name, self._first, interlaced)
+            self._uniform = UniformFrames(self._name, self._first, interlaced, self.warnings)
             self._interlaced = interlaced
             self.info = self._describe(self._first)
         except BaseException:
@@ -162,7 +162,6 @@ class VideoReader:
                 pts = previous + 1 / (2 * rate)
             previous = pts
             yield native, pts
-        self.warnings += self._uniform.warnings
         if repaired:
             self.warnings.append(
                 f"{self._name}: {repaired} frames did not come after the one before; their times were moved"

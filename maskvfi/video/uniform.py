@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 from av.filter import Graph
 
+from maskvfi.errors import MediaError, reason
 from maskvfi.video.pixels import planar_name
 
 INTERLACED = ("auto", "keep", "deinterlace")
@@ -24,34 +25,15 @@ class UniformFrames:
         first: The first frame of the stream.
         interlaced: "auto" deinterlaces the frames that are flagged interlaced and look so, "deinterlace" all, "keep"
             none.
+        warnings: Gets a line for each kind of change, when no more frames are asked for.
     """
 
-    def __init__(self, name: str, first: av.VideoFrame, interlaced: str = "auto") -> None:
-        self._name, self._first, self._interlaced = name, first, interlaced
+    def __init__(self, name: str, first: av.VideoFrame, interlaced: str, warnings: list[str]) -> None:
+        self._name, self._first, self._interlaced, self._warnings = name, first, interlaced, warnings
         self._flagged = 0
         self._changed = 0
         self._scaled = 0
         self._other = ""  # the first frame that was scaled
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was changed, one line each."""
-        lines = []
-        if self._flagged and self._interlaced == "keep":
-            lines.append(
-                f"{self._name}: {self._flagged} frames are flagged interlaced and were kept as they are"
-            )
-        if self._flagged and self._interlaced == "auto":
-            lines.append(
-                f"{self._name}: of {self._flagged} frames that are flagged interlaced, {self._changed} look so and "
-                'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" none'
-            )
-        if self._scaled:
-            lines.append(
-                f"{self._name}: {self._other}: {self._scaled} frames were scaled or "
-                f"converted to {_kind(self._first)}, as the first one is"
-            )
-        return lines
 
     def of(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Make frames uniform.
@@ -61,7 +43,20 @@ class UniformFrames:
 
         Yields:
             As many frames.
+
+        Raises:
+            MediaError: FFmpeg cannot deinterlace or scale a frame.
         """
+        try:
+            yield from self._uniform(frames)
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"{self._name}: a frame cannot be deinterlaced or scaled ({reason(error)})"
+            ) from error
+        finally:
+            self._warn()
+
+    def _uniform(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         deinterlacer: _Deinterlacer | None = None
         for number, frame in enumerate(frames):
             self._flagged += frame.interlaced_frame
@@ -80,6 +75,23 @@ class UniformFrames:
                 yield from self._counted(deinterlacer.push(frame))
         if deinterlacer is not None:
             yield from self._counted(deinterlacer.flush())
+
+    def _warn(self) -> None:
+        """Say what was changed."""
+        if self._flagged and self._interlaced == "keep":
+            self._warnings.append(
+                f"{self._name}: {self._flagged} frames are flagged interlaced and were kept as they are"
+            )
+        if self._flagged and self._interlaced == "auto":
+            self._warnings.append(
+                f"{self._name}: of {self._flagged} frames that are flagged interlaced, {self._changed} look so and "
+                'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" none'
+            )
+        if self._scaled:
+            self._warnings.append(
+                f"{self._name}: {self._other}: {self._scaled} frames were scaled or "
+                f"converted to {_kind(self._first)}, as the first one is"
+            )
 
     def _counted(self, frames: Iterable[tuple[av.VideoFrame, bool]]) -> Iterator[av.VideoFrame]:
         for frame, changed in frames:

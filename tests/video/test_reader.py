@@ -253,6 +253,9 @@ def test_a_window_of_an_interlaced_video_has_the_frames_of_the_whole(tmp_path, s
     clip = combed(tmp_path / "a.mp4", 130, "-g", 20)
     whole = [d for pts, _, d in read(clip) if pts >= start]
     assert [d for _, _, d in read(clip, start=start)] == whole
+    with VideoReader(clip, start=start, end=start + 1) as reader:
+        assert len(list(reader)) == 25
+    assert "that are flagged interlaced" in interlaced_lines(reader)[0]
 
 
 RAW = {
