@@ -20,6 +20,7 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike, partial_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import CODECS, NUMBER, describe_pictures, find_pictures, is_pattern, read_frame
 from maskvfi.video.pump import Prefetch, Worker
@@ -130,6 +131,8 @@ class ImageFolderWriter:
         self._info = info
         self._encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {})
         self.warnings = list(self._encoding.warnings)
+        if info.profile and not keeps_profile(self._encoding.codec) and not is_srgb(info.profile):
+            self.warnings.append(f"{self._encoding.codec} keeps no ICC profile here: left out")
         if info.display_matrix is not None and orientation_of(info) is None:
             self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
         self._check_target(overwrite)
@@ -199,7 +202,9 @@ class ImageFolderWriter:
     def _encode(self, frame: Frame) -> None:
         self._count += 1
         try:
-            (self._partial / (self._pattern % self._count)).write_bytes(_encode(frame, self._encoding))
+            (self._partial / (self._pattern % self._count)).write_bytes(
+                _encode(frame, self._encoding, self._info.profile)
+            )
         except OSError as error:
             raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
@@ -260,7 +265,7 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
     if target.suffix.lower() not in _PICTURES:
         raise MediaError(f"{target}: pictures are written as {', '.join(_PICTURES)}")
     encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
-    data = _encode(upright_frame(frame, info), encoding)
+    data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target) as partial:
         partial.write_bytes(data)
 
@@ -276,7 +281,7 @@ def is_image_target(path: PathLike) -> bool:
     return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(NUMBER.search(Path(name).name))
 
 
-def _encode(frame: Frame, encoding: Encoding) -> bytes:
+def _encode(frame: Frame, encoding: Encoding, profile: bytes) -> bytes:
     picture = encoding.picture(frame)
     context = av.CodecContext.create(encoding.codec, "w")
     assert isinstance(context, VideoCodecContext)
@@ -285,4 +290,5 @@ def _encode(frame: Frame, encoding: Encoding) -> bytes:
     context.color_range, context.thread_count = encoding.colour.range_tag, 1
     context.options = dict(encoding.options)
     picture.pts = 0
-    return b"".join(bytes(packet) for packet in (*context.encode(picture), *context.encode(None)))
+    data = b"".join(bytes(packet) for packet in (*context.encode(picture), *context.encode(None)))
+    return put_profile(data, encoding.codec, profile)

@@ -20,6 +20,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedSound
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import Coded, Journal
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.pump import Worker
@@ -111,6 +112,8 @@ class VideoWriter:
         info = info if self._turned is None else upright_info(info)
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
+        if info.profile and not is_srgb(info.profile):
+            self.warnings.append("a video keeps no ICC profile: left out, colours may look different")
         try:
             if facts is not None and self._encoding.has_bytes:
                 self.journal = self._target.open_journal(facts, resume)

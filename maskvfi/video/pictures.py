@@ -20,6 +20,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.encoders import convert_planes
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.icc import read_profile
 from maskvfi.video.orientation import upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
@@ -47,12 +48,14 @@ class _Header:
         name: FFmpeg's name of its pixel format.
         format: The planar pixel format; None if it is not supported.
         size: (width, height) as it is shown.
+        profile: Its ICC profile; empty if there is none.
     """
 
     codec: str
     name: str
     format: PixelFormat | None
     size: tuple[int, int]
+    profile: bytes
 
 
 def find_pictures(path: PathLike) -> list[Path]:
@@ -147,10 +150,13 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
     if missing := missing_numbers(files):
         listed = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
         warnings.append(f"{name}: numbers are missing: {listed}; the images are shown without a pause there")
+    profiles = [header.profile for header in headers.values()] or [b""]
+    if len(set(profiles)) > 1:
+        warnings.append(f"{name}: the images have different ICC profiles; that of the first is taken for all")
     formats = {header.format for header in headers.values() if header.format}
     mixed = len({header.codec for header in headers.values()}) > 1
     count = len(files)
-    info = replace(shown, path=name, frames_estimate=count, duration=count / rate)
+    info = replace(shown, path=name, frames_estimate=count, duration=count / rate, profile=profiles[0])
     if len(formats) > 1 or (mixed and any(fmt.family == "yuv" for fmt in formats)):
         fmt = _richest(formats, name, mixed)
         counts = Counter(header.name for header in headers.values())
@@ -247,16 +253,17 @@ def _read_header(file: Path) -> _Header | None:
     name = context.pix_fmt
     if name is None or not context.width:
         return None
+    profile = read_profile(data, codec)
     if name == "pal8" or codec == "webp" or any(mark in data for mark in _TURNED):
         try:
             own = _info_of(decode_picture(file), file, Fraction(1))
         except MediaError:
             return None
         own = upright_info(own)
-        return _Header(codec, name, own.format, (own.width, own.height))
+        return _Header(codec, name, own.format, (own.width, own.height), profile)
     planar = planar_name(name)
     fmt = PixelFormat.parse(planar) if planar else None
-    return _Header(codec, name, fmt, (context.width, context.height))
+    return _Header(codec, name, fmt, (context.width, context.height), profile)
 
 
 def _info_of(native: av.VideoFrame, file: Path, rate: Fraction) -> SourceInfo:

@@ -278,3 +278,51 @@ def test_hdr_of_pictures_is_found_beside_exif(tmp_path):
     (folder / "0.png").write_bytes(data[:33] + chunk + data[33:])
     with open_source(folder) as reader:
         assert reader.info.hdr.content_light == (1000, 400)
+
+
+def profile_of(name: str, size: int = 400) -> bytes:
+    """The beginning of a profile of this name, as long as asked."""
+    return (struct.pack(">I", size).ljust(36, b"\0") + b"acsp").ljust(128, b"\0") + name.encode().ljust(
+        size - 128
+    )
+
+
+@pytest.mark.parametrize("size", [400, 150_000])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_every_picture_made_has_the_colour_profile_of_its_sources(tmp_path, suffix, size):
+    """If only source frames had it, the pictures would flicker where profiles are shown."""
+    profile = profile_of("P3", size)
+    (tmp_path / "in").mkdir()
+    for n in range(3):
+        Image.fromarray(scene()).save(tmp_path / "in" / f"{n}{suffix}", icc_profile=profile)
+    maskvfi.interpolate(tmp_path / "in", tmp_path / "out", **PLAIN)
+    names = sorted((tmp_path / "out").iterdir())
+    for target in ("mid.png", "mid.jpg"):
+        first, second = (tmp_path / "in" / f"{n}{suffix}" for n in (0, 1))
+        names += maskvfi.pair(first, second, tmp_path / target, **PLAIN)
+    assert len(names) == 7
+    for name in names:
+        picture = Image.open(name)
+        picture.load()
+        assert picture.info["icc_profile"] == profile
+        assert picture.size == (48, 36)
+
+
+def test_a_colour_profile_that_is_lost_is_named(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(2):
+        Image.fromarray(scene()).save(folder / f"{n}.png", icc_profile=profile_of("P3"))
+    report = maskvfi.interpolate(folder, tmp_path / "a.mp4", **PLAIN)
+    assert "a video keeps no ICC profile: left out, colours may look different" in report.warnings
+    report = maskvfi.interpolate(folder, tmp_path / "tiff" / "%d.tiff", **PLAIN)
+    assert report.warnings == ["tiff keeps no ICC profile here: left out"]
+    for n in range(2):
+        Image.fromarray(scene()).save(folder / f"{n}.png", icc_profile=profile_of("sRGB"))
+    report = maskvfi.interpolate(folder, tmp_path / "b.mp4", **PLAIN)
+    assert not any("ICC" in line for line in report.warnings)
+    Image.fromarray(scene()).save(folder / "2.png")
+    report = maskvfi.interpolate(folder, tmp_path / "out", **PLAIN)
+    assert report.warnings == [
+        f"{folder}: the images have different ICC profiles; that of the first is taken for all"
+    ]
