@@ -27,8 +27,8 @@ def read_profile(data: bytes, codec: str) -> bytes:
             packed = next((body for kind, body in _png_chunks(data) if kind == b"iCCP"), b"\0\0")
             found = zlib.decompressobj().decompress(packed.partition(b"\0")[2][1:], _LARGEST)
         elif codec == "mjpeg":
-            parts = (body for kind, body in _jpeg_segments(data) if kind == 0xE2)
-            parts = sorted(body for body in parts if body.startswith(_JPEG_NAME))
+            segments = (body for kind, body in _jpeg_segments(data) if kind == 0xE2)
+            parts = sorted(body for body in segments if body.startswith(_JPEG_NAME))
             found = b"".join(body[len(_JPEG_NAME) + 2 :] for body in parts)
         elif codec == "webp":
             found = next((body for kind, body in _riff_chunks(data) if kind == b"ICCP"), b"")

@@ -33,6 +33,11 @@ CODECS = {
     **{".exr": "exr", ".webp": "webp", ".bmp": "bmp"},
 }
 KINDS = "PNG, JPEG, TIFF, EXR, WebP or BMP"
+# How files begin, whatever their suffix says.
+_BEGINNINGS = {
+    **{b"\x89PNG": "png", b"\xff\xd8\xff": "mjpeg", b"II*\0": "tiff", b"MM\0*": "tiff"},
+    **{b"\x76\x2f\x31\x01": "exr", b"RIFF": "webp", b"BM": "bmp"},
+}
 # What a file holds if its picture may be turned: EXIF in JPEG, PNG and WebP, and the orientation tag of TIFF.
 _TURNED = (b"Exif\0", b"eXIf", b"EXIF", b"\x12\x01\x03\0", b"\x01\x12\0\x03")
 _NO_PIXELS = b"\0\0\0\0IDAT\0\0\0\0\0\0\0\0IEND\0\0\0\0"  # the end of a PNG file after its header
@@ -215,7 +220,8 @@ def decode_picture(file: Path) -> av.VideoFrame:
     Raises:
         MediaError: It cannot be read.
     """
-    context, data = _decoder(file), _bytes_of(file)
+    data = _bytes_of(file)
+    context = _decoder(_codec_of(file, data))
     if is_animated_webp(data):
         raise MediaError(f"{file}: is an animated WebP, which FFmpeg does not read")
     try:
@@ -234,10 +240,16 @@ def _bytes_of(file: Path) -> bytes:
         raise MediaError(f"{file}: cannot be read ({reason(error)})") from error
 
 
-def _decoder(file: Path) -> VideoCodecContext:
+def _codec_of(file: Path, data: bytes) -> str:
+    """FFmpeg's name of the decoder for a picture. Files are often named wrongly, so what they hold counts."""
     if file.suffix.lower() not in CODECS:
         raise MediaError(f"{file}: is no {KINDS} image")
-    context = av.CodecContext.create(CODECS[file.suffix.lower()], "r")
+    found = (codec for beginning, codec in _BEGINNINGS.items() if data.startswith(beginning))
+    return next(found, CODECS[file.suffix.lower()])
+
+
+def _decoder(codec: str) -> VideoCodecContext:
+    context = av.CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)
     context.thread_count = 1
     return context
@@ -245,7 +257,9 @@ def _decoder(file: Path) -> VideoCodecContext:
 
 def _read_header(file: Path) -> _Header | None:
     """What the beginning of a picture says; None if that cannot be read."""
-    context, data, codec = _decoder(file), _bytes_of(file), CODECS[file.suffix.lower()]
+    data = _bytes_of(file)
+    codec = _codec_of(file, data)
+    context = _decoder(codec)
     context.skip_frame = "ALL"
     head = data.partition(b"IDAT")[0][:-4] + _NO_PIXELS if codec == "png" else data
     with suppress(av.error.FFmpegError, ValueError):  # the picture is not whole, but its header may be

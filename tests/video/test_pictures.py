@@ -326,3 +326,19 @@ def test_a_colour_profile_that_is_lost_is_named(tmp_path):
     assert report.warnings == [
         f"{folder}: the images have different ICC profiles; that of the first is taken for all"
     ]
+
+
+def test_a_picture_with_a_wrong_suffix_is_read_as_what_it_is(tmp_path):
+    source = sequence(tmp_path / "in", **{"0_png": scene(0), "1_png": scene(1)})
+    (source / "1.png").rename(source / "1.jpg")
+    with open_source(source) as reader:
+        assert all(np.array_equal(as_bgr(frame), scene(n)) for n, frame in enumerate(reader))
+
+
+def test_a_pair_of_a_grey_and_a_colour_picture_is_in_colour(tmp_path):
+    source = sequence(
+        tmp_path / "in",
+        **{"0_png": np.full((36, 48), 60, np.uint8), "1_png": np.full((36, 48, 3), 80, np.uint8)},
+    )
+    maskvfi.pair(source / "0.png", source / "1.png", tmp_path / "mid.png", **PLAIN)
+    assert np.array_equal(cv2.imread(str(tmp_path / "mid.png"), -1), np.full((36, 48, 3), 70, np.uint8))
