@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -45,14 +46,14 @@ def main(
 ) -> None:
     """Count how the cases end; exit code 1 if any ends badly."""
     if child:
-        _serve()
+        serve(_interpolate)
         return
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
     ends: dict[str, Counter[str]] = {name: Counter() for name in SOURCES}
     with tempfile.TemporaryDirectory() as folder:
         whole = _make_sources(Path(folder))
-        worker = _Worker()
+        worker = Worker(__file__)
         for number in track(range(cases), "fuzzing", console=Console(stderr=True)):
             name = list(SOURCES)[number % len(SOURCES)]
             rng = np.random.default_rng((seed, number))
@@ -61,7 +62,7 @@ def main(
             work.mkdir()
             source = work / f"case{Path(name).suffix}"
             source.write_bytes(damaged(whole[name], rng))
-            end, line = worker.run(source, work / "out.mkv")
+            end, line = worker.run(str(source), str(work / "out.mkv"))
             if end in ("refused", "crashed", "too long") and len(list(work.iterdir())) > 1:
                 end = "half file"
             ends[name][end] += 1
@@ -120,17 +121,22 @@ def _make_sources(folder: Path) -> dict[str, bytes]:
     return made
 
 
-class _Worker:
-    """A process that interpolates one file after another. It is started again if it dies."""
+class Worker:
+    """A process that works on one case after another. It is started again if it dies.
 
-    def __init__(self) -> None:
+    Args:
+        script: What it runs, with `--child`; that calls `serve`.
+    """
+
+    def __init__(self, script: str) -> None:
+        self._script = script
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, source: Path, target: Path) -> tuple[str, str]:
-        """Interpolate a file. Returns how that ended, and a line that says why."""
+    def run(self, *request: str) -> tuple[str, str]:
+        """Work on a case. Returns how that ended, and a line that says why."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, "--child"],
+                [sys.executable, self._script, "--child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -138,7 +144,7 @@ class _Worker:
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(source), str(target)]) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         ready, _, _ = select.select([self._process.stdout], [], [], SECONDS)
         if not ready:
@@ -159,23 +165,33 @@ class _Worker:
             self._process = None
 
 
-def _serve() -> None:
-    import maskvfi
+def serve(work: Callable[..., object]) -> None:
+    """Work on the cases that a `Worker` sends.
+
+    Args:
+        work: Called with the texts of a case; the first ones name its files.
+    """
     from maskvfi.video import MediaError
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for request in sys.stdin:
-        source, target = json.loads(request)
+    for line in sys.stdin:
+        request = json.loads(line)
         try:
-            maskvfi.interpolate(source, target, vfi="blend", mask=None, device="cpu")
+            work(*request)
             answer = ["made", ""]
         except (MediaError, ValueError) as error:
             answer = ["refused", str(error)]
-            if "\n" in str(error) or not (source in str(error) or target in str(error)):
+            if "\n" in str(error) or not any(text in str(error) for text in request[:2]):
                 answer = ["crashed", f"not one line that names a file: {error!r}"]
         except BaseException:
             answer = ["crashed", traceback.format_exc()[-400:]]
         print(json.dumps(answer), flush=True)
+
+
+def _interpolate(source: str, target: str) -> None:
+    import maskvfi
+
+    maskvfi.interpolate(source, target, vfi="blend", mask=None, device="cpu")
 
 
 if __name__ == "__main__":

@@ -127,9 +127,14 @@ class DecodeOptions(OptionGroup):
 
     start: float | Fraction | None = option(None, "Seconds from the first frame to begin at.")
     end: float | Fraction | None = option(None, "Seconds from the first frame to end before.")
-    rate: Number | None = option(None, "Frames per second of an image folder (default 24).")
+    rate: Number | None = option(None, "Frames per second of an image folder (default 24) or a raw stream.")
     hwaccel: str | None = option(
         None, "Decode on a device, if it can: cuda, qsv, vaapi, videotoolbox ... as FFmpeg calls it."
+    )
+    interlaced: str = option(
+        "auto",
+        'Deinterlace frames that are flagged interlaced and look so ("auto"), none ("keep") or all ("deinterlace").',
+        choices=("auto", "keep", "deinterlace"),
     )
     strict: bool = option(
         False, "Refuse an input that cannot be read to its end; otherwise what was read makes the output."

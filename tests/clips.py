@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -143,7 +144,7 @@ def digest(frame: Frame) -> str:
     return hashlib.md5(b"".join(plane.tobytes() for plane in frame.planes)).hexdigest()
 
 
-def read(path: Path, **window: Fraction) -> list[tuple[Fraction, Fraction, str]]:
+def read(path: Path, **window: Any) -> list[tuple[Fraction, Fraction, str]]:
     """(pts, duration, digest of the planes) of every frame."""
     with VideoReader(path, **window) as reader:
         return [(frame.pts, frame.duration, digest(frame)) for frame in reader]

@@ -14,6 +14,8 @@ import torch
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.version import __version__
+from maskvfi.video.images import is_image_source
+from maskvfi.video.pictures import find_pictures
 from maskvfi.weights.read import sha256
 
 SAMPLE = 1 << 20  # bytes that are hashed at the beginning and at the end of a file
@@ -49,20 +51,21 @@ def facts_of(
 
 
 def fingerprint(path: Path) -> str:
-    """Hash a file or a folder of files, without reading large files whole.
+    """Hash a file, a folder of files or the images of a pattern, without reading large files whole.
 
     Args:
-        path: The file or folder.
+        path: The file, folder or pattern.
 
     Returns:
         SHA-256, in hex, of the size and the first and last MiB of every file, and in a folder of the names.
     """
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+    many = is_image_source(path)
+    for file in sorted(path.iterdir()) if path.is_dir() else find_pictures(path) if many else [path]:
         if not file.is_file():
             continue
         size = file.stat().st_size
-        digest.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
+        digest.update(f"{file.name if many else ''} {size}\n".encode())
         with file.open("rb") as data:
             digest.update(data.read(SAMPLE))
             data.seek(max(size - SAMPLE, 0))

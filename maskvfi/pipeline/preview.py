@@ -26,6 +26,7 @@ from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import ByFactor, Slot
 from maskvfi.video import Frame, SourceInfo, open_source
 from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.orientation import turned, upright_info
 from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 TINT = (0.1, 0.9, 0.3)
@@ -44,7 +45,7 @@ def mask_video(
 ) -> int:
     """Write the mask of a video as a video: white stands still.
 
-    Frame k shows the gap after source frame k; the last one repeats the one before.
+    Frame k shows the gap after source frame k; the last one repeats the one before. It is upright.
 
     Args:
         source, target: As `interpolate` takes them.
@@ -71,13 +72,14 @@ def mask_video(
         renderer = Renderer(interpolator, info)
         frames = _watched(reader, info, progress)
         white = torch.ones(1, 1, info.height, info.width)
-        last, count = white, 0
-        with open_sink_for(target, info, info.rate, options, overwrite=overwrite) as sink:
+        last, count, shown = white, 0, upright_info(info)
+        with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
             for gap, weight in renderer.masks(split(frames, ByFactor(1))):
                 if gap.end is not None:
                     last = torch.zeros_like(white) if gap.cut else white if weight is None else weight.cpu()
-                picture = tinted(_rgb(gap.start, info), last) if overlay else last.expand(1, 3, -1, -1)
-                sink.write(_frame(picture, info, gap.slots[0][0]))
+                mask = turned(last, info)
+                picture = tinted(_rgb(gap.start, info), mask) if overlay else mask.expand(1, 3, -1, -1)
+                sink.write(_frame(picture, shown, gap.slots[0][0]))
                 count += 1
     return count
 
@@ -93,6 +95,8 @@ def compare(
     **fields: Any,
 ) -> Path:
     """Show plain interpolation above and the masked result below, as a video or as a picture of one new frame.
+
+    Both are upright.
 
     Args:
         source: As `interpolate` takes it.
@@ -204,7 +208,7 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
         at: Seconds after the first frame; past the last frame, the last two are read.
 
     Returns:
-        Both frames, RGB [1,3,H,W] in 0..1.
+        Both frames upright, RGB [1,3,H,W] in 0..1.
 
     Raises:
         MediaError: The video cannot be read there, or has fewer than two frames.
@@ -259,7 +263,8 @@ def _one_new_frame(
 
 
 def _rgb(frame: Frame, info: SourceInfo) -> Tensor:
-    return planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour)
+    """A frame as it is shown, RGB [1,3,H,W] in 0..1."""
+    return turned(planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour), info)
 
 
 def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
@@ -287,8 +292,9 @@ def tinted(rgb: Tensor, weight: Tensor) -> Tensor:
 
 def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:
     rgb = torch.cat((_rgb(above, info), _rgb(below, info)), dim=2)
-    return _frame(rgb, info, Slot(above.pts, above.duration))
+    return _frame(rgb, _twice_as_high(info), Slot(above.pts, above.duration))
 
 
 def _twice_as_high(info: SourceInfo) -> SourceInfo:
-    return replace(info, height=2 * info.height)
+    shown = upright_info(info)
+    return replace(shown, height=2 * shown.height)

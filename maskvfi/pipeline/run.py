@@ -25,6 +25,8 @@ from maskvfi.timing.gaps import Gap, split, stretched
 from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
 from maskvfi.video import Frame, Sink, Source, SourceInfo, open_sink, open_source
+from maskvfi.video.images import is_image_source
+from maskvfi.video.pictures import folder_of
 from maskvfi.weights.locate import find_weights, name_of
 from maskvfi.weights.read import sha256
 
@@ -141,7 +143,8 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        if Path(self._source).exists() and Path(target).exists() and Path(self._source).samefile(target):
+        read, written = folder_of(self._source), folder_of(target)
+        if read.exists() and written.exists() and read.samefile(written):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
         interpolator = Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
@@ -203,6 +206,7 @@ def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
         end=options.end,  # type: ignore[arg-type]
         rate=options.rate,  # type: ignore[arg-type]
         hwaccel=options.hwaccel,
+        interlaced=options.interlaced,
     )
 
 
@@ -324,7 +328,7 @@ def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fractio
 
 
 def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
-    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4.
+    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4; shots/%04d.png is shots.
 
     Args:
         source: The input.
@@ -340,6 +344,8 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
     if os.fspath(source) == PIPE:
         raise OptionError("an output must be named when the input is a pipe")
     path = Path(source)
+    if is_image_source(path):
+        path = folder_of(path).resolve()
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
     return path.with_name(
         f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"

@@ -14,6 +14,7 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.options import MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.video import SourceInfo
+from maskvfi.video.orientation import orientation_of, upright_info
 
 
 def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor | None, Tensor | None]:
@@ -39,11 +40,11 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     """Read a picture as a mask.
 
     Args:
-        path: A picture of the video's size.
+        path: A picture of the size in which the video is shown.
         info: The video.
 
     Returns:
-        [H,W] in 0..1: brightness, times opacity if the picture has an alpha channel.
+        [H,W] in 0..1, as the video is stored: brightness, times opacity if the picture has an alpha channel.
 
     Raises:
         MediaError: The file is not a picture, or has another size than the video.
@@ -57,10 +58,13 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     if picture is None:
         raise MediaError(f"{name}: is not a picture that can be read")
     height, width = picture.shape[:2]
-    if (width, height) != (info.width, info.height):
-        raise MediaError(f"{name}: is {width}x{height}, the video is {info.width}x{info.height}")
+    shown = upright_info(info)
+    if (width, height) != (shown.width, shown.height):
+        raise MediaError(f"{name}: is {width}x{height}, the video is {shown.width}x{shown.height}")
     values = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
-    if values.ndim == 2:
-        return torch.from_numpy(values)
-    light = values[..., :3].mean(axis=2) if values.shape[2] >= 3 else values[..., 0]
-    return torch.from_numpy(light * values[..., 3] if values.shape[2] == 4 else light)
+    if values.ndim == 3:
+        light = values[..., :3].mean(axis=2) if values.shape[2] >= 3 else values[..., 0]
+        values = light * values[..., 3] if values.shape[2] == 4 else light
+    if orientation := orientation_of(info):
+        values = np.ascontiguousarray(orientation.inverse.turn(values))
+    return torch.from_numpy(values)

@@ -72,16 +72,22 @@ class Encoding:
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
-        if native is None or native.format.name != self.pix_fmt:
+        if native is None or native.format.name != self.pix_fmt or self._changes_meaning:
             native = self._pack(frame)
         native.pict_type = 0
         return native
 
+    @property
+    def _changes_meaning(self) -> bool:
+        """Whether equal code values mean other colours in the output."""
+        source, target = self.source_colour, self.colour
+        return (source.matrix, source.full_range) != (target.matrix, target.full_range)
+
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
         height, width = planes[0].shape
-        if frame.format != self.layout:
-            planes = _convert(planes, frame.format, self.source_colour, self.layout, self.colour)
+        if frame.format != self.layout or self._changes_meaning:
+            planes = convert_planes(planes, frame.format, self.source_colour, self.layout, self.colour)
         if not self.packable:
             packed = frame_of(planes, width, height, self.layout.name).reformat(format=self.pix_fmt)
         else:
@@ -111,6 +117,8 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
     names = _formats_of(codec)
     pix_fmt, layout, packable = _choose_format(names, info.format)
     colour = _colour_in(layout, info)
+    if codec == "mjpeg" and layout.family == "yuv":  # a JPEG file has no tags: JFIF says what it means
+        colour = replace(colour, matrix="bt601", full_range=True, siting="center", matrix_tag=5, range_tag=2)
     warnings = []
     if lost := _losses(info.format, layout if packable else None):
         name = "yuv4mpeg" if codec == "wrapped_avframe" else codec
@@ -244,9 +252,19 @@ def _colour_in(layout: PixelFormat, info: SourceInfo) -> Colour:
     return replace(colour, matrix="bt709", full_range=False, siting="left", matrix_tag=1, range_tag=1)
 
 
-def _convert(
+def convert_planes(
     planes: Sequence[np.ndarray], source: PixelFormat, colour: Colour, layout: PixelFormat, target: Colour
 ) -> tuple[np.ndarray, ...]:
+    """Planes in another pixel format.
+
+    Args:
+        planes: Arrays [h,w] of code values.
+        source, colour: Their format, and what they mean.
+        layout, target: The format of the result, and what it means.
+
+    Returns:
+        Arrays [h,w]; alpha is opaque where the source has none.
+    """
     rgb = planes_to_rgb(to_tensors(planes, "cpu"), source, colour)
     converted = quantise(rgb_to_planes(rgb, layout, target), layout)
     if not layout.alpha:

@@ -55,6 +55,7 @@ class SourceInfo:
         has_audio: Whether the file has sound.
         codec: FFmpeg's name of the decoder.
         hdr: Mastering display and content light.
+        profile: The ICC profile of pictures; empty where there is none.
     """
 
     path: str
@@ -73,6 +74,7 @@ class SourceInfo:
     has_audio: bool = False
     codec: str = ""
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    profile: bytes = b""
 
 
 class Source(Protocol):

@@ -30,9 +30,9 @@ class HdrMetadata:
     dynamic: tuple[str, ...] = ()
 
     @classmethod
-    def of_frame(cls, frame: av.VideoFrame, codec: str) -> HdrMetadata:
-        """The metadata of a decoded frame, empty where it has none; codec: the decoder's name."""
-        found = read_side_data(frame, codec)
+    def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
+        """The metadata of a decoded frame, empty where it has none."""
+        found = read_side_data(frame)
         chromaticities, luminance = _mastering_display(found.get("MASTERING_DISPLAY_METADATA"))
         light = found.get("CONTENT_LIGHT_LEVEL")
         return cls(

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -19,31 +20,31 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike, partial_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
-from maskvfi.video.pixels import planar_name, planes_of
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
+from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
+from maskvfi.video.pictures import CODECS, NUMBER, describe_pictures, find_pictures, is_pattern, read_frame
 from maskvfi.video.pump import Prefetch, Worker
-from maskvfi.video.side_data import display_matrix
 
-_CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
 _WRITTEN = (".png", ".tif", ".tiff", ".exr")
-_PATTERN = re.compile(r"%0?\d*d")
+_PICTURES = (*_WRITTEN, ".jpg", ".jpeg")
 
 
 class ImageFolderReader:
-    """Read the PNG, JPEG, TIFF and EXR images of a folder as a video of constant rate.
+    """Read the images of a folder as a video of constant rate.
 
-    They come in the natural order of their names (2 before 10) and keep their depth.
+    They come in the natural order of their names (2 before 10), upright, and keep their depth. Images of different
+    pixel formats are all read as the richest of them.
 
     Args:
-        path: The folder.
+        path: The folder, or a pattern such as `shots/%04d.png`.
         rate: Frames per second; 24 by default.
         start: Give only frames from here on, in seconds.
         end: Give only frames before this time, in seconds.
         queue: How many decoded frames may wait.
 
     Raises:
-        MediaError: There are no images, one cannot be read, or they differ in size or format. An image other than the
-            first is read while iterating.
+        MediaError: There are no images, the first cannot be read, or they differ in size. An image other than the first
+            is decoded while iterating.
     """
 
     def __init__(
@@ -55,17 +56,15 @@ class ImageFolderReader:
         end: Fraction | None = None,
         queue: int = 4,
     ) -> None:
-        self.warnings: list[str] = []
-        self._name = os.fspath(path)
         self._rate = Fraction(rate or 24)
         self._queue = queue
         self._prefetch: Prefetch[Frame] | None = None
-        files = _images_of(Path(path))
-        first = _decode(files[0])
-        times = range(len(files))
+        files = find_pictures(path)
+        info, self.warnings = describe_pictures(files, os.fspath(path), self._rate)
         begin, stop = start or Fraction(0), end if end is not None else Fraction(len(files)) / self._rate
-        self._files = [(n, files[n]) for n in times if begin <= n / self._rate < stop]
-        self.info = _describe(first, files[0], self._name, self._rate, len(self._files))
+        self._files = [(n, file) for n, file in enumerate(files) if begin <= n / self._rate < stop]
+        count = len(self._files)
+        self.info = replace(info, frames_estimate=count, duration=count / self._rate)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._prefetch is None:
@@ -87,7 +86,7 @@ class ImageFolderReader:
 
     def _frames(self) -> Generator[Frame, None, None]:
         for number, file in self._files:
-            yield _frame(_decode(file), file, self.info, number)
+            yield read_frame(file, self.info, number)
 
 
 class ImageFolderWriter:
@@ -122,17 +121,20 @@ class ImageFolderWriter:
         self._name = os.fspath(path)
         suffix = ".exr" if info.format.depth == 32 else ".png"
         self._folder, self._pattern = Path(path), f"%08d{suffix}"
-        if _PATTERN.search(self._folder.name):
+        if NUMBER.search(self._folder.name):
             self._folder, self._pattern = self._folder.parent, self._folder.name
         suffix = Path(self._pattern).suffix.lower()
         if suffix not in _WRITTEN:
             raise MediaError(
                 f"{self._name}: images are written as {', '.join(_WRITTEN)}, not {suffix or 'that'}"
             )
-        self._encoding = choose_encoding(_CODECS[suffix], info, options or {})
+        self._info = info
+        self._encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {})
         self.warnings = list(self._encoding.warnings)
-        if info.display_matrix is not None:
-            self.warnings.append("images keep no rotation: they are written as they are stored")
+        if info.profile and not keeps_profile(self._encoding.codec) and not is_srgb(info.profile):
+            self.warnings.append(f"{self._encoding.codec} keeps no ICC profile here: left out")
+        if info.display_matrix is not None and orientation_of(info) is None:
+            self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
         self._check_target(overwrite)
         self._partial = partial_path(self._folder)
         self._partial.mkdir()
@@ -159,7 +161,7 @@ class ImageFolderWriter:
         Raises:
             MediaError: An earlier frame could not be written.
         """
-        self._worker.put(frame)
+        self._worker.put(upright_frame(frame, self._info))
 
     def finish(self) -> None:
         """Write what waits, and give the folder its name.
@@ -200,7 +202,9 @@ class ImageFolderWriter:
     def _encode(self, frame: Frame) -> None:
         self._count += 1
         try:
-            (self._partial / (self._pattern % self._count)).write_bytes(_encode(frame, self._encoding))
+            (self._partial / (self._pattern % self._count)).write_bytes(
+                _encode(frame, self._encoding, self._info.profile)
+            )
         except OSError as error:
             raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
@@ -213,7 +217,7 @@ class ImageFolderWriter:
         held = [item.name for item in folder.iterdir()] if folder.exists() else []
         if held and not overwrite:
             raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
-        before, after = _PATTERN.split(self._pattern, maxsplit=1)
+        before, after = NUMBER.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
         if foreign := next((name for name in held if not own.fullmatch(name)), None):
             raise MediaError(
@@ -233,18 +237,17 @@ def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
     """Read single pictures as the frames of a video, one a second.
 
     Args:
-        paths: PNG, JPEG, TIFF or EXR files of one size and pixel format.
+        paths: Image files of one size.
 
     Returns:
         What is known of the pictures, and one frame for each.
 
     Raises:
-        MediaError: One cannot be read, or they differ in size or format.
+        MediaError: One cannot be read, or they differ in size.
     """
     files = [Path(path) for path in paths]
-    natives = [_decode(file) for file in files]
-    info = _describe(natives[0], files[0], os.fspath(paths[0]), Fraction(1), len(files))
-    return info, [_frame(*each, info, n) for n, each in enumerate(zip(natives, files, strict=True))]
+    info, _ = describe_pictures(files, os.fspath(paths[0]), Fraction(1))
+    return info, [read_frame(file, info, number) for number, file in enumerate(files)]
 
 
 def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
@@ -259,77 +262,26 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
         MediaError: The picture cannot be written.
     """
     target = Path(path)
-    if target.suffix.lower() not in _CODECS:
-        raise MediaError(f"{target}: pictures are written as {', '.join(_CODECS)}")
-    data = _encode(frame, choose_encoding(_CODECS[target.suffix.lower()], info, {}))
+    if target.suffix.lower() not in _PICTURES:
+        raise MediaError(f"{target}: pictures are written as {', '.join(_PICTURES)}")
+    encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
+    data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target) as partial:
         partial.write_bytes(data)
+
+
+def is_image_source(path: PathLike) -> bool:
+    """Whether an input is a folder of images, or a pattern that is not the name of a file."""
+    return Path(path).is_dir() or is_pattern(path)
 
 
 def is_image_target(path: PathLike) -> bool:
     """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern."""
     name = os.fspath(path)
-    return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(_PATTERN.search(Path(name).name))
+    return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(NUMBER.search(Path(name).name))
 
 
-def _images_of(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise MediaError(f"{folder}: no such folder")
-    try:
-        files = [file for file in folder.iterdir() if file.suffix.lower() in _CODECS and file.name[0] != "."]
-    except PermissionError as error:
-        raise MediaError(f"{folder}: no permission to read it") from error
-    if not files:
-        raise MediaError(f"{folder}: there are no PNG, JPEG, TIFF or EXR images in this folder")
-    return sorted(files, key=_natural)
-
-
-def _natural(file: Path) -> list[tuple[int, str]]:
-    """The key that sorts names with their numbers as numbers."""
-    return [(int(digits or -1), text) for digits, text in re.findall(r"(\d+)|(\D+)", file.name)]
-
-
-def _describe(first: av.VideoFrame, file: Path, name: str, rate: Fraction, count: int) -> SourceInfo:
-    planar = planar_name(first.format.name)
-    if planar is None:
-        raise MediaError(f"{file}: pixel format {first.format.name} is not supported")
-    fmt = PixelFormat.parse(planar)
-    colour = Colour.from_tags(
-        fmt,
-        first.height,
-        matrix_tag=first.colorspace,
-        range_tag=2 if first.format.name.startswith("yuvj") else first.color_range,
-        primaries=first.color_primaries,
-        transfer=first.color_trc,
-        siting="center" if fmt.family == "yuv" else None,
-    )
-    return SourceInfo(
-        path=name,
-        width=first.width,
-        height=first.height,
-        format=fmt,
-        colour=colour,
-        rate=rate,
-        time_base=1 / rate,
-        rotation=first.rotation,
-        display_matrix=display_matrix(first, _CODECS[file.suffix.lower()]),
-        frames_estimate=count,
-        duration=count / rate,
-        codec=_CODECS[file.suffix.lower()],
-    )
-
-
-def _frame(native: av.VideoFrame, file: Path, info: SourceInfo, number: int) -> Frame:
-    if (native.width, native.height) != (info.width, info.height):
-        size = f"{native.width}x{native.height}"
-        raise MediaError(f"{file}: is {size}, the images before it are {info.width}x{info.height}")
-    found = planar_name(native.format.name)
-    if found != info.format.name:
-        raise MediaError(f"{file}: is {found or native.format.name}, those before it are {info.format.name}")
-    return Frame(planes_of(native), info.format, number / info.rate, 1 / info.rate, native)
-
-
-def _encode(frame: Frame, encoding: Encoding) -> bytes:
+def _encode(frame: Frame, encoding: Encoding, profile: bytes) -> bytes:
     picture = encoding.picture(frame)
     context = av.CodecContext.create(encoding.codec, "w")
     assert isinstance(context, VideoCodecContext)
@@ -338,21 +290,5 @@ def _encode(frame: Frame, encoding: Encoding) -> bytes:
     context.color_range, context.thread_count = encoding.colour.range_tag, 1
     context.options = dict(encoding.options)
     picture.pts = 0
-    return b"".join(bytes(packet) for packet in (*context.encode(picture), *context.encode(None)))
-
-
-def _decode(file: Path) -> av.VideoFrame:
-    if file.suffix.lower() not in _CODECS:
-        raise MediaError(f"{file}: is no PNG, JPEG, TIFF or EXR image")
-    try:
-        context = av.CodecContext.create(_CODECS[file.suffix.lower()], "r")
-        assert isinstance(context, VideoCodecContext)
-        context.thread_count = 1
-        frames = [*context.decode(av.Packet(file.read_bytes())), *context.decode(None)]
-        if frames:
-            return frames[0]
-    except OSError as error:
-        raise MediaError(f"{file}: cannot be read ({reason(error)})") from error
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"{file}: cannot be read as an image") from error
-    raise MediaError(f"{file}: cannot be read as an image")
+    data = b"".join(bytes(packet) for packet in (*context.encode(picture), *context.encode(None)))
+    return put_profile(data, encoding.codec, profile)

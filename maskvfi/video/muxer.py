@@ -20,7 +20,9 @@ from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedSound
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import Coded, Journal
+from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.pump import Worker
 from maskvfi.video.segment_encoder import SegmentEncoder, configure
 from maskvfi.video.stream_copy import CopiedStreams
@@ -41,8 +43,9 @@ class _Mark:
 class VideoWriter:
     """Write frames to a video file; a thread encodes them.
 
-    The container follows from the suffix. Everything goes to a hidden file beside the target, which takes the target's
-    name when it is whole: when the `with` block ends well, or on `finish`. Otherwise nothing is left behind.
+    The container follows from the suffix. Where it cannot say how the picture is turned, frames are written upright.
+    Everything goes to a hidden file beside the target, which takes the target's name when it is whole: when the `with`
+    block ends well, or on `finish`. Otherwise nothing is left behind.
 
     Times are exact in `time_base`, see `choose_time_base`; Matroska rounds each to the nearest 1/1000 s.
 
@@ -105,8 +108,12 @@ class VideoWriter:
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
+        self._turned = None if keeps_rotation(self._name) else info
+        info = info if self._turned is None else upright_info(info)
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
+        if info.profile and not is_srgb(info.profile):
+            self.warnings.append("a video keeps no ICC profile: left out, colours may look different")
         try:
             if facts is not None and self._encoding.has_bytes:
                 self.journal = self._target.open_journal(facts, resume)
@@ -152,7 +159,7 @@ class VideoWriter:
         Raises:
             MediaError: An earlier frame could not be written.
         """
-        self._worker.put(frame)
+        self._worker.put(frame if self._turned is None else upright_frame(frame, self._turned))
 
     def mark(self, state: dict[str, Any]) -> None:
         """Allow a segment to end after the last written frame.
@@ -277,7 +284,11 @@ class VideoWriter:
             )
         if encoding.codec in ("libx265", "hevc_nvenc") and container.format.name in ("mp4", "mov"):
             stream.codec_context.codec_tag = "hvc1"
-        if info.display_matrix is not None:
+        if info.display_matrix is not None and self._turned is not None:
+            self.warnings.append(
+                f"{container.format.name} keeps no rotation by this angle: written as it is stored"
+            )
+        elif info.display_matrix is not None:
             try:
                 stream.set_display_matrix(info.display_matrix)
             except AttributeError:

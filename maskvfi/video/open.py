@@ -12,7 +12,7 @@ from typing import Any
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.frames import Sink, Source, SourceInfo
-from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_target
+from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
 from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.reader import VideoReader
 
@@ -29,16 +29,18 @@ def open_source(
     rate: Fraction | None = None,
     queue: int = 4,
     hwaccel: str | None = None,
+    interlaced: str = "auto",
 ) -> Source:
     """A reader of a video, a folder of images or a pipe.
 
     Args:
-        path: A video file or address, a folder of images, or `-` (yuv4mpeg on stdin).
+        path: A video file or address, a folder or pattern of images, or `-` (yuv4mpeg on stdin).
         start: Give only frames from here on, in seconds from the first frame.
         end: Give only frames before this time, in seconds from the first frame.
-        rate: Frames per second of a folder of images; 24 by default.
+        rate: Frames per second of a folder of images, 24 by default, or of a raw stream.
         queue: How many decoded frames may wait.
         hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
+        interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
 
     Returns:
         The opened reader.
@@ -47,11 +49,13 @@ def open_source(
         MediaError: The source cannot be read.
         OptionError: There is no such `hwaccel`.
     """
+    how: dict[str, Any] = {"start": start, "end": end, "rate": rate, "queue": queue}
     if os.fspath(path) == _PIPE:
-        return VideoReader(sys.stdin.buffer, start=start, end=end, queue=queue, container_format=_PIPE_FORMAT)
-    if Path(path).is_dir():
-        return ImageFolderReader(path, rate=rate, start=start, end=end, queue=queue)
-    return VideoReader(path, start=start, end=end, queue=queue, hwaccel=hwaccel)
+        how |= {"container_format": _PIPE_FORMAT, "interlaced": interlaced}
+        return VideoReader(sys.stdin.buffer, **how)
+    if is_image_source(path):
+        return ImageFolderReader(path, **how)
+    return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
 
 
 def open_sink(
@@ -100,7 +104,7 @@ def open_sink(
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
-    if copy_from is not None and (os.fspath(copy_from) == _PIPE or Path(copy_from).is_dir()):
+    if copy_from is not None and (os.fspath(copy_from) == _PIPE or is_image_source(copy_from)):
         copy_from = None
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)

@@ -20,6 +20,7 @@ from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import chroma_siting, open_input, picture_stream, start_of
+from maskvfi.video.uniform import UniformFrames
 
 _MATRIX_NAMES = {
     8: "YCgCo",
@@ -28,6 +29,7 @@ _MATRIX_NAMES = {
     12: "chromaticity-derived",
     14: "ICtCp",
 }
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
@@ -41,6 +43,8 @@ class VideoReader:
         queue: How many decoded frames may wait.
         container_format: FFmpeg's name of the container; by default FFmpeg finds out.
         hwaccel: The device that decodes where it can, one of `streams.HWACCELS`; software by default.
+        rate: Frames per second of a raw stream, which has no times; by default what the stream states.
+        interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
 
     Attributes:
         info: What is known of the video.
@@ -60,6 +64,8 @@ class VideoReader:
         queue: int = 4,
         container_format: str | None = None,
         hwaccel: str | None = None,
+        rate: Fraction | None = None,
+        interlaced: str = "auto",
     ) -> None:
         self.warnings: list[str] = []
         self._source = path
@@ -73,6 +79,9 @@ class VideoReader:
             self._stream = picture_stream(self._container, self._name)
             self._decoded = self._decode()
             self._first = self._first_frame()
+            self._raw_rate = self._choose_raw_rate(rate)
+            self._uniform = UniformFrames(self._name, self._first, interlaced, self.warnings)
+            self._interlaced = interlaced
             self.info = self._describe(self._first)
         except BaseException:
             self._container.close()
@@ -117,7 +126,8 @@ class VideoReader:
                 waiting = native, pts
         if waiting is not None:
             native, pts = waiting
-            yield self._frame(native, pts, self._last_duration(native, pts) or gap)
+            last = gap if self._raw_rate else self._last_duration(native, pts) or gap
+            yield self._frame(native, pts, last)
         self._note_what_is_missing(waiting[1] if waiting else None)
 
     def _last_duration(self, native: av.VideoFrame, pts: Fraction) -> Fraction | None:
@@ -141,9 +151,10 @@ class VideoReader:
         rate = self.info.rate
         previous: Fraction | None = None
         repaired = 0
-        for number, native in enumerate(self._from(first_time)):
-            self._check_same_picture(native, number)
+        for number, native in enumerate(self._uniform.of(self._from(first_time))):
             pts = None if native.pts is None else native.pts * self._tick(native)
+            if self._raw_rate:
+                pts = self.info.start_time + number / self._raw_rate
             if pts is None:
                 pts = previous + 1 / rate if previous is not None else self.info.start_time
             elif previous is not None and pts <= previous:
@@ -159,7 +170,9 @@ class VideoReader:
     def _from(self, first_time: Fraction) -> Iterator[av.VideoFrame]:
         """Decoded frames, after a seek if that saves work and lands at or before `first_time`."""
         if first_time > self.info.start_time + 2 and self._first.pts is not None and self._can_seek():
-            found = self._seek(first_time)
+            # A deinterlaced frame depends on the one before it.
+            keeps = self._interlaced == "keep" or not self._first.interlaced_frame
+            found = self._seek(first_time if keeps else first_time - 1)
             if found is not None:
                 yield found
                 yield from self._decoded
@@ -168,6 +181,8 @@ class VideoReader:
         yield from self._decoded
 
     def _can_seek(self) -> bool:
+        if self._is_raw():
+            return False
         if isinstance(self._source, (str, os.PathLike)):
             return True
         seekable = getattr(self._source, "seekable", None)
@@ -244,25 +259,31 @@ class VideoReader:
                 f"{self._name}: ends at {float(last):.3f} s but says it is {float(promised):.3f} s long; it is cut off"
             )
 
-    def _check_same_picture(self, frame: av.VideoFrame, number: int) -> None:
-        first = self._first
-        if (frame.width, frame.height, frame.format.name) != (first.width, first.height, first.format.name):
-            raise MediaError(
-                f"{self._name}: frame {number} is {frame.width}x{frame.height} {frame.format.name} after "
-                f"{first.width}x{first.height} {first.format.name}; a change of format is not supported"
+    def _is_raw(self) -> bool:
+        """Whether the file is a stream without a container, which has no times."""
+        return bool(self._container.format.flags & _NO_TIMESTAMPS)
+
+    def _choose_raw_rate(self, asked: Fraction | None) -> Fraction | None:
+        """The constant rate at which a raw stream without times is shown; None if frames have times."""
+        if not self._is_raw():
+            if asked is not None:
+                self.warnings.append(f"{self._name}: the rate is not used, its frames have times")
+            return None
+        if asked is None and not self._stream.codec_context.framerate:
+            stated = self._stream.guessed_rate or 25
+            self.warnings.append(
+                f"{self._name}: states no frame rate: shown at {float(stated):g} per second; rate sets another"
             )
-        if frame.interlaced_frame:
-            raise MediaError(f"{self._name}: frame {number} is interlaced; deinterlace the video first")
+        return asked or (self._stream.guessed_rate if self._first.pts is None else None)
 
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
         stream, context = self._stream, self._stream.codec_context
         name = planar_name(first.format.name)
         if name is None:
             raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
-        if first.interlaced_frame:
-            raise MediaError(f"{self._name}: frame 0 is interlaced; deinterlace the video first")
         fmt = PixelFormat.parse(name)
-        rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+        stated = None if self._is_raw() else stream.average_rate
+        rate = self._raw_rate or Fraction(stated or stream.guessed_rate or stream.base_rate or 25)
         length = self._length(stream)
         frames = stream.frames or (round(length * rate) if length else None)
         if self._start or self._end is not None:
@@ -278,16 +299,16 @@ class VideoReader:
             format=fmt,
             colour=self._colour(first, fmt),
             rate=rate,
-            time_base=self._time_base(),
-            start_time=start_of(stream) if pts is None else pts * self._tick(first),
+            time_base=1 / rate if self._raw_rate else self._time_base(),
+            start_time=start_of(stream) if pts is None or self._raw_rate else pts * self._tick(first),
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
             rotation=first.rotation,
-            display_matrix=display_matrix(first, context.name),
+            display_matrix=display_matrix(first),
             frames_estimate=frames,
             duration=length,
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
-            hdr=HdrMetadata.of_frame(first, context.name),
+            hdr=HdrMetadata.of_frame(first),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:

@@ -4,53 +4,69 @@ from __future__ import annotations
 
 import math
 import struct
+from fractions import Fraction
 from typing import Any
 
 import av
+from av.filter import Graph
+from av.sidedata.sidedata import Type
 
-# Decoders that attach ICC profiles. A profile has a dictionary with its name, which PyAV 18.1 frees a second time when
-# `frame.side_data` has been looked at: the process ends with a segmentation fault.
-ICC_DECODERS = frozenset(
-    {"apng", "bmp", "gif", "jpeg2000", "jpegxl", "libjxl", "mjpeg", "png", "psd", "tiff", "webp"}
-)
 UNIT = 1 << 16  # of a display matrix: 16.16 fixed point
 LAST = 1 << 30  # its last entry: 2.30 fixed point
+# Kinds that are removed before PyAV looks. An ICC profile has a dictionary with its name, which PyAV 18.1 frees a
+# second time: the process ends with a segmentation fault. A kind that PyAV has no name for (EXIF) hides all others.
+_KINDS = 64
+_KEPT: set[Any] = {kind.value for kind in Type if kind is not Type.ICC_PROFILE}
+_REMOVED = [number for number in range(_KINDS) if number not in _KEPT]
 
 
-def read_side_data(frame: av.VideoFrame, codec: str) -> dict[str, bytes]:
-    """The side data of a frame by FFmpeg's names.
+def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
+    """The side data of a frame by FFmpeg's names, without ICC profiles and what PyAV has no name for.
 
     Args:
         frame: As the decoder made it.
-        codec: The decoder's name.
 
     Returns:
-        Empty where it cannot be read: from decoders of `ICC_DECODERS`, and where PyAV has no name for an entry.
+        The bytes of each entry; empty where it cannot be read.
     """
-    if codec in ICC_DECODERS:
-        return {}
-    side_data: Any = frame.side_data  # a Mapping that iterates over its values
     try:
+        side_data: Any = _without_removed(frame).side_data  # a Mapping that iterates over its values
         return {data.type.name: bytes(data) for data in side_data}
-    except ValueError:
+    except (av.error.FFmpegError, ValueError):
         return {}
 
 
-def display_matrix(frame: av.VideoFrame, codec: str) -> tuple[int, ...] | None:
+def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """FFmpeg's display matrix of a frame.
 
     Args:
         frame: As the decoder made it.
-        codec: The decoder's name.
 
     Returns:
         Nine integers; None where the picture is shown as it is stored. Where only the rotation can be read, a mirrored
         picture counts as rotated.
     """
-    if data := read_side_data(frame, codec).get("DISPLAYMATRIX"):
-        return struct.unpack_from("=9i", data)
+    if data := read_side_data(frame).get("DISPLAYMATRIX"):
+        matrix = struct.unpack_from("=9i", data)
+        return None if matrix[0] > 0 and matrix[4] > 0 and not (matrix[1] or matrix[3]) else matrix
     if not frame.rotation:
         return None
     angle = math.radians(-frame.rotation)  # as av_display_rotation_set has it
     cos, sin = round(math.cos(angle) * UNIT), round(math.sin(angle) * UNIT)
     return (cos, -sin, 0, sin, cos, 0, 0, 0, LAST)
+
+
+def _without_removed(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same frame without the side data of the kinds in `_REMOVED`."""
+    graph = Graph()
+    nodes = [
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+        )
+    ]
+    nodes += [graph.add("sidedata", mode="delete", type=str(kind)) for kind in _REMOVED]
+    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+    graph.push(frame)
+    cleaned = graph.pull()
+    assert isinstance(cleaned, av.VideoFrame)
+    return cleaned

@@ -140,6 +140,10 @@ class CopiedStreams:
             if stream is self._picture or self._is_chapter_track(stream):
                 self._ignore(stream)
                 continue
+            if self._is_avif_still(stream):
+                self.warnings.append(f"stream {stream.index} (the still picture of the AVIF) is left out")
+                self._ignore(stream)
+                continue
             route, refusal = self._set_up(stream)
             if refusal:
                 what = f"stream {stream.index} ({_describe(stream)})"
@@ -188,6 +192,11 @@ class CopiedStreams:
             (getattr(stream, "name", None) == "bin_data" and bool(self._source.chapters()))
             or ("timecode" in stream.metadata and "timecode" in self._picture.metadata)
         )
+
+    def _is_avif_still(self, stream: Stream) -> bool:
+        """Whether it is the picture that an AVIF sequence shows where only stills are shown."""
+        brand = self._source.metadata.get("major_brand", "")
+        return brand in ("avif", "avis") and stream.type == "video" and stream.frames == 1
 
     def _ignore(self, stream: Stream) -> None:
         with contextlib.suppress(AttributeError):

@@ -54,6 +54,10 @@ def open_input(
         raise MediaError(f"{name}: no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name}: no permission to read it")
+    if path.is_file():
+        with path.open("rb") as file:
+            if is_animated_webp(file.read(32)):
+                raise MediaError(f"{name}: is an animated WebP, which FFmpeg does not read")
     return _open(url_of(path), name, container_format, hwaccel), name
 
 
@@ -64,6 +68,8 @@ def url_of(path: PathLike) -> str:
 
 def picture_stream(container: InputContainer, name: str) -> VideoStream:
     """Find the video stream to read: the default one, or the first. Cover art is not one.
+
+    A stream of one picture, such as the still beside an AVIF sequence, counts only if there is no other.
 
     Args:
         container: The open container.
@@ -79,11 +85,16 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     if not moving:
         what = "audio only" if container.streams.audio else "no stream with pictures"
         raise MediaError(f"{name}: there is no video in it ({what})")
-    stream = next((s for s in moving if s.disposition & Disposition.default), moving[0])
+    stream = max(moving, key=lambda s: (s.frames != 1, bool(s.disposition & Disposition.default)))
     if stream.codec_context is None:
         raise MediaError(f"{name}: FFmpeg has no decoder for its video")
     stream.thread_type = "AUTO"
     return stream
+
+
+def is_animated_webp(head: bytes) -> bool:
+    """Whether the beginning of a file is that of an animated WebP."""
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def is_cover(stream: Stream) -> bool:

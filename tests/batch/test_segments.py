@@ -1,5 +1,6 @@
 """A video made in parts, in any order, is the video made at once."""
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -158,3 +159,28 @@ def test_a_part_is_computed_in_the_tiles_that_it_names(source):
     assert facts["at_once"] == 1 << 19
     segments.make(source, ".mkv", part, how, interpolator)
     assert interpolator.at_once == 1 << 19
+
+
+def test_an_interlaced_or_turned_video_in_parts_is_the_video_made_at_once(tmp_path):
+    """Deinterlaced frames depend on their neighbours, which a part has to read too."""
+    fields = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=176x144:r=50",
+        "-vf",
+        "tinterlace=interleave_top",
+        "-frames:v",
+        "90",
+    ]
+    flagged = ["-c:v", "mpeg2video", "-g", "12", "-bf", "0", "-flags", "+ildct+ilme", "-top", "1"]
+    subprocess.run(["ffmpeg", "-v", "error", *fields, *flagged, tmp_path / "a.mp4"], check=True)
+    turned = make_clip(tmp_path / "b.mp4", times=90, rotation=90)
+    for source, suffix in ((tmp_path / "a.mp4", ".mkv"), (turned, ".avi")):
+        whole, parts = tmp_path / f"whole{suffix}", tmp_path / f"parts{suffix}"
+        how = {**FADE, "codec": "ffv1", "scene_cut": "off"}
+        maskvfi.interpolate(source, whole, **how)
+        assert len(make_apart(source, parts, **how)) > 5
+        assert packets(parts) == packets(whole)
+        whole.unlink()
+        parts.unlink()

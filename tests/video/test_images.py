@@ -89,20 +89,6 @@ def test_images_are_shown_at_the_rate_that_is_given(tmp_path):
         assert (reader.info.frames_estimate, reader.info.duration) == (3, Fraction(3, 10))
 
 
-def test_an_image_of_another_size_is_named(tmp_path):
-    source = folder_of(tmp_path / "in", ["1.png", "2.png", "3.png"])
-    cv2.imwrite(str(source / "2.png"), noise(0, np.uint8, 3, (19, 24)))
-    with open_source(source) as reader, pytest.raises(MediaError, match=r"2\.png: is 24x19, .* are 23x19"):
-        list(reader)
-
-
-def test_an_image_of_another_kind_is_named(tmp_path):
-    source = folder_of(tmp_path / "in", ["1.png", "2.png"])
-    cv2.imwrite(str(source / "2.png"), noise(0, np.uint16, 3))
-    with open_source(source) as reader, pytest.raises(MediaError, match=r"2\.png: is gbrp16le"):
-        list(reader)
-
-
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
 def test_a_broken_image_is_named(tmp_path, content):
     source = folder_of(tmp_path / "in", ["1.png", "2.png"])
@@ -115,7 +101,7 @@ def test_a_broken_image_is_named(tmp_path, content):
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):
-    with pytest.raises(MediaError, match="no PNG, JPEG, TIFF or EXR images"):
+    with pytest.raises(MediaError, match=r"no PNG, JPEG, .* images in this folder"):
         open_source(tmp_path)
 
 

@@ -1,12 +1,14 @@
 """Videos as frames with exact times; broken ones as one line that names file and cause."""
 
+import subprocess
 import threading
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
-from clips import digest, make_clip, picture, read
+from clips import copy, digest, make_clip, picture, read
 
 from maskvfi.video import MediaError, VideoReader
 
@@ -133,20 +135,199 @@ def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
         list(reader)
 
 
-def test_a_change_of_size_is_refused(tmp_path):
+def concatenated(target, *clips):
+    target.write_bytes(b"".join(clip.read_bytes() for clip in clips))
+    return target
+
+
+@pytest.mark.parametrize("other", [{"size": (96, 48)}, {"size": (32, 24)}, {"pix_fmt": "yuv422p"}])
+def test_frames_after_a_change_of_size_or_format_are_made_like_the_first(tmp_path, other):
     first = make_clip(tmp_path / "a.ts", times=10)
-    second = make_clip(tmp_path / "b.ts", times=10, size=(96, 48))
-    both = tmp_path / "both.ts"
-    both.write_bytes(first.read_bytes() + second.read_bytes())
-    with VideoReader(both) as reader, pytest.raises(MediaError, match="frame 10 is 96x48"):
-        list(reader)
+    second = make_clip(tmp_path / "b.ts", times=range(10, 20), **other)
+    both = concatenated(tmp_path / "both.ts", first, second)
+    with VideoReader(both) as reader:
+        frames = list(reader)
+    assert {tuple(plane.shape for plane in f.planes) for f in frames} == {((48, 64), (24, 32), (24, 32))}
+    assert [digest(f) for f in frames[:10]] == [d for _, _, d in read(first)]
+    width, height = other.get("size", (64, 48))
+    kind = f"{width}x{height} {other.get('pix_fmt', 'yuv420p')}"
+    lines = [line for line in reader.warnings if "scaled" in line]
+    assert lines == [
+        f"{both}: frame 10 is {kind}: 10 frames were scaled or converted to 64x48 yuv420p, as the first one is"
+    ]
+    shown = frames[15].planes[0].astype(float)
+    original = picture(5, width, height, "yuv420p").to_ndarray()[:height]
+    assert np.abs(shown - cv2.resize(original, (64, 48)).astype(float)).mean() < 12
 
 
-def test_interlaced_video_is_refused(tmp_path):
-    options = {"x264-params": "tff=1", "preset": "ultrafast"}
-    clip = make_clip(tmp_path / "a.mp4", times=5, options=options)
-    with pytest.raises(MediaError, match="interlaced"):
-        VideoReader(clip)
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+FLAGGED = ("-c:v", "mpeg2video", "-q:v", 2, "-bf", 0, "-flags", "+ildct+ilme", "-top", 1)
+MOVING = "testsrc2=s=176x144:r=50"
+
+
+def combed(path, frames=12, *more):
+    """A clip whose frames have two fields of two moments."""
+    fields = ("-f", "lavfi", "-i", MOVING, "-vf", "tinterlace=interleave_top", "-frames:v", frames)
+    ffmpeg(*fields, *FLAGGED, *more, path)
+    return path
+
+
+def combing(frame):
+    """How much the lines of a frame differ from the mean of their neighbours."""
+    luma = frame.planes[0].astype(float)
+    return np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean()
+
+
+def interlaced_lines(reader):
+    return [line for line in reader.warnings if "interlaced" in line]
+
+
+def test_interlaced_frames_are_deinterlaced_or_kept(tmp_path):
+    clip = combed(tmp_path / "a.mpg")
+    frames = {}
+    for interlaced in ("keep", "auto", "deinterlace"):
+        with VideoReader(clip, interlaced=interlaced) as reader:
+            frames[interlaced] = list(reader)
+        said = {
+            "keep": ["12 frames are flagged interlaced and were kept as they are"],
+            "auto": [
+                "of 12 frames that are flagged interlaced, 12 look so and were deinterlaced; "
+                'interlaced="keep" leaves all as they are, "deinterlace" none'
+            ],
+            "deinterlace": [],
+        }
+        assert interlaced_lines(reader) == [f"{clip}: {line}" for line in said[interlaced]]
+    times = {name: [(f.pts, f.duration) for f in found] for name, found in frames.items()}
+    assert times["keep"] == times["auto"] == times["deinterlace"]
+    with av.open(str(clip)) as container:
+        stored = [frame.to_ndarray()[:144] for frame in container.decode(video=0)]
+    assert all(np.array_equal(f.planes[0], s) for f, s in zip(frames["keep"], stored, strict=True))
+    assert np.mean([*map(combing, frames["auto"])]) < 0.7 * np.mean([*map(combing, frames["keep"])])
+    assert [digest(f) for f in frames["auto"]] == [digest(f) for f in frames["deinterlace"]]
+
+
+def test_progressive_frames_that_are_flagged_interlaced_are_left_alone(tmp_path, dev_clips):
+    scaled = ("-vf", "scale=320:180,format=yuv420p", "-frames:v", 20, "-an")
+    ffmpeg("-i", dev_clips / "bbb_rope_720p.mp4", *scaled, *FLAGGED, tmp_path / "a.mpg")
+    with VideoReader(tmp_path / "a.mpg") as reader:
+        auto = [digest(frame) for frame in reader]
+    assert any("of 20 frames" in line for line in reader.warnings)
+    kept = [d for _, _, d in read(tmp_path / "a.mpg", interlaced="keep")]
+    assert sum(a == k for a, k in zip(auto, kept, strict=True)) >= 15
+
+
+def test_interlaced_frames_in_a_progressive_stream_do_not_end_it(tmp_path):
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=176x144:r=25:d=0.4",
+        "-c:v",
+        "mpeg2video",
+        "-bf",
+        0,
+        tmp_path / "a.ts",
+    )
+    combed(tmp_path / "b.ts", 15, "-output_ts_offset", 0.4)
+    both = concatenated(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+    with VideoReader(both) as reader:
+        frames = [digest(frame) for frame in reader]
+    with av.open(str(both)) as container:
+        assert len(frames) == sum(1 for _ in container.decode(video=0)) > 20
+    assert frames[:9] == [d for _, _, d in read(tmp_path / "a.ts")][:9]
+    assert "of 15 frames that are flagged interlaced" in interlaced_lines(reader)[0]
+
+
+def test_progressive_frames_pass_untouched_and_all_are_deinterlaced_when_asked(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", times=6)
+    plain = [d for _, _, d in read(clip)]
+    assert [d for _, _, d in read(clip, interlaced="keep")] == plain
+    assert [d for _, _, d in read(clip, interlaced="deinterlace")][1:] != plain[1:]
+
+
+@pytest.mark.parametrize("start", [Fraction(7, 3), Fraction(4), Fraction(102, 25)])
+def test_a_window_of_an_interlaced_video_has_the_frames_of_the_whole(tmp_path, start):
+    clip = combed(tmp_path / "a.mp4", 130, "-g", 20)
+    whole = [d for pts, _, d in read(clip) if pts >= start]
+    assert [d for _, _, d in read(clip, start=start)] == whole
+    with VideoReader(clip, start=start, end=start + 1) as reader:
+        assert len(list(reader)) == 25
+    assert "that are flagged interlaced" in interlaced_lines(reader)[0]
+
+
+RAW = {
+    "a.h264": "-c:v libx264 -preset ultrafast",
+    "b.h264": "-c:v libx264 -bf 2",
+    "a.hevc": "-c:v libx265 -preset ultrafast -x265-params log-level=none",
+    "a.m2v": "-c:v mpeg2video",
+    "a.m4v": "-c:v mpeg4 -f m4v",
+}
+
+
+@pytest.mark.parametrize("rate", ["30", "24000/1001", "50"])
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_stream_is_shown_at_the_rate_it_states(tmp_path, name, rate):
+    source = ["-f", "lavfi", "-i", f"testsrc2=s=64x48:r={rate}"]
+    ffmpeg(*source, "-frames:v", 15, *RAW[name].split(), tmp_path / name)
+    with VideoReader(tmp_path / name) as reader:
+        frames = list(reader)
+    step = 1 / Fraction(rate)
+    assert (reader.info.rate, reader.warnings) == (Fraction(rate), [])
+    assert [frame.pts - frames[0].pts for frame in frames] == [n * step for n in range(15)]
+    assert {frame.duration for frame in frames} == {step}
+    with VideoReader(tmp_path / name, rate=Fraction(48)) as reader:
+        assert [(f.pts, f.duration) for f in reader] == [
+            (Fraction(n, 48), Fraction(1, 48)) for n in range(15)
+        ]
+
+
+def test_a_raw_stream_that_states_no_rate_says_so(tmp_path):
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x48:r=30:d=0.5",
+        "-c:v",
+        "mjpeg",
+        "-f",
+        "mjpeg",
+        tmp_path / "a.mjpeg",
+    )
+    with VideoReader(tmp_path / "a.mjpeg") as reader:
+        assert reader.info.rate == 25
+        assert "states no frame rate: shown at 25 per second" in reader.warnings[0]
+    with VideoReader(tmp_path / "a.mjpeg", rate=Fraction(30)) as reader:
+        assert (len(list(reader)), reader.info.rate, reader.warnings) == (15, 30, [])
+
+
+def test_a_rate_for_a_video_with_times_is_named(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", times=3)
+    with VideoReader(clip, rate=Fraction(30)) as reader:
+        assert reader.info.rate == 25
+        assert reader.warnings == [f"{clip}: the rate is not used, its frames have times"]
+
+
+def test_an_avif_sequence_is_read_whole(tmp_path):
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x48:r=10:d=0.5",
+        "-c:v",
+        "libaom-av1",
+        "-cpu-used",
+        8,
+        tmp_path / "a.avif",
+    )
+    frames = read(tmp_path / "a.avif")
+    assert [pts for pts, _, _ in frames] == [Fraction(n, 10) for n in range(5)]
+    warnings = copy(tmp_path / "a.avif", tmp_path / "b.mp4")
+    assert warnings == ["stream 0 (the still picture of the AVIF) is left out"]
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert [stream.frames for stream in container.streams] == [5]
 
 
 def test_cover_art_is_not_the_video(tmp_path, with_cover):
