@@ -17,7 +17,6 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
-from maskvfi.video.audio_stretch import StretchedSound
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.journal import Coded, Journal
@@ -64,8 +63,7 @@ class VideoWriter:
         queue: How many frames may wait for the encoder.
         time_base: Seconds per tick; `choose_time_base` chooses it by default.
         container_format: FFmpeg's name of the container; by default the suffix decides.
-        slow: How many times longer the output lasts than `copy_from`. Where it is not 1, only the sound of `copy_from`
-            is kept, stretched by the same factor.
+        slow: How many times longer the output lasts than `copy_from`; its other streams are stretched with it.
         facts: What the output depends on, in terms of JSON.
         resume: Continue where an earlier writer with the same facts stopped; begin if there was none.
 
@@ -101,7 +99,7 @@ class VideoWriter:
         self._target = Target(path, overwrite)
         self._name = self._target.name
         self.journal: Journal | None = None
-        self._copied: CopiedStreams | StretchedSound | None = None
+        self._copied: CopiedStreams | None = None
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
@@ -292,10 +290,7 @@ class VideoWriter:
         end: Fraction | None,
         slow: Fraction,
     ) -> None:
-        if slow == 1:
-            self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end)
-        else:
-            self._copied = StretchedSound(copy_from, self._container, picture_start, slow, start, end)
+        self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end, slow)
         self._copied.copy_picture_tags(self._stream)
         self.clock.shift = self._copied.shift
         self.warnings += self._copied.warnings
