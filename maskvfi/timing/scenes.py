@@ -127,7 +127,7 @@ class SceneWatcher:
             for numbers in (range(number - self._delay, number), range(number + 1, number + self._delay + 1))
         )
         if len(before) == len(after) == self._delay:
-            return self._changes[number] > STEADY * max(np.mean(before), np.mean(after))
+            return self._changes[number] > STEADY * max(float(np.mean(side)) for side in (before, after))
         around = [*before, *after]
         return bool(around) and self._changes[number] > APART * float(np.mean(around))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 from av.container import InputContainer
 from av.format import Flags
@@ -20,7 +21,7 @@ _MAX_HELD = 500  # packets of other streams that wait until the picture jumps as
 
 def may_jump(container: InputContainer) -> bool:
     """Whether the container's format allows its clock to jump; seeking by time is then unreliable."""
-    return bool(container.format.flags & Flags.ts_discont.value)
+    return bool(container.format.flags & cast(int, Flags.ts_discont.value))
 
 
 def steady(
@@ -64,7 +65,9 @@ class _Clock:
     def __init__(self, picture: int, jumps: list[Fraction]) -> None:
         self._picture, self._jumps = picture, jumps
         self._offsets = [Fraction(0)]  # of each recording, in seconds
-        self._reached: list[Fraction | None] = [None]  # how far each recording has been read, in its own seconds
+        self._reached: list[Fraction | None] = [
+            None
+        ]  # how far each recording has been read, in its own seconds
         self._places: dict[int, _Place] = {}
         self._held: list[Packet] = []
 

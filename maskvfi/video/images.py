@@ -247,7 +247,7 @@ def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
     return info, [_frame(*each, info, n) for n, each in enumerate(zip(natives, files, strict=True))]
 
 
-def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
+def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> tuple[str, ...]:
     """Write a frame as a picture, in its own depth where the format has it.
 
     Args:
@@ -255,15 +255,20 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
         frame: The frame.
         info: What is known of its source.
 
+    Returns:
+        What the picture cannot keep, one line each.
+
     Raises:
         MediaError: The picture cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() not in _CODECS:
         raise MediaError(f"{target}: pictures are written as {', '.join(_CODECS)}")
-    data = _encode(frame, choose_encoding(_CODECS[target.suffix.lower()], info, {}))
+    encoding = choose_encoding(_CODECS[target.suffix.lower()], info, {})
+    data = _encode(frame, encoding)
     with written_whole(target) as partial:
         partial.write_bytes(data)
+    return encoding.warnings
 
 
 def is_image_target(path: PathLike) -> bool:

@@ -215,7 +215,10 @@ class VideoReader:
         """The picture's packets; those before the last key frame that is not after `first_time` are skipped."""
         packets = steady(self._container, [self._stream], self._stream, self._jumps)
         waiting: list[Packet] = []
-        for packet in packets if first_time is not None else ():
+        if first_time is None:
+            yield from packets
+            return
+        for packet in packets:
             time = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
             if packet.is_keyframe and time is not None and time <= first_time:
                 waiting.clear()

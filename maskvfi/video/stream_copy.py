@@ -1,4 +1,4 @@
-"""Everything of a source but its video: the other streams, chapters and tags, copied as they are or stretched in time."""
+"""Everything of a source but its video: the other streams, chapters and tags, copied or stretched in time."""
 
 from __future__ import annotations
 

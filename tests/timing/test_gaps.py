@@ -78,7 +78,10 @@ def test_a_loop_of_held_drawings_is_even_over_its_seam(holds):
     length = len(holds) + 1
     gaps = [*split(watched(("." + holds) * 4), ByFactor(2), resolve=True, loop=True)]
     phases = [
-        (int(gap.start.pts * RATE) // length + t) % 4 for gap in gaps for _, t in gap.slots if gap.end is not None
+        (int(gap.start.pts * RATE) // length + t) % 4
+        for gap in gaps
+        for _, t in gap.slots
+        if gap.end is not None
     ]
     assert phases == [Fraction(k, 2 * length) for k in range(8 * length)]
     assert gaps[-1].end is gaps[0].start

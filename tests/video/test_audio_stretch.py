@@ -68,7 +68,12 @@ def test_sound_that_the_output_cannot_hold_is_named(tmp_path):
     source = make_clip(tmp_path / "a.mkv", audio="flac")
     with VideoReader(source) as reader:
         made = VideoWriter(
-            tmp_path / "b.gif", reader.info, rate=Fraction(25), codec="gif", copy_from=source, slow=Fraction(2)
+            tmp_path / "b.gif",
+            reader.info,
+            rate=Fraction(25),
+            codec="gif",
+            copy_from=source,
+            slow=Fraction(2),
         )
         made.abort()
     assert "stream 1 (audio flac) is left out: gif cannot hold it" in made.warnings
