@@ -55,6 +55,7 @@ class SourceInfo:
         has_audio: Whether the file has sound.
         codec: FFmpeg's name of the decoder.
         hdr: Mastering display and content light.
+        described: What else its pictures say of themselves, in words (`side_data.DESCRIBED`).
     """
 
     path: str
@@ -73,6 +74,7 @@ class SourceInfo:
     has_audio: bool = False
     codec: str = ""
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    described: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -20,6 +20,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.journal import Coded, Journal
+from maskvfi.video.kept import Wanted, lost_in
 from maskvfi.video.pump import Worker
 from maskvfi.video.segment_encoder import SegmentEncoder, configure
 from maskvfi.video.stream_copy import CopiedStreams
@@ -103,6 +104,7 @@ class VideoWriter:
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
+        self._info = info
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
         try:
@@ -119,7 +121,7 @@ class VideoWriter:
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
-                self._copy_streams(copy_from, info.start_time, start, end, slow)
+                self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
             self._start_encoding()
             self._encoder = SegmentEncoder(self._stream.codec_context, info, self._encoding, self.clock)
             if self.journal is not None and self.kept:
@@ -218,6 +220,7 @@ class VideoWriter:
         self._done = True
         if self._copied is not None:
             self._copied.close()
+            self.warnings += self._lost(self._copied.wanted)
         self._target.keep()
         if self.journal is not None:
             self.journal.remove()
@@ -288,9 +291,10 @@ class VideoWriter:
         picture_start: Fraction,
         start: Fraction | None,
         end: Fraction | None,
+        rate: Fraction,
         slow: Fraction,
     ) -> None:
-        self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end, slow)
+        self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end, rate, slow)
         self._copied.copy_picture_tags(self._stream)
         self.clock.shift = self._copied.shift
         self.warnings += self._copied.warnings
@@ -345,6 +349,14 @@ class VideoWriter:
             self._copied.advance(packet.dts * Fraction(packet.time_base) + self._copied.shift)
         packet.stream = self._stream
         self._call(partial(self._container.mux, packet))
+
+    def _lost(self, wanted: Wanted) -> list[str]:
+        """What the whole file has not kept of its source."""
+        if self._target.hidden is None:
+            return []
+        muxer = self._container.format.name
+        found = lost_in(self._target.hidden, muxer, wanted, self._info, self._encoding.colour)
+        return [line for line in found if line not in self.warnings]
 
     def _call(self, work: Callable[[], T]) -> T:
         try:

@@ -20,7 +20,7 @@ from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
-from maskvfi.video.side_data import display_matrix
+from maskvfi.video.side_data import described, display_matrix
 from maskvfi.video.streams import chroma_siting, open_input, picture_stream, start_of
 
 _MATRIX_NAMES = {
@@ -322,6 +322,7 @@ class VideoReader:
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
             hdr=HdrMetadata.of_frame(first, context.name),
+            described=described(first, context.name),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:

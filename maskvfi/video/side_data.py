@@ -13,6 +13,14 @@ import av
 ICC_DECODERS = frozenset(
     {"apng", "bmp", "gif", "jpeg2000", "jpegxl", "libjxl", "mjpeg", "png", "psd", "tiff", "webp"}
 )
+DESCRIBED = {
+    "SPHERICAL": "spherical (360 degrees) projection",
+    "STEREO3D": "stereoscopic (3D) layout",
+    "GOP_TIMECODE": "time code of the pictures",
+    "S12M_TIMECODE": "time code of the pictures",
+    "A53_CC": "closed captions in the pictures",
+    "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
+}
 UNIT = 1 << 16  # of a display matrix: 16.16 fixed point
 LAST = 1 << 30  # its last entry: 2.30 fixed point
 
@@ -34,6 +42,12 @@ def read_side_data(frame: av.VideoFrame, codec: str) -> dict[str, bytes]:
         return {data.type.name: bytes(data) for data in side_data}
     except ValueError:
         return {}
+
+
+def described(frame: av.VideoFrame, codec: str) -> tuple[str, ...]:
+    """What a frame says of itself, in the words of `DESCRIBED`; codec: the decoder's name."""
+    found = read_side_data(frame, codec)
+    return tuple(dict.fromkeys(word for name, word in DESCRIBED.items() if name in found))
 
 
 def display_matrix(frame: av.VideoFrame, codec: str) -> tuple[int, ...] | None:

@@ -20,7 +20,9 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedTrack
 from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.kept import Wanted
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
+from maskvfi.video.timecode import moved_timecode
 
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
@@ -57,10 +59,12 @@ class CopiedStreams:
         picture_start: The time of the source's first frame, in seconds.
         start: Where the window to copy begins, in seconds from `picture_start`.
         end: Where it ends, in the same seconds.
+        rate: The output's frames per second, for time codes; by default the source's.
         slow: How many times longer the output lasts. Sound is then stretched at the same pitch, and encoded again.
 
     Attributes:
         warnings: What is left out or changed, one line each.
+        wanted: What the output is given beside pictures and packets.
         shift: The time of the source, stretched if it is, at which the output begins, in seconds.
 
     Raises:
@@ -74,9 +78,11 @@ class CopiedStreams:
         picture_start: Fraction,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        rate: Fraction | None = None,
         slow: Fraction = Fraction(1),
     ) -> None:
         self.warnings: list[str] = []
+        self._rate = rate
         self._output = output
         self._source, self._name = open_input(path)
         try:
@@ -86,10 +92,12 @@ class CopiedStreams:
             self._last = None if end is None else picture_start + end
             self.shift = self._natural_shift() if self._first is None else self._stretched(self._first)
             self._tracks: dict[int, StretchedTrack] = {}
-            self._copy_tags()
+            chapters = self._copy_tags()
             self._routes = dict(self._set_up_streams())
             self._packets = self._demux()
             self._pending: Packet | None = None
+            streams = [stream.metadata for stream in output.streams]
+            self.wanted = Wanted(dict(output.metadata), streams, chapters)
         except BaseException:
             self._source.close()
             raise
@@ -125,7 +133,7 @@ class CopiedStreams:
 
     def copy_picture_tags(self, target: Stream) -> None:
         """Copy language, title and disposition of the source's video stream."""
-        target.metadata.update(_tags(self._picture.metadata))
+        target.metadata.update(self._tags(self._picture.metadata))
         target.disposition = self._picture.disposition
 
     def _stretched(self, time: Fraction) -> Fraction:
@@ -141,9 +149,28 @@ class CopiedStreams:
         starts = [start_of(s) for s in self._source.streams if s.start_time is not None and not is_cover(s)]
         return min(self._origin, max(Fraction(0), min(starts, default=Fraction(0))))
 
-    def _copy_tags(self) -> None:
-        """Copy the tags of the file, and its chapters, cut to the window."""
-        self._output.metadata.update(_tags(self._source.metadata))
+    def _tags(self, tags: dict[str, str]) -> dict[str, str]:
+        """The tags to write: none that a muxer writes about itself, and the time code that the output begins at."""
+        kept = {
+            key: value
+            for key, value in tags.items()
+            if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
+        }
+        for key in [key for key in kept if key.lower() == "timecode"]:
+            rate = Fraction(self._picture.average_rate or self._picture.guessed_rate or 25)
+            start = Fraction(0) if self._first is None else self._first - self._origin
+            moved = moved_timecode(kept[key], rate, self._rate or rate, start)
+            if moved is None:
+                del kept[key]
+                line = f"the time code {tags[key]} cannot be written at the new frame rate: left out"
+                self.warnings += [line] if line not in self.warnings else []
+            else:
+                kept[key] = moved
+        return kept
+
+    def _copy_tags(self) -> int:
+        """Copy the tags of the file, and its chapters, cut to the window; returns how many chapters there are."""
+        self._output.metadata.update(self._tags(self._source.metadata))
         chapters = []
         for chapter in self._source.chapters():
             tick = Fraction(chapter["time_base"] or Fraction(1, 1000))
@@ -155,6 +182,7 @@ class CopiedStreams:
                 chapters.append({**chapter, "start": start, "end": end})
         if chapters:
             self._output.set_chapters(chapters)  # type: ignore[arg-type]
+        return len(chapters)
 
     def _set_up_streams(self) -> Iterator[tuple[int, _Route]]:
         for stream in self._source.streams:
@@ -207,7 +235,10 @@ class CopiedStreams:
         return None, refusal
 
     def _copy_stream_tags(self, stream: Stream, target: Stream) -> None:
-        target.metadata.update(_tags(stream.metadata))
+        tags = self._tags(stream.metadata)
+        if self._output.format.name in ("mp4", "mov") and "title" in tags:
+            tags["handler_name"] = tags["title"]  # what players show there
+        target.metadata.update(tags)
         target.disposition = stream.disposition
 
     def _attach_cover(self, stream: Stream) -> None:
@@ -340,15 +371,6 @@ def _describe(stream: Stream) -> str:
     context = stream.codec_context
     name = context.name if context is not None else stream.metadata.get("filename", "")
     return f"{stream.type} {name}".strip()
-
-
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags, without those that a muxer writes about itself."""
-    return {
-        key: value
-        for key, value in tags.items()
-        if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
-    }
 
 
 def _time_of(packet: Packet) -> Fraction:
