@@ -24,12 +24,12 @@ class Wanted:
 
     Attributes:
         tags: The tags of the file.
-        streams: The tags of every stream, in their order.
+        streams: The type and the tags of every stream, in their order.
         chapters: How many there are.
     """
 
     tags: Mapping[str, str]
-    streams: Sequence[Mapping[str, str]]
+    streams: Sequence[tuple[str, Mapping[str, str]]]
     chapters: int
 
 
@@ -76,9 +76,12 @@ def others_in(path: PathLike) -> list[str]:
 
 
 def _lost_of_streams(
-    muxer: str, wanted: Sequence[Mapping[str, str]], streams: Sequence[Stream]
+    muxer: str, wanted: Sequence[tuple[str, Mapping[str, str]]], streams: Sequence[Stream]
 ) -> Iterator[str]:
-    for tags, stream in zip(wanted, streams, strict=False):
+    for (kind, tags), stream in zip(wanted, streams, strict=False):
+        if kind in ("audio", "subtitle") and stream.type != kind:
+            yield f"{muxer} keeps stream {stream.index} ({kind}) only as {stream.type}: players will not find it"
+            continue
         given = {name.lower(): value for name, value in tags.items()}
         kept = {name.lower(): value for name, value in stream.metadata.items()}
         for name, word in _OF_A_STREAM.items():
