@@ -28,9 +28,9 @@ NAMED = {
 }
 HEAD = """# Formats
 
-What `maskvfi interpolate` keeps of an input of each kind in an output of each kind, with default options. Everything that
-the input has is kept, or named in a warning; a cell lists what is named. `python tests/matrix.py` makes the inputs, tries
-all pairs and writes this page, and a test compares it with what it finds.
+What `maskvfi interpolate` keeps of an input of each kind in an output of each kind, with default options. Everything
+that the input has is kept, or named in a warning; a cell lists what is named. `python tests/matrix.py` makes the
+inputs, tries all pairs and writes this page, and a test compares it with what it finds.
 
 What the inputs have:
 
@@ -60,17 +60,15 @@ def make_inputs(folder: Path) -> dict[str, Path]:
     prores = make_clip(
         folder / "prores.mkv", audio="flac", codec="prores_ks", pix_fmt="yuva444p10le", options={}, **base
     )
-    clear_vp9 = {"codec": "libvpx-vp9", "pix_fmt": "yuva420p", "options": {}}
-    vp9 = make_clip(folder / "vp9.mkv", audio="libopus", **base, **clear_vp9)
     plain = make_clip(folder / "plain.mkv", times=5, audio="aac", **lossless)
     clear = make_clip(folder / "clear.mkv", times=5, **alpha)
-    marked = ("-metadata:s:v", "alpha_mode=1")
     turned = ("-metadata:s:v", "rotate=90", "-c:s", "mov_text")
+    film_alpha = make_clip(folder / "in.mkv", audio="flac", **base, **alpha | {"colour": (9, 1, 9, PQ)})
     made = {
         "mp4": _convert(film, folder / "in.mp4", *turned, "-c:v", "copy", "-c:a", "copy"),
         "mov": _convert(prores, folder / "in.mov", *turned, "-c:v", "copy", "-c:a", "pcm_s16le"),
-        "mkv": make_clip(folder / "in.mkv", audio="flac", **base, **alpha | {"colour": (9, 1, 9, PQ)}),
-        "webm": _convert(vp9, folder / "in.webm", *marked, "-c:v", "copy", "-c:a", "copy", "-c:s", "webvtt"),
+        "mkv": film_alpha,
+        "webm": _convert(film_alpha, folder / "in.webm", "-c:v", "libvpx-vp9", "-c:a", "libopus"),
         "ts": make_clip(folder / "in.ts", times=5, audio="aac", **hdr),
         "avi": _convert(plain, folder / "in.avi", "-c:v", "mjpeg", "-c:a", "mp3"),
         "gif": _convert(clear, folder / "in.gif"),
