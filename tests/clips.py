@@ -174,3 +174,15 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams if s.type == kind)
         return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+
+
+def sound_of(path) -> np.ndarray:
+    """The samples of the first channel."""
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+
+def pitch(samples: np.ndarray) -> float:
+    """The loudest frequency, in Hz of 48000 samples a second."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * 48000 / len(samples))

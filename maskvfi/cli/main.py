@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +61,7 @@ def interpolate(
             report=report,
             progress=progress,
         )
-    for warning in done.warnings:
-        say(f"warning: {warning}")
+    _say_warnings(done.warnings)
     if done.resumed_at:
         say(f"resumed after {done.resumed_at} frames")
     speed = (done.frames_out - done.resumed_at) / max(done.seconds["total"], 1e-9)
@@ -69,9 +69,7 @@ def interpolate(
         f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
         f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
     )
-    if done.damage:
-        say(f"maskvfi: {done.damage}; the output ends there")
-        raise typer.Exit(3)
+    _end(done)
 
 
 @app.command()
@@ -135,12 +133,17 @@ def mask(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show what stands still, as a video."""
+    """Show what stands still, as a video.
+
+    Exit code 3: the input could not be read to its end, and the output holds what could be read.
+    """
     with progress_bar("looking") as progress:
-        count = maskvfi.mask_video(
+        done = maskvfi.mask_video(
             source, target, overlay=overlay, options=options, overwrite=overwrite, progress=progress
         )
-    say(f"{target}: {count} frames")
+    _say_warnings(done.warnings)
+    say(f"{target}: {done.frames_out} frames")
+    _end(done)
 
 
 @app.command()
@@ -154,10 +157,15 @@ def compare(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Plain interpolation above, the masked result below."""
+    """Plain interpolation above, the masked result below.
+
+    Exit code 3: the input could not be read to its end, and the output holds what could be read.
+    """
     with progress_bar("comparing") as progress:
-        maskvfi.compare(source, target, at=at, options=options, overwrite=overwrite, progress=progress)
+        done = maskvfi.compare(source, target, at=at, options=options, overwrite=overwrite, progress=progress)
+    _say_warnings(done.warnings)
     say(target)
+    _end(done)
 
 
 @app.command()
@@ -173,7 +181,12 @@ def pair(
     overwrite: Overwrite = False,
 ) -> None:
     """The frame between two pictures."""
-    for path in maskvfi.pair(first, second, target, at=at or (0.5,), options=options, overwrite=overwrite):
+    warnings: list[str] = []
+    paths = maskvfi.pair(
+        first, second, target, at=at or (0.5,), options=options, overwrite=overwrite, warnings=warnings
+    )
+    _say_warnings(warnings)
+    for path in paths:
         say(str(path))
 
 
@@ -258,6 +271,18 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say("maskvfi: " + " ".join(str(error).split()))
         sys.exit(2)
+
+
+def _say_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        say(f"warning: {warning}")
+
+
+def _end(done: maskvfi.Report) -> None:
+    """Exit with 3 if the input could not be read to its end."""
+    if done.damage:
+        say(f"maskvfi: {done.damage}; the output ends there")
+        raise typer.Exit(3)
 
 
 def _say_rows(rows: list[Row], seconds: float) -> None:

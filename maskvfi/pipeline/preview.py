@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -17,17 +17,25 @@ from torch import Tensor
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.options import FrameOptions, MaskOptions, MaskVideoOptions, Options
 from maskvfi.paths import PathLike, check_target
-from maskvfi.pipeline.run import PIPE, Progress, choose_timeline, open_sink_for, open_source_for
+from maskvfi.pipeline.run import (
+    PIPE,
+    Progress,
+    Report,
+    choose_timeline,
+    gaps_of,
+    open_sink_for,
+    open_source_for,
+    weights_of,
+)
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer
-from maskvfi.timing.gaps import Gap, split, stretched
-from maskvfi.timing.scenes import SceneWatcher, Watched
+from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import ByFactor, Slot
 from maskvfi.video import Frame, SourceInfo, open_source
 from maskvfi.video.images import read_pictures, write_picture
 from maskvfi.video.orientation import turned, upright_info
-from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.planes import MATRIX_OF_TAG, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 TINT = (0.1, 0.9, 0.3)
 PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".exr"}
@@ -42,7 +50,7 @@ def mask_video(
     overwrite: bool = False,
     progress: Progress | None = None,
     **fields: Any,
-) -> int:
+) -> Report:
     """Write the mask of a video as a video: white stands still.
 
     Frame k shows the gap after source frame k; the last one repeats the one before. It is upright.
@@ -56,32 +64,36 @@ def mask_video(
         **fields: Options by name, which replace those in `options`.
 
     Returns:
-        The number of frames.
+        What was done.
 
     Raises:
         MediaError, WeightsError, OptionError: As `interpolate` does.
     """
     options = MaskVideoOptions.of(options, fields)
     _refuse_no_mask(options)
+    result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
     with open_source_for(source, options) as reader:
         info = reader.info
         interpolator = Interpolator(
             vfi="blend", **options.of_group(MaskOptions) | {"protect": None, "release": None}
         )
         interpolator.paint(*read_painted_masks(options, info))
+        result.device, result.precision = str(interpolator.device), interpolator.precision
         renderer = Renderer(interpolator, info)
-        frames = _watched(reader, info, progress)
+        every = ByFactor(1)
+        gaps = gaps_of(iter(reader), info, every, Options(**asdict(options)), result, progress)
         white = torch.ones(1, 1, info.height, info.width)
-        last, count, shown = white, 0, upright_info(info)
+        last, shown = white, upright_info(info)
         with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
-            for gap, weight in renderer.masks(split(frames, ByFactor(1))):
+            for gap, weight in renderer.masks(gaps):
                 if gap.end is not None:
                     last = torch.zeros_like(white) if gap.cut else white if weight is None else weight.cpu()
                 mask = turned(last, info)
                 picture = tinted(_rgb(gap.start, info), mask) if overlay else mask.expand(1, 3, -1, -1)
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
-                count += 1
-    return count
+                result.frames_out += 1
+        result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
+    return result
 
 
 def compare(
@@ -93,7 +105,7 @@ def compare(
     overwrite: bool = False,
     progress: Progress | None = None,
     **fields: Any,
-) -> Path:
+) -> Report:
     """Show plain interpolation above and the masked result below, as a video or as a picture of one new frame.
 
     Both are upright.
@@ -108,7 +120,7 @@ def compare(
         **fields: Options by name, which replace those in `options`.
 
     Returns:
-        The target.
+        What was done.
 
     Raises:
         MediaError, WeightsError, OptionError: As `interpolate` does.
@@ -119,6 +131,7 @@ def compare(
     picture = path.suffix.lower() in PICTURE_SUFFIXES
     if picture:
         check_target(path, overwrite)
+    result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
     with open_source_for(source, options) as reader:
         info = reader.info
         masked, plain = (
@@ -126,12 +139,12 @@ def compare(
             Interpolator.from_options(replace(options, mask=None)),
         )
         masked.paint(*read_painted_masks(options, info))
+        result.device, result.precision = str(masked.device), masked.precision
+        result.runtime = masked.runtime
         below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))
         timeline, rate = choose_timeline(options, info.rate)
-        frames = _watched(
-            stretched(reader, info.start_time, options.stretch), info, progress, options.scene_cut
-        )
-        gaps = split(frames, timeline, resolve=options.duplicates == "resolve", loop=options.loop)
+        frames = stretched(reader, info.start_time, options.stretch)
+        gaps = gaps_of(frames, info, timeline, options, result, progress)
         if picture:
             when = None if at is None else info.start_time + Fraction(str(at)) * options.stretch
             both = _one_new_frame(gaps, above, below, when)
@@ -139,14 +152,18 @@ def compare(
                 raise MediaError(
                     f"{os.fspath(source)}: has no new frame{'' if at is None else f' at {at} s'} to compare"
                 )
-            write_picture(path, _stacked(*both, info), _twice_as_high(info))
-            return path
+            lost = write_picture(path, _stacked(*both, info), _twice_as_high(info))
+            result.frames_out = 1
+            result.warnings = [*reader.warnings, *lost, *below.warnings]
+            return result
         copy_from = source if os.fspath(source) != PIPE else None
         with open_sink_for(path, _twice_as_high(info), rate, options, copy_from, overwrite=overwrite) as sink:
             for gap, weight in below.masks(gaps):
                 for first, second in zip(above.frames(gap, None), below.frames(gap, weight), strict=True):
                     sink.write(_stacked(first, second, info))
-    return path
+                    result.frames_out += 1
+        result.warnings = [*reader.warnings, *sink.warnings, *below.warnings]
+    return result
 
 
 def pair(
@@ -158,6 +175,7 @@ def pair(
     interpolator: Interpolator | None = None,
     options: FrameOptions | None = None,
     overwrite: bool = False,
+    warnings: list[str] | None = None,
     **fields: Any,
 ) -> list[Path]:
     """Write the frame at every time `at` between two pictures, in their depth and with their alpha.
@@ -171,6 +189,7 @@ def pair(
         interpolator: Makes the frames; by default one is made from the options.
         options: The options; see `maskvfi.FrameOptions`.
         overwrite: Replace pictures that exist.
+        warnings: Gets a line for everything that was not kept.
         **fields: Options by name, which replace those in `options`.
 
     Returns:
@@ -196,7 +215,9 @@ def pair(
     renderer = Renderer(interpolator, info)
     slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
-        write_picture(each, frame, info)
+        lost = write_picture(each, frame, info)
+        if warnings is not None:
+            warnings += [line for line in (*lost, *renderer.warnings) if line not in warnings]
     return paths
 
 
@@ -227,15 +248,6 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
 def _refuse_no_mask(options: MaskOptions) -> None:
     if options.mask is None and options.protect is None and options.release is None:
         raise OptionError("there is no mask to show: mask is off")
-
-
-def _watched(
-    frames: Iterable[Frame], info: SourceInfo, progress: Progress | None, scene_cut: str | float = "auto"
-) -> Iterator[Watched]:
-    for number, watched in enumerate(SceneWatcher(info, scene_cut).watch(frames), 1):
-        if progress:
-            progress(number, info.frames_estimate)
-        yield watched
 
 
 def _one_new_frame(
@@ -296,5 +308,10 @@ def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:
 
 
 def _twice_as_high(info: SourceInfo) -> SourceInfo:
+    """The description of a stacked picture. Its matrix has a tag, since players guess an untagged one by the height."""
     shown = upright_info(info)
-    return replace(shown, height=2 * shown.height)
+    colour = shown.colour
+    if info.format.family == "yuv" and colour.matrix_tag not in MATRIX_OF_TAG:
+        tag = next(tag for tag, matrix in MATRIX_OF_TAG.items() if matrix == colour.matrix)
+        colour = replace(colour, matrix_tag=tag)
+    return replace(shown, height=2 * shown.height, colour=colour)

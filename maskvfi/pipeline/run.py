@@ -15,7 +15,15 @@ from typing import Any
 import torch
 
 from maskvfi.errors import MediaError, OptionError
-from maskvfi.options import MAX_RATIO, DecodeOptions, EncodeOptions, FrameOptions, Options, TimeOptions
+from maskvfi.options import (
+    MAX_RATIO,
+    DecodeOptions,
+    EncodeOptions,
+    FrameOptions,
+    MaskOptions,
+    Options,
+    TimeOptions,
+)
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.fingerprint import facts_of
 from maskvfi.synthesis.interpolator import Interpolator
@@ -371,9 +379,10 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def weights_of(options: FrameOptions) -> list[dict[str, str]]:
+def weights_of(options: MaskOptions) -> list[dict[str, str]]:
     """Name, path and SHA-256 of the weights that the options name."""
-    paths = [find_weights(name) for name in (options.vfi, options.mask) if name is not None]
+    names = (options.vfi if isinstance(options, FrameOptions) else None, options.mask)
+    paths = [find_weights(name) for name in names if name is not None]
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.boxes import Box
-from maskvfi.ops.denoise import mix_still
+from maskvfi.ops.grain import mix_still
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
@@ -140,14 +140,14 @@ def still_layer(
 ) -> Tensor:
     """Compute what still pixels show at a time between two frames.
 
-    Where both frames are equal the result is exactly their value. Heavy noise is reduced (`mix_still`).
+    Where both frames are equal the result is exactly their value. Noise keeps its strength (`mix_still`).
 
     Args:
         start, end: A plane of both frames, [...,H,W].
         time: In 0..1.
         mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two.
         code: One 8-bit code value in the planes' unit.
-        protect: [...,H,W], 1 where noise is not reduced.
+        protect: [...,H,W], 1 where the mix is left as it is.
 
     Returns:
         The plane, [...,H,W].
@@ -209,7 +209,7 @@ def compose(
             the rest is a cross-fade.
         layout: Describes the planes.
         mode: "fade" or "nearest", see `still_layer`.
-        protect: [1,1,H,W], 1 where the noise of still pixels is not reduced.
+        protect: [1,1,H,W], 1 where the mix of still pixels is left as it is.
 
     Returns:
         The planes, not yet rounded.

@@ -62,13 +62,12 @@ def split(
         run = [watched.frame]
     if first is None:
         return
-    yield from _plain(run, timeline)
     last = run[-1]
-    if loop and first is not last:
-        end = last.pts + last.duration
-        slots = tuple((slot, (slot.pts - last.pts) / last.duration) for slot in timeline.gap(last.pts, end))
-        yield Gap(last, first, False, slots)
+    if loop and first is not last:  # the drawing at the seam moves on evenly as well
+        seam = replace(first, pts=last.pts + last.duration)
+        yield replace(_gap(run, seam, False, timeline), end=first)
     else:
+        yield from _plain(run, timeline)
         slots = tuple((slot, Fraction(0)) for slot in timeline.tail(last.pts, last.duration))
         yield Gap(last, None, False, slots)
 

@@ -20,6 +20,8 @@ from maskvfi.video.planes import planes_to_rgb
 THUMBNAIL_WIDTH = 256
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
 NOISE = 1.0  # 8-bit code values
+STEADY = 1.5  # a cut changes the picture more than that many times as much as the frames before, or those after, do
+APART = 3.0  # the same at the ends of a video, where there are fewer frames to compare with: as AdaptiveDetector has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class SceneWatcher:
     """Finds cuts and duplicates among the frames of one source.
 
     Cuts are found by PySceneDetect. Duplicates are not passed to it, since in animation on threes it would take every
-    new drawing for a cut.
+    new drawing for a cut. Of the cuts that "auto" finds, those count where the picture changes more than around them:
+    near black, where hue and saturation mean little, the last step of a fade would be a cut, and so would be any motion
+    of two or three frames.
     """
 
     def __init__(self, info: SourceInfo, scene_cut: str | float = "auto") -> None:
@@ -71,6 +75,7 @@ class SceneWatcher:
                 threshold, min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )
         self._shown = 0
+        self._changes: dict[int, float] = {}  # mean change of the pictures that were shown last, by number
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Watched]:
         """Mark the frames of a source.
@@ -90,14 +95,16 @@ class SceneWatcher:
             """The waiting frames whose number the detector has judged."""
             while waiting and waiting[0][1] <= upto:
                 watched, number = waiting.popleft()
-                yield replace(watched, cut=not watched.duplicate and number in cuts)
+                cut = not watched.duplicate and number in cuts and self._stands_out(number)
+                yield replace(watched, cut=cut)
 
         for frame in frames:
             luma = _as_bytes(frame)
             duplicate = before is not None and _same(before, luma)
             before = luma
             if not duplicate:
-                thumbnail = self._thumbnail(frame) if self._detector else None
+                last, thumbnail = thumbnail, self._thumbnail(frame) if self._detector else None
+                self._note_change(last, thumbnail)
                 # The detector compares a frame with its neighbours on both sides. The first frame is shown several
                 # times, as the frames before it.
                 cuts.update(self._show(thumbnail, 1 if self._shown else 1 + self._delay))
@@ -105,6 +112,24 @@ class SceneWatcher:
             yield from settled(self._shown - 1 - self._delay)
         cuts.update(self._show(thumbnail, self._delay))
         yield from settled(self._shown)
+
+    def _note_change(self, last: np.ndarray | None, thumbnail: np.ndarray | None) -> None:
+        if last is not None and thumbnail is not None:
+            self._changes[self._shown] = float(cv2.absdiff(last, thumbnail).mean())
+            self._changes.pop(self._shown - 2 * self._delay - 2, None)
+
+    def _stands_out(self, number: int) -> bool:
+        """Whether a picture differs more from the one before than the pictures around it do."""
+        if not self._delay:
+            return True
+        before, after = (
+            [self._changes[k] for k in numbers if k in self._changes]
+            for numbers in (range(number - self._delay, number), range(number + 1, number + self._delay + 1))
+        )
+        if len(before) == len(after) == self._delay:
+            return self._changes[number] > STEADY * max(float(np.mean(side)) for side in (before, after))
+        around = [*before, *after]
+        return bool(around) and self._changes[number] > APART * float(np.mean(around))
 
     def _show(self, thumbnail: np.ndarray | None, times: int) -> list[int]:
         """Pass a picture to the detector `times` times; returns the numbers of the cuts it finds."""

@@ -56,6 +56,7 @@ class SourceInfo:
         codec: FFmpeg's name of the decoder.
         hdr: Mastering display and content light.
         profile: The ICC profile of pictures; empty where there is none.
+        described: What else its pictures say of themselves, in words (`side_data.DESCRIBED`).
     """
 
     path: str
@@ -75,6 +76,7 @@ class SourceInfo:
     codec: str = ""
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     profile: bytes = b""
+    described: tuple[str, ...] = ()
 
 
 class Source(Protocol):

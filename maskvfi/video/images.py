@@ -250,13 +250,16 @@ def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
     return info, [read_frame(file, info, number) for number, file in enumerate(files)]
 
 
-def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
+def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> tuple[str, ...]:
     """Write a frame as a picture, in its own depth where the format has it.
 
     Args:
         path: A PNG, TIFF, EXR or JPEG file; it is replaced if it exists.
         frame: The frame.
         info: What is known of its source.
+
+    Returns:
+        What the picture cannot keep, one line each.
 
     Raises:
         MediaError: The picture cannot be written.
@@ -268,6 +271,7 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
     data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target) as partial:
         partial.write_bytes(data)
+    return encoding.warnings
 
 
 def is_image_source(path: PathLike) -> bool:

@@ -17,11 +17,11 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
-from maskvfi.video.audio_stretch import StretchedSound
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import Coded, Journal
+from maskvfi.video.kept import Wanted, lost_in
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.pump import Worker
 from maskvfi.video.segment_encoder import SegmentEncoder, configure
@@ -67,8 +67,7 @@ class VideoWriter:
         queue: How many frames may wait for the encoder.
         time_base: Seconds per tick; `choose_time_base` chooses it by default.
         container_format: FFmpeg's name of the container; by default the suffix decides.
-        slow: How many times longer the output lasts than `copy_from`. Where it is not 1, only the sound of `copy_from`
-            is kept, stretched by the same factor.
+        slow: How many times longer the output lasts than `copy_from`; its other streams are stretched with it.
         facts: What the output depends on, in terms of JSON.
         resume: Continue where an earlier writer with the same facts stopped; begin if there was none.
 
@@ -104,12 +103,13 @@ class VideoWriter:
         self._target = Target(path, overwrite)
         self._name = self._target.name
         self.journal: Journal | None = None
-        self._copied: CopiedStreams | StretchedSound | None = None
+        self._copied: CopiedStreams | None = None
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
         self._turned = None if keeps_rotation(self._name) else info
         info = info if self._turned is None else upright_info(info)
+        self._info = info
         self._encoding = choose_encoding(codec, info, options or {})
         self.warnings = list(self._encoding.warnings)
         if info.profile and not is_srgb(info.profile):
@@ -128,7 +128,7 @@ class VideoWriter:
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
-                self._copy_streams(copy_from, info.start_time, start, end, slow)
+                self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
             self._start_encoding()
             self._encoder = SegmentEncoder(self._stream.codec_context, info, self._encoding, self.clock)
             if self.journal is not None and self.kept:
@@ -227,6 +227,7 @@ class VideoWriter:
         self._done = True
         if self._copied is not None:
             self._copied.close()
+            self.warnings += self._lost(self._copied.wanted)
         self._target.keep()
         if self.journal is not None:
             self.journal.remove()
@@ -301,12 +302,10 @@ class VideoWriter:
         picture_start: Fraction,
         start: Fraction | None,
         end: Fraction | None,
+        rate: Fraction,
         slow: Fraction,
     ) -> None:
-        if slow == 1:
-            self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end)
-        else:
-            self._copied = StretchedSound(copy_from, self._container, picture_start, slow, start, end)
+        self._copied = CopiedStreams(copy_from, self._container, picture_start, start, end, rate, slow)
         self._copied.copy_picture_tags(self._stream)
         self.clock.shift = self._copied.shift
         self.warnings += self._copied.warnings
@@ -361,6 +360,14 @@ class VideoWriter:
             self._copied.advance(packet.dts * Fraction(packet.time_base) + self._copied.shift)
         packet.stream = self._stream
         self._call(partial(self._container.mux, packet))
+
+    def _lost(self, wanted: Wanted) -> list[str]:
+        """What the whole file has not kept of its source."""
+        if self._target.hidden is None:
+            return []
+        muxer = self._container.format.name
+        found = lost_in(self._target.hidden, muxer, wanted, self._info, self._encoding.colour)
+        return [line for line in found if line not in self.warnings]
 
     def _call(self, work: Callable[[], T]) -> T:
         try:

@@ -13,6 +13,7 @@ from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
+from maskvfi.video.kept import others_in
 from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.reader import VideoReader
 
@@ -95,8 +96,10 @@ def open_sink(
     """
     if resume and (os.fspath(path) == _PIPE or is_image_target(path)):
         raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
+    if copy_from is not None and (os.fspath(copy_from) == _PIPE or is_image_source(copy_from)):
+        copy_from = None
     if os.fspath(path) == _PIPE:
-        return VideoWriter(
+        piped = VideoWriter(
             sys.stdout.buffer,
             info,
             rate=rate,
@@ -104,12 +107,13 @@ def open_sink(
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
-    if copy_from is not None and (os.fspath(copy_from) == _PIPE or is_image_source(copy_from)):
-        copy_from = None
+        if copy_from is not None and (others := others_in(copy_from)):
+            piped.warnings.append(f"a pipe keeps no {' and no '.join(others)}: left out")
+        return piped
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
-        if copy_from is not None and info.has_audio:
-            images.warnings.append("a folder of images keeps no sound: left out")
+        if copy_from is not None and (others := others_in(copy_from)):
+            images.warnings.append(f"a folder of images keeps no {' and no '.join(others)}: left out")
         return images
     return VideoWriter(
         path,

@@ -9,16 +9,18 @@ from types import TracebackType
 from typing import BinaryIO
 
 import av
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
+from maskvfi.video.clock_jumps import may_jump, steady
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
-from maskvfi.video.side_data import display_matrix
+from maskvfi.video.side_data import described, display_matrix
 from maskvfi.video.streams import chroma_siting, open_input, picture_stream, start_of
 from maskvfi.video.uniform import UniformFrames
 
@@ -74,6 +76,7 @@ class VideoReader:
         self._queue = queue
         self._prefetch: Prefetch[Frame] | None = None
         self._damaged = 0
+        self._jumps: list[Fraction] = []  # when the container's clock jumps
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
@@ -135,7 +138,7 @@ class VideoReader:
 
         With B-frames, MP4 has no durations of frames.
         """
-        if self._stream.duration:
+        if self._stream.duration and not self._jumps:
             rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
             if 0 < rest <= _MAX_LAST_DURATION:
                 return rest
@@ -192,22 +195,30 @@ class VideoReader:
         """Seek, and return the first frame there. If it lies after `first_time`, rewind the file and return None."""
         self._decoded.close()
         try:
-            self._container.seek(int(first_time / self._time_base()), stream=self._stream)
-            self._decoded = self._decode()
+            if may_jump(self._container):
+                self._open_again()
+                self._decoded = self._decode(first_time)
+            else:
+                self._container.seek(int(first_time / self._time_base()), stream=self._stream)
+                self._decoded = self._decode()
             found = next(self._decoded, None)
             if found and found.pts is not None and found.pts * self._tick(found) <= first_time:
                 return found
         except (av.error.FFmpegError, MediaError, OverflowError):
             pass
         self._decoded.close()
+        self._open_again()
+        self._decoded = self._decode()
+        self._first = self._first_frame()
+        return None
+
+    def _open_again(self) -> None:
         self._container.close()
         if not isinstance(self._source, (str, os.PathLike)):
             self._source.seek(0)
         self._container, _ = open_input(self._source, *self._opened_as)
         self._stream = picture_stream(self._container, self._name)
-        self._decoded = self._decode()
-        self._first = self._first_frame()
-        return None
+        self._jumps, self._damaged = [], 0
 
     def _first_frame(self) -> av.VideoFrame:
         first = next(self._decoded, None)
@@ -215,14 +226,31 @@ class VideoReader:
             raise MediaError(f"{self._name}: no frame could be decoded; the file is damaged or empty")
         return first
 
-    def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Frames in the decoder's order.
+    def _packets(self, first_time: Fraction | None) -> Iterator[Packet]:
+        """The picture's packets; those before the last key frame that is not after `first_time` are skipped."""
+        packets = steady(self._container, [self._stream], self._stream, self._jumps)
+        waiting: list[Packet] = []
+        if first_time is None:
+            yield from packets
+            return
+        for packet in packets:
+            time = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
+            if packet.is_keyframe and time is not None and time <= first_time:
+                waiting.clear()
+            waiting.append(packet)
+            if time is not None and time >= first_time:
+                break
+        yield from waiting
+        yield from packets
+
+    def _decode(self, first_time: Fraction | None = None) -> Generator[av.VideoFrame, None, None]:
+        """Frames in the decoder's order, from a key frame at or before `first_time`.
 
         Errors before the first frame are skipped: a recording may start between key frames.
         """
         count, time, cut = 0, Fraction(0), False
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets(first_time):
                 if packet.size:
                     self._damaged += cut
                     cut = packet.is_corrupt
@@ -249,10 +277,16 @@ class VideoReader:
 
     def _note_what_is_missing(self, last: Fraction | None) -> None:
         """Warn of damaged packets; raise MediaError where the file ends before the length it states."""
-        if self._damaged:
-            self.warnings.append(f"{self._name}: {self._damaged} damaged packets; pictures may be broken")
+        if self._jumps:
+            places = ", ".join(f"{float(time - self.info.start_time):.3f} s" for time in self._jumps)
+            self.warnings.append(
+                f"{self._name}: its clock jumps at {places}, as in joined recordings: what follows goes on there"
+            )
+        # A joint breaks the count of MPEG-TS packets, so that the picture before it counts as damaged.
+        if (damaged := self._damaged - len(self._jumps)) > 0:
+            self.warnings.append(f"{self._name}: {damaged} damaged packets; pictures may be broken")
         promised = _stated_length(self._stream)
-        if promised is None or last is None:
+        if promised is None or last is None or self._jumps:
             return
         if promised - (last - self.info.start_time) > 1 + 2 / self.info.rate:
             raise MediaError(
@@ -309,6 +343,7 @@ class VideoReader:
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
             hdr=HdrMetadata.of_frame(first),
+            described=described(first),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:

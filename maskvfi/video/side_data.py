@@ -11,6 +11,14 @@ import av
 from av.filter import Graph
 from av.sidedata.sidedata import Type
 
+DESCRIBED = {
+    "SPHERICAL": "spherical (360 degrees) projection",
+    "STEREO3D": "stereoscopic (3D) layout",
+    "GOP_TIMECODE": "time code of the pictures",
+    "S12M_TIMECODE": "time code of the pictures",
+    "A53_CC": "closed captions in the pictures",
+    "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
+}
 UNIT = 1 << 16  # of a display matrix: 16.16 fixed point
 LAST = 1 << 30  # its last entry: 2.30 fixed point
 # Kinds that are removed before PyAV looks. An ICC profile has a dictionary with its name, which PyAV 18.1 frees a
@@ -34,6 +42,12 @@ def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
         return {data.type.name: bytes(data) for data in side_data}
     except (av.error.FFmpegError, ValueError):
         return {}
+
+
+def described(frame: av.VideoFrame) -> tuple[str, ...]:
+    """What a frame says of itself, in the words of `DESCRIBED`."""
+    found = read_side_data(frame)
+    return tuple(dict.fromkeys(word for name, word in DESCRIBED.items() if name in found))
 
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:

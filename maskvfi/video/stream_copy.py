@@ -1,4 +1,4 @@
-"""Everything of a source but its video: the other streams, chapters and tags, copied as they are."""
+"""Everything of a source but its video: the other streams, chapters and tags, copied or stretched in time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
@@ -17,7 +18,11 @@ from av.subtitles.stream import SubtitleStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
+from maskvfi.video.audio_stretch import StretchedTrack
+from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.kept import Wanted
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
+from maskvfi.video.timecode import moved_timecode
 
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
@@ -45,7 +50,8 @@ class _Route:
 class CopiedStreams:
     """The other streams of a file: set up in the output first, then muxed step by step as the video advances.
 
-    Output time is source time minus `shift`. What the output cannot hold is left out, with a line in `warnings`.
+    Output time is source time minus `shift`; in slow motion, all distances from `picture_start` grow by `slow` before
+    that. What the output cannot hold is left out, with a line in `warnings`.
 
     Args:
         path: The file to copy from.
@@ -53,10 +59,13 @@ class CopiedStreams:
         picture_start: The time of the source's first frame, in seconds.
         start: Where the window to copy begins, in seconds from `picture_start`.
         end: Where it ends, in the same seconds.
+        rate: The output's frames per second, for time codes; by default the source's.
+        slow: How many times longer the output lasts. Sound is then stretched at the same pitch, and encoded again.
 
     Attributes:
         warnings: What is left out or changed, one line each.
-        shift: The time of the source at which the output begins, in seconds.
+        wanted: What the output is given beside pictures and packets.
+        shift: The time of the source, stretched if it is, at which the output begins, in seconds.
 
     Raises:
         MediaError: The file cannot be read.
@@ -69,19 +78,26 @@ class CopiedStreams:
         picture_start: Fraction,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        rate: Fraction | None = None,
+        slow: Fraction = Fraction(1),
     ) -> None:
         self.warnings: list[str] = []
+        self._rate = rate
         self._output = output
         self._source, self._name = open_input(path)
         try:
             self._picture = picture_stream(self._source, self._name)
-            self._first = None if not start else picture_start + start
+            self._origin, self._slow = picture_start, slow
+            self._first = None if not start and slow == 1 else picture_start + (start or 0)
             self._last = None if end is None else picture_start + end
-            self.shift = self._first if self._first is not None else self._natural_shift(picture_start)
-            self._copy_tags()
+            self.shift = self._natural_shift() if self._first is None else self._stretched(self._first)
+            self._tracks: dict[int, StretchedTrack] = {}
+            chapters = self._copy_tags()
             self._routes = dict(self._set_up_streams())
             self._packets = self._demux()
             self._pending: Packet | None = None
+            streams = [(stream.type, stream.metadata) for stream in output.streams]
+            self.wanted = Wanted(dict(output.metadata), streams, chapters)
         except BaseException:
             self._source.close()
             raise
@@ -90,17 +106,26 @@ class CopiedStreams:
         """Mux packets up to a time.
 
         Args:
-            until: Seconds of the source; None for all that is left.
+            until: Output time plus `shift`, in seconds; None for all that is left.
 
         Raises:
             MediaError: The output does not take a packet.
         """
         while (packet := self._pending or next(self._packets, None)) is not None:
             self._pending = packet
-            if until is not None and _time_of(packet) > until:
+            if until is not None and self._stretched(_time_of(packet)) > until:
                 return
             self._pending = None
-            self._mux(packet, self._routes[packet.stream.index])
+            index = packet.stream.index
+            if index in self._routes:
+                self._mux(packet, self._routes[index])
+            elif not self._tracks[index].take(packet, self._first or Fraction(0), self._last):
+                line = f"stream {index} ({_describe(packet.stream)}) is damaged: parts are left out"
+                self.warnings += [line] if line not in self.warnings else []
+        if until is None:
+            for track in self._tracks.values():
+                track.finish()
+            self._tracks.clear()
 
     def close(self) -> None:
         """Close the source."""
@@ -108,21 +133,44 @@ class CopiedStreams:
 
     def copy_picture_tags(self, target: Stream) -> None:
         """Copy language, title and disposition of the source's video stream."""
-        target.metadata.update(_tags(self._picture.metadata))
+        target.metadata.update(self._tags(self._picture.metadata))
         target.disposition = self._picture.disposition
 
-    def _natural_shift(self, picture_start: Fraction) -> Fraction:
+    def _stretched(self, time: Fraction) -> Fraction:
+        """The output time plus `shift` of a time of the source, in seconds."""
+        return self._origin + (time - self._origin) * self._slow
+
+    def _natural_shift(self) -> Fraction:
         """The time at which the output of a whole file begins, as FFmpeg chooses it.
 
         A file that begins late begins at 0. What lies before 0 (audio priming) stays there, but the video never begins
         before 0.
         """
         starts = [start_of(s) for s in self._source.streams if s.start_time is not None and not is_cover(s)]
-        return min(picture_start, max(Fraction(0), min(starts, default=Fraction(0))))
+        return min(self._origin, max(Fraction(0), min(starts, default=Fraction(0))))
 
-    def _copy_tags(self) -> None:
-        """Copy the tags of the file, and its chapters, cut to the window."""
-        self._output.metadata.update(_tags(self._source.metadata))
+    def _tags(self, tags: dict[str, str]) -> dict[str, str]:
+        """The tags to write: none that a muxer writes about itself, and the time code that the output begins at."""
+        kept = {
+            key: value
+            for key, value in tags.items()
+            if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
+        }
+        for key in [key for key in kept if key.lower() == "timecode"]:
+            rate = Fraction(self._picture.average_rate or self._picture.guessed_rate or 25)
+            start = Fraction(0) if self._first is None else self._first - self._origin
+            moved = moved_timecode(kept[key], rate, self._rate or rate, start)
+            if moved is None:
+                del kept[key]
+                line = f"the time code {tags[key]} cannot be written at the new frame rate: left out"
+                self.warnings += [line] if line not in self.warnings else []
+            else:
+                kept[key] = moved
+        return kept
+
+    def _copy_tags(self) -> int:
+        """Copy the tags of the file, and its chapters, cut to the window; returns how many chapters there are."""
+        self._output.metadata.update(self._tags(self._source.metadata))
         chapters = []
         for chapter in self._source.chapters():
             tick = Fraction(chapter["time_base"] or Fraction(1, 1000))
@@ -130,10 +178,11 @@ class CopiedStreams:
             begin = begin if self._first is None else max(begin, self._first)
             stop = stop if self._last is None else min(stop, self._last)
             if stop > begin:
-                times = {"start": _ticks(begin - self.shift, tick), "end": _ticks(stop - self.shift, tick)}
-                chapters.append({**chapter, **times})
+                start, end = (_ticks(self._stretched(time) - self.shift, tick) for time in (begin, stop))
+                chapters.append({**chapter, "start": start, "end": end})
         if chapters:
             self._output.set_chapters(chapters)  # type: ignore[arg-type]
+        return len(chapters)
 
     def _set_up_streams(self) -> Iterator[tuple[int, _Route]]:
         for stream in self._source.streams:
@@ -144,7 +193,12 @@ class CopiedStreams:
                 self.warnings.append(f"stream {stream.index} (the still picture of the AVIF) is left out")
                 self._ignore(stream)
                 continue
-            route, refusal = self._set_up(stream)
+            if self._slow != 1 and isinstance(stream, AudioStream):
+                refusal, route = self._set_up_stretched(stream), None
+            else:
+                route, refusal = self._set_up(stream)
+            if stream.index in self._tracks:
+                continue
             if refusal:
                 what = f"stream {stream.index} ({_describe(stream)})"
                 self.warnings.append(f"{what} is left out: {self._output.format.name} {refusal}")
@@ -152,6 +206,16 @@ class CopiedStreams:
                 self._ignore(stream)
                 continue
             yield stream.index, route
+
+    def _set_up_stretched(self, stream: AudioStream) -> str:
+        """Set up a track for a sound stream; returns why the output cannot hold it, empty if it can."""
+        try:
+            track = StretchedTrack(stream, self._output, self._slow)
+        except ValueError:
+            return "cannot hold it"
+        self._tracks[stream.index] = track
+        self._copy_stream_tags(stream, track.target)
+        return ""
 
     def _set_up(self, stream: Stream) -> tuple[_Route | None, str]:
         """Where the packets of a stream go, if it has any, and why the output cannot hold it; empty if it can."""
@@ -175,7 +239,10 @@ class CopiedStreams:
         return None, refusal
 
     def _copy_stream_tags(self, stream: Stream, target: Stream) -> None:
-        target.metadata.update(_tags(stream.metadata))
+        tags = self._tags(stream.metadata)
+        if self._output.format.name in ("mp4", "mov") and "title" in tags:
+            tags["handler_name"] = tags["title"]  # what players show there
+        target.metadata.update(tags)
         target.disposition = stream.disposition
 
     def _attach_cover(self, stream: Stream) -> None:
@@ -199,20 +266,26 @@ class CopiedStreams:
         return brand in ("avif", "avis") and stream.type == "video" and stream.frames == 1
 
     def _ignore(self, stream: Stream) -> None:
-        with contextlib.suppress(AttributeError):
-            stream.discard = Discard.all
+        if not may_jump(self._source):  # a jump may be seen first in the picture
+            with contextlib.suppress(AttributeError):
+                stream.discard = Discard.all
 
     def _demux(self) -> Iterator[Packet]:
         """The packets of the window; a second video stream begins with a key frame."""
-        if not self._routes:
+        wanted = [self._source.streams[index] for index in (*self._routes, *self._tracks)]
+        if not wanted:
             return
-        if self._first is not None and self._first > _SEEK_BACK:
+        if self._first is not None and self._first > _SEEK_BACK and not may_jump(self._source):
             with contextlib.suppress(av.error.FFmpegError):
                 self._source.seek(int((self._first - _SEEK_BACK) * 1_000_000))
         started = {i for i in self._routes if self._source.streams[i].type != "video"}
         try:
-            for packet in self._source.demux([self._source.streams[i] for i in self._routes]):
+            for packet in steady(self._source, wanted, self._picture, []):
                 index = packet.stream.index
+                if index in self._tracks:
+                    if self._last is None or _time_of(packet) < self._last + 1:
+                        yield packet
+                    continue
                 if is_cover(packet.stream) and packet.size:
                     packet.pts = packet.dts = 0
                     yield packet
@@ -245,9 +318,7 @@ class CopiedStreams:
         if route.converts:
             packet = self._convert(packet, route)
         if not is_cover(packet.stream):
-            shift = _ticks(self.shift, Fraction(packet.time_base))
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
+            self._move(packet)
             self._keep_order(packet, route)
         packet.stream = route.target
         try:
@@ -255,6 +326,15 @@ class CopiedStreams:
         except av.error.FFmpegError as error:
             what = f"{_describe(route.target)} cannot be copied"
             raise MediaError(f"{self._name}: {what} ({reason(error)})") from error
+
+    def _move(self, packet: Packet) -> None:
+        """Give the packet its output time."""
+        tick = Fraction(packet.time_base)
+        for name in ("pts", "dts"):
+            if (stamp := getattr(packet, name)) is not None:
+                setattr(packet, name, _ticks(self._stretched(stamp * tick) - self.shift, tick))
+        if packet.duration and self._slow != 1:
+            packet.duration = round(packet.duration * self._slow)
 
     def _keep_order(self, packet: Packet, route: _Route) -> None:
         """Move a time that is not later than the one before, as recordings may have; containers refuse such streams."""
@@ -265,7 +345,8 @@ class CopiedStreams:
                 what = f"stream {packet.stream.index} ({_describe(packet.stream)})"
                 self.warnings.append(f"{what} has times out of order: they were moved")
             route.moved = True
-            packet.dts = route.last + 1
+            tick = route.target.time_base  # of the file, once its header is written; it may be coarser
+            packet.dts = route.last + max(1, math.ceil((tick or 0) / Fraction(packet.time_base)))
             packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
         route.last = packet.dts
 
@@ -299,15 +380,6 @@ def _describe(stream: Stream) -> str:
     context = stream.codec_context
     name = context.name if context is not None else stream.metadata.get("filename", "")
     return f"{stream.type} {name}".strip()
-
-
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags, without those that a muxer writes about itself."""
-    return {
-        key: value
-        for key, value in tags.items()
-        if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
-    }
 
 
 def _time_of(packet: Packet) -> Fraction:

@@ -58,6 +58,11 @@ class Target:
         self._write_to(journal.folder / f"whole{self._path.suffix}")
         return journal
 
+    @property
+    def hidden(self) -> Path | None:
+        """The hidden file; None for a file object."""
+        return None if self._path is None else self._partial
+
     def keep(self) -> None:
         """Give the whole file its name."""
         if self._path is not None:

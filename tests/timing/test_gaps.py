@@ -11,6 +11,7 @@ from maskvfi.timing.timeline import ByFactor, ByRate
 from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 
 GREY = PixelFormat.parse("gray")
+RGB = PixelFormat.parse("gbrp")
 RATE = Fraction(10)
 
 
@@ -72,6 +73,27 @@ def test_a_loop_leads_from_the_last_frame_to_the_first():
     assert sum(len(gap.slots) for gap in gaps) == 6
 
 
+@pytest.mark.parametrize("holds", ["r", "rr", "rrrr"])
+def test_a_loop_of_held_drawings_is_even_over_its_seam(holds):
+    length = len(holds) + 1
+    gaps = [*split(watched(("." + holds) * 4), ByFactor(2), resolve=True, loop=True)]
+    phases = [
+        (int(gap.start.pts * RATE) // length + t) % 4
+        for gap in gaps
+        for _, t in gap.slots
+        if gap.end is not None
+    ]
+    assert phases == [Fraction(k, 2 * length) for k in range(8 * length)]
+    assert gaps[-1].end is gaps[0].start
+    times = [slot.pts for gap in gaps for slot, _ in gap.slots]
+    assert times == [Fraction(k, 20) for k in range(8 * length)]
+
+
+def test_a_loop_that_ends_with_a_pause_leaves_the_pause():
+    gaps = [*split(watched(".." + "r" * 20), ByFactor(1), resolve=True, loop=True)]
+    assert places(gaps)[-2:] == [(20, 21, 0), (21, 0, 0)]
+
+
 def test_slow_motion_keeps_the_rate_and_stretches_time():
     slow = [
         Watched(f, False, False) for f in stretched((frame(n) for n in range(3)), Fraction(0), Fraction(5, 2))
@@ -123,6 +145,24 @@ def test_noise_does_not_hide_a_repeat_and_a_small_mover_is_none():
     moved[20:24, 30:34] = 255 - moved[20:24, 30:34]
     seen = [*SceneWatcher(info()).watch([frame(0, base.astype(np.uint8)), frame(1, noisy), frame(2, moved)])]
     assert [w.duplicate for w in seen] == [False, True, False]
+
+
+def test_two_or_three_pictures_of_a_pan_are_one_scene():
+    texture = np.random.default_rng(3).integers(0, 256, (48, 128)).astype(np.uint8)
+    pan = [frame(k, np.ascontiguousarray(texture[:, 4 * k : 4 * k + 64])) for k in range(10)]
+    for count in (2, 3, 4, 10):
+        assert cuts(pan[:count], "auto") == []
+
+
+def test_no_step_of_a_fade_is_a_cut():
+    grey = footage([1])[0].planes[0]
+    green, blue, red = grey, grey // 3, grey // 2
+    strengths = [1, 1, *(1 - k / 8 for k in range(1, 9)), 0, 0, 0]
+    for order in (strengths, strengths[::-1]):
+        planes = [tuple((p * s).round().astype(np.uint8) for p in (green, blue, red)) for s in order]
+        faded = [Frame(p, RGB, n / RATE, 1 / RATE) for n, p in enumerate(planes)]
+        made = SourceInfo("made", 64, 48, RGB, Colour.from_tags(RGB, 48), rate=RATE, time_base=1 / RATE)
+        assert not any(seen.cut for seen in SceneWatcher(made).watch(faded))
 
 
 def test_an_unknown_setting_is_refused():

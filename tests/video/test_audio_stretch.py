@@ -3,9 +3,8 @@
 from fractions import Fraction
 
 import av
-import numpy as np
 import pytest
-from clips import make_clip, read
+from clips import make_clip, pitch, read, sound_of
 
 from maskvfi.video import Frame, VideoReader, VideoWriter
 
@@ -20,18 +19,6 @@ def slowed(source, target, slow, **window):
             pts = origin + (frame.pts - origin) * slow
             writer.write(Frame(frame.planes, frame.format, pts, frame.duration * slow))
     return writer.warnings
-
-
-def sound_of(path) -> np.ndarray:
-    """The samples of the first channel."""
-    with av.open(str(path)) as container:
-        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-
-
-def pitch(samples: np.ndarray) -> float:
-    """The loudest frequency, in Hz of 48000 samples a second."""
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return float(np.argmax(spectrum) * 48000 / len(samples))
 
 
 @pytest.mark.parametrize("slow", [Fraction(2), Fraction(5), Fraction(3, 2)])
@@ -51,7 +38,42 @@ def test_a_window_holds_its_own_sound(tmp_path):
     assert abs(len(sound_of(tmp_path / "b.mp4")) / 48000 - 2) < 0.1
 
 
-def test_other_streams_are_named(tmp_path):
-    source = make_clip(tmp_path / "a.mkv", audio="flac", subtitles=[(0, 100, "Hello")])
-    warnings = slowed(source, tmp_path / "b.mkv", Fraction(2))
-    assert warnings == [f"{source}: subtitles and other streams are left out of slow motion"]
+def test_subtitles_chapters_tags_and_fonts_are_stretched_too(tmp_path):
+    source = make_clip(
+        tmp_path / "a.mkv",
+        times=100,
+        audio="flac",
+        subtitles=[(400, 1000, "Hello")],
+        chapters=[(0, 1000, "One"), (1000, 4000, "Two")],
+        font=b"font",
+        tags={"title": "Holiday", "artist": "Someone", "comment": "note"},
+    )
+    target = tmp_path / "b.mkv"
+    assert slowed(source, target, Fraction(5, 2), start=Fraction(1, 2), end=Fraction(3)) == []
+    with av.open(str(target)) as made:
+        tags = {key.lower(): value for key, value in made.metadata.items()}
+        assert {"title": "Holiday", "artist": "Someone", "comment": "note"}.items() <= tags.items()
+        times = [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in made.chapters()
+        ]
+        assert times == [(0, Fraction(5, 4), "One"), (Fraction(5, 4), Fraction(25, 4), "Two")]
+        assert [stream.type for stream in made.streams] == ["video", "audio", "subtitle", "attachment"]
+        assert made.streams.subtitles[0].language == "fra"
+        line = next(packet for packet in made.demux(subtitles=0) if packet.size)
+        assert (line.pts, line.duration) == (0, 2250)
+
+
+def test_sound_that_the_output_cannot_hold_is_named(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", audio="flac")
+    with VideoReader(source) as reader:
+        made = VideoWriter(
+            tmp_path / "b.gif",
+            reader.info,
+            rate=Fraction(25),
+            codec="gif",
+            copy_from=source,
+            slow=Fraction(2),
+        )
+        made.abort()
+    assert "stream 1 (audio flac) is left out: gif cannot hold it" in made.warnings

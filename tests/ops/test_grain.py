@@ -1,9 +1,9 @@
-"""The mix of two still frames: less noise, the same edges, and nothing else."""
+"""The mix of two still frames: noise as strong as theirs, the same edges, and nothing else."""
 
 import pytest
 import torch
 
-from maskvfi.ops.denoise import mix_still
+from maskvfi.ops.grain import mix_still
 
 
 @pytest.fixture
@@ -21,13 +21,24 @@ def error(made, scene):
     return (made - scene).square().mean().sqrt().item()
 
 
-@pytest.mark.parametrize("time", [0.25, 0.5])
-def test_flat_areas_lose_noise_and_stripes_stay(scene, time):
-    a, b = noisy(scene, 1), noisy(scene, 2)
-    made, plain = mix_still(a, b, time, 1), torch.lerp(a, b, time)
-    flat, stripes = (slice(None), slice(0, 40)), (slice(None), slice(52, 90))
-    assert error(made[flat], scene[flat]) < 0.65 * error(plain[flat], scene[flat])
-    assert error(made[stripes], scene[stripes]) < 1.02 * error(plain[stripes], scene[stripes])
+def grainy(scene, seed, strength):
+    """The scene with the coarser grain of a film."""
+    grain = torch.nn.functional.avg_pool2d(noisy(torch.zeros(1, 63, 92), seed), 3, 1)[0]
+    return scene + strength * grain / grain.std()
+
+
+@pytest.mark.parametrize("strength", [2.5, 6, 20])
+@pytest.mark.parametrize("time", [0.2, 0.5, 0.75])
+def test_noise_is_as_strong_in_new_frames_as_in_the_source_s(scene, time, strength):
+    pictures = noisy(scene, 1, strength), noisy(scene, 2, strength)
+    assert error(mix_still(*pictures, time, 1), scene) == pytest.approx(error(pictures[0], scene), rel=0.1)
+    pictures = grainy(scene, 1, strength), grainy(scene, 2, strength)
+    assert error(mix_still(*pictures, time, 1), scene) == pytest.approx(error(pictures[0], scene), rel=0.15)
+
+
+def test_noise_of_new_frames_has_no_mean(scene):
+    made = mix_still(noisy(scene, 1), noisy(scene, 2), 0.5, 1)
+    assert abs((made - scene).mean().item()) < 0.5
 
 
 def test_equal_pixels_are_copied_bit_by_bit(scene):
@@ -40,11 +51,19 @@ def test_equal_pixels_are_copied_bit_by_bit(scene):
 def test_fades_lamps_that_blink_and_the_noise_of_ordinary_video_are_mixed_and_no_more(scene):
     lit = scene.clone()
     lit[24:27, 20:23] = 250
-    for other in (scene * 0.5 + 20, lit, noisy(scene, 1, strength=1.5)):
+    for other in (scene * 0.5 + 20, lit, noisy(scene, 1, strength=1)):
         assert torch.equal(mix_still(scene, other, 0.5, 1), torch.lerp(scene, other, 0.5))
 
 
-def test_where_a_painted_mask_says_so_all_is_kept(scene):
+def test_a_dissolve_is_mixed_and_no_more(scene):
+    rows, columns = torch.meshgrid(torch.arange(61.0), torch.arange(90.0), indexing="ij")
+    other = 120 + 60 * torch.sin(rows / 9) * torch.cos(columns / 7)
+    for far in (0.1, 1.0):
+        end = torch.lerp(scene, other, far)
+        assert (mix_still(scene, end, 0.5, 1) - torch.lerp(scene, end, 0.5)).abs().mean() < 0.1
+
+
+def test_where_a_painted_mask_says_so_it_is_the_plain_mix(scene):
     a, b, keep = noisy(scene, 1), noisy(scene, 2), torch.zeros_like(scene)
     keep[:, :20] = 1
     assert torch.equal(mix_still(a, b, 0.5, 1, keep)[:, :20], torch.lerp(a, b, 0.5)[:, :20])

@@ -1,0 +1,94 @@
+"""Mix still pixels so that their noise is as strong as in the frames that they come from."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CELL = 8  # px; the noise is measured in cells of this size
+# Standard deviation of the noise of one frame in 8-bit code values. Nothing is done about less than FAINT, which the
+# coding of ordinary video leaves; from VISIBLE on all of it is kept.
+FAINT, VISIBLE = 1.0, 2.0
+SMALLEST = 1.5  # the variance of noise divided by the smallest of nine measurements of it
+# The share of the variance that lies within 2x2 px. Where two pictures dissolve, their difference has less than COARSE
+# somewhere near; white noise has 0.75, and the grain of a film rarely less than FINE.
+COARSE, FINE = 0.1, 0.2
+SHIFT = 6  # px; noise is not correlated over this distance
+TINY = 1e-12
+
+
+def mix_still(
+    start: Tensor, end: Tensor, time: float | Tensor, code: float = 1 / 255, keep: Tensor | None = None
+) -> Tensor:
+    """Cross-fade still pixels, and keep the strength of their noise.
+
+    The noise of (1-t)*start + t*end is weaker than that of either frame: its variance is (1-t)^2 + t^2 times as large.
+    In a film whose every second frame is mixed like this, grain pulses. What is missing is taken from the difference of
+    the frames, which is noise of the same kind with twice the variance; a few pixels further on it is independent of
+    the noise in the mix. Where both frames have the same value, the result has exactly this value.
+
+    Args:
+        start, end: Two frames [...,H,W] that show the same still objects.
+        time: In 0..1.
+        code: One 8-bit code value in the frames' unit.
+        keep: [...,H,W] in 0..1, 1 where the mix is left as it is.
+
+    Returns:
+        [...,H,W], in the range of both frames.
+    """
+    if start.ndim == 2:
+        return mix_still(start[None], end[None], time, code, keep)[0]
+    mixed = torch.lerp(start, end, time)
+    slope, rest, variance = _difference(start, end)
+    noise = SMALLEST * -_largest(-variance)
+    share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
+    if not share.any():
+        return mixed
+    grain = end - start - _repeat(slope, start) * (start + end) / 2 - _repeat(rest, start)
+    within = _mean(grain.square()) - _mean(_mean(grain, 2).square(), CELL // 2)
+    fine = -_largest(-within / (variance + TINY))
+    share = _resize((share * ((fine - COARSE) / (FINE - COARSE)).clamp(0, 1)).sqrt(), start)
+    grain = (grain * _resize((noise / (variance + TINY)).sqrt(), start)).roll((SHIFT, SHIFT), (-2, -1))
+    if keep is not None:
+        share = share * (1 - keep)
+    noisy = mixed + (time * (1 - time)) ** 0.5 * share * grain
+    low, high = torch.minimum(start, end).amin((-2, -1), True), torch.maximum(start, end).amax((-2, -1), True)
+    return torch.where(start == end, mixed, noisy.clamp(low, high))
+
+
+def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the frames' difference is in every cell: slope * mean of both frames + rest, and noise of a variance.
+
+    In a fade, or wherever contrast changes, the difference is a multiple of the picture; that part is no noise.
+    """
+    moments = (start, end, start * start, start * end, end * end)
+    mean0, mean1, square0, product, square1 = (_mean(x) for x in moments)
+    v00, v01, v11 = square0 - mean0**2, product - mean0 * mean1, square1 - mean1**2
+    difference, both, together = v00 + v11 - 2 * v01, (v00 + v11 + 2 * v01) / 4, (v11 - v00) / 2
+    slope = together / (both + TINY)
+    rest = mean1 - mean0 - slope * (mean0 + mean1) / 2
+    return slope, rest, (difference - slope * together).clamp_min(0)
+
+
+def _mean(image: Tensor, cell: int = CELL) -> Tensor:
+    """The means of cells."""
+    return F.avg_pool2d(image, cell, ceil_mode=True, count_include_pad=False)
+
+
+def _largest(cells: Tensor) -> Tensor:
+    """The largest value among each cell and its eight neighbours: a single spot that changes is no noise."""
+    return F.max_pool2d(cells, 3, 1, 1)
+
+
+def _repeat(cells: Tensor, like: Tensor) -> Tensor:
+    """The value of its cell for every pixel of `like`."""
+    height, width = like.shape[-2:]
+    return cells.repeat_interleave(CELL, -2).repeat_interleave(CELL, -1)[..., :height, :width]
+
+
+def _resize(cells: Tensor, like: Tensor) -> Tensor:
+    """Bilinear interpolation to the height and width of `like`."""
+    batch = cells if cells.ndim == 4 else cells[None]
+    resized = F.interpolate(batch, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return resized if cells.ndim == 4 else resized[0]

@@ -1,0 +1,147 @@
+"""One clock for containers whose clock may jump: recordings that were joined, in MPEG-TS, VOB and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+from av.container import InputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+_BACK = Fraction(1, 10)  # seconds: a decoding time that lies further back is a jump of the clock
+_LEAP = 10  # seconds: one that lies further ahead of all streams is a jump too
+_SKEW = 1  # second: streams of one recording may be stored that far apart
+_MAX_HELD = 500  # packets of other streams that wait until the picture jumps as well
+
+
+def may_jump(container: InputContainer) -> bool:
+    """Whether the container's format allows its clock to jump; seeking by time is then unreliable."""
+    return bool(container.format.flags & cast(int, Flags.ts_discont.value))
+
+
+def steady(
+    container: InputContainer, streams: Sequence[Stream], picture: VideoStream, jumps: list[Fraction]
+) -> Iterator[Packet]:
+    """Demux, with times that go on after the clock jumps.
+
+    After a jump one offset holds for all streams, so that sound stays in time with the picture. It lets the picture go
+    on without a gap. Streams are stored a little apart, so each of them takes the new offset when its own time jumps.
+
+    Args:
+        container: Read from its beginning.
+        streams: Whose packets are wanted.
+        picture: The stream whose jump decides.
+        jumps: Gets the time of each jump, in seconds.
+
+    Yields:
+        The wanted packets, in the order of the file.
+    """
+    if not may_jump(container):
+        yield from container.demux(list(streams))
+        return
+    wanted = {stream.index for stream in streams}
+    clock = _Clock(picture.index, jumps)
+    for packet in container.demux():
+        for placed in clock.take(packet):
+            if placed.stream.index in wanted:
+                yield placed
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a stream is: the recording, and the last decoding time and the next one, in seconds of that recording."""
+
+    recording: int = 0
+    last: Fraction | None = None
+    next: Fraction | None = None
+
+
+class _Clock:
+    def __init__(self, picture: int, jumps: list[Fraction]) -> None:
+        self._picture, self._jumps = picture, jumps
+        self._offsets = [Fraction(0)]  # of each recording, in seconds
+        self._reached: list[Fraction | None] = [
+            None
+        ]  # how far each recording has been read, in its own seconds
+        self._places: dict[int, _Place] = {}
+        self._held: list[Packet] = []
+
+    def take(self, packet: Packet) -> Iterator[Packet]:
+        """The packets that are ready, with their new times."""
+        if self._held and (not packet.size or len(self._held) >= _MAX_HELD):  # the picture does not jump
+            held, self._held = self._held, []
+            for other in held:
+                self._advance(other)
+                yield self._moved(other)
+        place = self._places.setdefault(packet.stream.index, _Place())
+        is_picture = packet.stream.index == self._picture
+        if self._held and not is_picture:
+            self._held.append(packet)
+            return
+        if self._jumps_ahead_of_all(packet, place):
+            if not is_picture:
+                self._held.append(packet)
+                return
+            self._begin_recording(packet, place)
+            held, self._held = self._held, []
+            yield self._placed(packet, place)
+            for other in held:
+                yield self._placed(other, self._places[other.stream.index])
+            return
+        yield self._placed(packet, place)
+
+    def _placed(self, packet: Packet, place: _Place) -> Packet:
+        if place.recording < len(self._offsets) - 1 and self._has_changed(packet, place):
+            place.recording = len(self._offsets) - 1
+        self._advance(packet)
+        return self._moved(packet)
+
+    def _jumps_ahead_of_all(self, packet: Packet, place: _Place) -> bool:
+        """Whether the packet is the first one of a new recording."""
+        return place.recording == len(self._offsets) - 1 and self._jumps_here(packet, place)
+
+    def _jumps_here(self, packet: Packet, place: _Place) -> bool:
+        if packet.dts is None or place.last is None or packet.stream.type not in ("audio", "video"):
+            return False
+        time, reached = packet.dts * Fraction(packet.time_base), self._reached[place.recording]
+        return time < place.last - _BACK or (reached is not None and time > reached + _LEAP)
+
+    def _has_changed(self, packet: Packet, place: _Place) -> bool:
+        """Whether a stream that is still in an earlier recording has come to the newest one."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        before, now = self._reached[place.recording], self._reached[-1]
+        if stamp is None or before is None or now is None:
+            return False
+        time = stamp * Fraction(packet.time_base)
+        return self._jumps_here(packet, place) or abs(time - now) < abs(time - before) - _SKEW
+
+    def _begin_recording(self, packet: Packet, place: _Place) -> None:
+        assert packet.dts is not None
+        assert place.next is not None
+        goes_on = place.next + self._offsets[place.recording]
+        self._offsets.append(goes_on - packet.dts * Fraction(packet.time_base))
+        self._reached.append(None)
+        stamp = packet.dts if packet.pts is None else packet.pts
+        self._jumps.append(stamp * Fraction(packet.time_base) + self._offsets[-1])
+        place.recording = len(self._offsets) - 1
+
+    def _advance(self, packet: Packet) -> None:
+        if packet.dts is None or packet.stream.type not in ("audio", "video"):
+            return
+        tick, place = Fraction(packet.time_base), self._places[packet.stream.index]
+        place.last, place.next = packet.dts * tick, (packet.dts + (packet.duration or 0)) * tick
+        reached = self._reached[place.recording]
+        self._reached[place.recording] = place.next if reached is None else max(reached, place.next)
+
+    def _moved(self, packet: Packet) -> Packet:
+        offset = self._offsets[self._places[packet.stream.index].recording]
+        if offset:
+            ticks = round(offset / Fraction(packet.time_base))
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+        return packet

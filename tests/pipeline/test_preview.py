@@ -1,0 +1,77 @@
+"""Masks and comparisons: the colours of their source, and a word on what is not kept of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make_clip
+from typer.testing import CliRunner
+
+import maskvfi
+from maskvfi.cli.main import app
+from maskvfi.video import MediaError, open_source
+from maskvfi.video.images import write_picture
+from maskvfi.video.planes import planes_to_rgb, to_tensors
+
+PLAIN = {"vfi": "blend", "device": "cpu"}
+
+
+def mean_colour(path: Path) -> np.ndarray:
+    """The mean of the first frame in RGB, in 8-bit code values."""
+    with open_source(path) as reader:
+        frame = next(iter(reader))
+        rgb = planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, reader.info.colour)
+    return (rgb[0].mean((-1, -2)) * 255).numpy()
+
+
+@pytest.mark.parametrize("height", [480, 576])
+def test_a_comparison_of_an_untagged_small_video_keeps_its_colours(tmp_path, height):
+    source = make_clip(tmp_path / "a.mp4", times=3, size=(64, height), colour=(2, 0, 2, 2))
+    maskvfi.compare(source, tmp_path / "both.mp4", **PLAIN)
+    with open_source(source) as before, open_source(tmp_path / "both.mp4") as after:
+        assert after.info.height == 2 * height
+        assert after.info.colour.matrix == before.info.colour.matrix == "bt601"
+        assert after.info.colour.matrix_tag == 5
+    assert np.abs(mean_colour(tmp_path / "both.mp4") - mean_colour(source)).max() < 1
+
+
+@pytest.fixture
+def cut_off(tmp_path) -> Path:
+    whole = make_clip(tmp_path / "whole.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
+    broken = tmp_path / "cut.mkv"
+    broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    return broken
+
+
+@pytest.mark.parametrize("command", ["mask", "compare"])
+def test_what_could_be_read_of_a_damaged_video_is_shown_unless_strict(tmp_path, cut_off, command):
+    make = {"mask": maskvfi.mask_video, "compare": maskvfi.compare}[command]
+    options = {"device": "cpu"} if command == "mask" else PLAIN
+    done = make(cut_off, tmp_path / "out.mp4", **options)
+    assert "cut off" in done.damage
+    assert 60 < done.frames_in < 100
+    assert done.frames_out == (done.frames_in if command == "mask" else 2 * done.frames_in - 1)
+    with pytest.raises(MediaError, match="cut off"):
+        make(cut_off, tmp_path / "strict.mp4", strict=True, **options)
+    assert not (tmp_path / "strict.mp4").exists()
+
+
+@pytest.mark.parametrize("command", ["mask", "compare", "pair"])
+def test_warnings_are_printed(tmp_path, command):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuv420p10le", times=2)
+    if command == "pair":
+        with open_source(source) as reader:
+            pictures = [tmp_path / "0.exr", tmp_path / "1.exr"]
+            for path, frame in zip(pictures, reader, strict=True):
+                write_picture(path, frame, reader.info)
+        arguments, warning = [*map(str, pictures), str(tmp_path / "m.png")], "16 instead of 32 bits"
+    else:
+        arguments, warning = (
+            [str(source), str(tmp_path / "out.mp4"), "--codec", "mpeg4"],
+            "8 instead of 10 bits",
+        )
+    more = ["--device", "cpu"] if command == "mask" else ["--device", "cpu", "--vfi", "blend"]
+    done = CliRunner().invoke(app, [command, *arguments, *more])
+    assert done.exit_code == 0, done.output
+    assert "warning: " in done.output
+    assert warning in done.output

@@ -1,0 +1,99 @@
+"""Joined recordings: their clock jumps, and the picture and the sound go on together."""
+
+import itertools
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import copy, make_clip, pitch, read, sound_of
+
+from maskvfi.video import VideoReader
+
+RATE = 25
+
+
+def recording(path: Path, tone: int, *options: str, seconds: float = 1) -> Path:
+    """A test pattern with a tone, of `seconds`."""
+    picture, sound = f"testsrc2=s=64x48:r={RATE}:d={seconds}", f"sine={tone}:r=48000:d={seconds}"
+    codecs = ("-c:a", "aac") if path.suffix == ".ts" else ("-c:v", "mpeg2video", "-c:a", "mp2")
+    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound)
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, *codecs, "-bf", "2", *options, path], check=True)
+    return path
+
+
+def joined(folder: Path, suffix: str, *parts: Path) -> Path:
+    whole = folder / f"joined{suffix}"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return whole
+
+
+def steps(path: Path, **window: Fraction) -> set[float]:
+    times = [float(pts) for pts, _, _ in read(path, **window)]
+    return {round(b - a, 3) for a, b in itertools.pairwise(times)}
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".vob", ".mpg"])
+def test_a_clock_that_starts_again_goes_on(tmp_path, suffix):
+    whole = joined(
+        tmp_path, suffix, *(recording(tmp_path / f"{n}{suffix}", 440 * n, "-g", "25") for n in (1, 2, 3))
+    )
+    with VideoReader(whole) as reader:
+        frames = [*reader]
+    assert steps(whole) == {1 / RATE}
+    assert len(frames) >= 3 * RATE
+    assert [line for line in reader.warnings if "its clock jumps at 1.0" in line] == reader.warnings
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["ahead", "back"])
+def test_a_leap_goes_on_too(tmp_path, order):
+    parts = (
+        recording(tmp_path / "a.ts", 440),
+        recording(tmp_path / "b.ts", 880, "-output_ts_offset", "100"),
+    )
+    assert steps(joined(tmp_path, ".ts", *(parts[k] for k in order))) == {1 / RATE}
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_sound_goes_on_with_the_picture(tmp_path, suffix):
+    whole = joined(
+        tmp_path, ".ts", *(recording(tmp_path / f"{tone}.ts", tone, seconds=2) for tone in (440, 880))
+    )
+    target = tmp_path / f"out{suffix}"
+    copy(whole, target, options={"preset": "ultrafast"})
+    assert steps(target) == {1 / RATE}
+    sound = sound_of(target)
+    assert abs(len(sound) / 48000 - 4) < 0.1
+    first, second = sound[24000:72000], sound[120000:168000]
+    assert [round(pitch(part) / 440) for part in (first, second)] == [1, 2]
+    changed = np.argmax([pitch(sound[at : at + 4800]) > 600 for at in range(0, len(sound) - 4800, 480)]) * 480
+    assert abs(changed / 48000 - 2) < 0.1
+
+
+def test_the_sound_of_a_window_after_the_jump_is_the_second_recording_s(tmp_path):
+    whole = joined(
+        tmp_path, ".ts", *(recording(tmp_path / f"{tone}.ts", tone, seconds=3) for tone in (440, 880))
+    )
+    window = {"start": Fraction(4), "end": Fraction(5)}
+    copy(whole, tmp_path / "out.mkv", options={"preset": "ultrafast"}, **window)
+    assert len(read(tmp_path / "out.mkv")) == RATE
+    assert [frame[2] for frame in read(whole, **window)] == [frame[2] for frame in read(whole)][100:125]
+    assert round(pitch(sound_of(tmp_path / "out.mkv")[4800:]) / 440) == 2
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_long_gap_of_a_variable_rate_is_no_jump(tmp_path, suffix):
+    source = make_clip(tmp_path / f"a{suffix}", times=(0, 40, 80, 30080, 30120), time_base=Fraction(1, 1000))
+    assert [pts for pts, _, _ in read(source)][3] == Fraction(3008, 100)
+
+
+def test_a_long_gap_of_the_picture_alone_is_no_jump(tmp_path):
+    source = tmp_path / "gap.ts"
+    picture = "testsrc2=s=64x48:r=25:d=1,setpts=PTS+gte(N\\,12)*15/TB"
+    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=440:d=16")
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *inputs, "-fps_mode", "passthrough", "-c:a", "aac", source], check=True
+    )
+    times = [pts for pts, _, _ in read(source)]
+    assert round(max(b - a for a, b in itertools.pairwise(times))) == 15
