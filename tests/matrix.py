@@ -86,7 +86,8 @@ def traits_of(path: Path) -> list[str]:
         info = reader.info
         transparent = info.format.alpha or any("alpha" in line for line in reader.warnings)
     has = {
-        "rotation": info.display_matrix is not None,
+        # The inputs that are turned lie on their side: upright pixels are high.
+        "rotation": info.display_matrix is not None or info.height > info.width,
         "alpha": transparent,
         "HDR": info.colour.transfer == PQ,
     }

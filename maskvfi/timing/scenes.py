@@ -75,6 +75,7 @@ class SceneWatcher:
                 threshold, min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )
         self._shown = 0
+        self._repeats = False  # whether a picture was held
         self._changes: dict[int, float] = {}  # mean change of the pictures that were shown last, by number
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Watched]:
@@ -102,6 +103,7 @@ class SceneWatcher:
             luma = _as_bytes(frame)
             duplicate = before is not None and _same(before, luma)
             before = luma
+            self._repeats |= duplicate
             if not duplicate:
                 last, thumbnail = thumbnail, self._thumbnail(frame) if self._detector else None
                 self._note_change(last, thumbnail)
@@ -129,7 +131,9 @@ class SceneWatcher:
         if len(before) == len(after) == self._delay:
             return self._changes[number] > STEADY * max(float(np.mean(side)) for side in (before, after))
         around = [*before, *after]
-        return bool(around) and self._changes[number] > APART * float(np.mean(around))
+        if not around:  # two pictures: a cut if they are held, else the two that are to be interpolated
+            return self._repeats
+        return self._changes[number] > APART * float(np.mean(around))
 
     def _show(self, thumbnail: np.ndarray | None, times: int) -> list[int]:
         """Pass a picture to the detector `times` times; returns the numbers of the cuts it finds."""
