@@ -107,7 +107,9 @@ def interpolate(
     options = Options.of(options, fields)
     run = _Run(source, target, options, progress)
     if report is not None:
-        report = check_target(report, overwrite=True)
+        check_target(report, overwrite=True)
+        if _same_file(report, source) or (target is not None and Path(report) == Path(target)):
+            raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
     with open_source_for(source, options) as reader:
         run.open(reader)
         with open_sink_for(
@@ -141,7 +143,7 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        if Path(self._source).exists() and Path(target).exists() and Path(self._source).samefile(target):
+        if _same_file(self._source, target):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
         interpolator = Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
@@ -245,6 +247,7 @@ def open_sink_for(
         rate=rate,
         codec=options.codec,
         options=options.for_encoder,
+        pix_fmt=options.pix_fmt,
         copy_from=copy_from,
         overwrite=overwrite,
         start=cut.start,  # type: ignore[arg-type]
@@ -369,6 +372,10 @@ def weights_of(options: FrameOptions) -> list[dict[str, str]]:
     """Name, path and SHA-256 of the weights that the options name."""
     paths = [find_weights(name) for name in (options.vfi, options.mask) if name is not None]
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
+
+
+def _same_file(a: PathLike, b: PathLike) -> bool:
+    return Path(a).exists() and Path(b).exists() and Path(a).samefile(b)
 
 
 def _counting(

@@ -16,7 +16,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError, reason
-from maskvfi.paths import PathLike, partial_path, written_whole
+from maskvfi.paths import PathLike, partial_path, real_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixels import planar_name, planes_of
@@ -26,7 +26,7 @@ from maskvfi.video.side_data import display_matrix
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
 _WRITTEN = (".png", ".tif", ".tiff", ".exr")
-_PATTERN = re.compile(r"%0?\d*d")
+_PATTERN = re.compile(r"%(0?\d*)d(?!.*%0?\d*d)")  # the last one in a name
 
 
 class ImageFolderReader:
@@ -101,6 +101,7 @@ class ImageFolderWriter:
         info: What is known of the source of the frames.
         overwrite: Replace a folder that is not empty, if it holds nothing but such numbered images.
         options: The image encoder's options.
+        pix_fmt: FFmpeg's name of the pixel format to write; the source's, or the nearest, by default.
         queue: How many frames may wait for the encoder.
 
     Attributes:
@@ -117,19 +118,21 @@ class ImageFolderWriter:
         *,
         overwrite: bool = False,
         options: dict[str, str] | None = None,
+        pix_fmt: str | None = None,
         queue: int = 4,
     ) -> None:
         self._name = os.fspath(path)
         suffix = ".exr" if info.format.depth == 32 else ".png"
         self._folder, self._pattern = Path(path), f"%08d{suffix}"
-        if _PATTERN.search(self._folder.name):
+        if _is_pattern(path):
             self._folder, self._pattern = self._folder.parent, self._folder.name
+        self._folder = real_path(self._folder)
         suffix = Path(self._pattern).suffix.lower()
         if suffix not in _WRITTEN:
             raise MediaError(
                 f"{self._name}: images are written as {', '.join(_WRITTEN)}, not {suffix or 'that'}"
             )
-        self._encoding = choose_encoding(_CODECS[suffix], info, options or {})
+        self._encoding = choose_encoding(_CODECS[suffix], info, options or {}, pix_fmt)
         self.warnings = list(self._encoding.warnings)
         if info.display_matrix is not None:
             self.warnings.append("images keep no rotation: they are written as they are stored")
@@ -200,7 +203,7 @@ class ImageFolderWriter:
     def _encode(self, frame: Frame) -> None:
         self._count += 1
         try:
-            (self._partial / (self._pattern % self._count)).write_bytes(_encode(frame, self._encoding))
+            (self._partial / _numbered(self._pattern, self._count)).write_bytes(_encode(frame, self._encoding))
         except OSError as error:
             raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
@@ -213,7 +216,7 @@ class ImageFolderWriter:
         held = [item.name for item in folder.iterdir()] if folder.exists() else []
         if held and not overwrite:
             raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
-        before, after = _PATTERN.split(self._pattern, maxsplit=1)
+        before, _, after = _PATTERN.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
         if foreign := next((name for name in held if not own.fullmatch(name)), None):
             raise MediaError(
@@ -267,9 +270,20 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> None:
 
 
 def is_image_target(path: PathLike) -> bool:
-    """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern."""
+    """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern of images."""
     name = os.fspath(path)
-    return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(_PATTERN.search(Path(name).name))
+    return name.endswith(("/", os.sep)) or not Path(name).suffix or _is_pattern(path)
+
+
+def _is_pattern(path: PathLike) -> bool:
+    """Whether a name is one for many images, such as %04d.png. In 100%done.mp4 the sign is a letter like others."""
+    named = Path(path)
+    return named.suffix.lower() in _CODECS and bool(_PATTERN.search(named.name))
+
+
+def _numbered(pattern: str, number: int) -> str:
+    """The name of an image; only the number is filled in, other signs stay as they are."""
+    return _PATTERN.sub(lambda found: f"{number:{found[1] or ''}d}", pattern)
 
 
 def _images_of(folder: Path) -> list[Path]:

@@ -56,6 +56,7 @@ class VideoWriter:
         rate: The average frame rate of the output, in frames per second.
         codec: FFmpeg's name of the encoder.
         options: The encoder's options, by FFmpeg's names (crf, preset, qp, ...).
+        pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams, chapters and tags are copied.
         overwrite: Replace a file that exists.
         start: Where the frames begin, in seconds from the first frame of `copy_from`; its streams are cut to that, and
@@ -87,6 +88,7 @@ class VideoWriter:
         rate: Fraction,
         codec: str = "libx264",
         options: dict[str, str] | None = None,
+        pix_fmt: str | None = None,
         copy_from: PathLike | None = None,
         overwrite: bool = False,
         start: Fraction | None = None,
@@ -105,7 +107,7 @@ class VideoWriter:
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
-        self._encoding = choose_encoding(codec, info, options or {})
+        self._encoding = choose_encoding(codec, info, options or {}, pix_fmt)
         self.warnings = list(self._encoding.warnings)
         try:
             if facts is not None and self._encoding.has_bytes:
@@ -117,6 +119,8 @@ class VideoWriter:
             self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
+            if muxer == "apng":
+                self._container.container_options["plays"] = "0"  # for ever; once by default
             if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)
@@ -145,6 +149,11 @@ class VideoWriter:
     def can_be_joined(self) -> bool:
         """Whether segments can be made apart and joined in a journal."""
         return self._encoding.has_bytes
+
+    @property
+    def divisible(self) -> bool:
+        """Whether there may be several segments."""
+        return self._encoding.divisible
 
     def write(self, frame: Frame) -> None:
         """Queue the next frame in the order of presentation.
@@ -250,7 +259,7 @@ class VideoWriter:
 
     def _open(self, container_format: str | None) -> OutputContainer:
         try:
-            return av.open(
+            container = av.open(
                 self._target.sink,
                 "w",
                 format=container_format,
@@ -258,6 +267,18 @@ class VideoWriter:
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self._name}: no container format for this name") from error
+        name = container.format.name
+        if name == "image2":
+            container.close()
+            raise MediaError(
+                f"{self._name}: is one picture, not a video; a folder (out/) or a pattern (out/%06d.png) takes many"
+            )
+        if container.format.no_file:
+            container.close()
+            raise MediaError(
+                f"{self._name}: {name} is many files, and only one is written; a .mp4 can be divided afterwards"
+            )
+        return container
 
     def _add_stream(self, info: SourceInfo, rate: Fraction) -> VideoStream:
         """The container's video stream with its encoder context, which is not open yet."""
@@ -324,7 +345,12 @@ class VideoWriter:
         if isinstance(item, _Mark):
             self._mark = item
             return
-        if self._mark is not None and self._encoder.frames >= SEGMENT and self.journal is not None:
+        if (
+            self._mark is not None
+            and self.journal is not None
+            and self._encoding.divisible
+            and self._encoder.frames >= SEGMENT
+        ):
             self._end_segment(self.journal, self._mark)
         self._mark = None
         self._write(self._call(partial(self._encoder.encode, item)))

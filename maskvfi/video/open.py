@@ -18,7 +18,9 @@ from maskvfi.video.reader import VideoReader
 
 _PIPE = "-"
 _PIPE_FORMAT = "yuv4mpegpipe"
-_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".y4m": "wrapped_avframe"}
+_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".apng": "apng", ".y4m": "wrapped_avframe"}
+_PHONES = (".mp4", ".m4v", ".mov")  # what is played by phones, browsers and QuickTime
+_DEEP_CODEC = "libx265"  # of them, for more than 8 bits
 
 
 def open_source(
@@ -61,6 +63,7 @@ def open_sink(
     rate: Fraction,
     codec: str | None = None,
     options: dict[str, str] | None = None,
+    pix_fmt: str | None = None,
     copy_from: PathLike | None = None,
     overwrite: bool = False,
     start: Fraction | None = None,
@@ -79,6 +82,7 @@ def open_sink(
         rate: The average frame rate of the output, in frames per second.
         codec: FFmpeg's name of the encoder; by default libx264, or what the suffix needs.
         options: The encoder's options.
+        pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams are copied; a pipe or a folder has none.
         overwrite: Replace an output that exists.
         start, end, queue, time_base, slow, facts, resume: As `VideoWriter` has them; images and pipes ignore them.
@@ -97,22 +101,30 @@ def open_sink(
             info,
             rate=rate,
             codec="wrapped_avframe",
+            pix_fmt=pix_fmt,
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
     if copy_from is not None and (os.fspath(copy_from) == _PIPE or Path(copy_from).is_dir()):
         copy_from = None
     if is_image_target(path):
-        images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
+        images = ImageFolderWriter(path, info, overwrite=overwrite, pix_fmt=pix_fmt, queue=queue)
         if copy_from is not None and info.has_audio:
             images.warnings.append("a folder of images keeps no sound: left out")
         return images
-    return VideoWriter(
+    suffix = Path(path).suffix.lower()
+    chosen = codec or _CODEC_OF_SUFFIX.get(suffix, "libx264")
+    animated = suffix == ".png" and info.codec == "apng"
+    if animated and codec is None:
+        chosen = "apng"
+    deep = codec is None and pix_fmt is None and suffix in _PHONES and info.format.depth > 8
+    writer = VideoWriter(
         path,
         info,
         rate=rate,
-        codec=codec or _CODEC_OF_SUFFIX.get(Path(path).suffix.lower(), "libx264"),
+        codec=_DEEP_CODEC if deep else chosen,
         options=options,
+        pix_fmt=pix_fmt,
         copy_from=copy_from,
         overwrite=overwrite,
         start=start,
@@ -122,4 +134,10 @@ def open_sink(
         slow=slow,
         facts=facts,
         resume=resume,
+        container_format="apng" if animated else None,
     )
+    if deep:
+        writer.warnings.append(
+            f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
+        )
+    return writer

@@ -21,11 +21,12 @@ def configure(context: VideoCodecContext, info: SourceInfo, encoding: Encoding, 
 
     Args:
         context: The context; it must not be open yet.
-        info: The size in pixels and the shape of a pixel.
-        encoding: The pixel format and the colour tags.
+        info: The shape of a pixel.
+        encoding: The size in pixels, the pixel format and the colour tags.
         clock: Its tick is the time base.
     """
-    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = encoding.pix_fmt
     context.time_base, context.sample_aspect_ratio = clock.tick, info.sample_aspect_ratio
     colour = encoding.colour
     context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
@@ -123,4 +124,4 @@ class SegmentEncoder:
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
             self.keep_order(packet)
-        return packets
+        return [self._encoding.finished(packet) for packet in packets]

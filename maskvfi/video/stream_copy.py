@@ -20,7 +20,10 @@ from maskvfi.paths import PathLike
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
 
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-_OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
+_OWN_TAGS = {
+    *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
+    "alpha_mode",
+}
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _SEEK_BACK = 30  # seconds: a subtitle that is shown when the window begins may have begun that long before
 

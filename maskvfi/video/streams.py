@@ -12,12 +12,14 @@ import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
 
 HWACCELS = tuple(hwdevices_available())
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def open_input(
@@ -84,6 +86,24 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
         raise MediaError(f"{name}: FFmpeg has no decoder for its video")
     stream.thread_type = "AUTO"
     return stream
+
+
+def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder of VP8 or VP9 that reads alpha, which FFmpeg's own decoders leave out.
+
+    Args:
+        stream: The video stream.
+
+    Returns:
+        The decoder, which takes the stream's packets; None where the stream has no such alpha, or this FFmpeg no libvpx.
+    """
+    name = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata, decoder.thread_type = stream.codec_context.extradata, "AUTO"
+    return decoder
 
 
 def is_cover(stream: Stream) -> bool:

@@ -1,0 +1,90 @@
+"""Pictures of a GIF, each with a palette of its own: every colour where there are no more than 256, else FFmpeg's choice of them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.filter import Graph
+
+from maskvfi.video.pixels import frame_of
+
+COLOURS = 256
+OPAQUE = 128  # 8-bit opacity from which on a pixel is opaque: palettes of GIF know no half-transparency
+_CONTROL, _TO_BACKGROUND = b"\x21\xf9\x04", 2  # a graphic control extension, and one of its disposal methods
+_TICK = Fraction(1, 100)
+_TRANSPARENT = np.uint32(0)  # as the palette has it: 0xAARRGGBB
+
+
+def paletted(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
+    """Give a picture a palette.
+
+    Args:
+        planes: 8-bit green, blue, red and, if there is one, alpha, each [h,w].
+
+    Returns:
+        A frame in `pal8`. Up to 256 colours are exact, and transparent pixels count as one colour.
+    """
+    green, blue, red = (plane.astype(np.uint32) for plane in planes[:3])
+    argb = np.uint32(0xFF000000) | red << 16 | green << 8 | blue
+    if len(planes) == 4:
+        argb = np.where(planes[3] < OPAQUE, _TRANSPARENT, argb)
+    colours, indices = np.unique(argb, return_inverse=True)
+    if len(colours) > COLOURS:
+        return _approximated(planes)
+    if len(planes) == 4 and colours[0] != _TRANSPARENT and len(colours) < COLOURS:
+        # FFmpeg clears the canvas after a picture to transparency only if the picture's palette has it.
+        colours, indices = np.insert(colours, 0, _TRANSPARENT), indices + 1
+    height, width = argb.shape
+    frame = av.VideoFrame(width, height, "pal8")
+    rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
+    rows[:height, :width] = indices.reshape(argb.shape)
+    palette = np.frombuffer(memoryview(frame.planes[1]), np.uint32)
+    palette[:COLOURS] = np.pad(colours, (0, COLOURS - len(colours)), mode="edge")
+    return frame
+
+
+def cleared_after(packet: bytes) -> bytes:
+    """Make a picture of a GIF leave an empty canvas to the next one, as GIF89a section 23 has it.
+
+    FFmpeg leaves an opaque picture on the canvas, where it shows through the holes of the next one.
+
+    Args:
+        packet: The picture as FFmpeg's encoder gives it, after the header of the file or without it.
+
+    Returns:
+        The same with another disposal method.
+    """
+    data = bytearray(packet)
+    header = data[:3] == b"GIF"
+    table = 3 << (data[10] & 7) + 1 if header and data[10] & 0x80 else 0
+    at = data.find(_CONTROL, 13 + table if header else 0)
+    if at >= 0:
+        data[at + len(_CONTROL)] = data[at + len(_CONTROL)] & ~(7 << 2) | _TO_BACKGROUND << 2
+    return bytes(data)
+
+
+def _approximated(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
+    """The picture in the 256 colours that FFmpeg's palettegen finds for it."""
+    height, width = planes[0].shape
+    alpha = len(planes) == 4
+    frame = frame_of(planes, width, height, "rgba" if alpha else "rgb24")
+    graph = Graph()
+    source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=_TICK)
+    split = graph.add("split")
+    chosen = graph.add("palettegen", f"stats_mode=single:reserve_transparent={int(alpha)}")
+    used = graph.add("paletteuse", f"new=1:alpha_threshold={OPAQUE}")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(used, 0, 0)
+    split.link_to(chosen, 1, 0)
+    chosen.link_to(used, 0, 1)
+    used.link_to(sink)
+    graph.configure()
+    frame.pts, frame.time_base = 0, _TICK
+    graph.push(frame)
+    graph.push(None)
+    found = graph.pull()
+    assert isinstance(found, av.VideoFrame)
+    return found
