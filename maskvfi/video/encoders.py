@@ -93,10 +93,10 @@ class Encoding:
         native.pict_type = 0
         return native
 
-    def finished(self, packet: Packet) -> Packet:
-        """A packet of the encoder as the file has it."""
-        if self.codec == "gif" and self.layout.alpha:
-            packet.update(cleared_after(bytes(packet)))
+    def finished(self, packet: Packet, picture: av.VideoFrame | None) -> Packet:
+        """A packet as the file has it, from what the encoder was given and what it gave; no picture at the end."""
+        if self.codec == "gif" and self.layout.alpha and picture is not None:
+            packet.update(cleared_after(bytes(packet), picture))
         return packet
 
     def _pack(self, frame: Frame) -> av.VideoFrame:

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedSound
+from maskvfi.video.container_probe import missing_facts
 from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.journal import Coded, Journal
@@ -218,6 +219,8 @@ class VideoWriter:
                 self._copied.advance(None)
                 self.warnings += [line for line in self._copied.warnings if line not in self.warnings]
             self._call(self._container.close)
+            if isinstance(self._target.sink, str) and self._copied is not None:
+                self.warnings += missing_facts(self._container, self._target.sink)
         except BaseException:
             self.abort()
             raise

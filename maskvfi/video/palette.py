@@ -34,7 +34,6 @@ def paletted(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
     if len(colours) > COLOURS:
         return _approximated(planes)
     if len(planes) == 4 and colours[0] != _TRANSPARENT and len(colours) < COLOURS:
-        # FFmpeg clears the canvas after a picture to transparency only if the picture's palette has it.
         colours, indices = np.insert(colours, 0, _TRANSPARENT), indices + 1
     height, width = argb.shape
     frame = av.VideoFrame(width, height, "pal8")
@@ -45,13 +44,15 @@ def paletted(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
     return frame
 
 
-def cleared_after(packet: bytes) -> bytes:
+def cleared_after(packet: bytes, picture: av.VideoFrame) -> bytes:
     """Make a picture of a GIF leave an empty canvas to the next one, as GIF89a section 23 has it.
 
-    FFmpeg leaves an opaque picture on the canvas, where it shows through the holes of the next one.
+    FFmpeg leaves an opaque picture on the canvas, where it shows through the holes of the next one, and does not say
+    which colour of its palette is the transparent one, so that its decoder clears the canvas to another colour.
 
     Args:
         packet: The picture as FFmpeg's encoder gives it, after the header of the file or without it.
+        picture: What the encoder was given.
 
     Returns:
         The same with another disposal method.
@@ -59,9 +60,12 @@ def cleared_after(packet: bytes) -> bytes:
     data = bytearray(packet)
     header = data[:3] == b"GIF"
     table = 3 << (data[10] & 7) + 1 if header and data[10] & 0x80 else 0
-    at = data.find(_CONTROL, 13 + table if header else 0)
-    if at >= 0:
-        data[at + len(_CONTROL)] = data[at + len(_CONTROL)] & ~(7 << 2) | _TO_BACKGROUND << 2
+    flags = data.find(_CONTROL, 13 + table if header else 0) + len(_CONTROL)
+    data[flags] = data[flags] & ~(7 << 2) | _TO_BACKGROUND << 2
+    palette = np.frombuffer(memoryview(picture.planes[1]), np.uint32)[:COLOURS]
+    if len(found := np.flatnonzero(palette == _TRANSPARENT)):
+        data[flags] |= 1
+        data[flags + 3] = found[0]
     return bytes(data)
 
 

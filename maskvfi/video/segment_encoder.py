@@ -117,11 +117,12 @@ class SegmentEncoder:
         self._last_dts = packet.dts
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
-        return self._finished(self._context.encode(picture))
+        packets = self._finished(self._context.encode(picture))
+        return [self._encoding.finished(packet, picture) for packet in packets]
 
     def _finished(self, packets: list[Packet]) -> list[Packet]:
         for packet in packets:
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
             self.keep_order(packet)
-        return [self._encoding.finished(packet) for packet in packets]
+        return packets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +16,14 @@ from av.subtitles.stream import SubtitleStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
+from maskvfi.video.container_probe import ContainerProbe
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
 
-_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_TEXT_CODEC = {
+    **dict.fromkeys(("mp4", "mov", "ipod", "3gp"), "mov_text"),
+    "matroska": "subrip",
+    "webm": "webvtt",
+}
 _OWN_TAGS = {
     *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
     "alpha_mode",
@@ -76,6 +80,7 @@ class CopiedStreams:
         self.warnings: list[str] = []
         self._output = output
         self._source, self._name = open_input(path)
+        self._probe = ContainerProbe(self._name, output)
         try:
             self._picture = picture_stream(self._source, self._name)
             self._first = None if not start else picture_start + start
@@ -158,7 +163,7 @@ class CopiedStreams:
         if is_cover(stream) and muxer == "matroska":
             self._attach_cover(stream)
             return None, ""
-        refusal = _refusal(muxer, stream)
+        refusal = self._probe.refusal(stream)
         if not refusal:
             target = self._output.add_stream_from_template(stream, opaque=True)
             self._copy_stream_tags(stream, target)
@@ -273,20 +278,6 @@ class CopiedStreams:
         written.time_base = packet.time_base
         written.pts, written.dts, written.duration = packet.pts, packet.pts, packet.duration
         return written
-
-
-def _refusal(muxer: str, stream: Stream) -> str:
-    """Why a container cannot hold the stream; empty if it can. This writes a header with the stream to find out."""
-    container = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "experimental"})
-    try:
-        container.add_stream_from_template(stream, opaque=True)
-        container.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return "cannot hold it"
-    finally:
-        with contextlib.suppress(av.error.FFmpegError):
-            container.close()
-    return ""
 
 
 def _describe(stream: Stream) -> str:
