@@ -36,6 +36,8 @@ class ContainerProbe:
 
     def refusal(self, stream: Stream) -> str:
         """Why the container cannot hold a stream; empty if it can."""
+        if stream.type == "attachment":
+            return "" if self._muxer == "matroska" else _CANNOT
         with tempfile.TemporaryDirectory() as folder:
             address = url_of(Path(folder) / f"probe{self._suffix}")
             known = True
@@ -58,8 +60,6 @@ class ContainerProbe:
         ) as container:
             target = container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
-            if stream.type == "attachment":
-                return True
             packet = Packet(data or bytes(64))
             packet.stream, packet.time_base = target, stream.time_base
             packet.pts = packet.dts = 0

@@ -155,10 +155,6 @@ def choose_encoding(
             f"{codec} takes no odd sizes in {name}: the last row or column is repeated, "
             f"{info.width}x{info.height} becomes {width}x{height}"
         )
-    standard = played_standard(codec)
-    as_is = pix_fmt is None and wanted == info.format and not is_lossless(codec, options)
-    if standard and as_is and (layout.log2_chroma != (1, 1) or layout.depth > standard[1]):
-        warnings.append(f"many players do not take {standard[0]} in {name}; most take it with pix_fmt yuv420p")
     hdr = info.hdr.encoder_options(codec)
     if hdr is None:
         warnings.append(f"{codec} cannot write HDR10 mastering metadata: left out")
@@ -189,6 +185,16 @@ def _warnings(
         return [f"{info.format.name} is written as {name}, which players take: {lost}; pix_fmt chooses another"]
     writer = "yuv4mpeg" if codec == "wrapped_avframe" else codec
     return [f"{writer} cannot write {info.format.name}: written as {name}, {lost}"]
+
+
+def playing_note(encoding: Encoding) -> list[str]:
+    """A line for who plays the file elsewhere, if players may not take its pixel format and nobody asked for every bit."""
+    standard = played_standard(encoding.codec)
+    if standard is None or is_lossless(encoding.codec, encoding.options):
+        return []
+    if encoding.layout.log2_chroma == (1, 1) and encoding.layout.depth <= standard[1]:
+        return []
+    return [f"many players do not take {standard[0]} in {encoding.pix_fmt}; all take it with pix_fmt yuv420p"]
 
 
 def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -> Fraction:

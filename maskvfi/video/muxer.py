@@ -76,6 +76,7 @@ class VideoWriter:
         time_base: Seconds per tick of the output.
         clock: The ticks of the frames so far.
         journal: What keeps the segments, or None.
+        encoding: The encoder, and how a frame becomes what it takes.
 
     Raises:
         MediaError: The output cannot be written. What can be known before the first frame is raised here.
@@ -108,17 +109,17 @@ class VideoWriter:
         self._mark: _Mark | None = None
         self._apart: list[Coded] | None = None
         self._done = False
-        self._encoding = choose_encoding(codec, info, options or {}, pix_fmt)
-        self.warnings = list(self._encoding.warnings)
+        self.encoding = choose_encoding(codec, info, options or {}, pix_fmt)
+        self.warnings = list(self.encoding.warnings)
         try:
-            if facts is not None and self._encoding.has_bytes:
+            if facts is not None and self.encoding.has_bytes:
                 self.journal = self._target.open_journal(facts, resume)
             if resume and self.journal is None:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
-            self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
-            fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
+            self.time_base = time_base or choose_time_base(info, rate, self.encoding.codec, muxer)
+            fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
             if muxer == "apng":
                 self._container.container_options["plays"] = "0"  # for ever; once by default
@@ -128,7 +129,7 @@ class VideoWriter:
             if copy_from is not None:
                 self._copy_streams(copy_from, info.start_time, start, end, slow)
             self._start_encoding()
-            self._encoder = SegmentEncoder(self._stream.codec_context, info, self._encoding, self.clock)
+            self._encoder = SegmentEncoder(self._stream.codec_context, info, self.encoding, self.clock)
             if self.journal is not None and self.kept:
                 self._resume(self.journal)
         except BaseException:
@@ -149,12 +150,12 @@ class VideoWriter:
     @property
     def can_be_joined(self) -> bool:
         """Whether segments can be made apart and joined in a journal."""
-        return self._encoding.has_bytes
+        return self.encoding.has_bytes
 
     @property
     def divisible(self) -> bool:
         """Whether there may be several segments."""
-        return self._encoding.divisible
+        return self.encoding.divisible
 
     def write(self, frame: Frame) -> None:
         """Queue the next frame in the order of presentation.
@@ -285,7 +286,7 @@ class VideoWriter:
 
     def _add_stream(self, info: SourceInfo, rate: Fraction) -> VideoStream:
         """The container's video stream with its encoder context, which is not open yet."""
-        encoding, container = self._encoding, self._container
+        encoding, container = self.encoding, self._container
         try:
             stream = container.add_stream(
                 encoding.codec, rate=rate.limit_denominator(100_000), options=dict(encoding.options)
@@ -329,10 +330,10 @@ class VideoWriter:
         try:
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
-            what = f"{self._container.format.name} with {self._encoding.codec}"
+            what = f"{self._container.format.name} with {self.encoding.codec}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
-        if unknown := [name for name in self._stream.codec_context.options if name in self._encoding.options]:
-            raise MediaError(f"{self._encoding.codec}: has no option {unknown[0]}")
+        if unknown := [name for name in self._stream.codec_context.options if name in self.encoding.options]:
+            raise MediaError(f"{self.encoding.codec}: has no option {unknown[0]}")
 
     def _resume(self, journal: Journal) -> None:
         """Mux the packets of the journal, and continue after them."""
@@ -351,7 +352,7 @@ class VideoWriter:
         if (
             self._mark is not None
             and self.journal is not None
-            and self._encoding.divisible
+            and self.encoding.divisible
             and self._encoder.frames >= SEGMENT
         ):
             self._end_segment(self.journal, self._mark)

@@ -11,6 +11,7 @@ from typing import Any
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
+from maskvfi.video.encoders import playing_note
 from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_target
 from maskvfi.video.muxer import VideoWriter
@@ -117,7 +118,8 @@ def open_sink(
     animated = suffix == ".png" and info.codec == "apng"
     if animated and codec is None:
         chosen = "apng"
-    deep = codec is None and pix_fmt is None and suffix in _PHONES and info.format.depth > 8
+    of_10_bits = info.format.family == "yuv" and info.format.depth > 8
+    deep = codec is None and pix_fmt is None and suffix in _PHONES and of_10_bits
     writer = VideoWriter(
         path,
         info,
@@ -136,6 +138,8 @@ def open_sink(
         resume=resume,
         container_format="apng" if animated else None,
     )
+    if pix_fmt is None and suffix in (*_PHONES, ".webm"):
+        writer.warnings += playing_note(writer.encoding)
     if deep:
         writer.warnings.append(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
