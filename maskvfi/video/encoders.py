@@ -24,6 +24,7 @@ from maskvfi.video.format_choice import (
     wanted_format,
 )
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.jpeg import as_jpeg, quality_options
 from maskvfi.video.palette import cleared_after, paletted
 from maskvfi.video.pixels import frame_of
 from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
@@ -88,7 +89,8 @@ class Encoding:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
         size = self.width, self.height
-        if native is None or native.format.name != self.pix_fmt or (native.width, native.height) != size:
+        fits = native is not None and (native.width, native.height) == size and not self._recolours
+        if native is None or not fits or native.format.name != self.pix_fmt:
             native = self._pack(frame)
         native.pict_type = 0
         return native
@@ -99,9 +101,16 @@ class Encoding:
             packet.update(cleared_after(bytes(packet), picture))
         return packet
 
+    @property
+    def _recolours(self) -> bool:
+        """Whether code values of the same format mean something else in the output."""
+        source, colour = self.source_colour, self.colour
+        yuv = self.layout.family == "yuv"
+        return yuv and (source.matrix, source.full_range) != (colour.matrix, colour.full_range)
+
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
-        if frame.format != self.layout:
+        if frame.format != self.layout or self._recolours:
             planes = _convert(planes, frame.format, self.source_colour, self.layout, self.colour)
         planes = _filled(planes, self.layout.plane_shapes(self.width, self.height))
         if self.packable:
@@ -149,6 +158,8 @@ def choose_encoding(
         layout = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
     width, height = even_size(codec, name, layout, info.width, info.height)
     colour = _colour_in(codec, layout, info)
+    if codec == "mjpeg":
+        options, colour = {**quality_options(info), **options}, as_jpeg(colour)
     warnings = _warnings(codec, info, name, layout, wanted, asked=pix_fmt is not None)
     if (width, height) != (info.width, info.height):
         warnings.append(

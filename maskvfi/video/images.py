@@ -25,7 +25,7 @@ from maskvfi.video.pump import Prefetch, Worker
 from maskvfi.video.side_data import display_matrix
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
-_WRITTEN = (".png", ".tif", ".tiff", ".exr")
+_WRITTEN = tuple(_CODECS)
 _PATTERN = re.compile(r"%(0?\d*)d(?!.*%0?\d*d)")  # the last one in a name
 
 
