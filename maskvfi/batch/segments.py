@@ -7,7 +7,6 @@ then make a part from the source frames of this part alone.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -124,9 +123,7 @@ def survey(
     since = perf_counter()
     with _opened(source, options) as (reader, timeline, rate):
         info = reader.info
-        clock, divisible = _clock(source, suffix, info, rate, options)
-        if not divisible:
-            min_frames = sys.maxsize
+        clock = _clock(source, suffix, info, rate, options)
         computed = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
         yield facts_of(source, options, computed, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
@@ -281,10 +278,8 @@ def _checksum(frame: Frame) -> int:
     return found
 
 
-def _clock(
-    source: Path, suffix: str, info: SourceInfo, rate: Fraction, options: Options
-) -> tuple[Clock, bool]:
-    """The clock of the output, which depends on the container and the copied streams; and whether it is divisible.
+def _clock(source: Path, suffix: str, info: SourceInfo, rate: Fraction, options: Options) -> Clock:
+    """The clock of the output, which depends on the container and the copied streams.
 
     A writer is opened and closed again for it. That also refuses targets that cannot be written or joined, before
     any frame is computed.
@@ -292,7 +287,7 @@ def _clock(
     with tempfile.TemporaryDirectory() as folder:
         writer = _writer(Path(folder) / f"out{suffix}", info, rate, options, copy_from=source)
         writer.abort()
-    return writer.clock, writer.divisible
+    return writer.clock
 
 
 def _parts(groups: Iterable[list[Gap]], clock: Clock, min_frames: int, at_once: int) -> Iterator[Part]:

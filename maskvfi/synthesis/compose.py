@@ -224,12 +224,15 @@ def compose(
     else:
         kept = (None,) * len(start) if protect is None else layout.weights(protect)
         still = tuple(
-            still_layer(a, b, time, mode, layout.code, keep) + (0 if mode == "nearest" else (b - a) * (t - time))
+            still_layer(a, b, time, mode, layout.code, keep)
+            + (0 if mode == "nearest" else (b - a) * (t - time))
             for a, b, t, keep in zip(start, end, times, kept, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output in moving:
-        shares = [None if w is None else tile.box.of(w, log2) for w, log2 in zip(weights, layout.log2, strict=True)]
+        shares = [
+            None if w is None else tile.box.of(w, log2) for w, log2 in zip(weights, layout.log2, strict=True)
+        ]
         if layout.opaque is None:
             warped = layout.colour_planes(output.frame)
         else:

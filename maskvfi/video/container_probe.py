@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -61,7 +62,7 @@ class ContainerProbe:
             target = container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
             packet = Packet(data or bytes(64))
-            packet.stream, packet.time_base = target, stream.time_base
+            packet.stream, packet.time_base = target, stream.time_base or Fraction(1, 1000)
             packet.pts = packet.dts = 0
             packet.duration, packet.is_keyframe = 1, True
             try:

@@ -25,7 +25,7 @@ from maskvfi.video.format_choice import (
 )
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.jpeg import as_jpeg, quality_options
-from maskvfi.video.palette import cleared_after, paletted
+from maskvfi.video.palette import cleared_after, paletted, without_header
 from maskvfi.video.pixels import frame_of
 from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
@@ -80,11 +80,6 @@ class Encoding:
         vpx_alpha = self.layout.alpha and self.codec.startswith("libvpx")
         return self.codec not in ("wrapped_avframe", "apng") and not vpx_alpha
 
-    @property
-    def divisible(self) -> bool:
-        """Whether a file may be made of segments; the packets of a GIF's encoder begin with a header."""
-        return self.codec != "gif"
-
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
@@ -95,11 +90,30 @@ class Encoding:
         native.pict_type = 0
         return native
 
-    def finished(self, packet: Packet, picture: av.VideoFrame | None) -> Packet:
-        """A packet as the file has it, from what the encoder was given and what it gave; no picture at the end."""
-        if self.codec == "gif" and self.layout.alpha and picture is not None:
-            packet.update(cleared_after(bytes(packet), picture))
-        return packet
+    def finished(self, packet: Packet, picture: av.VideoFrame, begun: bool) -> Packet:
+        """A packet as the file has it.
+
+        Args:
+            packet: What the encoder gave.
+            picture: What it was given for that.
+            begun: Whether the packet belongs to a later segment of a file than the first.
+
+        Returns:
+            The packet, or one that takes its place.
+        """
+        if self.codec != "gif":
+            return packet
+        data = bytes(packet)
+        if self.layout.alpha:
+            data = cleared_after(data, picture)
+        if begun:
+            data = without_header(data, picture)
+        if data == bytes(packet):
+            return packet
+        written = Packet(data)
+        written.pts, written.dts, written.duration = packet.pts, packet.dts, packet.duration
+        written.time_base, written.is_keyframe = packet.time_base, packet.is_keyframe
+        return written
 
     @property
     def _recolours(self) -> bool:
@@ -193,13 +207,15 @@ def _warnings(
     if asked:
         return [f"{info.format.name} is written as {name}, as asked: {lost}"]
     if wanted != info.format:
-        return [f"{info.format.name} is written as {name}, which players take: {lost}; pix_fmt chooses another"]
+        return [
+            f"{info.format.name} is written as {name}, which players take: {lost}; pix_fmt chooses another"
+        ]
     writer = "yuv4mpeg" if codec == "wrapped_avframe" else codec
     return [f"{writer} cannot write {info.format.name}: written as {name}, {lost}"]
 
 
 def playing_note(encoding: Encoding) -> list[str]:
-    """A line for who plays the file elsewhere, if players may not take its pixel format and nobody asked for every bit."""
+    """A line if players may not take the pixel format and nobody asked for every bit."""
     standard = played_standard(encoding.codec)
     if standard is None or is_lossless(encoding.codec, encoding.options):
         return []

@@ -55,7 +55,7 @@ def formats_of(codec: str) -> list[str]:
 
 
 def played_standard(codec: str) -> tuple[str, int] | None:
-    """The standard that an encoder writes for players, and how many bits of 4:2:0 they take; None for other encoders."""
+    """The standard that an encoder writes for players, and how many bits of 4:2:0 they take; None for others."""
     family, _, device = codec.partition("_")
     return _PLAYED.get(codec) or (_PLAYED.get(family) if device in _DEVICES else None)
 
@@ -137,7 +137,7 @@ def asked_format(codec: str, name: str) -> tuple[str, str, PixelFormat, bool]:
 
 
 def even_size(codec: str, name: str, layout: PixelFormat, width: int, height: int) -> tuple[int, int]:
-    """The size that an encoder takes: a side that is odd is one larger where chroma is halved and the encoder refuses it."""
+    """The size that an encoder takes: an odd side becomes even where chroma is halved and the encoder needs that."""
     across, down = layout.log2_chroma
     even = width + (width % 2 if across else 0), height + (height % 2 if down else 0)
     if even == (width, height) or codec == "wrapped_avframe":

@@ -203,7 +203,9 @@ class ImageFolderWriter:
     def _encode(self, frame: Frame) -> None:
         self._count += 1
         try:
-            (self._partial / _numbered(self._pattern, self._count)).write_bytes(_encode(frame, self._encoding))
+            (self._partial / _numbered(self._pattern, self._count)).write_bytes(
+                _encode(frame, self._encoding)
+            )
         except OSError as error:
             raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 

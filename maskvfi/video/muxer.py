@@ -152,11 +152,6 @@ class VideoWriter:
         """Whether segments can be made apart and joined in a journal."""
         return self.encoding.has_bytes
 
-    @property
-    def divisible(self) -> bool:
-        """Whether there may be several segments."""
-        return self.encoding.divisible
-
     def write(self, frame: Frame) -> None:
         """Queue the next frame in the order of presentation.
 
@@ -349,12 +344,7 @@ class VideoWriter:
         if isinstance(item, _Mark):
             self._mark = item
             return
-        if (
-            self._mark is not None
-            and self.journal is not None
-            and self.encoding.divisible
-            and self._encoder.frames >= SEGMENT
-        ):
+        if self._mark is not None and self._encoder.frames >= SEGMENT and self.journal is not None:
             self._end_segment(self.journal, self._mark)
         self._mark = None
         self._write(self._call(partial(self._encoder.encode, item)))

@@ -1,4 +1,4 @@
-"""Pictures of a GIF, each with a palette of its own: every colour where there are no more than 256, else FFmpeg's choice of them."""
+"""Pictures of a GIF, each with a palette of its own, and their packets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from maskvfi.video.pixels import frame_of
 
 COLOURS = 256
 OPAQUE = 128  # 8-bit opacity from which on a pixel is opaque: palettes of GIF know no half-transparency
-_CONTROL, _TO_BACKGROUND = b"\x21\xf9\x04", 2  # a graphic control extension, and one of its disposal methods
+_CONTROL, _CONTROL_SIZE = b"\x21\xf9\x04", 8  # a graphic control extension begins every picture
+_TO_BACKGROUND = 2  # one of its disposal methods
+_HAS_TABLE = 0x80
 _TICK = Fraction(1, 100)
 _TRANSPARENT = np.uint32(0)  # as the palette has it: 0xAARRGGBB
 
@@ -58,15 +60,42 @@ def cleared_after(packet: bytes, picture: av.VideoFrame) -> bytes:
         The same with another disposal method.
     """
     data = bytearray(packet)
-    header = data[:3] == b"GIF"
-    table = 3 << (data[10] & 7) + 1 if header and data[10] & 0x80 else 0
-    flags = data.find(_CONTROL, 13 + table if header else 0) + len(_CONTROL)
+    flags = _header_size(packet) + len(_CONTROL)
     data[flags] = data[flags] & ~(7 << 2) | _TO_BACKGROUND << 2
     palette = np.frombuffer(memoryview(picture.planes[1]), np.uint32)[:COLOURS]
     if len(found := np.flatnonzero(palette == _TRANSPARENT)):
         data[flags] |= 1
         data[flags + 3] = found[0]
     return bytes(data)
+
+
+def without_header(packet: bytes, picture: av.VideoFrame) -> bytes:
+    """Make a picture of a GIF one that can follow others.
+
+    An encoder begins with a header and the palette of its first picture, and leaves out the same palette of later ones.
+
+    Args:
+        packet: The picture as FFmpeg's encoder gives it.
+        picture: What the encoder was given.
+
+    Returns:
+        The picture without header and with a palette of its own (GIF89a section 20).
+    """
+    data = bytearray(packet[_header_size(packet) :])
+    flags = _CONTROL_SIZE + 9  # of the image descriptor
+    if picture.format.name == "pal8" and not data[flags] & _HAS_TABLE:
+        argb = np.frombuffer(memoryview(picture.planes[1]), np.uint32)[:COLOURS]
+        table = np.stack([argb >> shift & 0xFF for shift in (16, 8, 0)], axis=1).astype(np.uint8)
+        data[flags] |= _HAS_TABLE | 7  # 2^(7+1) colours
+        data[flags + 1 : flags + 1] = table.tobytes()
+    return bytes(data)
+
+
+def _header_size(packet: bytes) -> int:
+    """The size of the file's header and palette at the beginning of a packet; 0 where there is none."""
+    if packet[:3] != b"GIF":
+        return 0
+    return 13 + (3 << (packet[10] & 7) + 1 if packet[10] & _HAS_TABLE else 0)
 
 
 def _approximated(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:

@@ -118,7 +118,10 @@ class SegmentEncoder:
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
         packets = self._finished(self._context.encode(picture))
-        return [self._encoding.finished(packet, picture) for packet in packets]
+        if picture is None:
+            return packets
+        begun = self._context is not self._stream_context
+        return [self._encoding.finished(packet, picture, begun) for packet in packets]
 
     def _finished(self, packets: list[Packet]) -> list[Packet]:
         for packet in packets:

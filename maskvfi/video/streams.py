@@ -95,7 +95,7 @@ def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
         stream: The video stream.
 
     Returns:
-        The decoder, which takes the stream's packets; None where the stream has no such alpha, or this FFmpeg no libvpx.
+        The decoder, which takes the stream's packets; None where there is no such alpha, or no libvpx.
     """
     name = _ALPHA_DECODERS.get(stream.codec_context.name)
     if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":

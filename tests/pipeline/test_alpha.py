@@ -22,7 +22,9 @@ def disc(at: float) -> np.ndarray:
     return np.clip(18.5 - np.hypot(x - 40 - STEP * at, y - 48), 0, 1)
 
 
-def discs(folder: Path, colour: tuple[int, int, int], beneath: bool, dtype: type = np.uint8, count: int = 3) -> Path:
+def discs(
+    folder: Path, colour: tuple[int, int, int], beneath: bool, dtype: type = np.uint8, count: int = 3
+) -> Path:
     """A folder of pictures of one colour in which only alpha moves. `beneath` puts noise where nothing is opaque."""
     folder.mkdir()
     rng, top = np.random.default_rng(1), np.iinfo(dtype).max
@@ -60,21 +62,23 @@ def test_every_format_with_alpha_is_seen(tmp_path, name):
     source = tmp_path / ("a.mov" if name == "rgba" else "a.mkv")
     planar = "gbrap" if name in ("rgba", "ya8") else name
     fmt = PixelFormat.parse(planar)
-    with open_source(discs(tmp_path / "in", (255, 255, 255), False)) as reader:
-
-
-        with av.open(str(source), "w") as out:
-            stream = out.add_stream(codec, rate=24)
-            stream.width, stream.height = WIDTH, HEIGHT
-            stream.pix_fmt = {"rgba": "argb", "gbrap": "bgra"}.get(name, name)
-            for n, _ in enumerate(reader):
-                top = 2**fmt.depth - 1
-                colours = [np.full(shape, top * 3 // 4, fmt.dtype) for shape in fmt.plane_shapes(WIDTH, HEIGHT)[:-1]]
-                alpha = (disc(n) * top).round().astype(fmt.dtype)
-                frame = frame_of([*colours, alpha], WIDTH, HEIGHT, stream.pix_fmt)
-                frame.pts = n
-                out.mux(stream.encode(frame))
-            out.mux(stream.encode(None))
+    with (
+        open_source(discs(tmp_path / "in", (255, 255, 255), False)) as reader,
+        av.open(str(source), "w") as out,
+    ):
+        stream = out.add_stream(codec, rate=24)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = {"rgba": "argb", "gbrap": "bgra"}.get(name, name)
+        for n, _ in enumerate(reader):
+            top = 2**fmt.depth - 1
+            colours = [
+                np.full(shape, top * 3 // 4, fmt.dtype) for shape in fmt.plane_shapes(WIDTH, HEIGHT)[:-1]
+            ]
+            alpha = (disc(n) * top).round().astype(fmt.dtype)
+            frame = frame_of([*colours, alpha], WIDTH, HEIGHT, stream.pix_fmt)
+            frame.pts = n
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
     target = tmp_path / f"b{source.suffix}"
     maskvfi.interpolate(source, target, codec=codec, scene_cut="off", **CPU)
     with open_source(target) as reader:
@@ -85,7 +89,9 @@ def test_every_format_with_alpha_is_seen(tmp_path, name):
 
 def test_what_moves_only_in_alpha_is_no_repeat(tmp_path):
     source = discs(tmp_path / "in", (0, 0, 0), False, count=4)
-    report = maskvfi.interpolate(source, tmp_path / "out", vfi="blend", mask="off", duplicates="resolve", **CPU)
+    report = maskvfi.interpolate(
+        source, tmp_path / "out", vfi="blend", mask="off", duplicates="resolve", **CPU
+    )
     assert report.duplicates == 0
 
 
@@ -103,10 +109,15 @@ def test_a_new_scene_in_alpha_alone_is_a_cut(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     rng = np.random.default_rng(2)
-    scenes = [cv2.resize(rng.random((6, 10)).round(), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST) for _ in range(2)]
+    scenes = [
+        cv2.resize(rng.random((6, 10)).round(), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+        for _ in range(2)
+    ]
     for n in range(12):
         alpha = scenes[n // 6] * 255
-        cv2.imwrite(str(folder / f"{n:02d}.png"), np.dstack([np.zeros((HEIGHT, WIDTH, 3)), alpha]).astype(np.uint8))
+        cv2.imwrite(
+            str(folder / f"{n:02d}.png"), np.dstack([np.zeros((HEIGHT, WIDTH, 3)), alpha]).astype(np.uint8)
+        )
     report = maskvfi.interpolate(folder, tmp_path / "out", vfi="blend", mask="off", **CPU)
     assert report.cuts == 1
 

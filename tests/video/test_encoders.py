@@ -84,7 +84,9 @@ def test_a_pixel_format_can_be_chosen_and_a_wrong_one_is_refused_with_those_ther
             choose_encoding(codec, info, {}, name)
 
 
-@pytest.mark.parametrize(("codec", "size"), [("libx264", (64, 48)), ("libx265", (64, 48)), ("libvpx-vp9", (63, 47))])
+@pytest.mark.parametrize(
+    ("codec", "size"), [("libx264", (64, 48)), ("libx265", (64, 48)), ("libvpx-vp9", (63, 47))]
+)
 def test_an_odd_size_is_made_even_where_the_encoder_needs_it(tmp_path, codec, size):
     with VideoReader(make_clip(tmp_path / "a.mkv", codec="ffv1", size=(63, 47), times=2)) as reader:
         encoding = choose_encoding(codec, reader.info, {})

@@ -219,7 +219,11 @@ def test_a_jpeg_has_the_colours_of_its_source(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "written"),
-    [("50%_%03d.png", "50%_001.png"), ("100%done_%d.png", "100%done_1.png"), ("100%done", "100%done/00000001.png")],
+    [
+        ("50%_%03d.png", "50%_001.png"),
+        ("100%done_%d.png", "100%done_1.png"),
+        ("100%done", "100%done/00000001.png"),
+    ],
 )
 def test_a_percent_sign_in_a_name_is_a_sign_like_others(tmp_path, name, written):
     copied(folder_of(tmp_path / "in", ["1.png"]), tmp_path / "out" / name if "." in name else tmp_path / name)
