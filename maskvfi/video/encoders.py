@@ -75,16 +75,16 @@ class Encoding:
     def has_bytes(self) -> bool:
         """Whether a packet is its bytes and nothing else.
 
-        Raw frames are pointers; VPx keeps alpha in side data, APNG its header.
+        Raw frames are pointers; VPx keeps alpha in side data, APNG its header; WebP is one packet for all pictures.
         """
         vpx_alpha = self.layout.alpha and self.codec.startswith("libvpx")
-        return self.codec not in ("wrapped_avframe", "apng") and not vpx_alpha
+        return self.codec not in ("wrapped_avframe", "apng", "libwebp_anim") and not vpx_alpha
 
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
         size = self.width, self.height
-        fits = native is not None and (native.width, native.height) == size and not self._recolours
+        fits = native is not None and (native.width, native.height) == size and not self._changes_meaning
         if native is None or not fits or native.format.name != self.pix_fmt:
             native = self._pack(frame)
         native.pict_type = 0
@@ -116,15 +116,14 @@ class Encoding:
         return written
 
     @property
-    def _recolours(self) -> bool:
-        """Whether code values of the same format mean something else in the output."""
-        source, colour = self.source_colour, self.colour
-        yuv = self.layout.family == "yuv"
-        return yuv and (source.matrix, source.full_range) != (colour.matrix, colour.full_range)
+    def _changes_meaning(self) -> bool:
+        """Whether equal code values mean other colours in the output."""
+        source, target = self.source_colour, self.colour
+        return (source.matrix, source.full_range) != (target.matrix, target.full_range)
 
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
-        if frame.format != self.layout or self._recolours:
+        if frame.format != self.layout or self._changes_meaning:
             planes = _convert(planes, frame.format, self.source_colour, self.layout, self.colour)
         planes = _filled(planes, self.layout.plane_shapes(self.width, self.height))
         if self.packable:

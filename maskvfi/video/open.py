@@ -19,7 +19,10 @@ from maskvfi.video.reader import VideoReader
 
 _PIPE = "-"
 _PIPE_FORMAT = "yuv4mpegpipe"
-_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".apng": "apng", ".y4m": "wrapped_avframe"}
+_CODEC_OF_SUFFIX = {
+    **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
+    **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
+}
 _PHONES = (".mp4", ".m4v", ".mov")  # what is played by phones, browsers and QuickTime
 _DEEP_CODEC = "libx265"  # of them, for more than 8 bits
 

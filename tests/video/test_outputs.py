@@ -325,3 +325,21 @@ def test_a_frame_that_was_computed_is_padded_like_a_decoded_one(tmp_path):
         for frame in reader:
             sink.write(Frame(frame.planes, frame.format, frame.pts, frame.duration))
     assert probed(tmp_path / "b.mp4", "width", "height") == ["64", "48"]
+
+
+@pytest.mark.parametrize(
+    "suffix", [".webp", ".avif", ".ogv", ".apng", ".gif", ".wmv", ".flv", ".3gp", ".mpg", ".mxf"]
+)
+def test_every_suffix_has_an_encoder_that_its_container_holds(tmp_path, suffix):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", times=5, size=(352, 288))
+    target = tmp_path / f"b{suffix}"
+    with open_source(source) as reader, open_sink(target, reader.info, rate=Fraction(25)) as sink:
+        for frame in reader:
+            sink.write(frame)
+    if suffix == ".webp":  # FFmpeg reads no animated WebP
+        with Image.open(target) as shown:
+            assert shown.n_frames == 5
+        return
+    with av.open(str(target)) as container:  # an AVIF has a still picture beside the sequence
+        sequence = max(container.streams.video, key=lambda stream: stream.frames)
+        assert sum(len(packet.decode()) for packet in container.demux(sequence)) == 5
