@@ -41,6 +41,8 @@ _QUALITY = {
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
+GIF_TICK = Fraction(1, 100)  # seconds
+SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 _FIXED_RATE = ("mpeg1video", "mpeg2video", "avi", "yuv4mpegpipe")  # encoders and containers
 
 
@@ -171,6 +173,8 @@ def choose_encoding(
         layout = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
     width, height = even_size(codec, name, layout, info.width, info.height)
     colour = _colour_in(codec, layout, info)
+    if name.startswith("yuvj"):
+        colour = replace(colour, full_range=True, range_tag=2)
     if codec == "mjpeg":
         options, colour = {**quality_options(info), **options}, as_jpeg(colour)
     warnings = _warnings(codec, info, name, layout, wanted, asked=pix_fmt is not None)
@@ -227,7 +231,8 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
     """Choose a time base that is exact for source frames, for frames between them, and for a grid of `rate`.
 
     Frames between are exact where `rate` is a simple multiple of the source's. AVI and yuv4mpeg have one tick per
-    frame. Where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or better.
+    frame, GIF has 1/100 s. Where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or
+    better.
 
     Args:
         info: Time base and rate of the source.
@@ -240,6 +245,8 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
     """
     if has_fixed_rate(codec, muxer):
         return 1 / rate
+    if muxer == "gif":
+        return GIF_TICK
     highest = _MAX_MPEG4_TICKS if codec == "mpeg4" else _MAX_TICKS
     clock = info.time_base.denominator
     between = clock * (rate / info.rate).numerator

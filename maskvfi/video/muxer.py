@@ -19,7 +19,13 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedSound
 from maskvfi.video.container_probe import missing_facts
-from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
+from maskvfi.video.encoders import (
+    SHORTEST_OF_GIF,
+    choose_encoding,
+    choose_time_base,
+    has_fixed_rate,
+    loses_aspect_ratio,
+)
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.journal import Coded, Journal
 from maskvfi.video.pump import Worker
@@ -121,6 +127,10 @@ class VideoWriter:
             self.time_base = time_base or choose_time_base(info, rate, self.encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
+            if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:
+                self.warnings.append(
+                    f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly"
+                )
             if muxer == "apng":
                 self._container.container_options["plays"] = "0"  # for ever; once by default
             if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins

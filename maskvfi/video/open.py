@@ -122,7 +122,8 @@ def open_sink(
     if animated and codec is None:
         chosen = "apng"
     of_10_bits = info.format.family == "yuv" and info.format.depth > 8
-    deep = codec is None and pix_fmt is None and suffix in _PHONES and of_10_bits
+    simple = codec is None and pix_fmt is None and {"crf", "preset"} >= set(options or ())
+    deep = simple and suffix in _PHONES and of_10_bits
     writer = VideoWriter(
         path,
         info,
