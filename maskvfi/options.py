@@ -248,6 +248,9 @@ class EncodeOptions(OptionGroup):
         None, "Quality of libx264, libx265, nvenc and qsv (default 18).", low=0.0, high=63.0
     )
     preset: str | None = option(None, "Speed preset of the encoder.")
+    pix_fmt: str | None = option(
+        None, "Pixel format of the output: yuv420p, yuv444p10le ... (default: what players take)."
+    )
     encoder_options: dict[str, str] = option({}, "KEY=VALUE for the encoder; may be given again.")
 
     @property

@@ -19,12 +19,17 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
 
 
+def real_path(target: PathLike) -> Path:
+    """The path itself, or the file or folder that it names as a symbolic link."""
+    return Path(os.path.realpath(target)) if os.path.islink(target) else Path(target)
+
+
 @contextmanager
 def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
     """Write a file completely or not at all.
 
     Args:
-        target: The file to write; an existing one is replaced.
+        target: The file to write; an existing one is replaced. Of a symbolic link, the file that it names.
         durable: Wait until the bytes are on the disk, so that the file also survives a power cut.
 
     Yields:
@@ -33,7 +38,7 @@ def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
     Raises:
         MediaError: The file cannot be written; the message names it and the cause.
     """
-    path = Path(target)
+    path = real_path(target)
     partial = partial_path(path)
     try:
         yield partial
@@ -55,14 +60,17 @@ def check_target(target: PathLike, overwrite: bool) -> Path:
         overwrite: Whether an existing file may be replaced.
 
     Returns:
-        Its path.
+        Its path; of a symbolic link, the path of the file that it names.
 
     Raises:
-        MediaError: It exists and overwrite is not set, it is a folder, or its folder is missing or read-only.
+        MediaError: It exists and overwrite is not set, it is a folder or a device, or its folder is missing or
+            read-only.
     """
-    name, path = os.fspath(target), Path(target)
+    name, path = os.fspath(target), real_path(target)
     if path.is_dir():
         raise MediaError(f"{name}: is a folder")
+    if path.exists() and not path.is_file():
+        raise MediaError(f"{name}: is no file that can be replaced")
     if path.exists() and not overwrite:
         raise MediaError(f"{name}: exists already, and overwrite is not set")
     folder = path.absolute().parent

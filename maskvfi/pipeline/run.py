@@ -117,7 +117,9 @@ def interpolate(
     options = Options.of(options, fields)
     run = _Run(source, target, options, progress)
     if report is not None:
-        report = check_target(report, overwrite=True)
+        check_target(report, overwrite=True)
+        if _same_file(report, source) or (target is not None and Path(report) == Path(target)):
+            raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
     with open_source_for(source, options) as reader:
         run.open(reader)
         with open_sink_for(
@@ -151,8 +153,7 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        read, written = folder_of(self._source), folder_of(target)
-        if read.exists() and written.exists() and read.samefile(written):
+        if _same_file(folder_of(self._source), folder_of(target)):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
         interpolator = Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
@@ -257,6 +258,7 @@ def open_sink_for(
         rate=rate,
         codec=options.codec,
         options=options.for_encoder,
+        pix_fmt=options.pix_fmt,
         copy_from=copy_from,
         overwrite=overwrite,
         start=cut.start,  # type: ignore[arg-type]
@@ -384,6 +386,10 @@ def weights_of(options: MaskOptions) -> list[dict[str, str]]:
     names = (options.vfi if isinstance(options, FrameOptions) else None, options.mask)
     paths = [find_weights(name) for name in names if name is not None]
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
+
+
+def _same_file(a: PathLike, b: PathLike) -> bool:
+    return Path(a).exists() and Path(b).exists() and Path(a).samefile(b)
 
 
 def _counting(

@@ -19,8 +19,9 @@ from maskvfi.ops.boxes import Box
 from maskvfi.ops.grain import mix_still
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
-from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, rgb_to_planes
+from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
+TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
 
@@ -41,14 +42,14 @@ class PlaneLayout(Protocol):
 
     Attributes:
         log2: The subsampling (x, y) of every plane: its samples lie 2^x and 2^y px apart.
-        alpha: Whether the last plane is opacity.
+        opaque: The value of the last plane where a picture is opaque; None where no plane is opacity.
         code: One 8-bit code value in the planes' unit.
     """
 
     @property
     def log2(self) -> tuple[tuple[int, int], ...]: ...
     @property
-    def alpha(self) -> bool: ...
+    def opaque(self) -> float | None: ...
     @property
     def code(self) -> float: ...
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
@@ -62,7 +63,7 @@ class RgbLayout:
     """One plane [B,3,H,W], RGB in 0..1."""
 
     log2: tuple[tuple[int, int], ...] = ((0, 0),)
-    alpha = False
+    opaque: float | None = None
     code = 1 / 255
 
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
@@ -85,8 +86,10 @@ class VideoLayout:
         return (full, chroma, chroma)[: self.format.colour_planes] + (full,) * self.format.alpha
 
     @property
-    def alpha(self) -> bool:
-        return self.format.alpha
+    def opaque(self) -> float | None:
+        if not self.format.alpha:
+            return None
+        return 1.0 if self.format.depth == 32 else 2.0**self.format.depth - 1
 
     @property
     def code(self) -> float:
@@ -214,29 +217,89 @@ def compose(
     Returns:
         The planes, not yet rounded.
     """
+    times = _colour_times(start, end, time, layout)
+    weights: Sequence[Tensor | None] = (None,) * len(start) if weight is None else layout.weights(weight)
     if weight is None:
-        weights, still = None, tuple(torch.lerp(a, b, time) for a, b in zip(start, end, strict=True))
+        still = tuple(torch.lerp(a, b, t) for a, b, t in zip(start, end, times, strict=True))
     else:
-        weights = layout.weights(weight)
-        kept = (None,) * len(weights) if protect is None else layout.weights(protect)
+        kept = (None,) * len(start) if protect is None else layout.weights(protect)
         still = tuple(
             still_layer(a, b, time, mode, layout.code, keep)
-            for a, b, keep in zip(start, end, kept, strict=True)
+            + (0 if mode == "nearest" else (b - a) * (t - time))
+            for a, b, t, keep in zip(start, end, times, kept, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output in moving:
-        warped = layout.colour_planes(output.frame)
-        if layout.alpha:
-            warped = (*warped, _moving_alpha(start[-1], end[-1], time, output, tile.box))
-        for index, (plane, log2) in enumerate(zip(warped, layout.log2, strict=True)):
-            copied = None if weights is None else tile.box.of(weights[index], log2)
-            _place(tile.box.of(out[index], log2), plane, copied, tile.box.of(still[index], log2), tile, log2)
+        shares = [
+            None if w is None else tile.box.of(w, log2) for w, log2 in zip(weights, layout.log2, strict=True)
+        ]
+        if layout.opaque is None:
+            warped = layout.colour_planes(output.frame)
+        else:
+            warped = _moving_with_alpha(start[-1], end[-1], time, output, tile.box, still, layout)
+            if weight is not None:
+                opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
+                share = _by_opacity(tile.box.of(weight)[0, 0], *opacity)
+                shares[:-1] = layout.weights(rearrange(share, "h w -> 1 1 h w"))[:-1]
+        for plane, log2, below, copied, whole in zip(warped, layout.log2, still, shares, out, strict=True):
+            _place(tile.box.of(whole, log2), plane, copied, tile.box.of(below, log2), tile, log2)
     return out
 
 
 def place_tile(out: Tensor, values: Tensor, tile: Tile) -> None:
     """Write a tile's values [...,h,w] into the whole picture `out` [...,H,W], faded over earlier tiles."""
     _place(tile.box.of(out), values, None, values, tile, (0, 0))
+
+
+def _colour_times(
+    start: Sequence[Tensor], end: Sequence[Tensor], time: float | Tensor, layout: PlaneLayout
+) -> list[float | Tensor]:
+    """The time of a cross-fade for every plane; for colours it follows their opacity."""
+    if layout.opaque is None:
+        return [time] * len(start)
+    both = (plane / layout.opaque for plane in (start[-1], end[-1]))
+    shares = _by_opacity(torch.as_tensor(time, device=start[-1].device), *both)
+    return [*layout.weights(rearrange(shares, "h w -> 1 1 h w"))[:-1], time]
+
+
+def _by_opacity(share: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The share of the second colour in a mix of two by which premultiplied colours are mixed.
+
+    Args:
+        share: The share of the second picture, in 0..1.
+        first, second: The opacity of both, [h,w].
+
+    Returns:
+        [h,w]; `share` itself where both are as opaque.
+    """
+    first, second = first.clamp(0, 1), second.clamp(0, 1)
+    mixed = torch.lerp(first, second, share.to(first.dtype).expand_as(first))
+    return torch.where(first == second, share.to(first.dtype), share * second / mixed.clamp_min(TINY))
+
+
+def _moving_with_alpha(
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    output: Interpolation,
+    box: Box,
+    still: Sequence[Tensor],
+    layout: PlaneLayout,
+) -> tuple[Tensor, ...]:
+    """The planes of a moving tile with opacity, which is warped as the colours are.
+
+    The network has seen the frames over a backdrop. Where nothing is opaque, the still layer's colours stay.
+    """
+    assert layout.opaque is not None
+    alpha = _moving_alpha(start, end, time, output, box)
+    opacity = rearrange(alpha / layout.opaque, "h w -> 1 1 h w").clamp(0, 1)
+    colours = layout.colour_planes(off_backdrop(output.frame, opacity))
+    visible = layout.weights((opacity * layout.opaque >= 0.5).to(opacity.dtype))
+    shown = (
+        torch.lerp(box.of(plane, log2), colour, share)
+        for plane, colour, share, log2 in zip(still, colours, visible, layout.log2, strict=False)
+    )
+    return (*shown, alpha)
 
 
 def _moving_alpha(

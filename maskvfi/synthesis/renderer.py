@@ -19,7 +19,7 @@ from maskvfi.synthesis.compose import MovingTile, VideoLayout, compose
 from maskvfi.synthesis.interpolator import Interpolator, PreparedGap, View
 from maskvfi.timing.gaps import Gap
 from maskvfi.video import Frame, MediaError, SourceInfo
-from maskvfi.video.planes import planes_to_rgb, quantise, to_tensors
+from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb, quantise, to_tensors
 
 T = TypeVar("T")
 MAX_GAPS = 4  # the most gaps whose masks are computed in one pass
@@ -227,7 +227,8 @@ class Renderer:
                 return known
         with self._stage("convert"):
             planes = to_tensors(frame.planes, self._interpolator.device)
-            view = self._interpolator.view(planes_to_rgb(planes, frame.format, self._info.colour))
+            rgb = planes_to_rgb(planes, frame.format, self._info.colour)
+            view = self._interpolator.view(over_backdrop(rgb, opacity_of(planes, frame.format)))
         loaded = LoadedFrame(frame, planes, view)
         self._loaded = [*self._loaded[-self._group_size :], loaded]
         return loaded

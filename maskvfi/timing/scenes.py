@@ -15,7 +15,7 @@ from scenedetect.detector import FlashFilter, SceneDetector
 
 from maskvfi.errors import OptionError
 from maskvfi.video import Frame, SourceInfo
-from maskvfi.video.planes import planes_to_rgb
+from maskvfi.video.planes import PixelFormat, opacity_of, over_backdrop, planes_to_rgb
 
 THUMBNAIL_WIDTH = 256
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
@@ -89,7 +89,7 @@ class SceneWatcher:
         """
         waiting: deque[tuple[Watched, int]] = deque()
         cuts: set[int] = set()
-        before: np.ndarray | None = None
+        before: list[np.ndarray] | None = None
         thumbnail: np.ndarray | None = None
 
         def settled(upto: int) -> Iterator[Watched]:
@@ -100,9 +100,9 @@ class SceneWatcher:
                 yield replace(watched, cut=cut)
 
         for frame in frames:
-            luma = _as_bytes(frame)
-            duplicate = before is not None and _same(before, luma)
-            before = luma
+            seen = _seen(frame)
+            duplicate = before is not None and all(map(_same, before, seen))
+            before = seen
             self._repeats |= duplicate
             if not duplicate:
                 last, thumbnail = thumbnail, self._thumbnail(frame) if self._detector else None
@@ -153,19 +153,28 @@ class SceneWatcher:
         size = (THUMBNAIL_WIDTH, max(1, THUMBNAIL_WIDTH * self._info.height // self._info.width))
         planes = [
             torch.from_numpy(cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-            for plane in frame.planes[: fmt.colour_planes]
+            for plane in frame.planes
         ]
-        rgb = planes_to_rgb(planes, replace(fmt, log2_chroma=(0, 0)), self._info.colour)[0]
+        opaque = planes_to_rgb(planes, replace(fmt, log2_chroma=(0, 0)), self._info.colour)
+        rgb = over_backdrop(opaque, opacity_of(planes, fmt))[0]
         codes = rearrange(rgb.flip(0), "c h w -> h w c").mul(255).clamp(0, 255)
         return np.ascontiguousarray(codes.byte().numpy())
 
 
-def _as_bytes(frame: Frame) -> np.ndarray:
-    """The first plane (luma or green) in 8-bit code values; float32 if it has more than 8 bits."""
-    plane, depth = frame.planes[0], frame.format.depth
-    if depth == 8:
+def _seen(frame: Frame) -> list[np.ndarray]:
+    """What two frames are compared by: luma or green, premultiplied if there is alpha, and alpha."""
+    first = _as_bytes(frame.planes[0], frame.format)
+    if not frame.format.alpha:
+        return [first]
+    alpha = _as_bytes(frame.planes[-1], frame.format)
+    return [cv2.multiply(first, alpha, scale=1 / 255), alpha]
+
+
+def _as_bytes(plane: np.ndarray, fmt: PixelFormat) -> np.ndarray:
+    """A plane in 8-bit code values; float32 if it has more than 8 bits."""
+    if fmt.depth == 8:
         return plane
-    return plane.astype(np.float32) * np.float32(255.0 if depth == 32 else 255 / (2**depth - 1))
+    return plane.astype(np.float32) * np.float32(255.0 if fmt.depth == 32 else 255 / (2**fmt.depth - 1))
 
 
 def _same(before: np.ndarray, luma: np.ndarray) -> bool:

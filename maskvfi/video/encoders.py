@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 import numpy as np
-from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
+from av.packet import Packet
 
-from maskvfi.errors import MediaError
+from maskvfi.video.format_choice import (
+    asked_format,
+    choose_format,
+    even_size,
+    for_alpha,
+    formats_of,
+    is_lossless,
+    losses,
+    played_standard,
+    quiet,
+    wanted_format,
+)
 from maskvfi.video.frames import Frame, SourceInfo
-from maskvfi.video.pixels import frame_of, packing_of, planar_name
+from maskvfi.video.jpeg import as_jpeg, quality_options
+from maskvfi.video.palette import cleared_after, paletted, without_header
+from maskvfi.video.pixels import frame_of
 from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 DEFAULT_CRF = "18"  # no visible loss
@@ -29,14 +41,8 @@ _QUALITY = {
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
-_PIPED = (  # the pixel formats of yuv4mpeg
-    *("gray", "gray9le", "gray10le", "gray12le", "gray16le", "yuv411p"),
-    *(
-        f"yuv{kind}p{depth}"
-        for kind in (420, 422, 444)
-        for depth in ("", "9le", "10le", "12le", "14le", "16le")
-    ),
-)
+GIF_TICK = Fraction(1, 100)  # seconds
+SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 _FIXED_RATE = ("mpeg1video", "mpeg2video", "avi", "yuv4mpegpipe")  # encoders and containers
 
 
@@ -46,9 +52,10 @@ class Encoding:
 
     Attributes:
         codec: FFmpeg's name of the encoder.
+        width, height: The size that the encoder is given, in pixels.
         pix_fmt: The pixel format that the encoder is given.
         layout: The planar format with the same components.
-        packable: Whether `pixels.frame_of` makes `pix_fmt`; if not (palettes), swscale does.
+        packable: Whether `pixels.frame_of` makes `pix_fmt`; if not, swscale does, and `palette` makes palettes.
         source_colour: What code values of the source mean.
         colour: What code values of the output mean.
         options: The encoder's options.
@@ -56,6 +63,8 @@ class Encoding:
     """
 
     codec: str
+    width: int
+    height: int
     pix_fmt: str
     layout: PixelFormat
     packable: bool
@@ -66,16 +75,47 @@ class Encoding:
 
     @property
     def has_bytes(self) -> bool:
-        """Whether a packet is its bytes and nothing else. Raw frames are pointers, VPx keeps alpha in side data."""
-        return self.codec != "wrapped_avframe" and not (self.layout.alpha and self.codec.startswith("libvpx"))
+        """Whether a packet is its bytes and nothing else.
+
+        Raw frames are pointers; VPx keeps alpha in side data, APNG its header; WebP is one packet for all pictures.
+        """
+        vpx_alpha = self.layout.alpha and self.codec.startswith("libvpx")
+        return self.codec not in ("wrapped_avframe", "apng", "libwebp_anim") and not vpx_alpha
 
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""
         native = frame.native
-        if native is None or native.format.name != self.pix_fmt or self._changes_meaning:
+        size = self.width, self.height
+        fits = native is not None and (native.width, native.height) == size and not self._changes_meaning
+        if native is None or not fits or native.format.name != self.pix_fmt:
             native = self._pack(frame)
         native.pict_type = 0
         return native
+
+    def finished(self, packet: Packet, picture: av.VideoFrame, begun: bool) -> Packet:
+        """A packet as the file has it.
+
+        Args:
+            packet: What the encoder gave.
+            picture: What it was given for that.
+            begun: Whether the packet belongs to a later segment of a file than the first.
+
+        Returns:
+            The packet, or one that takes its place.
+        """
+        if self.codec != "gif":
+            return packet
+        data = bytes(packet)
+        if self.layout.alpha:
+            data = cleared_after(data, picture)
+        if begun:
+            data = without_header(data, picture)
+        if data == bytes(packet):
+            return packet
+        written = Packet(data)
+        written.pts, written.dts, written.duration = packet.pts, packet.dts, packet.duration
+        written.time_base, written.is_keyframe = packet.time_base, packet.is_keyframe
+        return written
 
     @property
     def _changes_meaning(self) -> bool:
@@ -85,44 +125,64 @@ class Encoding:
 
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
-        height, width = planes[0].shape
         if frame.format != self.layout or self._changes_meaning:
             planes = convert_planes(planes, frame.format, self.source_colour, self.layout, self.colour)
-        if not self.packable:
-            packed = frame_of(planes, width, height, self.layout.name).reformat(format=self.pix_fmt)
+        planes = _filled(planes, self.layout.plane_shapes(self.width, self.height))
+        if self.packable:
+            packed = frame_of(planes, self.width, self.height, self.pix_fmt)
+        elif self.pix_fmt == "pal8":
+            packed = paletted(tuple(planes))
         else:
-            packed = frame_of(planes, width, height, self.pix_fmt)
+            packed = frame_of(planes, self.width, self.height, self.layout.name).reformat(format=self.pix_fmt)
         packed.colorspace, packed.color_range = self.colour.matrix_tag, self.colour.range_tag
         packed.color_primaries, packed.color_trc = self.colour.primaries, self.colour.transfer
         return packed
 
 
-def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> Encoding:
-    """Choose how a source is encoded: in its own pixel format if the encoder takes it, else in the nearest one.
+def choose_encoding(
+    codec: str, info: SourceInfo, options: dict[str, str], pix_fmt: str | None = None
+) -> Encoding:
+    """Choose how a source is encoded.
+
+    YUV stays in its own pixel format if the encoder takes it, else it is written in the nearest one. So is everything
+    with an encoder that is not for players, such as FFV1 or PNG, and where the options ask for every bit. RGB and grey
+    become what players take: 4:2:0.
 
     Args:
         codec: FFmpeg's name of the encoder.
         info: What is known of the source.
         options: The encoder's options; `crf` is translated for encoders that call it otherwise.
+        pix_fmt: FFmpeg's name of the pixel format to write; chosen by default.
 
     Returns:
         The encoding.
 
     Raises:
         MediaError: There is no such video encoder.
+        OptionError: It does not take `pix_fmt`.
     """
     options = _with_quality(codec, options)
-    if codec == "libx264" and info.format.family == "rgb" and info.format.depth == 8:
-        codec = "libx264rgb"
-    names = _formats_of(codec)
-    pix_fmt, layout, packable = _choose_format(names, info.format)
-    colour = _colour_in(layout, info)
-    if codec == "mjpeg" and layout.family == "yuv":  # a JPEG file has no tags: JFIF says what it means
-        colour = replace(colour, matrix="bt601", full_range=True, siting="center", matrix_tag=5, range_tag=2)
-    warnings = []
-    if lost := _losses(info.format, layout if packable else None):
-        name = "yuv4mpeg" if codec == "wrapped_avframe" else codec
-        warnings.append(f"{name} cannot write {info.format.name}: written as {pix_fmt}, {lost}")
+    wanted = wanted_format(codec, info.format, options)
+    if pix_fmt is not None:
+        codec, name, layout, packable = asked_format(codec, pix_fmt)
+    else:
+        if codec == "libx264" and wanted.family == "rgb" and wanted.depth == 8:
+            codec = "libx264rgb"
+        name, layout, packable = choose_format(codec, formats_of(codec), wanted)
+    if name == "pal8":
+        layout = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
+    width, height = even_size(codec, name, layout, info.width, info.height)
+    colour = _colour_in(codec, layout, info)
+    if name.startswith("yuvj"):
+        colour = replace(colour, full_range=True, range_tag=2)
+    if codec == "mjpeg":
+        options, colour = {**quality_options(info), **options}, as_jpeg(colour)
+    warnings = _warnings(codec, info, name, layout, wanted, asked=pix_fmt is not None)
+    if (width, height) != (info.width, info.height):
+        warnings.append(
+            f"{codec} takes no odd sizes in {name}: the last row or column is repeated, "
+            f"{info.width}x{info.height} becomes {width}x{height}"
+        )
     hdr = info.hdr.encoder_options(codec)
     if hdr is None:
         warnings.append(f"{codec} cannot write HDR10 mastering metadata: left out")
@@ -130,17 +190,49 @@ def choose_encoding(codec: str, info: SourceInfo, options: dict[str, str]) -> En
         warnings.append(
             f"{' and '.join(info.hdr.dynamic)} metadata of each frame cannot be written: left out"
         )
-    merged = _merge(_quiet(codec), hdr or {}, options)
+    merged = _merge(quiet(codec), for_alpha(codec, layout), hdr or {}, options)
     if colour.siting != "left" and layout.log2_chroma == (1, 1):
         merged = {"chroma_sample_location": colour.siting, **merged}
-    return Encoding(codec, pix_fmt, layout, packable, info.colour, colour, merged, tuple(warnings))
+    return Encoding(
+        codec, width, height, name, layout, packable, info.colour, colour, merged, tuple(warnings)
+    )
+
+
+def _warnings(
+    codec: str, info: SourceInfo, name: str, layout: PixelFormat, wanted: PixelFormat, *, asked: bool
+) -> list[str]:
+    """What the pixel format costs."""
+    if name == "pal8":
+        return [f"{codec} has 256 colours a picture: each gets a palette of its own"]
+    lost = losses(info.format, layout)
+    if not lost:
+        return []
+    if asked:
+        return [f"{info.format.name} is written as {name}, as asked: {lost}"]
+    if wanted != info.format:
+        return [
+            f"{info.format.name} is written as {name}, which players take: {lost}; pix_fmt chooses another"
+        ]
+    writer = "yuv4mpeg" if codec == "wrapped_avframe" else codec
+    return [f"{writer} cannot write {info.format.name}: written as {name}, {lost}"]
+
+
+def playing_note(encoding: Encoding) -> list[str]:
+    """A line if players may not take the pixel format and nobody asked for every bit."""
+    standard = played_standard(encoding.codec)
+    if standard is None or is_lossless(encoding.codec, encoding.options):
+        return []
+    if encoding.layout.log2_chroma == (1, 1) and encoding.layout.depth <= standard[1]:
+        return []
+    return [f"many players do not take {standard[0]} in {encoding.pix_fmt}; all take it with pix_fmt yuv420p"]
 
 
 def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -> Fraction:
     """Choose a time base that is exact for source frames, for frames between them, and for a grid of `rate`.
 
     Frames between are exact where `rate` is a simple multiple of the source's. AVI and yuv4mpeg have one tick per
-    frame. Where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or better.
+    frame, GIF has 1/100 s. Where exact ticks would be finer than 1/10000000 s, times are rounded to 1/90000 s or
+    better.
 
     Args:
         info: Time base and rate of the source.
@@ -153,6 +245,8 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
     """
     if has_fixed_rate(codec, muxer):
         return 1 / rate
+    if muxer == "gif":
+        return GIF_TICK
     highest = _MAX_MPEG4_TICKS if codec == "mpeg4" else _MAX_TICKS
     clock = info.time_base.denominator
     between = clock * (rate / info.rate).numerator
@@ -178,76 +272,14 @@ def loses_aspect_ratio(codec: str, muxer: str) -> bool:
     return muxer in ("matroska", "webm", "yuv4mpegpipe") and not codec.startswith(own)
 
 
-def _formats_of(codec: str) -> list[str]:
-    try:
-        found = av.Codec(codec, "w")
-    except UnknownCodecError:
-        raise MediaError(f"{codec}: this FFmpeg has no such encoder") from None
-    if found.type != "video":
-        raise MediaError(f"{codec}: is not an encoder for video")
-    return list(_PIPED) if codec == "wrapped_avframe" else [fmt.name for fmt in found.video_formats or ()]
-
-
-def _choose_format(names: list[str], source: PixelFormat) -> tuple[str, PixelFormat, bool]:
-    if not names or source.name in names:
-        return source.name, source, True
-    choices = [(name, PixelFormat.parse(planar_name(name) or "")) for name in names if _can_pack(name)]
-    suited = [choice for choice in choices if choice[1].family != "grey" or source.family == "grey"]
-    if not suited:
-        best, _ = find_best_pix_fmt_of_list(names, "gbrp", False)
-        return (best.name if best else names[0]), PixelFormat.parse("gbrp"), False
-    name, layout = min(suited, key=lambda choice: _distance(source, *choice))
-    return name, layout, True
-
-
-def _can_pack(name: str) -> bool:
-    return packing_of(name) is not None and not name.startswith("ya")  # grey with alpha is read as RGB
-
-
-def _distance(source: PixelFormat, name: str, layout: PixelFormat) -> tuple[int, ...]:
-    """What writing `source` as `layout` costs, the worst first: colours, depth, alpha, chroma, wasted samples."""
-    kind = 0 if layout.family == source.family else 2 if source.family == "rgb" else 1
-    sx, sy = source.log2_chroma
-    lx, ly = layout.log2_chroma
-    lost_chroma = max(0, lx - sx) + max(0, ly - sy) if source.family != "grey" else 0
-    return (
-        kind,
-        max(0, source.depth - layout.depth),
-        int(source.alpha and not layout.alpha),
-        lost_chroma,
-        abs(layout.depth - source.depth),
-        max(0, sx - lx) + max(0, sy - ly) + int(layout.alpha and not source.alpha),
-        int(name.startswith("yuvj")),
-    )
-
-
-def _losses(source: PixelFormat, layout: PixelFormat | None) -> str:
-    if layout is None:
-        return "with a palette"
-    lost = []
-    if source.family == "rgb" and layout.family == "yuv":
-        lost.append("converted to YUV")
-    if source.family == "yuv" and layout.family == "rgb":
-        lost.append("converted to RGB")
-    if layout.depth < source.depth:
-        lost.append(f"{layout.depth} instead of {source.depth} bits")
-    if source.alpha and not layout.alpha:
-        lost.append("without alpha")
-    if source.family != "grey" and layout.log2_chroma > source.log2_chroma:
-        lost.append("with less chroma")
-    if not lost and layout != source:
-        lost.append("with nothing lost")
-    return ", ".join(lost)
-
-
-def _colour_in(layout: PixelFormat, info: SourceInfo) -> Colour:
+def _colour_in(codec: str, layout: PixelFormat, info: SourceInfo) -> Colour:
     """The colour tags of the output: the source's, or after a conversion those of its result."""
     colour = info.colour
     if layout.family == info.format.family:
         return replace(colour, matrix_tag=0) if layout.family == "rgb" else colour
     if layout.family == "rgb":
         return replace(colour, full_range=True, matrix_tag=0, range_tag=2)
-    if info.format.family == "grey":
+    if info.format.family == "grey" and played_standard(codec) is None:
         return replace(colour, range_tag=2 if colour.full_range else 1)
     return replace(colour, matrix="bt709", full_range=False, siting="left", matrix_tag=1, range_tag=1)
 
@@ -277,6 +309,16 @@ def convert_planes(
     return (*converted, alpha)
 
 
+def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> Sequence[np.ndarray]:
+    """The planes, with the last row and column repeated where a larger shape is wanted."""
+    return [
+        plane
+        if plane.shape == (rows, columns)
+        else np.pad(plane, ((0, rows - plane.shape[0]), (0, columns - plane.shape[1])), mode="edge")
+        for plane, (rows, columns) in zip(planes, shapes, strict=True)
+    ]
+
+
 def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
     """The options, with DEFAULT_CRF if none sets the quality; `crf` gets the name that the encoder has for it."""
     known = _QUALITY.get(codec) or _QUALITY.get(codec.rpartition("_")[2])
@@ -285,13 +327,6 @@ def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}
     return {**beside, own: options.get("crf", DEFAULT_CRF), **others}
-
-
-def _quiet(codec: str) -> dict[str, str]:
-    """Options that silence x265, which writes to stderr itself; SVT-AV1, which does too, reads the environment."""
-    if codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")
-    return {"x265-params": "log-level=error"} if codec == "libx265" else {}
 
 
 def _merge(*options: dict[str, str]) -> dict[str, str]:

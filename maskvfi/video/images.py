@@ -17,7 +17,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError, reason
-from maskvfi.paths import PathLike, partial_path, written_whole
+from maskvfi.paths import PathLike, partial_path, real_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
@@ -25,8 +25,7 @@ from maskvfi.video.orientation import orientation_of, upright_frame, upright_inf
 from maskvfi.video.pictures import CODECS, NUMBER, describe_pictures, find_pictures, is_pattern, read_frame
 from maskvfi.video.pump import Prefetch, Worker
 
-_WRITTEN = (".png", ".tif", ".tiff", ".exr")
-_PICTURES = (*_WRITTEN, ".jpg", ".jpeg")
+_WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
 
 
 class ImageFolderReader:
@@ -100,6 +99,7 @@ class ImageFolderWriter:
         info: What is known of the source of the frames.
         overwrite: Replace a folder that is not empty, if it holds nothing but such numbered images.
         options: The image encoder's options.
+        pix_fmt: FFmpeg's name of the pixel format to write; the source's, or the nearest, by default.
         queue: How many frames may wait for the encoder.
 
     Attributes:
@@ -116,20 +116,22 @@ class ImageFolderWriter:
         *,
         overwrite: bool = False,
         options: dict[str, str] | None = None,
+        pix_fmt: str | None = None,
         queue: int = 4,
     ) -> None:
         self._name = os.fspath(path)
         suffix = ".exr" if info.format.depth == 32 else ".png"
         self._folder, self._pattern = Path(path), f"%08d{suffix}"
-        if NUMBER.search(self._folder.name):
+        if is_pattern(path):
             self._folder, self._pattern = self._folder.parent, self._folder.name
+        self._folder = real_path(self._folder)
         suffix = Path(self._pattern).suffix.lower()
         if suffix not in _WRITTEN:
             raise MediaError(
                 f"{self._name}: images are written as {', '.join(_WRITTEN)}, not {suffix or 'that'}"
             )
         self._info = info
-        self._encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {})
+        self._encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
         self.warnings = list(self._encoding.warnings)
         if info.profile and not keeps_profile(self._encoding.codec) and not is_srgb(info.profile):
             self.warnings.append(f"{self._encoding.codec} keeps no ICC profile here: left out")
@@ -202,7 +204,7 @@ class ImageFolderWriter:
     def _encode(self, frame: Frame) -> None:
         self._count += 1
         try:
-            (self._partial / (self._pattern % self._count)).write_bytes(
+            (self._partial / _numbered(self._pattern, self._count)).write_bytes(
                 _encode(frame, self._encoding, self._info.profile)
             )
         except OSError as error:
@@ -217,7 +219,7 @@ class ImageFolderWriter:
         held = [item.name for item in folder.iterdir()] if folder.exists() else []
         if held and not overwrite:
             raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
-        before, after = NUMBER.split(self._pattern, maxsplit=1)
+        before, _, after = NUMBER.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
         if foreign := next((name for name in held if not own.fullmatch(name)), None):
             raise MediaError(
@@ -265,8 +267,8 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> tuple[str, 
         MediaError: The picture cannot be written.
     """
     target = Path(path)
-    if target.suffix.lower() not in _PICTURES:
-        raise MediaError(f"{target}: pictures are written as {', '.join(_PICTURES)}")
+    if target.suffix.lower() not in _WRITTEN:
+        raise MediaError(f"{target}: pictures are written as {', '.join(_WRITTEN)}")
     encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
     data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target) as partial:
@@ -280,9 +282,14 @@ def is_image_source(path: PathLike) -> bool:
 
 
 def is_image_target(path: PathLike) -> bool:
-    """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern."""
+    """Whether an output is a folder of images: its name ends with /, has no suffix, or is a pattern of images."""
     name = os.fspath(path)
-    return name.endswith(("/", os.sep)) or not Path(name).suffix or bool(NUMBER.search(Path(name).name))
+    return name.endswith(("/", os.sep)) or not Path(name).suffix or is_pattern(path)
+
+
+def _numbered(pattern: str, number: int) -> str:
+    """The name of an image; only the number is filled in, other signs stay as they are."""
+    return NUMBER.sub(lambda found: f"{number:{found[1] or ''}d}", pattern)
 
 
 def _encode(frame: Frame, encoding: Encoding, profile: bytes) -> bytes:

@@ -16,7 +16,7 @@ from av.packet import Packet
 from filelock import FileLock, Timeout
 
 from maskvfi.errors import MediaError
-from maskvfi.paths import written_whole
+from maskvfi.paths import real_path, written_whole
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -247,7 +247,8 @@ def kept_facts(target: Path) -> dict[str, Any]:
 
 
 def _folder(target: Path) -> Path:
-    return target.with_name(f".{target.name}.unfinished")
+    path = real_path(target)
+    return path.with_name(f".{path.name}.unfinished")
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

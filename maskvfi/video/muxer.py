@@ -17,7 +17,13 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
-from maskvfi.video.encoders import choose_encoding, choose_time_base, has_fixed_rate, loses_aspect_ratio
+from maskvfi.video.encoders import (
+    SHORTEST_OF_GIF,
+    choose_encoding,
+    choose_time_base,
+    has_fixed_rate,
+    loses_aspect_ratio,
+)
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import Coded, Journal
@@ -59,6 +65,7 @@ class VideoWriter:
         rate: The average frame rate of the output, in frames per second.
         codec: FFmpeg's name of the encoder.
         options: The encoder's options, by FFmpeg's names (crf, preset, qp, ...).
+        pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams, chapters and tags are copied.
         overwrite: Replace a file that exists.
         start: Where the frames begin, in seconds from the first frame of `copy_from`; its streams are cut to that, and
@@ -76,6 +83,7 @@ class VideoWriter:
         time_base: Seconds per tick of the output.
         clock: The ticks of the frames so far.
         journal: What keeps the segments, or None.
+        encoding: The encoder, and how a frame becomes what it takes.
 
     Raises:
         MediaError: The output cannot be written. What can be known before the first frame is raised here.
@@ -89,6 +97,7 @@ class VideoWriter:
         rate: Fraction,
         codec: str = "libx264",
         options: dict[str, str] | None = None,
+        pix_fmt: str | None = None,
         copy_from: PathLike | None = None,
         overwrite: bool = False,
         start: Fraction | None = None,
@@ -110,27 +119,33 @@ class VideoWriter:
         self._turned = None if keeps_rotation(self._name) else info
         info = info if self._turned is None else upright_info(info)
         self._info = info
-        self._encoding = choose_encoding(codec, info, options or {})
-        self.warnings = list(self._encoding.warnings)
+        self.encoding = choose_encoding(codec, info, options or {}, pix_fmt)
+        self.warnings = list(self.encoding.warnings)
         if info.profile and not is_srgb(info.profile):
             self.warnings.append("a video keeps no ICC profile: left out, colours may look different")
         try:
-            if facts is not None and self._encoding.has_bytes:
+            if facts is not None and self.encoding.has_bytes:
                 self.journal = self._target.open_journal(facts, resume)
             if resume and self.journal is None:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
-            self.time_base = time_base or choose_time_base(info, rate, self._encoding.codec, muxer)
-            fixed_rate = has_fixed_rate(self._encoding.codec, muxer)
+            self.time_base = time_base or choose_time_base(info, rate, self.encoding.codec, muxer)
+            fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
+            if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:
+                self.warnings.append(
+                    f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly"
+                )
+            if muxer == "apng":
+                self._container.container_options["plays"] = "0"  # for ever; once by default
             if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
                 self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
             self._start_encoding()
-            self._encoder = SegmentEncoder(self._stream.codec_context, info, self._encoding, self.clock)
+            self._encoder = SegmentEncoder(self._stream.codec_context, info, self.encoding, self.clock)
             if self.journal is not None and self.kept:
                 self._resume(self.journal)
         except BaseException:
@@ -151,7 +166,7 @@ class VideoWriter:
     @property
     def can_be_joined(self) -> bool:
         """Whether segments can be made apart and joined in a journal."""
-        return self._encoding.has_bytes
+        return self.encoding.has_bytes
 
     def write(self, frame: Frame) -> None:
         """Queue the next frame in the order of presentation.
@@ -258,7 +273,7 @@ class VideoWriter:
 
     def _open(self, container_format: str | None) -> OutputContainer:
         try:
-            return av.open(
+            container = av.open(
                 self._target.sink,
                 "w",
                 format=container_format,
@@ -266,10 +281,22 @@ class VideoWriter:
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self._name}: no container format for this name") from error
+        name = container.format.name
+        if name == "image2":
+            container.close()
+            raise MediaError(
+                f"{self._name}: is one picture, not a video; a folder (out/) or a pattern (out/%06d.png) takes many"
+            )
+        if container.format.no_file:
+            container.close()
+            raise MediaError(
+                f"{self._name}: {name} is many files, and only one is written; a .mp4 can be divided afterwards"
+            )
+        return container
 
     def _add_stream(self, info: SourceInfo, rate: Fraction) -> VideoStream:
         """The container's video stream with its encoder context, which is not open yet."""
-        encoding, container = self._encoding, self._container
+        encoding, container = self.encoding, self._container
         try:
             stream = container.add_stream(
                 encoding.codec, rate=rate.limit_denominator(100_000), options=dict(encoding.options)
@@ -315,10 +342,10 @@ class VideoWriter:
         try:
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
-            what = f"{self._container.format.name} with {self._encoding.codec}"
+            what = f"{self._container.format.name} with {self.encoding.codec}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
-        if unknown := [name for name in self._stream.codec_context.options if name in self._encoding.options]:
-            raise MediaError(f"{self._encoding.codec}: has no option {unknown[0]}")
+        if unknown := [name for name in self._stream.codec_context.options if name in self.encoding.options]:
+            raise MediaError(f"{self.encoding.codec}: has no option {unknown[0]}")
 
     def _resume(self, journal: Journal) -> None:
         """Mux the packets of the journal, and continue after them."""
@@ -366,7 +393,7 @@ class VideoWriter:
         if self._target.hidden is None:
             return []
         muxer = self._container.format.name
-        found = lost_in(self._target.hidden, muxer, wanted, self._info, self._encoding.colour)
+        found = lost_in(self._target.hidden, muxer, wanted, self._info, self.encoding.colour)
         return [line for line in found if line not in self.warnings]
 
     def _call(self, work: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
+from maskvfi.video.encoders import playing_note
 from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
 from maskvfi.video.kept import others_in
@@ -19,7 +20,12 @@ from maskvfi.video.reader import VideoReader
 
 _PIPE = "-"
 _PIPE_FORMAT = "yuv4mpegpipe"
-_CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".gif": "gif", ".y4m": "wrapped_avframe"}
+_CODEC_OF_SUFFIX = {
+    **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
+    **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
+}
+_PHONES = (".mp4", ".m4v", ".mov")  # what is played by phones, browsers and QuickTime
+_DEEP_CODEC = "libx265"  # of them, for more than 8 bits
 
 
 def open_source(
@@ -66,6 +72,7 @@ def open_sink(
     rate: Fraction,
     codec: str | None = None,
     options: dict[str, str] | None = None,
+    pix_fmt: str | None = None,
     copy_from: PathLike | None = None,
     overwrite: bool = False,
     start: Fraction | None = None,
@@ -84,6 +91,7 @@ def open_sink(
         rate: The average frame rate of the output, in frames per second.
         codec: FFmpeg's name of the encoder; by default libx264, or what the suffix needs.
         options: The encoder's options.
+        pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams are copied; a pipe or a folder has none.
         overwrite: Replace an output that exists.
         start, end, queue, time_base, slow, facts, resume: As `VideoWriter` has them; images and pipes ignore them.
@@ -104,6 +112,7 @@ def open_sink(
             info,
             rate=rate,
             codec="wrapped_avframe",
+            pix_fmt=pix_fmt,
             queue=queue,
             container_format=_PIPE_FORMAT,
         )
@@ -111,16 +120,25 @@ def open_sink(
             piped.warnings.append(f"a pipe keeps no {' and no '.join(others)}: left out")
         return piped
     if is_image_target(path):
-        images = ImageFolderWriter(path, info, overwrite=overwrite, queue=queue)
+        images = ImageFolderWriter(path, info, overwrite=overwrite, pix_fmt=pix_fmt, queue=queue)
         if copy_from is not None and (others := others_in(copy_from)):
             images.warnings.append(f"a folder of images keeps no {' and no '.join(others)}: left out")
         return images
-    return VideoWriter(
+    suffix = Path(path).suffix.lower()
+    chosen = codec or _CODEC_OF_SUFFIX.get(suffix, "libx264")
+    animated = suffix == ".png" and info.codec == "apng"
+    if animated and codec is None:
+        chosen = "apng"
+    of_10_bits = info.format.family == "yuv" and info.format.depth > 8
+    simple = codec is None and pix_fmt is None and {"crf", "preset"} >= set(options or ())
+    deep = simple and suffix in _PHONES and of_10_bits
+    writer = VideoWriter(
         path,
         info,
         rate=rate,
-        codec=codec or _CODEC_OF_SUFFIX.get(Path(path).suffix.lower(), "libx264"),
+        codec=_DEEP_CODEC if deep else chosen,
         options=options,
+        pix_fmt=pix_fmt,
         copy_from=copy_from,
         overwrite=overwrite,
         start=start,
@@ -130,4 +148,12 @@ def open_sink(
         slow=slow,
         facts=facts,
         resume=resume,
+        container_format="apng" if animated else None,
     )
+    if pix_fmt is None and suffix in (*_PHONES, ".webm"):
+        writer.warnings += playing_note(writer.encoding)
+    if deep:
+        writer.warnings.append(
+            f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
+        )
+    return writer

@@ -27,7 +27,7 @@ from maskvfi.video.planes import Colour, PixelFormat
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import is_animated_webp
 
-NUMBER = re.compile(r"%0?\d*d")  # in an image pattern
+NUMBER = re.compile(r"%(0?\d*)d(?!.*%0?\d*d)")  # in an image pattern, the last one counts
 CODECS = {
     **{".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff", ".tiff": "tiff"},
     **{".exr": "exr", ".webp": "webp", ".bmp": "bmp"},
@@ -77,7 +77,7 @@ def find_pictures(path: PathLike) -> list[Path]:
     """
     folder, wanted = folder_of(path), re.compile(r".*")
     if is_pattern(path):
-        before, after = NUMBER.split(Path(path).name, maxsplit=1)
+        before, _, after = NUMBER.split(Path(path).name, maxsplit=1)
         wanted = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder")

@@ -21,6 +21,9 @@ LUMA_WEIGHTS = {
 }
 # ITU-T H.273 table 4 (MatrixCoefficients), which FFmpeg's AVColorSpace follows.
 MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+# What shows through transparent pixels: a colour that pictures seldom have, so that black, white and grey ones show.
+BACKDROP = (1.0, 0.0, 1.0)
+TINY_OPACITY = 1e-4
 UNSPECIFIED, LIMITED, FULL = 2, 1, 2
 # Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 is halfway.
 SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
@@ -179,6 +182,43 @@ def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) ->
     blue = luma + (2 * (1 - kb)) * cb
     green = luma - (2 * (1 - kr) * kr / kg) * cr - (2 * (1 - kb) * kb / kg) * cb
     return torch.stack((red, green, blue))[None]
+
+
+def opacity_of(planes: Sequence[Tensor], fmt: PixelFormat) -> Tensor | None:
+    """The alpha plane as opacity [1,1,H,W] in 0..1, float32; None where the format has no alpha."""
+    if not fmt.alpha:
+        return None
+    top = 1.0 if fmt.depth == 32 else 2.0**fmt.depth - 1
+    return (planes[-1].to(torch.float32) / top).clamp(0, 1)[None, None]
+
+
+def over_backdrop(rgb: Tensor, opacity: Tensor | None) -> Tensor:
+    """A picture over BACKDROP, as networks and detectors see it: what moves only in alpha moves there too.
+
+    Args:
+        rgb: [B,3,H,W].
+        opacity: [B,1,H,W] in 0..1; None for an opaque picture.
+
+    Returns:
+        [B,3,H,W], the colours premultiplied, and the backdrop where they are transparent.
+    """
+    if opacity is None:
+        return rgb
+    return rgb * opacity + (1 - opacity) * rgb.new_tensor(BACKDROP).view(1, 3, 1, 1)
+
+
+def off_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
+    """The colours of a picture over BACKDROP: the inverse of `over_backdrop` where the opacity is above 0.
+
+    Args:
+        seen: [B,3,H,W].
+        opacity: [B,1,H,W] in 0..1.
+
+    Returns:
+        RGB [B,3,H,W] in 0..1; black where nothing is opaque.
+    """
+    premultiplied = seen - (1 - opacity) * seen.new_tensor(BACKDROP).view(1, 3, 1, 1)
+    return (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp(0, 1)
 
 
 def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:

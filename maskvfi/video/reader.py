@@ -21,7 +21,7 @@ from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
 from maskvfi.video.side_data import described, display_matrix
-from maskvfi.video.streams import chroma_siting, open_input, picture_stream, start_of
+from maskvfi.video.streams import alpha_decoder, chroma_siting, open_input, picture_stream, start_of
 from maskvfi.video.uniform import UniformFrames
 
 _MATRIX_NAMES = {
@@ -249,13 +249,14 @@ class VideoReader:
         Errors before the first frame are skipped: a recording may start between key frames.
         """
         count, time, cut = 0, Fraction(0), False
+        decoder = alpha_decoder(self._stream)
         try:
             for packet in self._packets(first_time):
                 if packet.size:
                     self._damaged += cut
                     cut = packet.is_corrupt
                 try:
-                    frames = packet.decode()
+                    frames = decoder.decode(packet if packet.size else None) if decoder else packet.decode()
                 except av.error.FFmpegError:
                     if count:
                         raise

@@ -21,11 +21,12 @@ def configure(context: VideoCodecContext, info: SourceInfo, encoding: Encoding, 
 
     Args:
         context: The context; it must not be open yet.
-        info: The size in pixels and the shape of a pixel.
-        encoding: The pixel format and the colour tags.
+        info: The shape of a pixel.
+        encoding: The size in pixels, the pixel format and the colour tags.
         clock: Its tick is the time base.
     """
-    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pix_fmt
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = encoding.pix_fmt
     context.time_base, context.sample_aspect_ratio = clock.tick, info.sample_aspect_ratio
     colour = encoding.colour
     context.colorspace, context.color_range = colour.matrix_tag, colour.range_tag
@@ -116,7 +117,11 @@ class SegmentEncoder:
         self._last_dts = packet.dts
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
-        return self._finished(self._context.encode(picture))
+        packets = self._finished(self._context.encode(picture))
+        if picture is None:
+            return packets
+        begun = self._context is not self._stream_context
+        return [self._encoding.finished(packet, picture, begun) for packet in packets]
 
     def _finished(self, packets: list[Packet]) -> list[Packet]:
         for packet in packets:

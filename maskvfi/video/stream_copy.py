@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +19,20 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedTrack
 from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.container_probe import ContainerProbe
 from maskvfi.video.kept import Wanted
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
 from maskvfi.video.timecode import moved_timecode
 
-_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-_OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"}
+_TEXT_CODEC = {
+    **dict.fromkeys(("mp4", "mov", "ipod", "3gp"), "mov_text"),
+    "matroska": "subrip",
+    "webm": "webvtt",
+}
+_OWN_TAGS = {
+    *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
+    "alpha_mode",
+}
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _SEEK_BACK = 30  # seconds: a subtitle that is shown when the window begins may have begun that long before
 
@@ -85,6 +92,7 @@ class CopiedStreams:
         self._rate = rate
         self._output = output
         self._source, self._name = open_input(path)
+        self._probe = ContainerProbe(self._name, output)
         try:
             self._picture = picture_stream(self._source, self._name)
             self._origin, self._slow = picture_start, slow
@@ -223,7 +231,7 @@ class CopiedStreams:
         if is_cover(stream) and muxer == "matroska":
             self._attach_cover(stream)
             return None, ""
-        refusal = _refusal(muxer, stream)
+        refusal = self._probe.refusal(stream)
         if not refusal:
             target = self._output.add_stream_from_template(stream, opaque=True)
             self._copy_stream_tags(stream, target)
@@ -360,20 +368,6 @@ class CopiedStreams:
         written.time_base = packet.time_base
         written.pts, written.dts, written.duration = packet.pts, packet.pts, packet.duration
         return written
-
-
-def _refusal(muxer: str, stream: Stream) -> str:
-    """Why a container cannot hold the stream; empty if it can. This writes a header with the stream to find out."""
-    container = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "experimental"})
-    try:
-        container.add_stream_from_template(stream, opaque=True)
-        container.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return "cannot hold it"
-    finally:
-        with contextlib.suppress(av.error.FFmpegError):
-            container.close()
-    return ""
 
 
 def _describe(stream: Stream) -> str:

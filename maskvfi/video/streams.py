@@ -12,12 +12,14 @@ import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
 
 HWACCELS = tuple(hwdevices_available())
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def open_input(
@@ -95,6 +97,24 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
 def is_animated_webp(head: bytes) -> bool:
     """Whether the beginning of a file is that of an animated WebP."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder of VP8 or VP9 that reads alpha, which FFmpeg's own decoders leave out.
+
+    Args:
+        stream: The video stream.
+
+    Returns:
+        The decoder, which takes the stream's packets; None where there is no such alpha, or no libvpx.
+    """
+    name = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata, decoder.thread_type = stream.codec_context.extradata, "AUTO"
+    return decoder
 
 
 def is_cover(stream: Stream) -> bool:

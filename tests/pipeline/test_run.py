@@ -13,7 +13,7 @@ import torch
 from clips import LOSSLESS, make_clip
 
 import maskvfi
-from maskvfi.errors import MediaError, WeightsError
+from maskvfi.errors import MediaError, OptionError, WeightsError
 from maskvfi.runtimes import RUNTIMES
 from maskvfi.video import Frame, open_source
 
@@ -247,3 +247,45 @@ def test_numbers_of_frames_that_are_not_for_video_are_refused(tmp_path, asked):
     with pytest.raises(ValueError, match="more than 1000 frames for one"):
         maskvfi.interpolate(clip, tmp_path / "out.mkv", vfi="blend", mask="off", **asked)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_at_the_start(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.json").symlink_to("in.mp4")
+    target, none = tmp_path / "out.mp4", tmp_path / "none" / "r.json"
+    for report, why in ((none, "there is no folder"), (tmp_path / "folder", "is a folder")):
+        with pytest.raises(MediaError, match=why):
+            maskvfi.interpolate(source, target, report=report, vfi="blend", mask="off", **CPU)
+    for report in (source, target, tmp_path / "link.json"):
+        with pytest.raises(MediaError, match="cannot be both the report and a video"):
+            maskvfi.interpolate(source, target, report=report, vfi="blend", mask="off", **CPU)
+    assert not target.exists()
+    assert len(read(source)) == 3
+
+
+def test_a_report_is_written_through_a_link(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "r.json").symlink_to("disk/r.json")
+    maskvfi.interpolate(
+        source, tmp_path / "out.mp4", report=tmp_path / "r.json", vfi="blend", mask="off", **CPU
+    )
+    assert (tmp_path / "r.json").is_symlink()
+    assert json.loads((tmp_path / "disk" / "r.json").read_text())["frames_out"] == 5
+
+
+def test_a_pixel_format_is_an_option_of_every_call(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", times=3)
+    fast = {"vfi": "blend", "mask": "off", **CPU}
+    report = maskvfi.interpolate(source, tmp_path / "out.mp4", **fast)
+    assert report.warnings == [
+        "gbrp is written as yuv420p, which players take: converted to YUV, with less chroma; pix_fmt chooses another"
+    ]
+    maskvfi.interpolate(source, tmp_path / "own.mp4", pix_fmt="yuv444p", **fast)
+    for name, expected in (("out.mp4", "yuv420p"), ("own.mp4", "yuv444p")):
+        with open_source(tmp_path / name) as reader:
+            assert reader.info.format.name == expected
+    with pytest.raises(OptionError, match="pix_fmt 'gbrp99' is not one that libx264 takes"):
+        maskvfi.interpolate(source, tmp_path / "none.mp4", pix_fmt="gbrp99", **fast)
+    assert not (tmp_path / "none.mp4").exists()

@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from clips import make_clip
 
+from maskvfi.errors import OptionError
 from maskvfi.video import VideoReader
 from maskvfi.video.encoders import choose_encoding, choose_time_base
 from maskvfi.video.pixels import planar_name
@@ -29,13 +30,19 @@ def test_the_time_base_fits_source_frames_frames_between_and_the_grid(tmp_path):
 @pytest.mark.parametrize(
     ("codec", "source", "written"),
     [
-        ("libx264", "gbrp", "bgr0"),
+        ("libx264", "gbrp", "yuv420p"),
+        ("libx264", "gray", "yuv420p"),
+        ("libx265", "gbrp16le", "yuv420p10le"),
+        ("libvpx-vp9", "gbrap", "yuva420p"),
+        ("libvpx-vp9", "yuva444p", "yuva420p"),
+        ("libvpx", "gbrap", "yuva420p"),
+        ("libx265", "yuva420p", "yuv420p"),
         ("libx264", "yuv420p12le", "yuv420p10le"),
         ("libx264", "yuva420p", "yuv420p"),
         ("libx264", "yuv410p", "yuv420p"),
         ("libsvtav1", "yuv444p", "yuv420p"),
         ("prores_ks", "yuv420p", "yuv422p10le"),
-        ("libx264", "gbrp12le", "yuv444p10le"),
+        ("libx264", "gbrp12le", "yuv420p"),
         ("ffv1", "gbrap", "bgra"),
         ("png", "yuv420p10le", "rgb48be"),
     ],
@@ -47,3 +54,42 @@ def test_the_nearest_pixel_format_of_an_encoder_is_taken(tmp_path, codec, source
     encoding = choose_encoding(codec, info, {})
     assert encoding.pix_fmt == written
     assert bool(encoding.warnings) == (planar_name(written) != source)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "written"),
+    [
+        ("libx264", {"qp": "0"}, "bgr0"),
+        ("libx264", {"crf": "0"}, "bgr0"),
+        ("libx265", {"x265-params": "lossless=1"}, "gbrp"),
+        ("libvpx-vp9", {"lossless": "1"}, "gbrp"),
+        ("ffv1", {}, "bgr0"),
+    ],
+)
+def test_rgb_stays_rgb_where_every_bit_is_asked_for(tmp_path, codec, options, written):
+    with VideoReader(make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="bgr0", times=2)) as reader:
+        assert choose_encoding(codec, reader.info, options).pix_fmt == written
+
+
+def test_a_pixel_format_can_be_chosen_and_a_wrong_one_is_refused_with_those_there_are(tmp_path):
+    with VideoReader(make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="bgr0", times=2)) as reader:
+        info = reader.info
+    chosen = choose_encoding("libx264", info, {}, "yuv444p")
+    assert (chosen.codec, chosen.pix_fmt) == ("libx264", "yuv444p")
+    assert chosen.warnings == ("gbrp is written as yuv444p, as asked: converted to YUV",)
+    chosen = choose_encoding("libx264", info, {}, "rgb24")
+    assert (chosen.codec, chosen.pix_fmt, chosen.warnings) == ("libx264rgb", "rgb24", ())
+    for codec, name in (("libx264", "yuva420p"), ("png", "yuv420p"), ("libx264", "nonsense")):
+        with pytest.raises(OptionError, match=f"pix_fmt '{name}' is not one that {codec} takes; it takes "):
+            choose_encoding(codec, info, {}, name)
+
+
+@pytest.mark.parametrize(
+    ("codec", "size"), [("libx264", (64, 48)), ("libx265", (64, 48)), ("libvpx-vp9", (63, 47))]
+)
+def test_an_odd_size_is_made_even_where_the_encoder_needs_it(tmp_path, codec, size):
+    with VideoReader(make_clip(tmp_path / "a.mkv", codec="ffv1", size=(63, 47), times=2)) as reader:
+        encoding = choose_encoding(codec, reader.info, {})
+    assert (encoding.width, encoding.height) == size
+    assert [line for line in encoding.warnings if "odd sizes" in line] == list(encoding.warnings)
+    assert bool(encoding.warnings) == (size != (63, 47))

@@ -179,10 +179,49 @@ def test_a_failed_run_leaves_no_folder(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_jpeg_sequences_are_not_written(tmp_path):
-    source = folder_of(tmp_path / "in", ["1.png"])
-    with pytest.raises(MediaError, match=r"written as \.png"):
-        copied(source, tmp_path / "out" / "%04d.jpg")
+def test_jpeg_sequences_have_the_quality_of_their_source(tmp_path):
+    (tmp_path / "in").mkdir()
+    smooth = cv2.resize(noise(0, np.uint8, 3, (30, 40)), (160, 120), interpolation=cv2.INTER_CUBIC)
+    sizes = {}
+    for quality in (60, 95):
+        for n in range(2):
+            cv2.imwrite(str(tmp_path / "in" / f"{n}.jpg"), smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        target = tmp_path / f"out{quality}"
+        copied(tmp_path / "in", target / "%04d.jpg")
+        assert sorted(p.name for p in target.iterdir()) == ["0001.jpg", "0002.jpg"]
+        source, back = (cv2.imread(str(path)) for path in (tmp_path / "in" / "0.jpg", target / "0001.jpg"))
+        assert cv2.PSNR(smooth, back) > cv2.PSNR(smooth, source) - 4  # of two losses, one after the other
+        sizes[quality] = (target / "0001.jpg").stat().st_size
+    assert sizes[95] > 2 * sizes[60]
+
+
+def test_a_jpeg_has_the_colours_of_its_source(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", times=2)  # limited range, BT.709
+    copied(source, tmp_path / "out" / "%d.jpg")
+    copied(source, tmp_path / "exact")
+    jpeg, exact = (cv2.imread(str(tmp_path / name)) for name in ("out/1.jpg", "exact/00000001.png"))
+    assert cv2.PSNR(jpeg, exact) > 30
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("50%_%03d.png", "50%_001.png"),
+        ("100%done_%d.png", "100%done_1.png"),
+        ("100%done", "100%done/00000001.png"),
+    ],
+)
+def test_a_percent_sign_in_a_name_is_a_sign_like_others(tmp_path, name, written):
+    copied(folder_of(tmp_path / "in", ["1.png"]), tmp_path / "out" / name if "." in name else tmp_path / name)
+    assert (tmp_path / "out" / written if "." in name else tmp_path / written).exists()
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    copied(folder_of(tmp_path / "in", ["1.png"]), tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["00000001.png"]
 
 
 def test_images_become_a_video_and_come_back(tmp_path):

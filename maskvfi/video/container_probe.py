@@ -1,0 +1,99 @@
+"""What a container holds: a stream, or a whole file's chapters and tags, is written and read again to find out."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from maskvfi.errors import MediaError
+from maskvfi.video.streams import open_input, url_of
+
+_CANNOT = "cannot hold it"
+_PACKETS = 2000  # of the source that are read at most to find the first one of each stream
+
+
+class ContainerProbe:
+    """Finds out which streams of a file a container holds.
+
+    Some containers take any stream and store it so that nobody can tell what it is. So the first packet of a stream is
+    written to a file of its own, and what is read from there has to be the same kind of stream.
+
+    Args:
+        name: The file with the streams.
+        output: The container that is to hold them. It decides the format, and its suffix the variant of the format.
+    """
+
+    def __init__(self, name: str, output: OutputContainer) -> None:
+        self._name, self._muxer = name, output.format.name
+        self._suffix = Path(output.name).suffix
+        self._first: dict[int, bytes] | None = None
+
+    def refusal(self, stream: Stream) -> str:
+        """Why the container cannot hold a stream; empty if it can."""
+        if stream.type == "attachment":
+            return "" if self._muxer == "matroska" else _CANNOT
+        with tempfile.TemporaryDirectory() as folder:
+            address = url_of(Path(folder) / f"probe{self._suffix}")
+            known = True
+            try:
+                known = self._write(address, stream)
+            except (av.error.FFmpegError, OSError, ValueError):
+                return _CANNOT
+            try:
+                with av.open(address, metadata_errors="replace") as found:
+                    same = len(found.streams) > 0 and _is_same(stream, found.streams[0])
+            except (av.error.FFmpegError, OSError, ValueError):
+                same = not known
+        return "" if same else _CANNOT
+
+    def _write(self, address: str, stream: Stream) -> bool:
+        """Write a file with a stream; returns whether its own first packet is in it."""
+        data = self._first_packets().get(stream.index)
+        with av.open(
+            address, "w", format=self._muxer, container_options={"strict": "experimental"}
+        ) as container:
+            target = container.add_stream_from_template(stream, opaque=True)
+            container.start_encoding()
+            packet = Packet(data or bytes(64))
+            packet.stream, packet.time_base = target, stream.time_base or Fraction(1, 1000)
+            packet.pts = packet.dts = 0
+            packet.duration, packet.is_keyframe = 1, True
+            try:
+                container.mux(packet)
+            except av.error.FFmpegError:
+                if data is not None:
+                    raise
+        return data is not None
+
+    def _first_packets(self) -> dict[int, bytes]:
+        """The first packet of every stream, by the stream's index; those that come late are missing."""
+        if self._first is None:
+            self._first = {}
+            with contextlib.suppress(av.error.FFmpegError, MediaError):
+                source, _ = open_input(self._name)
+                with source:
+                    for count, packet in enumerate(source.demux()):
+                        if packet.size:
+                            self._first.setdefault(packet.stream.index, bytes(packet))
+                        if count == _PACKETS or len(self._first) == len(source.streams):
+                            break
+        return self._first
+
+
+def _is_same(stream: Stream, found: Stream) -> bool:
+    """Whether a stream has been read as what it was. Of sound only the kind counts: a packet alone tells no more."""
+    if stream.type == "audio":
+        return found.type == "audio" and found.codec_context is not None
+    return (stream.type, _codec(stream)) == (found.type, _codec(found))
+
+
+def _codec(stream: Stream) -> str:
+    context = stream.codec_context
+    return context.name if context is not None else str(getattr(stream, "name", ""))

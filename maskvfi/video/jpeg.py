@@ -1,0 +1,56 @@
+"""JPEG: the quantiser that gives an output the quality of its input, and what its code values mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from maskvfi.video.frames import SourceInfo
+from maskvfi.video.planes import Colour
+
+SUFFIXES = (".jpg", ".jpeg")
+GOOD = 2  # FFmpeg's quantiser for pictures that were no JPEG
+_LARGEST = 31
+_COARSE = slice(1, 36)  # the lower half of the frequencies in the order of a JPEG, which is what one sees
+_SUM = 890  # of these in FFmpeg's table: quantiser 8 of its scale uses it as it is
+
+
+def quality_options(info: SourceInfo) -> dict[str, str]:
+    """The options of FFmpeg's encoder for the quality of a source.
+
+    Args:
+        info: What is known of the source; `path` is a JPEG picture or a folder with some, or something else.
+
+    Returns:
+        The options. Without them the encoder follows a bit rate that nobody chose.
+    """
+    path = Path(info.path)
+    first = min((file for file in path.iterdir() if _is_jpeg(file)), default=None) if path.is_dir() else path
+    table = _luma_table(first.read_bytes()) if first is not None and _is_jpeg(first) else None
+    quantiser = GOOD if table is None else min(max(round(8 * sum(table[_COARSE]) / _SUM), 1), _LARGEST)
+    return {"qmin": str(quantiser), "qmax": str(quantiser)}
+
+
+def as_jpeg(colour: Colour) -> Colour:
+    """What code values of a JPEG mean (JFIF 1.02: BT.601 in full range, chroma in the middle)."""
+    return replace(colour, matrix="bt601", full_range=True, siting="center", matrix_tag=5, range_tag=2)
+
+
+def _is_jpeg(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and file.is_file()
+
+
+def _luma_table(data: bytes) -> list[int] | None:
+    """The first quantisation table of a JPEG (ITU-T T.81 B.2.4.1), 64 values; None where there is none."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if kind == 0xDB:
+            wide, values = data[at + 4] >> 4, data[at + 5 : at + 2 + length]
+            size = 2 if wide else 1
+            table = [int.from_bytes(values[k : k + size]) for k in range(0, 64 * size, size)]
+            return table if len(values) >= 64 * size else None
+        if kind == 0xDA:
+            return None
+        at += 2 + length
+    return None
