@@ -1,4 +1,4 @@
-"""Mix still pixels so that their noise is as strong as in the frames that they come from."""
+"""Mix still pixels so that their noise is as strong as in the frames that they come from, and rounding adds none."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SMALLEST = 1.5  # the variance of noise divided by the smallest of nine measurem
 # somewhere near; white noise has 0.75, and the grain of a film rarely less than FINE.
 COARSE, FINE = 0.1, 0.2
 SHIFT = 6  # px; noise is not correlated over this distance
+NUDGE = 0.01  # of a code value, which only decides which way a half is rounded
 TINY = 1e-12
 
 
@@ -39,7 +40,9 @@ def mix_still(
     """
     if start.ndim == 2:
         return mix_still(start[None], end[None], time, code, keep)[0]
-    mixed = torch.lerp(start, end, time)
+    changed = (start != end).to(start.dtype)
+    free = changed if keep is None else changed * (1 - keep)
+    mixed = _nudged(torch.lerp(start, end, time), free, code)
     slope, rest, variance = _difference(start, end)
     noise = SMALLEST * -_largest(-variance)
     share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
@@ -50,11 +53,19 @@ def mix_still(
     fine = -_largest(-within / (variance + TINY))
     share = _resize((share * ((fine - COARSE) / (FINE - COARSE)).clamp(0, 1)).sqrt(), start)
     grain = (grain * _resize((noise / (variance + TINY)).sqrt(), start)).roll((SHIFT, SHIFT), (-2, -1))
-    if keep is not None:
-        share = share * (1 - keep)
-    noisy = mixed + (time * (1 - time)) ** 0.5 * share * grain
+    noisy = mixed + (time * (1 - time)) ** 0.5 * share * free * grain
     low, high = torch.minimum(start, end).amin((-2, -1), True), torch.maximum(start, end).amax((-2, -1), True)
     return torch.where(start == end, mixed, noisy.clamp(low, high))
+
+
+def _nudged(mixed: Tensor, free: Tensor, code: float) -> Tensor:
+    """Move pixels a hair towards the mean of their neighbours, where `free` is 1.
+
+    In the middle of a gap half of all small changes end halfway between two code values. The rounding of these is noise
+    of half a code value; rounded towards their neighbours they have less of it.
+    """
+    near = F.avg_pool2d(mixed, 3, 1, 1, count_include_pad=False)
+    return mixed + free * (near - mixed).clamp(-NUDGE * code, NUDGE * code)
 
 
 def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

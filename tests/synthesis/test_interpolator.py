@@ -75,7 +75,7 @@ def test_a_painted_mask_of_another_size_is_refused():
 
 def test_still_pixels_fade_or_copy_the_nearer_frame():
     a, b = torch.tensor([[0.0, 100.0]]), torch.tensor([[40.0, 100.0]])
-    assert still_layer(a, b, 0.25).tolist() == [[10.0, 100.0]]
+    assert torch.allclose(still_layer(a, b, 0.25), torch.tensor([[10.0, 100.0]]), rtol=0, atol=1e-4)
     assert still_layer(a, b, 0.25, "nearest").tolist() == [[0.0, 100.0]]
     assert still_layer(a, b, 0.75, "nearest").tolist() == [[40.0, 100.0]]
 
