@@ -24,6 +24,7 @@ from maskvfi.video.icc import read_profile
 from maskvfi.video.orientation import upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.png import without_metadata
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import is_animated_webp
 
@@ -221,16 +222,15 @@ def decode_picture(file: Path) -> av.VideoFrame:
         MediaError: It cannot be read.
     """
     data = _bytes_of(file)
-    context = _decoder(_codec_of(file, data))
+    codec = _codec_of(file, data)
     if is_animated_webp(data):
         raise MediaError(f"{file}: is an animated WebP, which FFmpeg does not read")
-    try:
-        frames = [*context.decode(av.Packet(data)), *context.decode(None)]
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"{file}: cannot be read as an image") from error
-    if not frames:
-        raise MediaError(f"{file}: cannot be read as an image")
-    return frames[0]
+    for held in (data, without_metadata(data)) if codec == "png" else (data,):
+        context = _decoder(codec)
+        with suppress(av.error.FFmpegError, ValueError):
+            for frame in (*context.decode(av.Packet(held)), *context.decode(None)):
+                return frame
+    raise MediaError(f"{file}: cannot be read as an image")
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -261,7 +261,7 @@ def _read_header(file: Path) -> _Header | None:
     codec = _codec_of(file, data)
     context = _decoder(codec)
     context.skip_frame = "ALL"
-    head = data.partition(b"IDAT")[0][:-4] + _NO_PIXELS if codec == "png" else data
+    head = without_metadata(data.partition(b"IDAT")[0][:-4]) + _NO_PIXELS if codec == "png" else data
     with suppress(av.error.FFmpegError, ValueError):  # the picture is not whole, but its header may be
         context.decode(av.Packet(head))
     name = context.pix_fmt
