@@ -238,6 +238,18 @@ def test_pictures_of_any_kind_become_a_jpeg_of_the_same_colours(tmp_path, suffix
     assert np.abs(cv2.imread(str(tmp_path / "mid.jpg")).astype(int) - picture).max() <= 4
 
 
+@pytest.mark.parametrize("quality", [60, 92])
+def test_a_picture_between_two_jpegs_has_their_quality(tmp_path, quality):
+    smooth = cv2.resize(scene(0, (30, 40)), (320, 240), interpolation=cv2.INTER_CUBIC)
+    for n in range(2):
+        cv2.imwrite(str(tmp_path / f"{n}.jpg"), smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    for target in ("mid.jpg", "mid.png"):
+        maskvfi.pair(tmp_path / "0.jpg", tmp_path / "1.jpg", tmp_path / target, **PLAIN)
+    source, exact, back = (cv2.imread(str(tmp_path / name)) for name in ("0.jpg", "mid.png", "mid.jpg"))
+    assert cv2.PSNR(exact, back) > cv2.PSNR(smooth, source) - 1
+    assert (tmp_path / "mid.jpg").stat().st_size < 1.5 * (tmp_path / "0.jpg").stat().st_size
+
+
 def test_a_video_of_limited_range_becomes_motion_jpeg_of_the_same_colours(tmp_path):
     source = make_clip(tmp_path / "a.mkv", codec="ffv1", times=3, colour=(1, 1, 1, 1))
     maskvfi.interpolate(source, tmp_path / "b.avi", codec="mjpeg", encoder_options={"b": "9000000"}, **PLAIN)
