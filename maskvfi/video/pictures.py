@@ -21,7 +21,7 @@ from maskvfi.video.encoders import convert_planes
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
-from maskvfi.video.orientation import upright_frame, upright_info
+from maskvfi.video.orientation import Orientation, orientation_of_matrix, upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
 from maskvfi.video.png import without_metadata
@@ -231,6 +231,15 @@ def decode_picture(file: Path) -> av.VideoFrame:
             for frame in (*context.decode(av.Packet(held)), *context.decode(None)):
                 return frame
     raise MediaError(f"{file}: cannot be read as an image")
+
+
+def orientation_of_picture(file: Path) -> Orientation | None:
+    """How a picture is turned when it is shown; None where it is not, or where that cannot be read."""
+    try:
+        matrix = display_matrix(decode_picture(file))
+    except MediaError:
+        return None
+    return None if matrix is None else orientation_of_matrix(matrix)
 
 
 def _bytes_of(file: Path) -> bytes:
