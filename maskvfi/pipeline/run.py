@@ -216,6 +216,7 @@ def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
         rate=options.rate,  # type: ignore[arg-type]
         hwaccel=options.hwaccel,
         interlaced=options.interlaced,
+        strict=options.strict,
     )
 
 

@@ -42,7 +42,11 @@ _BEGINNINGS = {
 # What a file holds if its picture may be turned: EXIF in JPEG, PNG and WebP, and the orientation tag of TIFF.
 _TURNED = (b"Exif\0", b"eXIf", b"EXIF", b"\x12\x01\x03\0", b"\x01\x12\0\x03")
 _NO_PIXELS = b"\0\0\0\0IDAT\0\0\0\0\0\0\0\0IEND\0\0\0\0"  # the end of a PNG file after its header
-_MOST_NAMED = 5  # gaps in the numbering that a warning names
+MOST_NAMED = 5  # gaps in the numbering, or damaged images, that a warning names
+
+
+class UnreadablePicture(MediaError):
+    """A picture is damaged, or no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
             raise MediaError(f"{file}: pixel format {header.name} is not supported")
     warnings = []
     if missing := missing_numbers(files):
-        listed = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
+        listed = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
         warnings.append(f"{name}: numbers are missing: {listed}; the images are shown without a pause there")
     profiles = [header.profile for header in headers.values()] or [b""]
     if len(set(profiles)) > 1:
@@ -230,7 +234,7 @@ def decode_picture(file: Path) -> av.VideoFrame:
         with suppress(av.error.FFmpegError, ValueError):
             for frame in (*context.decode(av.Packet(held)), *context.decode(None)):
                 return frame
-    raise MediaError(f"{file}: cannot be read as an image")
+    raise UnreadablePicture(f"{file}: cannot be read as an image")
 
 
 def orientation_of_picture(file: Path) -> Orientation | None:
