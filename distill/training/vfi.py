@@ -24,7 +24,7 @@ from maskvfi.models.rife.stage import Stage
 from maskvfi.ops.warp import backward_warp
 
 VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
-VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(120, 80, 48, 24))
+VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2))
 OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
