@@ -127,8 +127,9 @@ class StaticMaskNet(nn.Module):
         self.look_again = nn.Conv2d(w2, w2, 3, 1, 1)
         self.told = nn.Conv2d(w4, w2, 1)
         self.head = nn.Conv2d(w2, 4, 3, 1, 1)
-        self.apply(_initialise)
-        nn.init.normal_(self.head.weight, std=0.02)
+        if not self.head.weight.is_meta:  # else it is filled from a file
+            self.apply(_initialise)
+            nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
         """The mask between two frames.
