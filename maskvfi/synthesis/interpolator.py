@@ -396,7 +396,7 @@ def mask_type(precision: str, device: torch.device) -> torch.dtype:
     Returns:
         The torch type.
     """
-    abilities = getattr(torch.cpu, "get_capabilities", dict)()
+    abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     if precision == "auto" and device.type == "cpu" and abilities.get("avx512_bf16"):
         return torch.bfloat16
     return choose_precision(precision, device)[1]
