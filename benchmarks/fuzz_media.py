@@ -9,12 +9,14 @@ import json
 import resource
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +56,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         whole = _make_sources(Path(folder))
         worker = Worker(__file__)
-        for number in track(range(cases), "fuzzing", console=Console(stderr=True)):
+        for number in numbers(cases):
             name = list(SOURCES)[number % len(SOURCES)]
             rng = np.random.default_rng((seed, number))
             work = Path(folder) / "work"
@@ -77,8 +79,18 @@ def main(
         kinds = ("made", "refused", "crashed", "too long", "half file")
         table.add_row(name, *(str(counts[kind]) for kind in kinds))
     Console().print(table)
-    if total["made"] + total["refused"] < cases:
+    if total["made"] + total["refused"] < sum(total.values()):
         raise typer.Exit(1)
+
+
+def numbers(cases: int) -> Iterator[int]:
+    """The numbers of the cases. Ctrl-C ends them after the one at work, so that what was done is counted."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    for number in track(range(cases), "fuzzing", console=Console(stderr=True)):
+        if stopped.is_set():
+            return
+        yield number
 
 
 def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
@@ -141,7 +153,10 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                start_new_session=True,  # Ctrl-C is not for it
             )
+            assert self._process.stdout is not None
+            self._process.stdout.readline()  # it has loaded everything: that is no part of a case
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -171,8 +186,10 @@ def serve(work: Callable[..., object]) -> None:
     Args:
         work: Called with the texts of a case; the first ones name its files.
     """
+    import maskvfi
     from maskvfi.video import MediaError
 
+    print(maskvfi.__version__, flush=True)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for line in sys.stdin:
         request = json.loads(line)

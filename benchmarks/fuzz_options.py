@@ -99,6 +99,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Equal seeds make equal commands.")] = 0,
 ) -> None:
     """Count how they end; exit code 1 if any ends badly."""
+    import maskvfi.pipeline.run  # noqa: F401  loading torch is no part of a case
+
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:

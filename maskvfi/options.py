@@ -137,7 +137,7 @@ class DecodeOptions(OptionGroup):
         choices=("auto", "keep", "deinterlace"),
     )
     strict: bool = option(
-        False, "Refuse an input that cannot be read to its end; otherwise what was read makes the output."
+        False, "Refuse an input that cannot be read as a whole; otherwise what was read makes the output."
     )
 
     def __post_init__(self) -> None:

@@ -216,6 +216,7 @@ def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
         rate=options.rate,  # type: ignore[arg-type]
         hwaccel=options.hwaccel,
         interlaced=options.interlaced,
+        strict=options.strict,
     )
 
 
@@ -415,10 +416,13 @@ def _at_least_one(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
 
 def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
     """The frames before the damage, which goes into the result. Without any frame the error is raised."""
+    count = 0  # result.frames_in is behind: cuts are found some frames ahead
     try:
-        yield from frames
+        for frame in frames:
+            count += 1
+            yield frame
     except MediaError as error:
-        if not result.frames_in:
+        if not count:
             raise
         result.damage = str(error)
 

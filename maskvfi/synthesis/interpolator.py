@@ -357,7 +357,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device(name)
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=chosen).cpu()  # "meta" is a device that gives nothing back
     except (RuntimeError, AssertionError, NotImplementedError, ValueError):
         raise OptionError(f"device {str(device)!r} is not available here") from None
     return chosen

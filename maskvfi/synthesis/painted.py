@@ -15,6 +15,9 @@ from maskvfi.options import MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.video import SourceInfo
 from maskvfi.video.orientation import orientation_of, upright_info
+from maskvfi.video.pictures import orientation_of_picture
+
+_TIFF = (b"II*\0", b"MM\0*")  # how TIFF files begin, which OpenCV turns itself
 
 
 def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor | None, Tensor | None]:
@@ -40,7 +43,7 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     """Read a picture as a mask.
 
     Args:
-        path: A picture of the size in which the video is shown.
+        path: A picture of the size in which the video is shown; it is turned as its EXIF orientation says.
         info: The video.
 
     Returns:
@@ -57,6 +60,8 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if picture is None:
         raise MediaError(f"{name}: is not a picture that can be read")
+    if not data.tobytes().startswith(_TIFF) and (stored := orientation_of_picture(Path(path))):
+        picture = np.moveaxis(stored.turn(np.atleast_3d(picture).transpose(2, 0, 1)), 0, 2).squeeze()
     height, width = picture.shape[:2]
     shown = upright_info(info)
     if (width, height) != (shown.width, shown.height):

@@ -49,17 +49,24 @@ class HdrMetadata:
             codec: FFmpeg's name of the encoder.
 
         Returns:
-            The options, empty without metadata; None where the encoder cannot write it.
+            The options, empty without metadata; None where the encoder cannot write it, or nobody can.
         """
         display = self._display(codec == "libsvtav1")
         light = ",".join(map(str, self.content_light or ()))
         if not display and not light:
             return {}
-        if codec not in _OPTION_NAMES:
+        if codec not in _OPTION_NAMES or not self._fits():
             return None
         option, display_name, light_name = _OPTION_NAMES[codec]
         pairs = ((display_name, display), (light_name, light))
         return {option: ":".join(f"{name}={value}" for name, value in pairs if value)}
+
+    def _fits(self) -> bool:
+        """Whether the numbers fit into a bit stream; encoders refuse others, which damaged files have."""
+        points = [value for point in self.chromaticities or () for value in point]
+        return all(0 <= value < 1 << 16 for value in (*points, *(self.content_light or ()))) and all(
+            0 <= value < 1 << 31 for value in self.luminance or ()
+        )
 
     def _display(self, in_units: bool) -> str:
         """The mastering display as text: in units (SVT-AV1), or as the integers of the bit stream (x264, x265)."""

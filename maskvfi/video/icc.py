@@ -6,6 +6,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from maskvfi.video.png import png_chunk, png_chunks
+
 _LARGEST = 1 << 24  # bytes of a profile; a larger one is not read
 _TIFF_TAG = 34675
 _JPEG_NAME = b"ICC_PROFILE\0"
@@ -24,11 +26,10 @@ def read_profile(data: bytes, codec: str) -> bytes:
     """
     try:
         if codec == "png":
-            packed = next((body for kind, body in _png_chunks(data) if kind == b"iCCP"), b"\0\0")
+            packed = next((body for kind, body in png_chunks(data) if kind == b"iCCP"), b"\0\0")
             found = zlib.decompressobj().decompress(packed.partition(b"\0")[2][1:], _LARGEST)
         elif codec == "mjpeg":
-            segments = (body for kind, body in _jpeg_segments(data) if kind == 0xE2)
-            parts = sorted(body for body in segments if body.startswith(_JPEG_NAME))
+            parts = sorted(body for kind, body in _jpeg_segments(data) if _is_part(kind, body))
             found = b"".join(body[len(_JPEG_NAME) + 2 :] for body in parts)
         elif codec == "webp":
             found = next((body for kind, body in _riff_chunks(data) if kind == b"ICCP"), b"")
@@ -51,19 +52,19 @@ def put_profile(data: bytes, codec: str, profile: bytes) -> bytes:
         The file with this profile.
     """
     if codec == "png":
-        head = _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)) if profile else b""
+        head = png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)) if profile else b""
         replaced = (b"iCCP", b"sRGB") if profile else (b"iCCP",)
-        chunks = [_png_chunk(kind, body) for kind, body in _png_chunks(data) if kind not in replaced]
+        chunks = [png_chunk(kind, body) for kind, body in png_chunks(data) if kind not in replaced]
         return data[:8] + chunks[0] + head + b"".join(chunks[1:])
-    if codec == "mjpeg" and profile:
-        parts = [profile[at : at + _JPEG_PART] for at in range(0, len(profile), _JPEG_PART)]
-        head = b""
-        for number, part in enumerate(parts, 1):
-            body = _JPEG_NAME + bytes([number, len(parts)]) + part
-            head += b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body
-        first, size = data[2:4], struct.unpack(">H", data[4:6])[0]
-        at = 4 + size if first == b"\xff\xe0" else 2  # JFIF's segment has to be the first
-        return data[:at] + head + data[at:]
+    if codec == "mjpeg":
+        # FFmpeg has put the profile of a source frame into its own picture, but not into new ones.
+        segments = [(kind, body) for kind, body in _jpeg_segments(data) if not _is_part(kind, body)]
+        rest = data[_jpeg_pixels(data) :]
+        cut = [profile[at : at + _JPEG_PART] for at in range(0, len(profile), _JPEG_PART)]
+        parts = [(0xE2, _JPEG_NAME + bytes([n, len(cut)]) + part) for n, part in enumerate(cut, 1)]
+        first = 1 if segments and segments[0][0] == 0xE0 else 0  # JFIF's segment has to be the first
+        segments[first:first] = parts
+        return data[:2] + b"".join(_jpeg_segment(kind, body) for kind, body in segments) + rest
     return data
 
 
@@ -77,18 +78,6 @@ def is_srgb(profile: bytes) -> bool:
     return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 8
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + size]
-        at += 12 + size
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The segments before the pixels."""
     at = 2
@@ -96,6 +85,20 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         (size,) = struct.unpack_from(">H", data, at + 2)
         yield data[at + 1], data[at + 4 : at + 2 + size]
         at += 2 + max(size, 2)
+
+
+def _jpeg_segment(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+
+def _jpeg_pixels(data: bytes) -> int:
+    """Where the segments before the pixels end."""
+    return 2 + sum(len(body) + 4 for _, body in _jpeg_segments(data))
+
+
+def _is_part(kind: int, body: bytes) -> bool:
+    """Whether a segment of a JPEG is a part of its profile."""
+    return kind == 0xE2 and body.startswith(_JPEG_NAME)
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

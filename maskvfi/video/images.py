@@ -22,7 +22,16 @@ from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
-from maskvfi.video.pictures import CODECS, NUMBER, describe_pictures, find_pictures, is_pattern, read_frame
+from maskvfi.video.pictures import (
+    CODECS,
+    MOST_NAMED,
+    NUMBER,
+    UnreadablePicture,
+    describe_pictures,
+    find_pictures,
+    is_pattern,
+    read_frame,
+)
 from maskvfi.video.pump import Prefetch, Worker
 
 _WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
@@ -40,6 +49,7 @@ class ImageFolderReader:
         start: Give only frames from here on, in seconds.
         end: Give only frames before this time, in seconds.
         queue: How many decoded frames may wait.
+        strict: Raise an error where an image cannot be read; otherwise the one before is shown in its place.
 
     Raises:
         MediaError: There are no images, the first cannot be read, or they differ in size. An image other than the first
@@ -54,11 +64,13 @@ class ImageFolderReader:
         start: Fraction | None = None,
         end: Fraction | None = None,
         queue: int = 4,
+        strict: bool = True,
     ) -> None:
         self._rate = Fraction(rate or 24)
-        self._queue = queue
+        self._queue, self._strict = queue, strict
         self._prefetch: Prefetch[Frame] | None = None
-        files = find_pictures(path)
+        self._name, self._all = os.fspath(path), find_pictures(path)
+        files = self._all
         info, self.warnings = describe_pictures(files, os.fspath(path), self._rate)
         begin, stop = start or Fraction(0), end if end is not None else Fraction(len(files)) / self._rate
         self._files = [(n, file) for n, file in enumerate(files) if begin <= n / self._rate < stop]
@@ -84,8 +96,32 @@ class ImageFolderReader:
         self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
+        unread: list[str] = []
+        before: Frame | None = None
         for number, file in self._files:
-            yield read_frame(file, self.info, number)
+            try:
+                before = read_frame(file, self.info, number)
+            except UnreadablePicture:
+                if self._strict:
+                    raise
+                unread.append(file.name)
+                before = replace(before or self._last_before(number), pts=number / self._rate)
+            yield before
+        if unread:
+            listed = ", ".join(unread[:MOST_NAMED]) + (", ..." if len(unread) > MOST_NAMED else "")
+            self.warnings.append(
+                f"{self._name}: cannot be read as images: {listed}; the image before is shown in their place"
+            )
+
+    def _last_before(self, number: int) -> Frame:
+        """The last image before a window that can be read; the first of all can."""
+        while True:
+            number -= 1
+            try:
+                return read_frame(self._all[number], self.info, number)
+            except UnreadablePicture:
+                if number <= 0:
+                    raise
 
 
 class ImageFolderWriter:

@@ -37,6 +37,7 @@ def open_source(
     queue: int = 4,
     hwaccel: str | None = None,
     interlaced: str = "auto",
+    strict: bool = True,
 ) -> Source:
     """A reader of a video, a folder of images or a pipe.
 
@@ -48,6 +49,7 @@ def open_source(
         queue: How many decoded frames may wait.
         hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
         interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
+        strict: Whether an image of a folder that cannot be read is an error; otherwise the one before is shown.
 
     Returns:
         The opened reader.
@@ -61,7 +63,7 @@ def open_source(
         how |= {"container_format": _PIPE_FORMAT, "interlaced": interlaced}
         return VideoReader(sys.stdin.buffer, **how)
     if is_image_source(path):
-        return ImageFolderReader(path, **how)
+        return ImageFolderReader(path, **how, strict=strict)
     return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
 
 

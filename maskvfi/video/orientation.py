@@ -75,9 +75,12 @@ def orientation_of(info: SourceInfo) -> Orientation | None:
     Returns:
         None where they are shown as they are stored, and for angles between the right ones.
     """
-    if info.display_matrix is None:
-        return None
-    a, b, _, c, d = info.display_matrix[:5]
+    return None if info.display_matrix is None else orientation_of_matrix(info.display_matrix)
+
+
+def orientation_of_matrix(matrix: tuple[int, ...]) -> Orientation | None:
+    """How FFmpeg's display matrix, nine integers, turns a picture; None as for `orientation_of`."""
+    a, b, _, c, d = matrix[:5]
     if not (b or c) and a and d:
         found = Orientation(False, a < 0, d < 0)
     elif not (a or d) and b and c:

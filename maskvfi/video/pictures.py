@@ -21,9 +21,10 @@ from maskvfi.video.encoders import convert_planes
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
-from maskvfi.video.orientation import upright_frame, upright_info
+from maskvfi.video.orientation import Orientation, orientation_of_matrix, upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.png import without_metadata
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import is_animated_webp
 
@@ -41,7 +42,11 @@ _BEGINNINGS = {
 # What a file holds if its picture may be turned: EXIF in JPEG, PNG and WebP, and the orientation tag of TIFF.
 _TURNED = (b"Exif\0", b"eXIf", b"EXIF", b"\x12\x01\x03\0", b"\x01\x12\0\x03")
 _NO_PIXELS = b"\0\0\0\0IDAT\0\0\0\0\0\0\0\0IEND\0\0\0\0"  # the end of a PNG file after its header
-_MOST_NAMED = 5  # gaps in the numbering that a warning names
+MOST_NAMED = 5  # gaps in the numbering, or damaged images, that a warning names
+
+
+class UnreadablePicture(MediaError):
+    """A picture is damaged, or no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
             raise MediaError(f"{file}: pixel format {header.name} is not supported")
     warnings = []
     if missing := missing_numbers(files):
-        listed = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
+        listed = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
         warnings.append(f"{name}: numbers are missing: {listed}; the images are shown without a pause there")
     profiles = [header.profile for header in headers.values()] or [b""]
     if len(set(profiles)) > 1:
@@ -221,16 +226,24 @@ def decode_picture(file: Path) -> av.VideoFrame:
         MediaError: It cannot be read.
     """
     data = _bytes_of(file)
-    context = _decoder(_codec_of(file, data))
+    codec = _codec_of(file, data)
     if is_animated_webp(data):
         raise MediaError(f"{file}: is an animated WebP, which FFmpeg does not read")
+    for held in (data, without_metadata(data)) if codec == "png" else (data,):
+        context = _decoder(codec)
+        with suppress(av.error.FFmpegError, ValueError):
+            for frame in (*context.decode(av.Packet(held)), *context.decode(None)):
+                return frame
+    raise UnreadablePicture(f"{file}: cannot be read as an image")
+
+
+def orientation_of_picture(file: Path) -> Orientation | None:
+    """How a picture is turned when it is shown; None where it is not, or where that cannot be read."""
     try:
-        frames = [*context.decode(av.Packet(data)), *context.decode(None)]
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"{file}: cannot be read as an image") from error
-    if not frames:
-        raise MediaError(f"{file}: cannot be read as an image")
-    return frames[0]
+        matrix = display_matrix(decode_picture(file))
+    except MediaError:
+        return None
+    return None if matrix is None else orientation_of_matrix(matrix)
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -261,7 +274,7 @@ def _read_header(file: Path) -> _Header | None:
     codec = _codec_of(file, data)
     context = _decoder(codec)
     context.skip_frame = "ALL"
-    head = data.partition(b"IDAT")[0][:-4] + _NO_PIXELS if codec == "png" else data
+    head = without_metadata(data.partition(b"IDAT")[0][:-4]) + _NO_PIXELS if codec == "png" else data
     with suppress(av.error.FFmpegError, ValueError):  # the picture is not whole, but its header may be
         context.decode(av.Packet(head))
     name = context.pix_fmt

@@ -32,6 +32,7 @@ _MATRIX_NAMES = {
     14: "ICtCp",
 }
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
+_FASTEST = 1_000_000  # frames per second; damaged headers state more
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
@@ -318,7 +319,8 @@ class VideoReader:
             raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
         fmt = PixelFormat.parse(name)
         stated = None if self._is_raw() else stream.average_rate
-        rate = self._raw_rate or Fraction(stated or stream.guessed_rate or stream.base_rate or 25)
+        rates = (stated, stream.guessed_rate, stream.base_rate)
+        rate = self._raw_rate or Fraction(next((each for each in rates if each and each <= _FASTEST), 25))
         length = self._length(stream)
         frames = stream.frames or (round(length * rate) if length else None)
         if self._start or self._end is not None:

@@ -42,6 +42,9 @@ def folder(tmp_path, monkeypatch) -> Path:
     make_clip(tmp_path / "film.mkv", times=4, audio="aac", size=(64, 48))
     for name in ("a.png", "b.png", "hud.png", "face.png", "mask.png"):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 90, np.uint8))
+    (tmp_path / "drawings").mkdir()
+    for n in range(3):
+        shutil.copy(tmp_path / "a.png", tmp_path / "drawings" / f"{n}.png")
     return tmp_path
 
 

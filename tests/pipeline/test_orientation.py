@@ -126,6 +126,26 @@ def test_masks_are_painted_on_what_is_shown(tmp_path, name):
         maskvfi.mask_video(source, tmp_path / "wrong", **masked)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize(("number", "mode"), [(6, "L"), (8, "RGB"), (3, "RGBA"), (2, "L")])
+def test_a_painted_picture_is_turned_as_its_exif_says(tmp_path, suffix, number, mode):
+    image = pytest.importorskip("PIL.Image")
+    source = clip_of(tmp_path / "in.mp4", MATRICES["as it is"][0])
+    paint = np.zeros((HEIGHT, WIDTH), np.uint8)
+    paint[:16, :24] = 255
+    stored = {6: np.rot90(paint), 8: np.rot90(paint, -1), 3: paint[::-1, ::-1], 2: paint[:, ::-1]}[number]
+    exif = image.Exif()
+    exif[0x112] = number
+    mode = "RGB" if suffix == ".jpg" and mode == "RGBA" else mode
+    how = {".jpg": {"quality": 100}, ".webp": {"lossless": True}}.get(suffix, {})
+    image.fromarray(np.ascontiguousarray(stored)).convert(mode).save(
+        tmp_path / f"p{suffix}", exif=exif, **how
+    )
+    protect = tmp_path / f"p{suffix}"
+    maskvfi.mask_video(source, tmp_path / "mask", mask=None, device="cpu", protect=protect)
+    assert np.array_equal(cv2.imread(str(tmp_path / "mask" / "00000001.png"))[..., 0], paint)
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv420p10le", "gbrp10le"])
 @pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("size", [(64, 48), (63, 47)])

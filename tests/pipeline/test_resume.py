@@ -13,6 +13,7 @@ from clips import make_clip
 
 import maskvfi
 from maskvfi.errors import MediaError
+from maskvfi.pipeline.run import Report, choose_timeline, gaps_of
 from maskvfi.video import muxer, open_source
 
 FAST = {"vfi": "blend", "device": "cpu", "scene_cut": "off"}
@@ -209,6 +210,21 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_kept(truncated, t
     with pytest.raises(MediaError, match=r"cut\.mkv"):
         maskvfi.interpolate(truncated, tmp_path / "strict.mkv", strict=True, **FAST)
     assert not (tmp_path / "strict.mkv").exists()
+
+
+def test_a_few_frames_before_the_damage_are_kept_too(tmp_path):
+    """Fewer than are read ahead to find cuts."""
+    options, result = maskvfi.Options(), Report("in", "out")
+    with open_source(make_clip(tmp_path / "in.mkv", times=2, codec="ffv1", options={})) as reader:
+
+        def broken():
+            yield from reader
+            raise MediaError("damaged")
+
+        timeline, _ = choose_timeline(options, reader.info.rate)
+        gaps = list(gaps_of(broken(), reader.info, timeline, options, result))
+    assert result.damage == "damaged"
+    assert sum(len(gap.slots) for gap in gaps) == 3
 
 
 def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):

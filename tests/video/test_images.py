@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from clips import digest, make_clip
 
+import maskvfi
 from maskvfi.video import (
     Frame,
     ImageFolderReader,
@@ -98,6 +99,27 @@ def test_a_broken_image_is_named(tmp_path, content):
         pytest.raises(MediaError, match=r"2\.png: cannot be read as an image"),
     ):
         list(reader)
+
+
+def test_a_broken_image_does_not_end_the_film(tmp_path):
+    source = folder_of(tmp_path / "in", [f"{n}.png" for n in range(5)])
+    for n in (2, 3):
+        (source / f"{n}.png").write_bytes((source / f"{n}.png").read_bytes()[:40])
+    plain = {"vfi": "blend", "mask": None, "device": "cpu"}
+    report = maskvfi.interpolate(source, tmp_path / "out", **plain)
+    named = f"{source}: cannot be read as images: 2.png, 3.png; the image before is shown in their place"
+    assert report.warnings[0] == named
+    assert (report.frames_in, report.frames_out, report.damage) == (5, 9, "")
+    for made, shown in ((1, 0), (3, 1), (5, 1), (7, 1), (9, 4)):
+        same = cv2.imread(str(tmp_path / "out" / f"{made:08d}.png")), cv2.imread(str(source / f"{shown}.png"))
+        assert np.array_equal(*same)
+    window = maskvfi.interpolate(source, tmp_path / "window", start=Fraction(3, 24), **plain)
+    assert (window.frames_in, window.frames_out) == (2, 3)
+    first = cv2.imread(str(tmp_path / "window" / "00000001.png"))
+    assert np.array_equal(first, cv2.imread(str(source / "1.png")))
+    with pytest.raises(MediaError, match=r"2\.png: cannot be read as an image"):
+        maskvfi.interpolate(source, tmp_path / "strict", strict=True, **plain)
+    assert not (tmp_path / "strict").exists()
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):

@@ -270,9 +270,11 @@ def test_an_output_of_many_files_is_refused_before_the_work(tmp_path, name):
 
 def test_one_picture_is_no_target_for_a_video(tmp_path):
     source = make_clip(tmp_path / "a.mp4", times=3)
-    for name in ("out.png", "out.jpg", "out.bmp", "out_%03d.bmp"):
+    for name in ("out.png", "out.jpg", "out.bmp"):
         with pytest.raises(MediaError, match=rf"{name}: is one picture, not a video; a folder"):
             copied(source, tmp_path / name)
+    with pytest.raises(MediaError, match=r"out_%03d\.bmp: images are written as \.png, .*, not \.bmp"):
+        copied(source, tmp_path / "out_%03d.bmp")
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 

@@ -238,6 +238,18 @@ def test_pictures_of_any_kind_become_a_jpeg_of_the_same_colours(tmp_path, suffix
     assert np.abs(cv2.imread(str(tmp_path / "mid.jpg")).astype(int) - picture).max() <= 4
 
 
+@pytest.mark.parametrize("quality", [60, 92])
+def test_a_picture_between_two_jpegs_has_their_quality(tmp_path, quality):
+    smooth = cv2.resize(scene(0, (30, 40)), (320, 240), interpolation=cv2.INTER_CUBIC)
+    for n in range(2):
+        cv2.imwrite(str(tmp_path / f"{n}.jpg"), smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    for target in ("mid.jpg", "mid.png"):
+        maskvfi.pair(tmp_path / "0.jpg", tmp_path / "1.jpg", tmp_path / target, **PLAIN)
+    source, exact, back = (cv2.imread(str(tmp_path / name)) for name in ("0.jpg", "mid.png", "mid.jpg"))
+    assert cv2.PSNR(exact, back) > cv2.PSNR(smooth, source) - 1
+    assert (tmp_path / "mid.jpg").stat().st_size < 1.5 * (tmp_path / "0.jpg").stat().st_size
+
+
 def test_a_video_of_limited_range_becomes_motion_jpeg_of_the_same_colours(tmp_path):
     source = make_clip(tmp_path / "a.mkv", codec="ffv1", times=3, colour=(1, 1, 1, 1))
     maskvfi.interpolate(source, tmp_path / "b.avi", codec="mjpeg", encoder_options={"b": "9000000"}, **PLAIN)
@@ -267,17 +279,45 @@ def test_a_video_with_a_percent_sign_is_no_pattern(tmp_path):
         open_source(tmp_path / "100%done.mp4")
 
 
+def with_chunk(file: Path, kind: bytes, body: bytes) -> None:
+    """Put a chunk before the pixels of a PNG file."""
+    data = file.read_bytes()
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    file.write_bytes(data[:33] + chunk + data[33:])
+
+
 def test_hdr_of_pictures_is_found_beside_exif(tmp_path):
     """PyAV has no name for EXIF; that once hid all other side data."""
     folder = tmp_path / "in"
     folder.mkdir()
     turned(folder / "0.png", scene(), 1)
-    data = (folder / "0.png").read_bytes()
-    light = struct.pack(">2I", 1000 * 10000, 400 * 10000)
-    chunk = struct.pack(">I", len(light)) + b"cLLI" + light + struct.pack(">I", zlib.crc32(b"cLLI" + light))
-    (folder / "0.png").write_bytes(data[:33] + chunk + data[33:])
+    with_chunk(folder / "0.png", b"cLLI", struct.pack(">2I", 1000 * 10000, 400 * 10000))
     with open_source(folder) as reader:
         assert reader.info.hdr.content_light == (1000, 400)
+
+
+def test_hdr_numbers_that_no_stream_can_hold_are_named(tmp_path):
+    folder = sequence(tmp_path / "in", **{f"{n}_png": scene(n) for n in range(2)})
+    for file in folder.iterdir():
+        with_chunk(file, b"cLLI", struct.pack(">2I", 2**32 - 1, 0))
+    report = maskvfi.interpolate(folder, tmp_path / "out.mp4", **PLAIN)
+    assert "libx264 cannot write HDR10 mastering metadata: left out" in report.warnings
+    assert report.frames_out == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [(b"eXIf", b"II*\0\x08\0\0\0\xff\xff"), (b"iCCP", b"\0\0damaged"), (b"iCCP", b"P3\0\7")]
+)
+def test_damaged_metadata_does_not_make_the_picture_unreadable(tmp_path, kind, body):
+    """FFmpeg's decoder refuses such a picture, though viewers show it."""
+    folder = sequence(tmp_path / "in", **{f"{n}_png": scene(n) for n in range(2)})
+    for file in folder.iterdir():
+        with_chunk(file, kind, body)
+    with open_source(folder) as reader:
+        assert all(np.array_equal(as_bgr(frame), scene(n)) for n, frame in enumerate(reader))
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:-400])
+    with pytest.raises(MediaError, match=r"0\.png: cannot be read as an image"):
+        open_source(folder)
 
 
 def profile_of(name: str, size: int = 400) -> bytes:

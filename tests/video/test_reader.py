@@ -1,5 +1,6 @@
 """Videos as frames with exact times; broken ones as one line that names file and cause."""
 
+import struct
 import subprocess
 import threading
 from fractions import Fraction
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from clips import copy, digest, make_clip, picture, read
 
+import maskvfi
 from maskvfi.video import MediaError, VideoReader
 
 VFR = (0, 40, 45, 100, 101, 160, 400, 440, 441, 500)  # milliseconds
@@ -334,6 +336,17 @@ def test_cover_art_is_not_the_video(tmp_path, with_cover):
     clip = make_clip(tmp_path / "a.mp4", times=5)
     covered = with_cover(clip, tmp_path / "covered.mp4")
     assert len(read(covered)) == 5
+
+
+def test_a_rate_that_no_video_has_is_not_believed(tmp_path):
+    clip = make_clip(tmp_path / "a.avi", times=5, options={"bf": "0"})
+    data = bytearray(clip.read_bytes())
+    struct.pack_into(
+        "<2I", data, data.index(b"vids") + 20, 1, 2**31 - 1
+    )  # frames per second of the AVI header
+    clip.write_bytes(data)
+    report = maskvfi.interpolate(clip, tmp_path / "out.avi", vfi="blend", mask=None, device="cpu")
+    assert report.frames_out == len(read(tmp_path / "out.avi")) == 9
 
 
 def test_closing_early_stops_the_thread(tmp_path):
