@@ -228,7 +228,9 @@ class StaticMaskNet(nn.Module):
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         height, width = frames[0].size
-        return torch.cat([F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits], dim=1)
+        return torch.cat(
+            [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits], dim=1
+        )
 
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
