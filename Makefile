@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test docs clean
+.PHONY: demo test docs gpu clean
 
 demo: $(READY)
 	$(BIN)/maskvfi demo demo
@@ -15,6 +15,10 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# On a machine with a card, in an environment of its own with torch for that card. It can be resumed.
+gpu:
+	$(PYTHON) benchmarks/gpu.py --out gpu.json
 
 docs: $(READY)
 	$(BIN)/typer maskvfi.cli.main utils docs --name maskvfi --output docs/commands.md

@@ -6,6 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `cuda` where no card is."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
 
 
 @pytest.fixture(scope="session")

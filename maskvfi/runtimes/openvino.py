@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,8 @@ class OpenVino(GraphRuntime):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
+        if shapes is None:  # one for every network; for a size of its own every video would leave one
+            hints["CACHE_DIR"] = os.fspath(path.parent / "compiled")
         model = _core().read_model(path)
         if shapes is not None:
             model.reshape(dict(enumerate(map(openvino.PartialShape, map(list, shapes)))))

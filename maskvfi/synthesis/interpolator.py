@@ -101,7 +101,8 @@ class Interpolator:
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         off = mask is None or (isinstance(mask, str) and mask == "off")
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
-        self.mask = None if mask_network is None else on_device(mask_network, self.device, dtype).eval()
+        mask_dtype = mask_type(options.precision, self.device)
+        self.mask = None if mask_network is None else on_device(mask_network, self.device, mask_dtype).eval()
         self.at_once = pixels_at_once(self.device, options.tile)
         self.scale, self.ensemble, self.static = options.scale, options.ensemble, options.static
         self.threshold, self.feather = options.threshold, options.feather
@@ -138,8 +139,11 @@ class Interpolator:
 
     @property
     def computed_by(self) -> dict[str, str]:
-        """Device, precision and runtime, by these names: frames depend on them too."""
-        return {"device": str(self.device), "precision": self.precision, "runtime": self.runtime}
+        """Device, precision (also of the mask) and runtime, by these names: frames depend on them too."""
+        found = {"device": str(self.device), "precision": self.precision, "runtime": self.runtime}
+        if self.mask is not None:
+            found["mask_precision"] = str(self.mask.head.weight.dtype).removeprefix("torch.")
+        return found
 
     @overload
     def __call__(self, img0: Tensor, img1: Tensor, timestep: float | Tensor = 0.5) -> Tensor: ...
@@ -377,6 +381,25 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
     if precision not in PRECISIONS:
         raise OptionError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
     return precision, PRECISIONS[precision]
+
+
+def mask_type(precision: str, device: torch.device) -> torch.dtype:
+    """Choose a number format for the mask network.
+
+    Half precision changes the answer for fewer than one pixel in ten thousand (docs/speed.md), unlike flow. So "auto"
+    takes it on every processor that multiplies it.
+
+    Args:
+        precision: As for `choose_precision`.
+        device: The device that computes.
+
+    Returns:
+        The torch type.
+    """
+    abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    if precision == "auto" and device.type == "cpu" and abilities.get("avx512_bf16"):
+        return torch.bfloat16
+    return choose_precision(precision, device)[1]
 
 
 def as_images(picture: Tensor | Array) -> Tensor:

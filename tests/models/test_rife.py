@@ -14,6 +14,7 @@ from maskvfi import WeightsError, load_vfi, save_weights
 from maskvfi.models.base import as_timestep
 from maskvfi.models.rife import VARIANTS, IFNet, find_variant
 from maskvfi.models.rife.reference import PlainIFNet
+from maskvfi.runtimes import on_device
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 SHAPES = json.loads((GOLDEN.parent / "rife_shapes.json").read_text())
@@ -63,6 +64,23 @@ def test_every_golden_case_of_a_family_is_reproduced(family: str):
             error = seeded.compare(seeded.sample(got.numpy(), *size), tensors[f"{case['id']}/{name}"])
             assert error["shape_ok"], (family, case["id"], name)
             assert error["max"] < tolerance, (family, case["id"], name, error)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 2e-3), (torch.float16, 0.05)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_card_gives_the_golden_frames(family: str, precision: torch.dtype, tolerance: float):
+    tensors, cases, _ = seeded.load_golden(str(GOLDEN / f"rife_{family}.safetensors"))
+    for case in cases:
+        network = load_vfi(weights(family, tuple((case.get("boost") or {}).items())), variant=family)
+        network = on_device(network, torch.device("cuda"), precision)
+        img0, img1 = (frame.cuda() for frame in frames(case))
+        time = torch.as_tensor(case["t"], dtype=torch.float32).reshape(-1, 1, 1, 1).cuda()
+        with torch.inference_mode():
+            frame = network(img0, img1, time, case["scale"], case["ensemble"]).frame.float().cpu()
+        error = seeded.compare(seeded.sample(frame.numpy(), 48, 64), tensors[f"{case['id']}/merged"])
+        assert error["shape_ok"], (family, case["id"])
+        assert error["max"] < tolerance, (family, case["id"], error)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -61,15 +62,19 @@ class FrameFeatures(NamedTuple):
 
 
 class View(NamedTuple):
-    """One side of what is compared at 1/2 and 1/4 in K gaps.
+    """One side of what is compared at 1/2 and 1/4 in a gap.
 
     Attributes:
-        colour, detail, fine: Those of `FrameFeatures`, [B*K,C,h,w].
+        pixels: [B,10,h/2,w/2], colour times 4 and detail of `FrameFeatures`.
+        fine: That of `FrameFeatures`.
+        grey: [B,1,h/2,w/2], the mean of detail.
+        key: [B,4,h/4,w/4], what is matched of fine.
     """
 
-    colour: Tensor
-    detail: Tensor
+    pixels: Tensor
     fine: Tensor
+    grey: Tensor
+    key: Tensor
 
     def mean(self, other: View) -> View:
         """The average of two views, which has less noise."""
@@ -122,8 +127,9 @@ class StaticMaskNet(nn.Module):
         self.look_again = nn.Conv2d(w2, w2, 3, 1, 1)
         self.told = nn.Conv2d(w4, w2, 1)
         self.head = nn.Conv2d(w2, 4, 3, 1, 1)
-        self.apply(_initialise)
-        nn.init.normal_(self.head.weight, std=0.02)
+        if not self.head.weight.is_meta:  # else it is filled from a file
+            self.apply(_initialise)
+            nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
         """The mask between two frames.
@@ -161,13 +167,10 @@ class StaticMaskNet(nn.Module):
             raise ValueError(
                 f"frames must be a float [B,N,3,H,W] tensor with N >= 2, not {frames.dtype} {list(frames.shape)}"
             )
-        batch, count = frames.shape[:2]
+        count = frames.shape[1]
         together = self.encode(frames.flatten(0, 1))
-
-        def part(x: Tensor) -> Tensor:
-            return x.reshape(batch, count, *x.shape[1:])
-
-        return self._gaps(FrameFeatures(together.size, *(part(x) for x in together[1:])))
+        apart = [x.reshape(-1, count, *x.shape[1:]) for x in together[1:]]
+        return self._gaps([FrameFeatures(together.size, *(x[:, k] for x in apart)) for k in range(count)])
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Compute what depends on one frame alone.
@@ -196,56 +199,81 @@ class StaticMaskNet(nn.Module):
         Returns:
             [B,N-1,H,W], one mask of probabilities per gap.
         """
-        stacked = (torch.stack(parts, dim=1) for parts in zip(*(f[1:] for f in features), strict=True))
-        return torch.sigmoid(self._gaps(FrameFeatures(features[0].size, *stacked)))
+        return torch.sigmoid(self._gaps(features))
 
-    def _gaps(self, frames: FrameFeatures) -> Tensor:
-        """Logits [B,N-1,H,W]; the tensors of `frames` carry frames in dimension 1."""
-        batch, gaps = frames.colour.shape[0], frames.colour.shape[1] - 1
-        start = torch.arange(gaps, device=frames.colour.device)
+    def _gaps(self, frames: list[FrameFeatures]) -> Tensor:
+        """Logits [B,N-1,H,W].
 
-        def at(index: Tensor) -> View:
-            return View(*(x[:, index].flatten(0, 1) for x in (frames.colour, frames.detail, frames.fine)))
-
-        first, second = at(start), at(start + 1)
-        x2, x4 = self._look(first, second)
+        Gaps are computed one by one: what a layer makes of one gap is in the processor's cache when the next layer
+        reads it, and what it makes of all gaps is not.
+        """
+        gaps = len(frames) - 1
+        views = [self._view(frame) for frame in frames]
+        seen = [self._look(*pair) for pair in pairwise(views)]
         if gaps > 1:
-            before, after = at((start - 1).clamp(min=0)), at((start + 2).clamp(max=gaps))
-            wide2, wide4 = self._look(before, after)
-            calm2, calm4 = self._look(before.mean(first), second.mean(after))
-            x2, x4 = self.time2(x2, gaps, wide2, calm2), self.time4(x4, gaps, wide4, calm4)
-        x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(frames, gaps))))
-        x16 = self.time16(self.see16(self.down16(x8)), gaps)
-        x = self.see32(self.down32(x16))
-        if self.whole is not None:
-            x = x + self.whole(x.mean(dim=(2, 3), keepdim=True))
-        x = self.time_out(self.up4(self.up8(self.up16(x, x16), x8), x4), gaps)
-        x = _active(self.look_again(x2) + _sized(self.told(x), x2))
-        logits = F.pixel_shuffle(self.head(x).float(), 2)
-        height, width = frames.size
-        return logits[..., :height, :width].reshape(batch, gaps, height, width)
+            seen = [self._look_further(views, seen, gap) for gap in range(gaps)]
+        coarse = []
+        for (_, x4), pair in zip(seen, pairwise(frames), strict=True):
+            x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(*pair))))
+            coarse.append((x8, self.see16(self.down16(x8))))
+        x16 = self.time16([x for _, x in coarse])
+        risen = []
+        for (_, x4), (x8, _), x16_gap in zip(seen, coarse, x16, strict=True):
+            x = self.see32(self.down32(x16_gap))
+            if self.whole is not None:
+                x = x + self.whole(x.mean(dim=(2, 3), keepdim=True))
+            risen.append(self.up4(self.up8(self.up16(x, x16_gap), x8), x4))
+        logits = [
+            self.head(_active(self.look_again(x2) + _sized(self.told(x), x2)))
+            for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
+        ]
+        height, width = frames[0].size
+        return torch.cat(
+            [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits], dim=1
+        )
+
+    def _view(self, frame: FrameFeatures) -> View:
+        grey = frame.detail.mean(dim=1, keepdim=True)
+        pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
+        return View(pixels, frame.fine, grey, self.compare4(frame.fine))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """The same values in the memory layout of the weights, which is another one in half precision."""
+        half = self.head.weight.dtype != torch.float32
+        return x.contiguous(memory_format=torch.channels_last) if half else x
 
     def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
-        """Features [B*K,C,h,w] at 1/2 and at 1/4 of how two views of B*K gaps differ."""
-        (colour0, detail0, fine0), (colour1, detail1, fine1) = first, second
-        change = (colour0 - colour1).abs_().mul_(4), (detail0 - detail1).abs_(), detail0 + detail1
-        x2 = _active(self.look2(torch.cat(change, dim=1).to(self.head.weight.dtype)))
-        match = correlation(self.compare4(fine0), self.compare4(fine1), self.config.reach[0])
-        seen = [(fine0 - fine1).abs(), fine0 + fine1, match]
+        """Features [B,C,h,w] at 1/2 and at 1/4 of how two views differ."""
+        dtype = self.head.weight.dtype
+        change = (first.pixels - second.pixels).abs_()
+        level = first.pixels[:, -4:] + second.pixels[:, -4:]
+        x2 = _active(self.look2(torch.cat((change, level), dim=1).to(dtype)))
+        match = self._laid_out(correlation(first.key, second.key, self.config.reach[0]))
+        seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
-            half0, half1 = (x.mean(dim=1, keepdim=True) for x in (detail0, detail1))
-            seen.append(moments(half0, half1).to(x2.dtype))
+            seen.append(self._laid_out(moments(first.grey, second.grey).to(dtype)))
         return x2, _active(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
 
-    def _match(self, frames: FrameFeatures, gaps: int) -> Tensor:
-        """The input [B*gaps,C,h/8,w/8] at 1/8: how the frames of every gap differ."""
-        coarse0, coarse1 = (frames.coarse[:, k : k + gaps].flatten(0, 1) for k in (0, 1))
-        match = correlation(self.compare8(coarse0), self.compare8(coarse1), self.config.reach[1])
-        seen = [(coarse0 - coarse1).abs(), coarse0 + coarse1, match]
+    def _look_further(
+        self, views: list[View], seen: list[tuple[Tensor, Tensor]], gap: int
+    ) -> tuple[Tensor, Tensor]:
+        """What `_look` saw of a gap, with what it saw of the gaps beside it, and with its two further looks."""
+        before, after = views[max(gap - 1, 0)], views[min(gap + 2, len(views) - 1)]
+        wide = self._look(before, after)
+        calm = self._look(before.mean(views[gap]), views[gap + 1].mean(after))
+        x2, x4 = (
+            mix.at([x[level] for x in seen], gap, wide[level], calm[level])
+            for level, mix in enumerate((self.time2, self.time4))
+        )
+        return x2, x4
+
+    def _match(self, first: FrameFeatures, second: FrameFeatures) -> Tensor:
+        """The input [B,C,h/8,w/8] at 1/8: how two frames differ."""
+        a, b = first.coarse, second.coarse
+        seen = [(a - b).abs(), a + b, correlation(self.compare8(a), self.compare8(b), self.config.reach[1])]
         if self.config.moments:
-            half = F.avg_pool2d(frames.detail.mean(dim=2), 2)
-            half0, half1 = (half[:, k : k + gaps].flatten(0, 1)[:, None] for k in (0, 1))
-            seen.append(moments(half0, half1).to(coarse0.dtype))
+            half = (F.avg_pool2d(x.detail.mean(dim=1, keepdim=True), 2) for x in (first, second))
+            seen.append(moments(*half).to(a.dtype))
         return torch.cat(seen, dim=1)
 
 
@@ -270,7 +298,7 @@ class FrameEncoder(nn.Module):
 class TemporalMix(nn.Module):
     """Adds to every gap's features a projection of those of the gaps before and after it; initially zero.
 
-    A single gap is left unchanged.
+    A single gap is left unchanged. The first gap has the second one on both sides, and so on at the end.
 
     Args:
         width: Channels of a gap's features.
@@ -281,14 +309,14 @@ class TemporalMix(nn.Module):
         super().__init__()
         self.project = nn.Conv2d(views * width, width, 1)
 
-    def forward(self, x: Tensor, gaps: int, *more: Tensor) -> Tensor:
-        """x and each of more: features [B*gaps,width,h,w]."""
-        if gaps == 1:
-            return x
-        steps = x.unflatten(0, (-1, gaps))
-        before = torch.cat((steps[:, 1:2], steps[:, :-1]), dim=1).flatten(0, 1)
-        after = torch.cat((steps[:, 1:], steps[:, -2:-1]), dim=1).flatten(0, 1)
-        return x + _active(self.project(torch.cat((before, after, *more), dim=1)))
+    def forward(self, gaps: list[Tensor]) -> list[Tensor]:
+        """Features [B,width,h,w] of every gap, in the order of time."""
+        return [self.at(gaps, gap) for gap in range(len(gaps))] if len(gaps) > 1 else gaps
+
+    def at(self, gaps: list[Tensor], gap: int, *more: Tensor) -> Tensor:
+        """The new features of one of several gaps. `more` are further features of it."""
+        before, after = gaps[gap - 1 if gap else 1], gaps[gap + 1 if gap + 1 < len(gaps) else gap - 1]
+        return gaps[gap] + _active(self.project(torch.cat((before, after, *more), dim=1)))
 
 
 class Up(nn.Module):
@@ -354,8 +382,7 @@ def moments(a: Tensor, b: Tensor) -> Tensor:
     x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     products = (a * b, (a * a + b * b) / 2, x * x, x * y, y * y, x * change, y * change, change * change)
-    pooled = F.avg_pool2d(torch.cat(products, dim=1), 2)
-    pooled = F.avg_pool2d(pooled, 3, 1, 1, count_include_pad=False)
+    pooled = _mean3(_mean2(torch.cat(products, dim=1)))
     both, energy, xx, xy, yy, xt, yt, tt = pooled.split(1, dim=1)
     xx, yy = xx + DAMPING, yy + DAMPING
     area = xx * yy - xy * xy
@@ -365,6 +392,20 @@ def moments(a: Tensor, b: Tensor) -> Tensor:
     change, strength = (tt + 1e-6).sqrt(), (energy + 1e-6).sqrt()
     out = torch.cat((both / (energy + DAMPING), u, v, length, explained, strength, change), dim=1)
     return out.clamp(-3, 3)
+
+
+def _mean2(x: Tensor) -> Tensor:
+    """The mean of every 2x2 places; slices are faster than a pooling."""
+    rows = x[..., ::2, :] + x[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
+def _mean3(x: Tensor) -> Tensor:
+    """The mean of 3x3 places, at a border of those inside: sums of rows, then of columns, faster than a pooling."""
+    padded = F.pad(torch.cat((x, torch.ones_like(x[:, :1])), dim=1), (1, 1, 1, 1))
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    sums = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    return sums[:, :-1] / sums[:, -1:]
 
 
 def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
@@ -401,6 +442,8 @@ def _active(x: Tensor) -> Tensor:
 
 
 def _sized(x: Tensor, like: Tensor) -> Tensor:
+    if x.device.type == "cpu":  # where it is slower in half precision
+        return F.interpolate(x.float(), like.shape[-2:], mode="bilinear", align_corners=False).to(x.dtype)
     return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
