@@ -102,6 +102,21 @@ def label(
     console.print(f"{data}: {gaps} gaps labelled by {teacher}", soft_wrap=True)
 
 
+@app.command("mine")
+def mine_hard(
+    data: Data,
+    mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = DEFAULT_MASK,
+    teacher: Annotated[str, typer.Option(help="As `label` takes it.")] = f"dis+rife:{DEFAULT_VFI}",
+    every: Annotated[int, typer.Option(help="Look at each so many-th tuple.", min=1)] = 1,
+) -> None:
+    """Find the tuples that a mask gets wrong: `train` sees them more often."""
+    from distill.data.mining import mine
+    from distill.data.teachers import load_teacher
+
+    found = mine(data, mask, load_teacher(teacher), every)
+    console.print(f"{data}: {found} tuples in which {mask} calls moving pixels still", soft_wrap=True)
+
+
 @app.command()
 @with_options(MaskTraining)
 def train(data: Data, run: Run, options: MaskTraining) -> None:
