@@ -178,10 +178,15 @@ def quality(
 @evaluation.command()
 def static(clips: Clips, mask: Masks = None, cases: Cases = CASES) -> None:
     """StaticBench: F1 of the rarer class on composites with exact truth, and calibration, beside baselines."""
-    from distill.evaluate.staticbench import calibration_table, measure_static, static_table
+    from distill.evaluate.staticbench import (
+        calibration_table,
+        failures_table,
+        measure_static,
+        static_table,
+    )
 
     bench = measure_static(clips, _masks(mask), cases)
-    Console().print(static_table(bench), calibration_table(bench))
+    Console().print(static_table(bench), calibration_table(bench), failures_table(bench))
 
 
 @app.command()
