@@ -59,7 +59,9 @@ class Result:
         pan: The share of panned frames that is called still, where the pan shows.
         moving: By clip, the share of the pixels on which a trusted flow moves that is called still, at every threshold.
         swapped: The share of replaced pixels that is called still, at every threshold.
-        swap_f1: F1 of what was replaced, over all pixels; NaN for judges that do not know this.
+        flicker: The share of the pixels of sequences that change sides from one gap to the next although the truth does
+            not, at every threshold.
+        swap_f1: F1 of what was replaced, mean over gaps; NaN for judges that do not know this.
     """
 
     judge: Judge
@@ -71,6 +73,7 @@ class Result:
     pan: float
     moving: dict[str, Floats]
     swapped: Floats
+    flicker: Floats
     swap_f1: float
 
     def common(self) -> int:
@@ -117,23 +120,29 @@ class _Tally:
     pan: list[float] = field(default_factory=list)
     moving: dict[str, Floats] = field(default_factory=dict)
     swapped: Floats = field(init=False)
-    swaps: Floats = field(default_factory=lambda: np.zeros(3))
+    swaps: list[float] = field(default_factory=list)
+    crossings: Floats = field(init=False)
+    compared: int = 0
 
     def __post_init__(self) -> None:
-        self.swapped = self._levels(np.zeros(0))
+        self.swapped, self.crossings = self._levels(np.zeros(0)), self._levels(np.zeros(0))
 
     def add(self, case: Case) -> Floats:
         """Count a case. Returns the judge's scores [N-1,S,S]."""
         scores = self.judge.scores(case.frames)
         self._count(case.kind, scores, case)
+        self._compare(scores, case)
         if case.kind == "sequence":
             pairs = [self.judge.scores(case.frames[k : k + 2]) for k in range(len(scores))]
             self._count(PAIRS, np.concatenate(pairs), case)
         if case.replaced is not None and case.vague is not None:
             self.swapped += self._levels(scores[case.replaced])
             if self.judge.replaced is not None:
-                said, truth = (x[~case.vague] for x in (self.judge.replaced(case.frames), case.replaced))
-                self.swaps += [(said & truth).sum(), said.sum(), truth.sum()]
+                for said, truth, counts in zip(
+                    self.judge.replaced(case.frames), case.replaced, ~case.vague, strict=True
+                ):
+                    right, total = (said & truth & counts).sum(), (said & counts).sum() + truth.sum()
+                    self.swaps.append(float(2 * right / max(total, 1)))
         return scores
 
     def add_moving(self, gap: MovingGap) -> None:
@@ -143,12 +152,24 @@ class _Tally:
 
     def _levels(self, scores: Floats) -> Floats:
         """How many scores pass no threshold, one, two and so on."""
-        passed = np.searchsorted(self.judge.thresholds, scores, side="right")
-        return np.bincount(passed, minlength=len(self.judge.thresholds) + 1).astype(float)
+        return np.bincount(self._passed(scores), minlength=len(self.judge.thresholds) + 1).astype(float)
+
+    def _passed(self, scores: Floats) -> Floats:
+        """How many thresholds each score passes."""
+        passed: Floats = np.searchsorted(self.judge.thresholds, scores, side="right")
+        return passed
+
+    def _compare(self, scores: Floats, case: Case) -> None:
+        """Count the pixels whose score passes a threshold in one gap and not in the next."""
+        passed, size = self._passed(scores), len(self.crossings)
+        same = ~case.unsure[1:] & ~case.unsure[:-1] & (case.static[1:] == case.static[:-1])
+        low, high = (bound(passed[1:], passed[:-1])[same] for bound in (np.minimum, np.maximum))
+        self.crossings += np.bincount(low, minlength=size) - np.bincount(high, minlength=size)
+        self.compared += int(same.sum())
 
     def _count(self, column: str, scores: Floats, case: Case) -> None:
         count = len(self.judge.thresholds) + 1
-        passed = np.searchsorted(self.judge.thresholds, scores, side="right")
+        passed = self._passed(scores)
         for level, static, sure in zip(passed, case.static, ~case.unsure, strict=True):
             moving = np.bincount(level[sure & ~static], minlength=count)
             self.gaps[column].append((np.bincount(level[sure & static], minlength=count), moving))
@@ -168,8 +189,7 @@ class _Tally:
         reliability = np.column_stack((self.bins[:, :2] / np.maximum(self.bins[:, 2:], 1), self.bins[:, 2]))
         identical, pan = (float(np.mean(share)) for share in (self.identical, self.pan))
         moving = {clip: _shares(levels) for clip, levels in self.moving.items() if levels.sum() > MIN_PIXELS}
-        right, said, truth = self.swaps
-        swap_f1 = float("nan") if self.judge.replaced is None else float(2 * right / max(said + truth, 1))
+        swap_f1 = float(np.mean(self.swaps)) if self.swaps else float("nan")
         return Result(
             self.judge,
             f1,
@@ -180,6 +200,7 @@ class _Tally:
             pan,
             moving,
             _shares(self.swapped),
+            np.cumsum(self.crossings)[:-1] / max(self.compared, 1),
             swap_f1,
         )
 
@@ -270,7 +291,7 @@ def static_table(bench: Bench) -> Table:
 def failures_table(bench: Bench) -> Table:
     """What judges wrongly call still, and what networks find replaced, for the console."""
     table = Table(
-        title="What is wrongly called still, at 0.5 or the common threshold, and what is found replaced"
+        title="Called still by mistake (at 0.5 or the common threshold), found replaced, and flicker"
     )
     for header, justify in FAILURE_HEADERS:
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
@@ -289,7 +310,8 @@ def failure_rows(bench: Bench) -> list[list[str]]:
         found = "-" if np.isnan(result.swap_f1) else f"{result.swap_f1:.3f}"
         mean = f"{np.mean([*shares.values()]):.2%}" if shares else "-"
         named = f"{shares[worst]:.2%} ({worst})" if shares else "-"
-        rows.append([result.judge.name, mean, named, f"{result.swapped[place]:.1%}", found])
+        flicker = f"{result.flicker[place]:.2%}"
+        rows.append([result.judge.name, mean, named, f"{result.swapped[place]:.1%}", found, flicker])
     return rows
 
 
@@ -331,6 +353,7 @@ FAILURE_HEADERS = (
     ("worst clip", "right"),
     ("replaced: still", "right"),
     ("replaced: F1", "right"),
+    ("flicker", "right"),
 )
 CALIBRATION_HEADERS = (
     ("mask", "left"),

@@ -99,6 +99,18 @@ def test_what_was_replaced_counts_by_itself():
     assert second.swapped[second.middle()] == 0
 
 
+def test_flicker_is_what_changes_sides_while_the_truth_does_not():
+    def scores(frames: list[np.ndarray]) -> np.ndarray:
+        said = np.full((len(frames) - 1, 10, 10), 0.1)
+        said[1::2, :3] = 0.8  # three rows are called still in every other gap
+        return said
+
+    result = judge_cases([Judge("restless", scores, PROBABILITIES)], by_hand(2), PANS).results[0]
+    assert result.flicker[result.middle()] == pytest.approx(0.3)
+    assert result.flicker[0] == result.flicker[-1] == 0
+    assert judge_cases([constant(0.6)], by_hand(2), PANS).results[0].flicker.max() == 0
+
+
 def half_still(frames: list[np.ndarray]) -> np.ndarray:
     height, width = frames[0].shape[:2]
     return np.tile((np.arange(width) < width // 2).astype(np.float32), (len(frames) - 1, height, 1))
