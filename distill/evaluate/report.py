@@ -146,8 +146,9 @@ def page(report: Report) -> str:
         ),
         _section(
             "What is wrongly called still",
-            f"Where DIS and RIFE agree that real footage moves by more than {SPEED:g} px per gap, and where content "
-            "was replaced in place; thresholds are 0.5 for networks and the common one for baselines. Then F1 of "
+            "Where DIS and RIFE agree that real footage goes by more than "
+            f"{SPEED:g} px per gap, in gaps in which everything moves; and where content was replaced in place. "
+            "Thresholds are 0.5 for networks and the common one for baselines. Then F1 of "
             "what a network finds replaced; and the share of the pixels of sequences that change sides from one gap "
             "to the next although the truth does not.",
             _table(FAILURE_HEADERS, failure_rows(bench)),

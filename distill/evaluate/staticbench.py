@@ -24,7 +24,7 @@ from distill.evaluate.judges import (
     rife_judge,
     unchanged_judge,
 )
-from distill.evaluate.whole_moving import SPEED, MovingGap, moving_gaps
+from distill.evaluate.whole_moving import MovingGap, moving_gaps
 
 PAIRS = "by pairs"  # the cases of "sequence", every gap judged by its own two frames
 COLUMNS = (*KINDS, PAIRS)
@@ -57,7 +57,8 @@ class Result:
         reliability: [BINS,3], for each bin of probability its mean, the share that truly is still, and its pixels.
         identical: The share of equal frames that is called still.
         pan: The share of panned frames that is called still, where the pan shows.
-        moving: By clip, the share of the pixels on which a trusted flow moves that is called still, at every threshold.
+        moving: By clip, the share of what a trusted flow moves, in gaps in which everything does, that is called still,
+            at every threshold.
         swapped: The share of replaced pixels that is called still, at every threshold.
         flicker: The share of the pixels of sequences that change sides from one gap to the next although the truth does
             not, at every threshold.
@@ -349,7 +350,7 @@ STATIC_HEADERS = (
 )
 FAILURE_HEADERS = (
     ("judge", "left"),
-    (f"flow over {SPEED:g} px: still", "right"),
+    ("whole-moving clips: still", "right"),
     ("worst clip", "right"),
     ("replaced: still", "right"),
     ("replaced: F1", "right"),

@@ -1,4 +1,8 @@
-"""Real footage on which a trusted flow moves: what a mask calls still there is wrong."""
+"""Real footage of which everything moves: what a mask calls still there, where a trusted flow moves, is wrong.
+
+Gaps in which something stands are left out. Beside it flows are not to be trusted: they spread from what moves over the
+plain road beside it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ from maskvfi.options import DEFAULT_VFI
 
 SPEED = 2.0  # px per gap
 LIKENESS = 12.0  # code values by which a warped frame may differ from the other, mean over 5x5 px
+SLOW = 1.0  # px per gap, under which DIS sees nothing move
+MOST_SLOW = 0.05  # of the picture, in a gap of which everything moves
 RUNS = 12  # places in a clip
 
 
@@ -39,7 +45,7 @@ class MovingGap:
 
 
 def moving_gaps(clips: Path, seed: int, weights: str = DEFAULT_VFI) -> Iterator[MovingGap]:
-    """Gaps of the clips of a folder, and where a trusted flow moves by more than SPEED.
+    """Gaps of the clips of a folder in which everything moves, and where a trusted flow does by more than SPEED.
 
     Args:
         clips: The folder.
@@ -52,8 +58,16 @@ def moving_gaps(clips: Path, seed: int, weights: str = DEFAULT_VFI) -> Iterator[
     teacher = Rife(weights, "cpu", times=(0.5,))
     for number, clip in enumerate(find_clips(clips)):
         footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number, 2)), textures=1, runs=RUNS)
-        for run in footage.runs:
-            yield MovingGap(clip.path.name, run[:2], trusted_motion(run[0], run[1], teacher))
+        for first, second, *_ in footage.runs:
+            if whole_moving(first, second):
+                yield MovingGap(clip.path.name, [first, second], trusted_motion(first, second, teacher))
+
+
+def whole_moving(first: Image, second: Image) -> bool:
+    """Whether DIS, in both directions, sees nearly everything move between two frames [H,W,3]."""
+    grey0, grey1 = grey(first), grey(second)
+    speeds = [np.hypot(*search(*pair)) for pair in ((grey0, grey1), (grey1, grey0))]
+    return bool((np.minimum(*speeds) < SLOW).mean() < MOST_SLOW)
 
 
 def trusted_motion(first: Image, second: Image, teacher: Rife) -> Bools:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from distill.data.teachers import Rife
-from distill.evaluate.whole_moving import moving_gaps, trusted_motion
+from distill.evaluate.whole_moving import moving_gaps, trusted_motion, whole_moving
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,13 @@ def test_a_picture_that_stands_or_creeps_does_not(teacher, sheet):
 def test_another_picture_is_not_to_be_trusted(teacher, sheet):
     other = np.random.default_rng(1).integers(0, 256, (192, 256, 3)).astype(np.uint8)
     assert trusted_motion(sheet[:, :256], other, teacher).mean() < 0.02
+
+
+def test_a_gap_in_which_something_stands_is_not_whole_moving(sheet):
+    first, second = sheet[:, :256].copy(), sheet[:, 5:261].copy()
+    assert whole_moving(first, second)
+    first[:, :80] = second[:, :80] = sheet[:, :80]
+    assert not whole_moving(first, second)
 
 
 def test_clips_give_gaps(clips):
