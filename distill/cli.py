@@ -102,6 +102,21 @@ def label(
     console.print(f"{data}: {gaps} gaps labelled by {teacher}", soft_wrap=True)
 
 
+@app.command("mine")
+def mine_hard(
+    data: Data,
+    mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = DEFAULT_MASK,
+    teacher: Annotated[str, typer.Option(help="As `label` takes it.")] = f"dis+rife:{DEFAULT_VFI}",
+    every: Annotated[int, typer.Option(help="Look at each so many-th tuple.", min=1)] = 1,
+) -> None:
+    """Find the tuples that a mask gets wrong: `train` sees them more often."""
+    from distill.data.mining import mine
+    from distill.data.teachers import load_teacher
+
+    found = mine(data, mask, load_teacher(teacher), every)
+    console.print(f"{data}: {found} tuples in which {mask} calls moving pixels still", soft_wrap=True)
+
+
 @app.command()
 @with_options(MaskTraining)
 def train(data: Data, run: Run, options: MaskTraining) -> None:
@@ -163,10 +178,15 @@ def quality(
 @evaluation.command()
 def static(clips: Clips, mask: Masks = None, cases: Cases = CASES) -> None:
     """StaticBench: F1 of the rarer class on composites with exact truth, and calibration, beside baselines."""
-    from distill.evaluate.staticbench import calibration_table, measure_static, static_table
+    from distill.evaluate.staticbench import (
+        calibration_table,
+        failures_table,
+        measure_static,
+        static_table,
+    )
 
     bench = measure_static(clips, _masks(mask), cases)
-    Console().print(static_table(bench), calibration_table(bench))
+    Console().print(static_table(bench), calibration_table(bench), failures_table(bench))
 
 
 @app.command()

@@ -75,6 +75,11 @@ def static_labels(
     return static, ~static & ~moves
 
 
+def as_codes(static: Tensor, unsure: Tensor) -> Tensor:
+    """Labels as they are stored: MOVING, UNSURE or STATIC, uint8; from still and unsure pixels of any shape, bool."""
+    return torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte()
+
+
 def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: float = TEACHER_SCALE) -> int:
     """Label every gap of the tuples in a folder; each shard of tuples gets a shard of labels.
 
@@ -134,8 +139,7 @@ def label_shard(path: Path, teacher: Teacher, rule: Rule, scale: float) -> int:
             frames = as_batch(tuples.frames(index))
             motion = measure(teacher, frames[:-1], frames[1:], scale)
             static, unsure = static_labels(motion, frames[:-1], frames[1:], rule)
-            codes = torch.where(unsure, UNSURE, torch.where(static, STATIC, MOVING)).byte().numpy()
-            yield tuples.keys[index], list(codes), facts
+            yield tuples.keys[index], list(as_codes(static, unsure).numpy()), facts
 
     write_shard(_labels_of(path), labelled(), "png")
     return gaps

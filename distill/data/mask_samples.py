@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,12 +16,15 @@ from torch.utils.data import Dataset
 from distill.arrays import Bools, Image, Rng
 from distill.data.clips import Shards
 from distill.data.labels import STATIC, UNSURE, Rule, static_labels
+from distill.data.mining import Hard
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch
 from distill.options import MaskTraining
+from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
 from distill.synthetic.overlays import paste, random_overlays
+from distill.synthetic.patterns import drifting_scene, repeating_scene
 
 Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
 RULE = Rule()
@@ -28,20 +32,42 @@ VISITS = 3  # samples that are made of one composite
 LAG = 40  # composites between two samples of one composite
 NOISE = 14.0  # code values, the heaviest noise
 NOISY = 0.7  # chance of any noise
+FAINT_NOISE = 3.0  # the same over soft drifts, whose motion heavier noise would hide
 SHOWN = 3.0  # code values of mean change above which motion can be seen
+FAINTLY_SHOWN = 1.0  # the same over soft drifts
 NEAR = 61  # px, side of the square around seen motion in which unseen motion counts as moving
 MAX_INDEX = 1 << 40  # a data set of samples that are drawn has no end
+
+
+class Composed(NamedTuple):
+    """Clean frames with what lies over them, and their labels.
+
+    Attributes:
+        frames: N pictures [H,W,3].
+        static, unsure: [N-1,H,W], the pixels that stand still, and those of which it is not known.
+        replaced, vague: [N-1,H,W], the pixels whose content was replaced in place, and those of which it is not known.
+        noise: Code values, the heaviest noise that leaves the labels right.
+    """
+
+    frames: list[Image]
+    static: Bools
+    unsure: Bools
+    replaced: Bools
+    vague: Bools
+    noise: float
 
 
 class Stills(Dataset[dict[str, Tensor]]):
     """Sequences and which of their pixels stand still, without end. Sample k depends on the seed and on k alone.
 
-    A sample is "frames" [N,3,S,S] uint8, and "static" and "sure" [N-1,S,S] bool.
+    A sample is "frames" [N,3,S,S] uint8, and "static", "sure", "replaced" and "replaced_sure" [N-1,S,S] bool.
 
-    Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS.
-    The others lie over synthetic scenes with exact labels. Most carry overlays. The labels are made from clean frames,
-    and the frames are degraded afterwards. Every composite is used VISITS times, LAG composites apart, turned and
-    degraded anew each time, because drawing one costs more than a training step on it (data echoing, Choi et al. 2019).
+    Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS;
+    where `mine` has found tuples on which a mask fails, a third of these. The others lie over synthetic scenes with
+    exact labels, some of them with repeating or drifting textures. Most carry overlays, and some of these change. The
+    labels are made from clean frames, and the frames are degraded afterwards. Every composite is used VISITS times, LAG
+    composites apart, turned and degraded anew each time, because drawing one costs more than a training step on it
+    (data echoing, Choi et al. 2019).
     """
 
     def __init__(
@@ -79,27 +105,31 @@ class Stills(Dataset[dict[str, Tensor]]):
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
+        self.hard = Hard(folder, self.tuples.keys)
         self.size, self.length, self.seed, self.clean = size, length, seed, clean
-        self._drawn: dict[int, Labelled] = {}
+        self._drawn: dict[int, Composed] = {}
 
     def __len__(self) -> int:
         return MAX_INDEX
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         newest, visit = divmod(index, VISITS)
-        frames, static, unsure = self._composite(newest + LAG * (VISITS - 1 - visit))
+        composed = self._composite(newest + LAG * (VISITS - 1 - visit))
         rng = np.random.default_rng((self.seed, 78, index))
-        frames, static, unsure = _turned(frames, static, unsure, rng)
+        composed = _turned(composed, rng)
+        frames = composed.frames
         if not self.clean and rng.random() < 0.85:
-            frames = degrade(frames, rng, NOISE, NOISY)
-        stacked = rearrange(np.stack(frames), "n h w c -> n c h w")
-        return {
-            "frames": torch.from_numpy(np.ascontiguousarray(stacked)),
-            "static": torch.from_numpy(np.ascontiguousarray(static)),
-            "sure": torch.from_numpy(~unsure),
+            frames = degrade(frames, rng, composed.noise, NOISY)
+        labels = {
+            "static": composed.static,
+            "sure": ~composed.unsure,
+            "replaced": composed.replaced,
+            "replaced_sure": ~composed.vague,
         }
+        stacked = {"frames": rearrange(np.stack(frames), "n h w c -> n c h w"), **labels}
+        return {name: torch.from_numpy(np.ascontiguousarray(planes)) for name, planes in stacked.items()}
 
-    def _composite(self, number: int) -> Labelled:
+    def _composite(self, number: int) -> Composed:
         """Clean frames and their labels, kept for as long as they will be asked for."""
         if number not in self._drawn:
             self._drawn[number] = self._draw(np.random.default_rng((self.seed, 77, number)))
@@ -107,22 +137,37 @@ class Stills(Dataset[dict[str, Tensor]]):
                 del self._drawn[old]
         return self._drawn[number]
 
-    def _draw(self, rng: Rng) -> Labelled:
+    def _draw(self, rng: Rng) -> Composed:
         dice = rng.random()
-        if dice < 0.3:
+        noise = NOISE
+        if dice < 0.28:
             frames, static, unsure = self.footage(rng)
-        elif dice < 0.66:
-            frames, static, unsure = self._scene(rng, 60.0, 0.1)
+        elif dice < 0.56:
+            frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 0.1))
+        elif dice < 0.78:
+            frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 1.0))
+        elif dice < 0.82:
+            frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0))
         elif dice < 0.94:
-            frames, static, unsure = self._scene(rng, 60.0, 1.0)
+            frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng))
         else:
-            frames, static, unsure = self._scene(rng, 1.2, 0.0)
-        if rng.random() < (0.9 if dice < 0.66 else 0.4):
-            composite = paste(frames, random_overlays(self.length, self.size, self.size, rng))
-            frames = composite.frames
+            noise = FAINT_NOISE
+            scene = drifting_scene(self.backdrops, self.size, rng)
+            frames, static, unsure = self._scene(scene, FAINTLY_SHOWN)
+        overlays = []
+        if rng.random() < (0.85 if dice < 0.56 else 0.4):
+            overlays += random_overlays(self.length, self.size, self.size, rng)
+        if rng.random() < 0.3:
+            changes = random_changes(self.length, self.size, self.size, rng, self.backdrops.any)
+            overlays = [*changes, *overlays] if rng.random() < 0.5 else [*overlays, *changes]
+        replaced = vague = np.zeros_like(static)
+        if overlays:
+            composite = paste(frames, overlays)
+            frames, replaced = composite.frames, composite.replaced
             static = (static & ~composite.unsure) | composite.static
-            unsure = (unsure | composite.unsure) & ~composite.static
-        return frames, static, unsure
+            vague = composite.unsure & ~replaced
+            unsure = (unsure | vague) & ~composite.static & ~replaced
+        return Composed(frames, static, unsure, replaced, vague, noise)
 
     def footage(self, rng: Rng) -> Labelled:
         """A crop of a real tuple, without overlays, and its labels.
@@ -130,7 +175,12 @@ class Stills(Dataset[dict[str, Tensor]]):
         Args:
             rng: Chooses tuple and crop.
         """
-        index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
+        stored: list[Image] | None = None
+        if self.hard.indices and rng.random() < 1 / 3:
+            place = int(rng.choice(len(self.hard.indices), p=self.hard.chance))
+            index, stored = self.hard.indices[place], self.hard.codes(place)
+        else:
+            index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.tuples) - 1)
         frames = self.tuples.frames(index)
         height, width = frames[0].shape[:2]
         y, x = int(rng.integers(0, height - self.size + 1)), int(rng.integers(0, width - self.size + 1))
@@ -142,19 +192,23 @@ class Stills(Dataset[dict[str, Tensor]]):
             return [np.ascontiguousarray(crop) for crop in crops][:count]
 
         frames = cut(frames, self.length)
-        if self.labels:
-            codes = np.stack(cut(self.labels.frames(index), self.length - 1))
+        if stored is None and self.labels:
+            stored = self.labels.frames(index)
+        if stored is not None:
+            codes = np.stack(cut(stored, self.length - 1))
             return frames, codes == STATIC, codes == UNSURE
         images = as_batch(frames)
         motion = Dis().motion(images[:-1], images[1:])
         static, unsure = static_labels(motion, images[:-1], images[1:], RULE)
         return frames, static.numpy(), unsure.numpy()
 
-    def _scene(self, rng: Rng, speed: float, still: float) -> Labelled:
+    def _random_scene(self, rng: Rng, speed: float, still: float) -> Scene:
         """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
-        scene = random_scene(self.backdrops, self.size, rng, speed, still, still_objects=min(still, 0.15))
+        return random_scene(self.backdrops, self.size, rng, speed, still, still_objects=min(still, 0.15))
+
+    def _scene(self, scene: Scene, shown: float = SHOWN) -> Labelled:
         frames = [scene.frame(float(time)) for time in range(self.length)]
-        labels = [_gap(scene, time, *pair) for time, pair in enumerate(pairwise(frames))]
+        labels = [_gap(scene, time, *pair, shown) for time, pair in enumerate(pairwise(frames))]
         return frames, np.stack([label[0] for label in labels]), np.stack([label[1] for label in labels])
 
 
@@ -169,6 +223,10 @@ class Backdrops:
 
     def __len__(self) -> int:
         return 1 << 31
+
+    def any(self, rng: Rng) -> Image:
+        """One of them, [S,S,3]."""
+        return self.frames(int(rng.integers(len(self))))[0]
 
     def frames(self, index: int) -> list[Image]:
         rng = np.random.default_rng((79, index))
@@ -186,22 +244,25 @@ class Backdrops:
         return [np.ascontiguousarray(picture)]
 
 
-def _turned(frames: list[Image], static: Bools, unsure: Bools, rng: Rng) -> Labelled:
+def _turned(composed: Composed, rng: Rng) -> Composed:
     """Frames and labels, mirrored, transposed, played backwards, their colours exchanged: stillness survives that."""
     flips = tuple(slice(None, None, int(step)) for step in rng.choice([-1, 1], 3))
     colours = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
-    cube, static, unsure = np.stack(frames)[flips][..., colours], static[flips], unsure[flips]
+    cube = np.stack(composed.frames)[flips][..., colours]
+    labels = [x[flips] for x in (composed.static, composed.unsure, composed.replaced, composed.vague)]
     if rng.random() < 0.3:
-        cube, static, unsure = cube.swapaxes(1, 2), static.swapaxes(1, 2), unsure.swapaxes(1, 2)
-    return [np.ascontiguousarray(frame) for frame in cube], static, unsure
+        cube, labels = cube.swapaxes(1, 2), [each.swapaxes(1, 2) for each in labels]
+    static, unsure, replaced, vague = labels
+    frames = [np.ascontiguousarray(frame) for frame in cube]
+    return Composed(frames, static, unsure, replaced, vague, composed.noise)
 
 
-def _gap(scene: Scene, start: int, frame0: Image, frame1: Image) -> tuple[Bools, Bools]:
+def _gap(scene: Scene, start: int, frame0: Image, frame1: Image, shown: float) -> tuple[Bools, Bools]:
     """Still and unsure pixels of a gap; motion that cannot be seen, far from any that can be, is unsure."""
     distance = scene.reach((float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0))
     moves = distance > RULE.moving_above
     change = cv2.blur(cv2.absdiff(frame0, frame1).mean(axis=2, dtype=np.float32), (5, 5))
-    seen = (moves & (change > SHOWN)).astype(np.uint8)
+    seen = (moves & (change > shown)).astype(np.uint8)
     near = cv2.dilate(seen, np.ones((NEAR, NEAR), np.uint8)) > 0
     static = distance < RULE.still_below
     return static, ~static & ~(moves & near)

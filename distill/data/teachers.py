@@ -2,6 +2,7 @@
 
 dis                    OpenCV's DIS, always there
 rife:PATH              RIFE weights, by path or name
+dis+rife:PATH          both: a pixel stands still, or moves, only where they agree
 raft_large, raft_small torchvision's RAFT (extra: torchvision)
 ptlflow:NAME[:CKPT]    any model of ptlflow, such as ptlflow:sea_raft_m:spring (extra: ptlflow)
 memfof:CKPT            MEMFOF's own package, such as memfof:egorchistov/optical-flow-MEMFOF-Tartan-T-TSKH
@@ -83,6 +84,8 @@ def load_teacher(name: str, device: str = TEACHER_DEVICE) -> Teacher:
         return Dis()
     if kind == "rife" and rest:
         return Rife(rest, device)
+    if kind == "dis+rife" and rest:
+        return Both(rest, device)
     try:
         if name in ("raft_large", "raft_small"):
             return Raft(name, device)
@@ -92,7 +95,7 @@ def load_teacher(name: str, device: str = TEACHER_DEVICE) -> Teacher:
             return Memfof(rest, device)
     except ImportError as error:
         raise ValueError(f"teacher {name!r} needs a package that is not installed ({error})") from None
-    known = "dis, rife:PATH, raft_large, raft_small, ptlflow:NAME[:CKPT], memfof:CKPT"
+    known = "dis, rife:PATH, dis+rife:PATH, raft_large, raft_small, ptlflow:NAME[:CKPT], memfof:CKPT"
     raise ValueError(f"unknown teacher {name!r}: {known}")
 
 
@@ -178,14 +181,32 @@ class Dis:
 class Rife:
     """The flow of RIFE weights, at several times inside the gap."""
 
-    def __init__(self, weights: str, device: str) -> None:
+    def __init__(self, weights: str, device: str, times: tuple[float, ...] = RIFE_TIMES) -> None:
         self.name = f"rife:{weights}"
+        self.times = times
         self._network = load_rife(weights).to(device)
 
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
-        flows = [self._network(img0, img1, time).flow for time in RIFE_TIMES]
-        return GapMotion(RIFE_TIMES, torch.stack(flows, dim=1))
+        flows = [self._network(img0, img1, time).flow for time in self.times]
+        return GapMotion(self.times, torch.stack(flows, dim=1))
+
+
+class Both:
+    """DIS from frame to frame, and RIFE weights in the middle of the gap.
+
+    Each errs where the other does not: DIS on slow soft motion, both on repetition but seldom alike. The rules of
+    `distill.data.labels` ask every flow, so that a pixel is labelled only where they agree.
+    """
+
+    def __init__(self, weights: str, device: str) -> None:
+        self.name = f"dis+rife:{weights}"
+        self._teachers = Dis(), Rife(weights, device, times=(0.5,))
+
+    def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
+        seen = [teacher.motion(img0, img1) for teacher in self._teachers]
+        times = tuple(time for each in seen for time in each.times)
+        return GapMotion(times, torch.cat([each.flows for each in seen], dim=1))
 
 
 class Raft:

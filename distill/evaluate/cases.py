@@ -15,17 +15,21 @@ from distill.data.labels import Rule, static_labels
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch
 from distill.evaluate.footage import RUN, Footage
+from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
 from distill.synthetic.overlays import Overlay, paste, random_overlays
+from distill.synthetic.patterns import drifting_scene, repeating_scene
 from distill.synthetic.text import PLAIN
 
-KINDS = ("hud", "fade", "still", "light", "sequence")
+KINDS = ("hud", "fade", "still", "light", "sequence", "repeat", "drift", "swap")
 SIDE = 320
 RULE = Rule()
 MIN_CLASS = 0.004  # share of the picture that either class has in every gap
 MIN_MOVING = 0.1  # share of a background that surely moves in every gap
 SHOWN = 2.0  # mean change over 5x5 px, in code values, above which motion can be seen
+FAINTLY_SHOWN = 0.7  # the same over soft drifts
+FAINT_NOISE = 3.0  # code values, the heaviest noise over soft drifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Case:
         frames: N pictures [S,S,3].
         static: [N-1,S,S], the pixels that stand still.
         unsure: [N-1,S,S], the pixels that do not count.
+        replaced: [N-1,S,S], those that neither stand still nor move: their content was replaced in place.
+        vague: [N-1,S,S], those that do not count in that respect.
     """
 
     kind: str
@@ -47,6 +53,8 @@ class Case:
     frames: list[Image]
     static: Bools
     unsure: Bools
+    replaced: Bools | None = None
+    vague: Bools | None = None
 
 
 def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
@@ -57,12 +65,15 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
         still     a still camera with slow and fast movers
         light     hud or still, under changing light and shadow
         sequence  hud with heavy noise, RUN frames long; all others are pairs
+        repeat    hud over a wall or a fence that repeats, under a camera that moves, often by a multiple of its period
+        drift     hud over soft clouds that go slowly by
+        swap      hud beside digits, subtitles and pages that are replaced; they do not stand still
 
     In one half of the cases the background is synthetic motion. It is exact, and it counts wherever some picture of the
     gap shows it. In the other half the background is real neighbouring frames. There the truth of overlays is exact,
     and uncovered pixels count only where both DIS, in both directions, and the difference of the clean frames say that
-    they move. All frames are degraded afterwards. Text is in Pillow's own font, so that cases do not depend on the
-    fonts of a machine.
+    they move. All frames are degraded afterwards, those of `drift` with little noise. Text is in Pillow's own font, so
+    that cases do not depend on the fonts of a machine.
 
     Args:
         clips: The folder.
@@ -80,16 +91,21 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
                 yield _draw(kind, clip.path.name, footage, (number + index + place) % 2 == 0, rng)
 
 
-def motion_shows(first: Image, second: Image) -> Bools:
-    """Where [H,W] two clean frames [H,W,3] differ enough to show motion."""
+def motion_shows(first: Image, second: Image, shown: float = SHOWN) -> Bools:
+    """Where [H,W] two clean frames [H,W,3] differ enough, by `shown` code values, to show motion."""
     change = cv2.absdiff(first, second).mean(axis=2, dtype=np.float32)
-    return cv2.blur(change, (5, 5)) > SHOWN
+    return cv2.blur(change, (5, 5)) > shown
 
 
 def _draw(kind: str, clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
     if kind == "still" or (kind == "light" and rng.random() < 0.5):
         real = False
         frames, static, unsure = _still(footage, rng)
+    elif kind in ("repeat", "drift"):
+        real = False
+        frames, static, unsure = _overlaid(kind, _misleading(kind, footage, rng), rng)
+    elif kind == "swap":
+        return _swapped(clip, footage, real, rng)
     else:
         count = RUN if kind == "sequence" else 2
         background = _real_motion(footage, count, rng) if real else None
@@ -100,8 +116,41 @@ def _draw(kind: str, clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
     elif kind == "sequence":
         frames = _noisy(frames, float(np.exp(rng.uniform(np.log(4), np.log(12)))), rng)
     else:
-        frames = degrade(frames, rng)
+        frames = degrade(frames, rng, *((FAINT_NOISE,) if kind == "drift" else ()))
     return Case(kind, clip, real, frames, static, unsure)
+
+
+def _swapped(clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
+    background = _real_motion(footage, 2, rng) if real else None
+    frames, moves = background or _synthetic_motion(footage, 2, rng)
+    while True:
+        steady = [standing(each, False, rng) for each in random_overlays(2, SIDE, SIDE, rng, 3, PLAIN)]
+        changes = random_changes(2, SIDE, SIDE, rng, lambda rng: _page(footage, rng), PLAIN)
+        composite = paste(frames, [*changes, *steady] if rng.random() < 0.5 else [*steady, *changes])
+        vague = composite.unsure & ~composite.replaced
+        unsure = ~composite.static & ~composite.replaced & (vague | ~moves)
+        moving = ~composite.static & ~unsure
+        if min(x.mean(axis=(1, 2)).min() for x in (composite.static, moving, composite.replaced)) > MIN_CLASS:
+            real = background is not None
+            seen = degrade(composite.frames, rng)
+            return Case("swap", clip, real, seen, composite.static, unsure, composite.replaced, vague)
+
+
+def _page(footage: Footage, rng: Rng) -> Image:
+    return footage.frames(int(rng.integers(len(footage))))[0]
+
+
+def _misleading(kind: str, footage: Footage, rng: Rng) -> tuple[list[Image], Bools]:
+    """A pair of frames in which a repeating or a soft texture moves, and where that shows."""
+    shown = FAINTLY_SHOWN if kind == "drift" else SHOWN
+    while True:
+        if kind == "drift":
+            scene = drifting_scene(footage, SIDE, rng)
+        else:
+            scene = repeating_scene(footage, SIDE, rng, still=0.0)
+        moves = _truth(scene, 0, shown)[1]
+        if moves.mean() > MIN_MOVING:
+            return [scene.frame(0.0), scene.frame(1.0)], moves[None]
 
 
 def _still(footage: Footage, rng: Rng) -> tuple[list[Image], Bools, Bools]:
@@ -164,14 +213,14 @@ def _real_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], B
     return None
 
 
-def _truth(scene: Scene, gap: int) -> tuple[Bools, Bools]:
+def _truth(scene: Scene, gap: int, shown: float = SHOWN) -> tuple[Bools, Bools]:
     """Where a scene stands still all through a gap, and where it moves so that some picture in the gap shows it.
 
     Black that slides over black is neither.
     """
     times = tuple(gap + step for step in (0.0, 0.25, 0.5, 0.75, 1.0))
     distance, first = scene.reach(times), scene.frame(times[0])
-    seen = np.any([motion_shows(first, scene.frame(time)) for time in times[1:]], axis=0)
+    seen = np.any([motion_shows(first, scene.frame(time), shown) for time in times[1:]], axis=0)
     return distance < RULE.still_below, (distance > RULE.moving_above) & seen
 
 

@@ -184,7 +184,7 @@ def mix_figures(frames: list[Image], rng: Rng, pans: bool) -> DmapCase:
             break
     moving = np.zeros((SIDE, SIDE), bool)
     if pans:
-        moving = ~composite.static[0] & ~composite.unsure[0] & motion_shows(*frames[:2])
+        moving = ~composite.static[0] & ~composite.unsure[0] & motion_shows(frames[0], frames[1])
     changed = np.zeros((SIDE, SIDE), bool)
     if text:
         before, after = (text.at(k)[1] * text.opacity[k] for k in (1, 2))

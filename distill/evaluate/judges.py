@@ -1,4 +1,4 @@
-"""What is measured side by side: mask networks, and two baselines that need no training."""
+"""What is measured side by side: mask networks, and baselines that need no training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -15,14 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distill.arrays import Floats, Image
-from distill.data.teachers import Dis
+from distill.arrays import Bools, Floats, Image
+from distill.data.teachers import Dis, Rife
 from distill.data.tensors import as_batch
 from distill.training.published import PublishedUNet
 from maskvfi.errors import WeightsError
+from maskvfi.models.static import StaticMaskNet
+from maskvfi.options import DEFAULT_VFI
 from maskvfi.weights.load import load_static
 
 PUBLISHED = "published:"
+CODES = -np.geomspace(64, 0.5, 43)
+SPEEDS = -np.geomspace(16, 0.02, 59)
 PROBABILITIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
 
 
@@ -42,12 +46,15 @@ class Judge:
         scores: From N frames [H,W,3] to [N-1,H,W], higher for pixels that are stiller.
         thresholds: Ascending; a pixel counts as still if its score is at least this.
         unit: "" where scores are probabilities; else they are changes in this unit, less than zero.
+        replaced: From N frames [H,W,3] to [N-1,H,W] bool, the pixels whose content was replaced in place; None for
+            judges that do not know this.
     """
 
     name: str
     scores: Callable[[list[Image]], Floats]
     thresholds: Floats
     unit: str = ""
+    replaced: Callable[[list[Image]], Bools] | None = None
 
 
 def load_judge(name: str) -> MaskNetwork:
@@ -77,17 +84,56 @@ def network_judge(name: str) -> Judge:
     def scores(frames: list[Image]) -> Floats:
         return network.sequence(as_batch(frames)[None])[0].numpy()
 
-    return Judge(name, scores, PROBABILITIES)
+    @torch.inference_mode()
+    def replaced(frames: list[Image]) -> Bools:
+        still, swapped = cast(StaticMaskNet, network).classify(as_batch(frames)[None])
+        assert swapped is not None
+        return ((swapped >= 0.5) & (swapped > still))[0].numpy()
+
+    knows = isinstance(network, StaticMaskNet) and network.config.replaced
+    return Judge(name, scores, PROBABILITIES, replaced=replaced if knows else None)
 
 
 def difference_judge() -> Judge:
     """A baseline: the absolute difference of neighbouring frames, the largest of the colours, blurred by 1.5 px."""
 
-    def scores(frames: list[Image]) -> Floats:
-        changes = [cv2.absdiff(*pair).max(axis=2).astype(np.float32) for pair in pairwise(frames)]
-        return -np.stack([cv2.GaussianBlur(change, (0, 0), 1.5) for change in changes])
+    return Judge("|difference|", lambda frames: -_changes(frames), CODES, "code values")
 
-    return Judge("|difference|", scores, -np.geomspace(64, 0.5, 43), "code values")
+
+def unchanged_judge(frames: int = 3) -> Judge:
+    """A live tool's mask: a pixel is still if it did not change in the last so many frames; see `difference_judge`."""
+
+    def scores(seen: list[Image]) -> Floats:
+        changes = _changes(seen)
+        return -np.stack([changes[max(0, k + 2 - frames) : k + 1].max(axis=0) for k in range(len(changes))])
+
+    return Judge(f"unchanged for {frames} frames", scores, CODES, "code values")
+
+
+def hysteresis_judge(ratio: float = 2.0) -> Judge:
+    """A live tool's mask: a still pixel stays still until it changes by `ratio` times the threshold.
+
+    That is a threshold on e, where e(k) = min(d(k), max(e(k-1), d(k) / ratio)) and d is what `difference_judge` sees.
+    """
+
+    def scores(frames: list[Image]) -> Floats:
+        held: list[Floats] = []
+        for change in _changes(frames):
+            held.append(np.minimum(change, np.maximum(held[-1], change / ratio)) if held else change)
+        return -np.stack(held)
+
+    return Judge("with hysteresis", scores, CODES, "code values")
+
+
+def rife_judge(weights: str = DEFAULT_VFI) -> Judge:
+    """A baseline: the larger of the speeds that RIFE weights see from the middle of the gap, the published teacher."""
+    teacher = Rife(weights, "cpu", times=(0.5,))
+
+    def scores(frames: list[Image]) -> Floats:
+        images = as_batch(frames)
+        return -teacher.motion(images[:-1], images[1:]).speeds().amax(dim=1).numpy()
+
+    return Judge(f"flow of {Path(weights).stem}", scores, SPEEDS, "px")
 
 
 def dis_judge() -> Judge:
@@ -97,4 +143,9 @@ def dis_judge() -> Judge:
         images = as_batch(frames)
         return -Dis().motion(images[:-1], images[1:]).speeds().amax(dim=1).numpy()
 
-    return Judge("DIS consensus", scores, -np.geomspace(16, 0.02, 59), "px")
+    return Judge("DIS consensus", scores, SPEEDS, "px")
+
+
+def _changes(frames: list[Image]) -> Floats:
+    changes = [cv2.absdiff(*pair).max(axis=2).astype(np.float32) for pair in pairwise(frames)]
+    return np.stack([cv2.GaussianBlur(change, (0, 0), 1.5) for change in changes])

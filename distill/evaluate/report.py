@@ -28,14 +28,17 @@ from distill.evaluate.speed import Cost, measure_cost
 from distill.evaluate.staticbench import (
     CALIBRATION_HEADERS,
     COLUMNS,
+    FAILURE_HEADERS,
     PAIRS,
     STATIC_HEADERS,
     Bench,
     Example,
     calibration_rows,
     f1_rows,
+    failure_rows,
     measure_static,
 )
+from distill.evaluate.whole_moving import SPEED
 from distill.options import COST_SIZE
 from distill.training.published import PublishedUNet
 from maskvfi.paths import check_target, written_whole
@@ -45,6 +48,9 @@ KIND_TEXT = {
     "hud": "Overlays that stand over moving footage, some of them half-transparent.",
     "fade": "Overlays whose opacity changes between the frames.",
     "still": "A still camera with slow and fast movers.",
+    "repeat": "Overlays over walls, fences and pages that repeat, under a moving camera.",
+    "drift": "Overlays over soft clouds that go slowly by.",
+    "swap": "Overlays beside digits, subtitles and pages that are replaced at once.",
     "light": "Overlays or still scenes under changing light, gamma, tint and wandering shadows.",
     "sequence": "Five noisy frames with overlays, judged in one pass; shown is the first gap.",
 }
@@ -137,6 +143,15 @@ def page(report: Report) -> str:
             "the picture: of identical frames all should be still; of a pan, where it shows, next to nothing.",
             *_reliability_chart(bench),
             _table(CALIBRATION_HEADERS, calibration_rows(bench)),
+        ),
+        _section(
+            "What is wrongly called still",
+            "Where DIS and RIFE agree that real footage goes by more than "
+            f"{SPEED:g} px per gap, in gaps in which everything moves; and where content was replaced in place. "
+            "Thresholds are 0.5 for networks and the common one for baselines. Then F1 of "
+            "what a network finds replaced; and the share of the pixels of sequences that change sides from one gap "
+            "to the next although the truth does not.",
+            _table(FAILURE_HEADERS, failure_rows(bench)),
         ),
         _training(report.log),
         _section(

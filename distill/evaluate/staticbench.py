@@ -1,4 +1,4 @@
-"""StaticBench: how well masks find what stands still, and whether their probabilities are true, beside baselines."""
+"""StaticBench: how well masks find what stands still, whether their probabilities are true, and where they fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from distill.arrays import Bools, Floats, Image
 from distill.data.clips import find_clips
 from distill.evaluate.cases import KINDS, SIDE, Case, motion_shows, static_cases
 from distill.evaluate.footage import Footage
-from distill.evaluate.judges import Judge, difference_judge, dis_judge, network_judge
+from distill.evaluate.judges import (
+    Judge,
+    difference_judge,
+    dis_judge,
+    hysteresis_judge,
+    network_judge,
+    rife_judge,
+    unchanged_judge,
+)
+from distill.evaluate.whole_moving import MovingGap, moving_gaps
 
 PAIRS = "by pairs"  # the cases of "sequence", every gap judged by its own two frames
 COLUMNS = (*KINDS, PAIRS)
@@ -23,6 +32,7 @@ TARGET = ("hud", "fade", "still")  # the kinds whose mean the project aims at
 BINS = 10
 PAN = 20  # px
 KEPT = 4  # examples of a kind
+MIN_PIXELS = 5000  # on which a trusted flow moves in a clip, for a share of them to mean anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,12 @@ class Result:
         reliability: [BINS,3], for each bin of probability its mean, the share that truly is still, and its pixels.
         identical: The share of equal frames that is called still.
         pan: The share of panned frames that is called still, where the pan shows.
+        moving: By clip, the share of what a trusted flow moves, in gaps in which everything does, that is called still,
+            at every threshold.
+        swapped: The share of replaced pixels that is called still, at every threshold.
+        flicker: The share of the pixels of sequences that change sides from one gap to the next although the truth does
+            not, at every threshold.
+        swap_f1: F1 of what was replaced, mean over gaps; NaN for judges that do not know this.
     """
 
     judge: Judge
@@ -56,6 +72,10 @@ class Result:
     reliability: Floats
     identical: float
     pan: float
+    moving: dict[str, Floats]
+    swapped: Floats
+    flicker: Floats
+    swap_f1: float
 
     def common(self) -> int:
         """The index of the threshold with the best mean F1 over KINDS."""
@@ -99,19 +119,58 @@ class _Tally:
     bins: Floats = field(default_factory=lambda: np.zeros((BINS, 3)))
     identical: list[float] = field(default_factory=list)
     pan: list[float] = field(default_factory=list)
+    moving: dict[str, Floats] = field(default_factory=dict)
+    swapped: Floats = field(init=False)
+    swaps: list[float] = field(default_factory=list)
+    crossings: Floats = field(init=False)
+    compared: int = 0
+
+    def __post_init__(self) -> None:
+        self.swapped, self.crossings = self._levels(np.zeros(0)), self._levels(np.zeros(0))
 
     def add(self, case: Case) -> Floats:
         """Count a case. Returns the judge's scores [N-1,S,S]."""
         scores = self.judge.scores(case.frames)
         self._count(case.kind, scores, case)
+        self._compare(scores, case)
         if case.kind == "sequence":
             pairs = [self.judge.scores(case.frames[k : k + 2]) for k in range(len(scores))]
             self._count(PAIRS, np.concatenate(pairs), case)
+        if case.replaced is not None and case.vague is not None:
+            self.swapped += self._levels(scores[case.replaced])
+            if self.judge.replaced is not None:
+                for said, truth, counts in zip(
+                    self.judge.replaced(case.frames), case.replaced, ~case.vague, strict=True
+                ):
+                    right, total = (said & truth & counts).sum(), (said & counts).sum() + truth.sum()
+                    self.swaps.append(float(2 * right / max(total, 1)))
         return scores
+
+    def add_moving(self, gap: MovingGap) -> None:
+        """Count a gap in which a trusted flow moves."""
+        levels = self._levels(self.judge.scores(gap.frames)[0][gap.moving])
+        self.moving[gap.clip] = self.moving.get(gap.clip, 0) + levels
+
+    def _levels(self, scores: Floats) -> Floats:
+        """How many scores pass no threshold, one, two and so on."""
+        return np.bincount(self._passed(scores), minlength=len(self.judge.thresholds) + 1).astype(float)
+
+    def _passed(self, scores: Floats) -> Floats:
+        """How many thresholds each score passes."""
+        passed: Floats = np.searchsorted(self.judge.thresholds, scores, side="right")
+        return passed
+
+    def _compare(self, scores: Floats, case: Case) -> None:
+        """Count the pixels whose score passes a threshold in one gap and not in the next."""
+        passed, size = self._passed(scores), len(self.crossings)
+        same = ~case.unsure[1:] & ~case.unsure[:-1] & (case.static[1:] == case.static[:-1])
+        low, high = (bound(passed[1:], passed[:-1])[same] for bound in (np.minimum, np.maximum))
+        self.crossings += np.bincount(low, minlength=size) - np.bincount(high, minlength=size)
+        self.compared += int(same.sum())
 
     def _count(self, column: str, scores: Floats, case: Case) -> None:
         count = len(self.judge.thresholds) + 1
-        passed = np.searchsorted(self.judge.thresholds, scores, side="right")
+        passed = self._passed(scores)
         for level, static, sure in zip(passed, case.static, ~case.unsure, strict=True):
             moving = np.bincount(level[sure & ~static], minlength=count)
             self.gaps[column].append((np.bincount(level[sure & static], minlength=count), moving))
@@ -129,12 +188,26 @@ class _Tally:
         precision = {c: np.where(n[1] > 0, n[0] / np.maximum(n[1], 1), 1.0) for c, n in pooled.items()}
         recall = {c: n[0] / np.maximum(n[2], 1) for c, n in pooled.items()}
         reliability = np.column_stack((self.bins[:, :2] / np.maximum(self.bins[:, 2:], 1), self.bins[:, 2]))
-        shares = (float(np.mean(share)) for share in (self.identical, self.pan))
-        return Result(self.judge, f1, precision, recall, reliability, *shares)
+        identical, pan = (float(np.mean(share)) for share in (self.identical, self.pan))
+        moving = {clip: _shares(levels) for clip, levels in self.moving.items() if levels.sum() > MIN_PIXELS}
+        swap_f1 = float(np.mean(self.swaps)) if self.swaps else float("nan")
+        return Result(
+            self.judge,
+            f1,
+            precision,
+            recall,
+            reliability,
+            identical,
+            pan,
+            moving,
+            _shares(self.swapped),
+            np.cumsum(self.crossings)[:-1] / max(self.compared, 1),
+            swap_f1,
+        )
 
 
 def measure_static(clips: Path, masks: list[str], cases: int, seed: int = 1) -> Bench:
-    """Run the benchmark for masks and for two baselines.
+    """Run the benchmark for masks and for baselines.
 
     Args:
         clips: A folder of videos.
@@ -145,19 +218,26 @@ def measure_static(clips: Path, masks: list[str], cases: int, seed: int = 1) -> 
     Raises:
         ValueError: Clips or weights cannot be read.
     """
-    judges = [*(network_judge(name) for name in masks), difference_judge(), dis_judge()]
+    baselines = [difference_judge(), unchanged_judge(), hysteresis_judge(), dis_judge(), rife_judge()]
+    judges = [*(network_judge(name) for name in masks), *baselines]
     composites, total = static_cases(clips, cases, seed), len(find_clips(clips)) * cases * len(KINDS)
     progress = track(composites, "StaticBench", total, console=Console(stderr=True))
-    return judge_cases(judges, progress, list(_pans(clips, seed)))
+    return judge_cases(judges, progress, list(_pans(clips, seed)), moving_gaps(clips, seed))
 
 
-def judge_cases(judges: list[Judge], cases: Iterable[Case], pans: list[tuple[Image, Image]]) -> Bench:
+def judge_cases(
+    judges: list[Judge],
+    cases: Iterable[Case],
+    pans: list[tuple[Image, Image]],
+    gaps: Iterable[MovingGap] = (),
+) -> Bench:
     """Measure judges.
 
     Args:
         judges: Networks first.
         cases: What they judge.
         pans: Pairs of frames in which all pixels move, and some of them show it.
+        gaps: Real gaps, and where a trusted flow moves.
     """
     tallies = [_Tally(judge) for judge in judges]
     examples: dict[str, list[Example]] = {kind: [] for kind in KINDS}
@@ -168,6 +248,10 @@ def judge_cases(judges: list[Judge], cases: Iterable[Case], pans: list[tuple[Ima
         earned = f1(said[0] >= 0.5, case.static[0], case.unsure[0])
         kept = sorted((*examples[case.kind], Example(case, said[0], earned)), key=lambda e: -e.f1)
         examples[case.kind] = kept if len(kept) <= KEPT else kept[: KEPT // 2] + kept[-(KEPT // 2) :]
+    for gap in gaps:
+        if gap.moving.any():
+            for tally in tallies:
+                tally.add_moving(gap)
     for tally in tallies:
         for first, second in pans:
             tally.identical.append(float((tally.judge.scores([first, first]) >= 0.5).mean()))
@@ -200,10 +284,36 @@ def static_table(bench: Bench) -> Table:
         for number, (rule, row) in enumerate(f1_rows(result)):
             name = result.judge.name if number == 0 else ""
             table.add_row(name, rule, *(f"{x:.3f}" for x in row), end_section=rule.startswith("each"))
-    counts = [str(bench.cases[kind]) for kind in KINDS]
-    split = len(TARGET)
-    table.add_row("cases", "", *counts[:split], "", *counts[split:], counts[-1])
+    counts = [str(bench.cases["sequence" if column == PAIRS else column]) for column in (*TARGET, *OTHERS)]
+    table.add_row("cases", "", *counts[: len(TARGET)], "", *counts[len(TARGET) :])
     return table
+
+
+def failures_table(bench: Bench) -> Table:
+    """What judges wrongly call still, and what networks find replaced, for the console."""
+    table = Table(
+        title="Called still by mistake (at 0.5 or the common threshold), found replaced, and flicker"
+    )
+    for header, justify in FAILURE_HEADERS:
+        table.add_column(header, justify=justify)  # type: ignore[arg-type]
+    for row in failure_rows(bench):
+        table.add_row(*row)
+    return table
+
+
+def failure_rows(bench: Bench) -> list[list[str]]:
+    """Rows of text under FAILURE_HEADERS."""
+    rows = []
+    for result in bench.results:
+        place = result.common() if result.judge.unit else result.middle()
+        shares = {clip: float(levels[place]) for clip, levels in result.moving.items()}
+        worst = max(shares, key=lambda clip: shares[clip], default="")
+        found = "-" if np.isnan(result.swap_f1) else f"{result.swap_f1:.3f}"
+        mean = f"{np.mean([*shares.values()]):.2%}" if shares else "-"
+        named = f"{shares[worst]:.2%} ({worst})" if shares else "-"
+        flicker = f"{result.flicker[place]:.2%}"
+        rows.append([result.judge.name, mean, named, f"{result.swapped[place]:.1%}", found, flicker])
+    return rows
 
 
 def calibration_table(bench: Bench) -> Table:
@@ -238,6 +348,14 @@ STATIC_HEADERS = (
     ("threshold", "left"),
     *((column, "right") for column in (*TARGET, "mean", *OTHERS)),
 )
+FAILURE_HEADERS = (
+    ("judge", "left"),
+    ("whole-moving clips: still", "right"),
+    ("worst clip", "right"),
+    ("replaced: still", "right"),
+    ("replaced: F1", "right"),
+    ("flicker", "right"),
+)
 CALIBRATION_HEADERS = (
     ("mask", "left"),
     ("calibration error", "right"),
@@ -270,6 +388,11 @@ def _rarer(static: Floats, moving: Floats) -> tuple[Floats, Floats, Floats]:
     else:
         right, wrong, total = *(np.cumsum(part[::-1])[-2::-1] for part in (static, moving)), static.sum()
     return right, right + wrong, np.full_like(right, total)
+
+
+def _shares(levels: Floats) -> Floats:
+    """The share that passes each threshold, from how many scores pass none, one, two and so on."""
+    return np.cumsum(levels[::-1])[-2::-1] / max(levels.sum(), 1)
 
 
 def _pans(clips: Path, seed: int) -> Iterator[tuple[Image, Image]]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from distill.arrays import Bools, Floats, Image, Rng
 from distill.synthetic.text import DIGITS, Fonts, draw_text, words
+
+SWAPPED = (
+    60.0  # code values by which a drawing differs from the one before where its content was surely replaced
+)
+SHOWS = 16.0  # code values by which frames differ where one can see that something was replaced
 
 Drawing = tuple[Floats, Floats]  # colour [H,W,3] 0..255, coverage [H,W] 0..1 with anti-aliased rims
 
@@ -49,13 +55,19 @@ class Overlay:
         size = coverage.shape[::-1]
         return cv2.warpAffine(colour, shift, size), cv2.warpAffine(coverage, shift, size)
 
-    def changed(self, gap: int) -> Bools | bool:
-        """Pixels [H,W] whose drawing differs between the frames `gap` and `gap` + 1; False: none."""
+    def changed(self, gap: int, least: float = 12.0, cover: float = 0.1) -> Bools | bool:
+        """Pixels [H,W] whose drawing differs between the frames `gap` and `gap` + 1; False: none.
+
+        Args:
+            gap: The number of its first frame.
+            least: Code values by which the colour differs, at least.
+            cover: By how much the coverage differs, at least, where the colour does not.
+        """
         (colour0, cover0), (colour1, cover1) = self.drawings[gap : gap + 2]
         if colour0 is colour1 and cover0 is cover1:
             return False
-        difference = np.abs(colour0 - colour1).max(axis=2) * np.maximum(cover0, cover1)
-        return (difference > 12) | (np.abs(cover0 - cover1) > 0.1)
+        difference = np.abs(colour0 - colour1).max(axis=2) * np.minimum(cover0, cover1)
+        return (difference > least) | (np.abs(cover0 - cover1) > cover)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +77,14 @@ class Composite:
     Attributes:
         frames: N pictures [H,W,3].
         static: [N-1,H,W], covered by an overlay that stands still.
-        unsure: [N-1,H,W], where neither answer is right: rims, faint overlays, changing digits.
+        unsure: [N-1,H,W], where neither "still" nor "moves" is right: rims, faint overlays, changing digits.
+        replaced: [N-1,H,W], the part of unsure whose content surely changed at once, while nothing moved.
     """
 
     frames: list[Image]
     static: Bools
     unsure: Bools
+    replaced: Bools
 
 
 def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
@@ -82,7 +96,7 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
     """
     out = [frame.astype(np.float32) for frame in frames]
     shape = (len(frames) - 1, *frames[0].shape[:2])
-    static, unsure = np.zeros(shape, bool), np.zeros(shape, bool)
+    static, unsure, replaced = (np.zeros(shape, bool) for _ in range(3))
     for overlay in overlays:
         placed = [overlay.at(index) for index in range(len(frames))]
         for index, (colour, coverage) in enumerate(placed):
@@ -98,16 +112,22 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
                 moving = cover * high > 0.1
                 static[gap] &= ~moving
                 unsure[gap] &= ~moving
+                replaced[gap] &= ~moving
             elif high >= 0.3 and low > 0.02:
                 solid, rim = cover >= 0.6, cover > 0.05
                 faint = low < 0.25 and high < 0.5
                 static[gap] = np.where(solid, not faint, static[gap])
                 unsure[gap] = np.where(solid, faint, unsure[gap] | rim)
+                replaced[gap] &= ~rim
             else:
                 unsure[gap] |= cover * high > 0.03
+                replaced[gap] = (replaced[gap] & (cover * high <= 0.03)) | (cover * high >= 0.5)
             unsure[gap] |= overlay.changed(gap)
+            if high >= 0.5:
+                replaced[gap] |= overlay.changed(gap, SWAPPED, 0.6)
     pictures = [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in out]
-    return Composite(pictures, static & ~unsure, unsure)
+    shows = [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)]
+    return Composite(pictures, static & ~unsure, unsure, replaced & unsure & np.stack(shows))
 
 
 def random_overlays(
@@ -123,11 +143,11 @@ def random_overlays(
         fonts: What text is written in; by default the machine's fonts.
     """
     kinds: list[Callable[..., Drawing]] = [
-        _subtitle,
-        _subtitle,
-        _label,
-        _label,
-        _panel,
+        subtitle,
+        subtitle,
+        label,
+        label,
+        panel,
         _bar,
         _logo,
         _frame_lines,
@@ -152,7 +172,7 @@ def _animate(
     draw: Callable[..., Drawing], frames: int, height: int, width: int, rng: Rng, fonts: Fonts | None
 ) -> Overlay:
     """Steady, fading, appearing or vanishing, jumping, or wandering."""
-    written = {"fonts": fonts} if draw in (_subtitle, _label, _panel, _watermark) else {}
+    written = {"fonts": fonts} if draw in (subtitle, label, panel, _watermark) else {}
     level = float(rng.uniform(0.35, 1)) if rng.random() < 0.3 or draw is _watermark else 1.0
     steady = Overlay.steady(draw(height, width, rng, **written), frames, level)
     mood = rng.random()
@@ -160,9 +180,7 @@ def _animate(
         walk = np.cumsum(rng.normal(0, 6, (frames, 2)), axis=0) * (rng.random() < 0.7)
         return replace(steady, offsets=tuple((int(x), int(y)) for x, y in walk))
     if mood < 0.38:
-        return replace(
-            steady, blur=float(rng.uniform(2, 8)) if draw is _panel and rng.random() < 0.4 else 0.0
-        )
+        return replace(steady, blur=float(rng.uniform(2, 8)) if draw is panel and rng.random() < 0.4 else 0.0)
     if mood < 0.81:
         opacity = _ramp(frames, rng) * level if mood < 0.58 else _pulse(frames, rng)
         return replace(steady, opacity=tuple(map(float, opacity)))
@@ -198,7 +216,7 @@ def _clock(frames: int, height: int, width: int, rng: Rng) -> Overlay:
         drawings[index] = (
             drawings[index - 1]
             if index % pace
-            else _text(height, width, text, None, place, size, ink, edge, stroke)
+            else text_drawing(height, width, text, None, place, size, ink, edge, stroke)
         )
     return replace(Overlay.steady(drawings[0], frames), drawings=tuple(drawings[k] for k in range(frames)))
 
@@ -234,7 +252,7 @@ def _cursor(height: int, width: int, rng: Rng) -> Drawing:
     ) / 255
 
 
-def _subtitle(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
+def subtitle(height: int, width: int, rng: Rng, fonts: Fonts | None = None) -> Drawing:
     """One or two lines of light text, mostly with a dark outline, near the bottom or the top."""
     size = int(rng.integers(10, 30))
     text, font = words(rng, 8, 28, fonts)
@@ -243,29 +261,30 @@ def _subtitle(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing
     place = (width / 2, height * (0.85 if rng.random() < 0.7 else 0.12))
     light = rng.uniform(180, 255, 3)
     stroke = int(rng.integers(1, 4)) if rng.random() < 0.75 else 0
-    return _text(height, width, text, font, place, size, light, rng.uniform(0, 50, 3), stroke)
+    return text_drawing(height, width, text, font, place, size, light, rng.uniform(0, 50, 3), stroke)
 
 
-def _label(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
+def label(height: int, width: int, rng: Rng, fonts: Fonts | None = None) -> Drawing:
+    """A word of any colour anywhere."""
     place, size = (rng.uniform(0, width), rng.uniform(0, height)), int(rng.integers(8, 42))
     ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))
-    return _text(height, width, *words(rng, 2, 18, fonts), place, size, ink, edge, stroke)
+    return text_drawing(height, width, *words(rng, 2, 18, fonts), place, size, ink, edge, stroke)
 
 
-def _panel(height: int, width: int, rng: Rng, fonts: Fonts | None) -> Drawing:
+def panel(height: int, width: int, rng: Rng, fonts: Fonts | None = None) -> Drawing:
     """A rounded box with rows of text, as menus and scoreboards have."""
     w, h = rng.uniform(0.15, 0.6) * width, rng.uniform(0.08, 0.4) * height
     x, y = rng.uniform(-0.1 * w, width - 0.9 * w), rng.uniform(-0.1 * h, height - 0.9 * h)
     colour = np.empty((height, width, 3), np.float32)
     colour[:] = rng.uniform(0, 255, 3)
-    coverage = _box(height, width, x, y, w, h)
+    coverage = box(height, width, x, y, w, h)
     if rng.random() < 0.5:
         coverage *= rng.uniform(0.7, 1)
     text, font = words(rng, 6, 14, fonts)
     rows = "\n".join([text, "".join(rng.choice(list(DIGITS), 5)), text[::-1]][: int(rng.integers(1, 4))])
     middle, size = (x + w / 2, y + h / 2), int(rng.integers(9, 20))
     return _over(
-        colour, coverage, *_text(height, width, rows, font, middle, size, rng.uniform(0, 255, 3), 0, 0)
+        colour, coverage, *text_drawing(height, width, rows, font, middle, size, rng.uniform(0, 255, 3), 0, 0)
     )
 
 
@@ -277,7 +296,7 @@ def _bar(height: int, width: int, rng: Rng) -> Drawing:
     colour[:] = rng.uniform(0, 80, 3)
     full = int(x + w * rng.uniform(0.1, 0.95))
     colour[:, :full] = rng.uniform(60, 255, 3)
-    return colour, _box(height, width, x, y, w, h)
+    return colour, box(height, width, x, y, w, h)
 
 
 def _logo(height: int, width: int, rng: Rng) -> Drawing:
@@ -370,20 +389,20 @@ def _grid(height: int, width: int, rng: Rng) -> Drawing:
     part = tile[top - y : height - y, left - x : width - x]
     colour[top : top + part.shape[0], left : left + part.shape[1]] = np.clip(part, 0, 255)
     if rng.random() < 0.5:
-        return colour, _box(height, width, x, y, side, side)
+        return colour, box(height, width, x, y, side, side)
     mask = np.zeros((height, width), np.uint8)
     cv2.circle(mask, (x + side // 2, y + side // 2), side // 2, 255, -1, cv2.LINE_AA)
     return colour, mask.astype(np.float32) / 255
 
 
-def _box(height: int, width: int, x: float, y: float, w: float, h: float) -> Floats:
+def box(height: int, width: int, x: float, y: float, w: float, h: float) -> Floats:
     """Exact coverage [H,W] of an axis-aligned box at (x,y)."""
     columns = np.clip(np.minimum(np.arange(width) + 1, x + w) - np.maximum(np.arange(width), x), 0, 1)
     rows = np.clip(np.minimum(np.arange(height) + 1, y + h) - np.maximum(np.arange(height), y), 0, 1)
     return (rows[:, None] * columns[None]).astype(np.float32)
 
 
-def _text(
+def text_drawing(
     height: int,
     width: int,
     text: str,
@@ -394,6 +413,7 @@ def _text(
     edge: object,
     stroke: int,
 ) -> Drawing:
+    """Text in the colour `ink`, with an outline of `stroke` px in the colour `edge`; the rest as `draw_text` has it."""
     inner = draw_text(height, width, text, font, place, size)
     colour = np.empty((height, width, 3), np.float32)
     colour[:] = np.asarray(ink)

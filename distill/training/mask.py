@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from distill.data.mask_samples import Stills
 from distill.options import MaskTraining
+from distill.training.average import with_replaced
 from distill.training.loop import Batch, Schedule, fit
 from distill.training.losses import balanced_bce, mean_over_processes, soft_dice
 from distill.training.published import PublishedUNet
-from maskvfi.models.static import StaticMaskNet
+from maskvfi.models.static import StaticConfig, StaticMaskNet
 from maskvfi.weights.load import load_static
 
 
@@ -43,8 +44,11 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
     student: nn.Module
     if options.start:
         student = load_static(options.start)
+        student = student if student.config.replaced else with_replaced(student)
+    elif options.network == "published":
+        student = PublishedUNet()
     else:
-        student = PublishedUNet() if options.network == "published" else StaticMaskNet()
+        student = StaticMaskNet(StaticConfig(replaced=True))
     schedule = Schedule(
         options.steps,
         options.batch,
@@ -59,24 +63,39 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
 
 
 def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-    """Balanced cross-entropy and soft Dice of the rarer class.
+    """Balanced cross-entropy and soft Dice of the rarer class, for what stands still and for what was replaced.
 
     At every third step each gap is judged by its own two frames, else the whole sequence is judged in one pass, as in
     a video. So one set of weights serves both. Classes are balanced within each sample, so that it does not matter
-    which process has which samples.
+    which process has which samples. What was replaced does not stand still.
 
     Args:
-        network: A `Judge`.
-        batch: "frames" [B,N,3,H,W] uint8, "static" and "sure" [B,N-1,H,W] bool.
+        network: A `Judge`; a `StaticMaskNet` also learns what was replaced, if its config says so.
+        batch: "frames" [B,N,3,H,W] uint8, and [B,N-1,H,W] bool "static", "sure", and if the network learns it
+            "replaced" and "replaced_sure".
         step: The step's number.
 
     Returns:
-        The loss "total", its terms "bce" and "dice", and the share of sure pixels that are "right".
+        The loss "total", its terms "bce" and "dice", and the share of sure pixels that are "right"; the terms of what
+        was replaced are "swap_bce" and "swap_dice".
     """
-    frames, static, sure = as_floats(batch)
+    frames, *labels = as_floats(batch)
+    both = isinstance(network, StaticMaskNet) and network.config.replaced
+    if both:
+        labels += [batch["replaced"].float(), batch["replaced_sure"].float()]
     if step % 3 == 0:
-        frames, static, sure = as_pairs(frames, static, sure)
-    logits = cast(Judge, network).logits(frames).float()
+        frames, *labels = as_pairs(frames, *labels)
+    if not both:
+        return _still_losses(cast(Judge, network).logits(frames).float(), *labels)
+    logits, replaced = cast(StaticMaskNet, network).class_logits(frames)
+    assert replaced is not None
+    static, sure, swapped, swapped_sure = labels
+    found, swaps = _still_losses(logits.float(), static, sure), replaced.float()
+    cross, dice = balanced_bce(swaps, swapped, swapped_sure), soft_dice(swaps, swapped, swapped_sure)
+    return found | {"total": found["total"] + cross + 0.5 * dice, "swap_bce": cross, "swap_dice": dice}
+
+
+def _still_losses(logits: Tensor, static: Tensor, sure: Tensor) -> dict[str, Tensor]:
     cross, dice = balanced_bce(logits, static, sure), soft_dice(logits, static, sure)
     right = (((logits > 0) == static.bool()) * sure).sum() / mean_over_processes(sure.sum()).clamp(min=1)
     return {"total": cross + 0.5 * dice, "bce": cross, "dice": dice, "right": right}
@@ -87,11 +106,11 @@ def as_floats(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return batch["frames"].float() / 255, batch["static"].float(), batch["sure"].float()
 
 
-def as_pairs(frames: Tensor, static: Tensor, sure: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def as_pairs(frames: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
     """Sequences [B,N,3,H,W] and their labels [B,N-1,H,W] as pairs [B*(N-1),2,3,H,W] with labels [B*(N-1),1,H,W]."""
     pairs = torch.stack((frames[:, :-1], frames[:, 1:]), dim=2)
-    static, sure = (rearrange(labels, "b gap h w -> (b gap) 1 h w") for labels in (static, sure))
-    return rearrange(pairs, "b gap pair c h w -> (b gap) pair c h w"), static, sure
+    each = (rearrange(planes, "b gap h w -> (b gap) 1 h w") for planes in labels)
+    return (rearrange(pairs, "b gap pair c h w -> (b gap) pair c h w"), *each)
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     options = VfiTraining.of(options, values)
     torch.manual_seed(options.seed)
     variant = OWN.get(options.variant) or find_variant(options.variant)
-    teacher = load_rife(options.teacher) if options.teacher else None
+    teacher = at_scales(load_rife(options.teacher), variant.scales) if options.teacher else None
     if options.start:
         network = fixed_scales(load_rife(options.start), variant)
     elif teacher:
@@ -193,6 +193,15 @@ def fixed_scales(network: IFNet, variant: Variant) -> IFNet:
     ):
         return network
     other = IFNet(variant)
+    other.load_state_dict(network.state_dict())
+    return other
+
+
+def at_scales(network: IFNet, scales: tuple[int, ...]) -> IFNet:
+    """The network with its blocks at the scales of a pupil, if it has as many blocks."""
+    if len(scales) != len(network.variant.scales):
+        return network
+    other = IFNet(replace(network.variant, scales=scales))
     other.load_state_dict(network.state_dict())
     return other
 

@@ -63,7 +63,7 @@ class Session:
     def overlay(
         self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]
     ) -> Picture:
-        """Read a frame and tint the pixels green that would be copied.
+        """Read a frame and tint the pixels that stand still green, and those that are replaced in place orange.
 
         Args:
             video: The path of the video.
@@ -79,8 +79,8 @@ class Session:
         """
         frames = self._frames(video, at)
         interpolator = _interpolator(MaskOptions, asked, frames[0], layers)
-        weight = interpolator.weight(*(interpolator.view(frame) for frame in frames))
-        return _shown(frames[0] if weight is None else tinted(frames[0], weight.cpu()))
+        (copied,) = interpolator.copied([interpolator.view(frame) for frame in frames])
+        return _shown(frames[0] if copied is None else tinted(frames[0], copied.each(Tensor.cpu)))
 
     def compare(
         self, video: str, at: float, layers: Sequence[np.ndarray], asked: Mapping[str, Any]

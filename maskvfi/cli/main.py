@@ -131,7 +131,7 @@ def mask(
     target: Annotated[str, typer.Argument(metavar="OUT")],
     options: MaskVideoOptions,
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="Tint what stands still over the video.")
+        bool, typer.Option("--overlay", help="Tint what stands still green, and what is replaced orange.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:

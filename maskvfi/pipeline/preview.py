@@ -27,6 +27,7 @@ from maskvfi.pipeline.run import (
     open_source_for,
     weights_of,
 )
+from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer
@@ -37,7 +38,8 @@ from maskvfi.video.images import read_pictures, write_picture
 from maskvfi.video.orientation import turned, upright_info
 from maskvfi.video.planes import MATRIX_OF_TAG, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
-TINT = (0.1, 0.9, 0.3)
+TINT = (0.1, 0.9, 0.3)  # of what stands still
+REPLACED_TINT = (1.0, 0.45, 0.0)  # of what was replaced in place
 PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".exr"}
 
 
@@ -57,7 +59,7 @@ def mask_video(
 
     Args:
         source, target: As `interpolate` takes them.
-        overlay: Tint the still pixels green over the source instead.
+        overlay: Tint the still pixels green over the source instead, and what was replaced in place orange.
         options: The options; see `maskvfi.MaskVideoOptions`.
         overwrite: Replace a target that exists.
         progress: Called with the number of frames read and the total number, which is None if unknown.
@@ -83,13 +85,13 @@ def mask_video(
         every = ByFactor(1)
         gaps = gaps_of(iter(reader), info, every, Options(**asdict(options)), result, progress)
         white = torch.ones(1, 1, info.height, info.width)
-        last, shown = white, upright_info(info)
+        last, shown = Copied(white), upright_info(info)
         with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
-            for gap, weight in renderer.masks(gaps):
+            for gap, copied in renderer.masks(gaps):
                 if gap.end is not None:
-                    last = torch.zeros_like(white) if gap.cut else white if weight is None else weight.cpu()
-                mask = turned(last, info)
-                picture = tinted(_rgb(gap.start, info), mask) if overlay else mask.expand(1, 3, -1, -1)
+                    last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
+                mask = last.each(lambda plane: turned(plane.cpu(), info))
+                picture = tinted(_rgb(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
@@ -158,8 +160,8 @@ def compare(
             return result
         copy_from = source if os.fspath(source) != PIPE else None
         with open_sink_for(path, _twice_as_high(info), rate, options, copy_from, overwrite=overwrite) as sink:
-            for gap, weight in below.masks(gaps):
-                for first, second in zip(above.frames(gap, None), below.frames(gap, weight), strict=True):
+            for gap, copied in below.masks(gaps):
+                for first, second in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
                     sink.write(_stacked(first, second, info))
                     result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *below.warnings]
@@ -258,13 +260,13 @@ def _one_new_frame(
     It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap.
     """
     best, most = None, -1.0
-    for gap, weight in masked.masks(gaps):
+    for gap, copied in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
         if gap.end is None or gap.cut or not new or (at is not None and gap.end.pts <= at):
             continue
         chosen = new[len(new) // 2] if at is None else min(new, key=lambda choice: abs(choice[0].pts - at))
         one = replace(gap, slots=(chosen,))
-        both = next(plain.frames(one, None)), next(masked.frames(one, weight))
+        both = next(plain.frames(one, None)), next(masked.frames(one, copied))
         if at is not None:
             return both
         a, b = (frame.planes[0].astype(np.float32) for frame in both)
@@ -288,18 +290,21 @@ def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
     return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
 
 
-def tinted(rgb: Tensor, weight: Tensor) -> Tensor:
-    """Tint copied pixels green.
+def tinted(rgb: Tensor, copied: Copied) -> Tensor:
+    """Tint still pixels green, and those whose content was replaced in place orange.
 
     Args:
         rgb: [B,3,H,W] in 0..1.
-        weight: [B,1,H,W] in 0..1, how far each pixel is copied.
+        copied: How its pixels are copied.
 
     Returns:
         [B,3,H,W] in 0..1.
     """
-    grey = rgb.clamp(0, 1)
-    return torch.lerp(grey, 0.4 * grey + 0.6 * torch.tensor(TINT).view(1, 3, 1, 1), weight)
+    out = rgb.clamp(0, 1)
+    for share, tint in ((copied.still, TINT), (copied.replaced, REPLACED_TINT)):
+        if share is not None:
+            out = torch.lerp(out, 0.4 * out + 0.6 * torch.tensor(tint).view(1, 3, 1, 1), share)
+    return out
 
 
 def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:

@@ -6,7 +6,7 @@ through RGB, or one RGB tensor. A `PlaneLayout` describes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -35,6 +35,28 @@ class MovingTile(NamedTuple):
 
     tile: Tile
     output: Interpolation
+
+
+class Copied(NamedTuple):
+    """How a gap's pixels are copied.
+
+    Attributes:
+        weight: [B,1,H,W] in 0..1, how far each pixel is copied from the frames; the rest of it is warped.
+        replaced: [B,1,H,W], 1 where its content was replaced in place, else 0: it shows the nearer frame. None if this
+            is not known.
+    """
+
+    weight: Tensor
+    replaced: Tensor | None = None
+
+    @property
+    def still(self) -> Tensor:
+        """[B,1,H,W] in 0..1, how far each pixel is copied because it stands still."""
+        return self.weight if self.replaced is None else self.weight * (1 - self.replaced)
+
+    def each(self, work: Callable[[Tensor], Tensor]) -> Copied:
+        """The same with `work` done to both tensors."""
+        return Copied(work(self.weight), None if self.replaced is None else work(self.replaced))
 
 
 class PlaneLayout(Protocol):
@@ -133,6 +155,31 @@ def still_weight(
     return weight
 
 
+def copied_pixels(
+    still: Tensor,
+    replaced: Tensor | None,
+    threshold: float = 0.5,
+    feather: float = 0.15,
+    protect: Tensor | None = None,
+    release: Tensor | None = None,
+) -> Copied:
+    """How far each pixel is copied because it stands still, and which pixels show the nearer frame.
+
+    A pixel counts as replaced where that is likelier than not, and its weight is larger than that of standing still.
+    There is no step between: the frame shows one content or the other, and never both.
+
+    Args:
+        still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
+        threshold, feather, protect, release: As `still_weight` takes them.
+    """
+    weight = still_weight(still, threshold, feather, protect, release)
+    if replaced is None:
+        return Copied(weight)
+    other = still_weight(replaced, threshold, feather, release=release)
+    chosen = ((other > weight) & (other >= 0.5)).to(weight.dtype)
+    return Copied(torch.maximum(weight, chosen), chosen)
+
+
 def still_layer(
     start: Tensor,
     end: Tensor,
@@ -148,7 +195,7 @@ def still_layer(
     Args:
         start, end: A plane of both frames, [...,H,W].
         time: In 0..1.
-        mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two.
+        mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two, in the middle the first.
         code: One 8-bit code value in the planes' unit.
         protect: [...,H,W], 1 where the mix is left as it is.
 
@@ -156,7 +203,7 @@ def still_layer(
         The plane, [...,H,W].
     """
     if mode == "nearest":
-        return torch.where(torch.as_tensor(time, device=start.device) < 0.5, start, end)
+        return torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
     return mix_still(start, end, time, code, protect)
 
 
@@ -201,6 +248,7 @@ def compose(
     layout: PlaneLayout,
     mode: str = "fade",
     protect: Tensor | None = None,
+    replaced: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Compose the frame at a time between two frames.
 
@@ -213,6 +261,7 @@ def compose(
         layout: Describes the planes.
         mode: "fade" or "nearest", see `still_layer`.
         protect: [1,1,H,W], 1 where the mix of still pixels is left as it is.
+        replaced: [B,1,H,W], 1 where copied pixels show the nearer frame, whatever the mode.
 
     Returns:
         The planes, not yet rounded.
@@ -227,6 +276,11 @@ def compose(
             still_layer(a, b, time, mode, layout.code, keep)
             + (0 if mode == "nearest" else (b - a) * (t - time))
             for a, b, t, keep in zip(start, end, times, kept, strict=True)
+        )
+    if weight is not None and replaced is not None:
+        still = tuple(
+            torch.lerp(plane, still_layer(a, b, time, "nearest"), share)
+            for plane, a, b, share in zip(still, start, end, layout.weights(replaced), strict=True)
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output in moving:

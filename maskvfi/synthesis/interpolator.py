@@ -14,13 +14,21 @@ from torch import Tensor
 
 from maskvfi.errors import OptionError
 from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
-from maskvfi.models.static.network import STRIDE, FrameFeatures, StaticMaskNet
+from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
 from maskvfi.ops.tiles import Tile, pixels_at_once, tiles
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
-from maskvfi.synthesis.compose import RGB, MovingTile, compose, moving_layer, place_tile, still_weight
+from maskvfi.synthesis.compose import (
+    RGB,
+    Copied,
+    MovingTile,
+    compose,
+    copied_pixels,
+    moving_layer,
+    place_tile,
+)
 from maskvfi.weights.load import load_static, load_vfi
 
 Array = NDArray[np.integer]
@@ -189,11 +197,13 @@ class Interpolator:
         Returns:
             RGB [B,3,H,W] on the device.
         """
-        weight = self.weight(start, end)
+        (copied,) = self.copied([start, end])
+        weight, replaced = (None, None) if copied is None else copied
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
+        moving = self.moving(gap, time)
         (frame,) = compose(
-            (start.rgb,), (end.rgb,), time, self.moving(gap, time), weight, RGB, self.static, self.protect
+            (start.rgb,), (end.rgb,), time, moving, weight, RGB, self.static, self.protect, replaced
         )
         return frame
 
@@ -201,9 +211,21 @@ class Interpolator:
         """Move a frame, RGB [B,3,H,W] in 0..1, to the device."""
         return View(rgb.to(self.device, torch.float32))
 
-    @torch.inference_mode()
     def probability(self, views: Sequence[View]) -> Tensor | None:
         """Compute the mask of every gap between consecutive views.
+
+        Args:
+            views: As `masks` takes them.
+
+        Returns:
+            The probability that each pixel stands still, [B,N-1,H,W]; None without a mask network.
+        """
+        masks = self.masks(views)
+        return None if masks is None else masks.still
+
+    @torch.inference_mode()
+    def masks(self, views: Sequence[View]) -> Masks | None:
+        """Compute where pixels stand still, and where they are replaced, in every gap between consecutive views.
 
         A mask is better if the network sees its neighbouring gaps too.
 
@@ -211,7 +233,7 @@ class Interpolator:
             views: N views in the order of time. They keep the features that are computed from them.
 
         Returns:
-            The probability that each pixel stands still, [B,N-1,H,W]; None without a mask network.
+            Probabilities, each [B,N-1,H,W]; None without a mask network.
         """
         if self.mask is None:
             return None
@@ -221,15 +243,20 @@ class Interpolator:
             for view in views:
                 if view.features is None:
                     view.features = self.mask.encode(view.rgb)
-            return self.mask.between([view.features for view in views if view.features is not None])
-        out = views[0].rgb.new_zeros(len(views[0].rgb), len(views) - 1, height, width)
+            return self.mask.classify_between([view.features for view in views if view.features is not None])
+        size = len(views[0].rgb), len(views) - 1, height, width
+        out = Masks(*(views[0].rgb.new_zeros(size) for _ in Masks._fields))
+        learnt = True
         for tile in parts:
-            probability = self.mask.between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
-            place_tile(out, probability, tile)
-        return out
+            found = self.mask.classify_between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
+            learnt = found.replaced is not None
+            for whole, part in zip(out, found, strict=True):
+                if whole is not None and part is not None:
+                    place_tile(whole, part, tile)
+        return out if learnt else Masks(out.still, None)
 
     def weight(self, start: View, end: View) -> Tensor | None:
-        """Compute how far each pixel is copied between two views, from the mask and the painted masks.
+        """Compute how far each pixel is copied between two views, from the masks and the painted masks.
 
         Args:
             start, end: The views.
@@ -237,33 +264,38 @@ class Interpolator:
         Returns:
             [B,1,H,W] in 0..1; None if there is no mask, so that nothing is copied.
         """
-        (weight,) = self.weights([start, end])
-        return weight
+        (copied,) = self.copied([start, end])
+        return None if copied is None else copied.weight
 
-    def weights(self, views: Sequence[View]) -> list[Tensor] | list[None]:
-        """Compute `weight` for every gap between consecutive views.
+    def copied(self, views: Sequence[View]) -> list[Copied] | list[None]:
+        """Compute how the pixels of every gap between consecutive views are copied.
 
         Args:
             views: N views in the order of time.
 
         Returns:
-            N-1 weights, each [B,1,H,W] in 0..1, or None if there is no mask.
+            N-1 results, or None if there is no mask.
 
         Raises:
             ValueError: A painted mask has another size than the views.
         """
-        probability, like = self.probability(views), views[0].rgb[:, :1]
-        if probability is None:
+        masks, like = self.masks(views), views[0].rgb[:, :1]
+        if masks is None:
             if self.protect is None:
                 return [None] * (len(views) - 1)
-            probability = torch.zeros_like(like).expand(-1, len(views) - 1, -1, -1)
+            masks = Masks(torch.zeros_like(like).expand(-1, len(views) - 1, -1, -1), None)
         for painted, name in ((self.protect, "protect"), (self.release, "release")):
             if painted is not None and painted.shape[-2:] != like.shape[-2:]:
                 size = "x".join(str(side) for side in reversed(painted.shape[-2:]))
                 frame = "x".join(str(side) for side in reversed(like.shape[-2:]))
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
-        each = probability.split(1, dim=1)
-        return [still_weight(one, self.threshold, self.feather, self.protect, self.release) for one in each]
+        gaps = range(len(views) - 1)
+        each = [[None if x is None else x[:, k : k + 1] for x in masks] for k in gaps]
+        return [
+            copied_pixels(still, replaced, self.threshold, self.feather, self.protect, self.release)
+            for still, replaced in each
+            if still is not None
+        ]
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Find the boxes that the network has to compute.

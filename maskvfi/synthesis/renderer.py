@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.ops.tiles import MIN_PIXELS
-from maskvfi.synthesis.compose import MovingTile, VideoLayout, compose
+from maskvfi.synthesis.compose import Copied, MovingTile, VideoLayout, compose
 from maskvfi.synthesis.interpolator import Interpolator, PreparedGap, View
 from maskvfi.timing.gaps import Gap
 from maskvfi.video import Frame, MediaError, SourceInfo
@@ -109,38 +109,38 @@ class Renderer:
         Raises:
             MediaError: The device has too little memory even for the smallest tiles.
         """
-        for gap, weight in self._masked(group):
-            yield from self.frames(gap, weight)
+        for gap, copied in self._masked(group):
+            yield from self.frames(gap, copied)
 
-    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Copied | None]]:
         """Compute the masks of gaps.
 
         Args:
             gaps: In the order of time.
 
         Yields:
-            Every gap, and how far each of its pixels is copied, [1,1,H,W] in 0..1. None without a mask, over a cut, at
-            the end, and between equal frames.
+            Every gap, and how its pixels are copied. None without a mask, over a cut, at the end, and between equal
+            frames.
         """
         for group in self.groups(gaps):
             yield from self._masked(group)
 
-    def _masked(self, group: list[Gap]) -> Iterator[tuple[Gap, Tensor | None]]:
+    def _masked(self, group: list[Gap]) -> Iterator[tuple[Gap, Copied | None]]:
         if _needs_no_mask(group[0]):
             yield group[0], None
             return
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
-            weights = self._within_memory(lambda: self._interpolator.weights(views))
-        yield from zip(group, weights, strict=True)
+            copied = self._within_memory(lambda: self._interpolator.copied(views))
+        yield from zip(group, copied, strict=True)
 
-    def frames(self, gap: Gap, weight: Tensor | None) -> Iterator[Frame]:
+    def frames(self, gap: Gap, copied: Copied | None) -> Iterator[Frame]:
         """Render one gap. A frame at time 0 is the source's own, untouched.
 
         Args:
             gap: The gap.
-            weight: [1,1,H,W] in 0..1, how far each pixel is copied; None if nothing is.
+            copied: How its pixels are copied; None if none is.
 
         Yields:
             The output frames, in the order of time.
@@ -156,15 +156,16 @@ class Renderer:
             if t == 0:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
                 continue
-            planes = self._within_memory(partial(self._between, gap, weight, float(t)))
+            planes = self._within_memory(partial(self._between, gap, copied, float(t)))
             if not counted:
-                self._count(*self._shares(gap, weight))
+                self._count(*self._shares(None if copied is None else copied.weight))
                 counted = True
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
-    def _between(self, gap: Gap, weight: Tensor | None, time: float) -> tuple[np.ndarray, ...]:
+    def _between(self, gap: Gap, copied: Copied | None, time: float) -> tuple[np.ndarray, ...]:
         """The planes of the frame at `time`."""
         assert gap.end is not None
+        weight, replaced = (None, None) if copied is None or gap.cut else copied
         start, end = self._look(gap.start), self._look(gap.end)
         moving: Iterator[MovingTile] = iter(())
         if not gap.cut:
@@ -177,10 +178,11 @@ class Renderer:
                 end.planes,
                 time,
                 self._timed(moving),
-                None if gap.cut else weight,
+                weight,
                 self._layout,
                 self._interpolator.static,
                 self._interpolator.protect,
+                replaced,
             )
             return quantise(composed, self._info.format)
 
@@ -192,7 +194,7 @@ class Renderer:
             self._ready = gap, size, self._interpolator.gap(start, end, weight, boxes)
         return self._ready[2]
 
-    def _shares(self, gap: Gap, weight: Tensor | None) -> tuple[float, float]:
+    def _shares(self, weight: Tensor | None) -> tuple[float, float]:
         """The shares of the picture that are copied and that the network computes."""
         if weight is None:
             return 0.0, 1.0

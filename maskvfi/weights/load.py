@@ -67,7 +67,8 @@ def load_static(source: PathLike | Mapping[str, Tensor] = DEFAULT_MASK) -> Stati
         WeightsError: The weights are missing, damaged or of another kind.
     """
     label, state, header = _open(source, "static")
-    return _filled(label, lambda: (StaticMaskNet(StaticConfig(**header.get("config", {}))), state))
+    config = header.get("config", {"replaced": _has_two_outputs(state)})
+    return _filled(label, lambda: (StaticMaskNet(StaticConfig(**config)), state))
 
 
 def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = False, **facts: Any) -> None:
@@ -162,6 +163,11 @@ def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] 
     if "architecture" in header:
         return header["architecture"], header
     return ("rife", header) if "variant" in header else (None, None)
+
+
+def _has_two_outputs(state: Mapping[str, Tensor]) -> bool:
+    """Whether the mask network of a state dict also says what was replaced: its head has four rows per output."""
+    return "head.weight" in state and state["head.weight"].shape[0] == 8
 
 
 def _open(

@@ -22,6 +22,16 @@ def network() -> StaticMaskNet:
 
 
 @pytest.fixture(scope="module")
+def both() -> StaticMaskNet:
+    """A network that also says what was replaced."""
+    torch.manual_seed(1)
+    network = StaticMaskNet(StaticConfig((8, 8, 8, 8, 8), (8, 8), replaced=True)).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+@pytest.fixture(scope="module")
 def shipped() -> StaticMaskNet:
     return load_static()
 
@@ -51,6 +61,26 @@ def test_a_stream_that_encodes_each_frame_once_gets_the_same_masks(network: Stat
 def test_the_mask_does_not_depend_on_the_rest_of_the_batch(network: StaticMaskNet):
     frames = torch.rand(3, 3, 3, 40, 40)
     assert torch.allclose(network.sequence(frames)[1:2], network.sequence(frames[1:2]), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_one_pass_says_what_stands_still_and_what_was_replaced(both: StaticMaskNet):
+    frames = torch.rand(2, 4, 3, 33, 50)
+    masks = both.classify(frames)
+    assert masks.replaced.shape == masks.still.shape == (2, 3, 33, 50)
+    assert torch.equal(masks.still, both.sequence(frames))
+    assert not torch.allclose(masks.still, masks.replaced, atol=0.01)
+    streamed = both.classify_between([both.encode(frames[:, k]) for k in range(4)])
+    assert torch.allclose(streamed.replaced, masks.replaced, atol=1e-6)
+    assert torch.allclose(both.classify(frames[1:]).replaced, masks.replaced[1:], atol=1e-6)
+
+
+@torch.inference_mode()
+def test_a_network_of_one_output_does_not_know_what_was_replaced(network: StaticMaskNet):
+    frames = torch.rand(1, 3, 3, 24, 24)
+    masks = network.classify(frames)
+    assert masks.replaced is None
+    assert torch.equal(masks.still, network.sequence(frames))
 
 
 @torch.inference_mode()
@@ -92,6 +122,22 @@ def test_wrong_shapes_are_refused_with_the_reason(network: StaticMaskNet):
 def test_a_file_carries_its_architecture(network: StaticMaskNet, tmp_path):
     save_weights(tmp_path / "mine.safetensors", network)
     assert load_static(tmp_path / "mine.safetensors").config == network.config
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_files_and_bare_tensors_say_how_many_outputs_there_are(replaced: bool, tmp_path):
+    network = StaticMaskNet(StaticConfig(replaced=replaced))
+    save_weights(tmp_path / "mine.safetensors", network)
+    for given in (tmp_path / "mine.safetensors", network.state_dict()):
+        assert load_static(given).config.replaced == replaced
+
+
+def test_a_header_from_before_the_second_output_means_one(tmp_path):
+    network = StaticMaskNet()
+    config = network.config.to_dict()
+    del config["replaced"]
+    save_weights(tmp_path / "old.safetensors", network, config=config)
+    assert not load_static(tmp_path / "old.safetensors").config.replaced
 
 
 def test_interpolation_weights_are_no_mask_weights():

@@ -1,4 +1,4 @@
-"""StaticMaskNet: which pixels stand still between neighbouring frames. This file imports torch alone."""
+"""StaticMaskNet: which pixels stand still, or are replaced, between frames. This file imports torch alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class StaticConfig:
         reach: How far features at 1/4 and at 1/8 are compared, in cells.
         moments: Whether local flow and correlation are inputs (see the function `moments`).
         context: Whether every place also gets the mean over the whole picture.
+        replaced: Whether the network also says where content was replaced in place.
     """
 
     widths: tuple[int, int, int, int, int] = (12, 24, 32, 36, 56)
@@ -33,6 +34,7 @@ class StaticConfig:
     reach: tuple[int, int] = (1, 2)
     moments: bool = True
     context: bool = True
+    replaced: bool = False
 
     def __post_init__(self) -> None:
         for name in ("widths", "encoder", "reach"):
@@ -61,6 +63,19 @@ class FrameFeatures(NamedTuple):
     coarse: Tensor
 
 
+class Masks(NamedTuple):
+    """What the network says of every pixel in N-1 gaps.
+
+    Attributes:
+        still: [B,N-1,H,W], that it stands still.
+        replaced: [B,N-1,H,W], that its content changed at once and nothing moved, as digits and subtitles do. None
+            if the network has not learnt this.
+    """
+
+    still: Tensor
+    replaced: Tensor | None
+
+
 class View(NamedTuple):
     """One side of what is compared at 1/2 and 1/4 in a gap.
 
@@ -83,6 +98,8 @@ class View(NamedTuple):
 
 class StaticMaskNet(nn.Module):
     """The probability that a pixel stands still over the whole gap between two frames.
+
+    `classify` also gives the probability that its content was replaced in place.
 
     Every frame is encoded once. The inputs for a gap are, for each pixel, how much luma and local detail differ at zero
     motion; for each neighbourhood, how far the detail has moved (Lucas and Kanade) and how well it correlates at zero
@@ -126,7 +143,7 @@ class StaticMaskNet(nn.Module):
         self.time_out = TemporalMix(w4)
         self.look_again = nn.Conv2d(w2, w2, 3, 1, 1)
         self.told = nn.Conv2d(w4, w2, 1)
-        self.head = nn.Conv2d(w2, 4, 3, 1, 1)
+        self.head = nn.Conv2d(w2, 8 if self.config.replaced else 4, 3, 1, 1)
         if not self.head.weight.is_meta:  # else it is filled from a file
             self.apply(_initialise)
             nn.init.normal_(self.head.weight, std=0.02)
@@ -161,8 +178,26 @@ class StaticMaskNet(nn.Module):
         """
         return torch.sigmoid(self.logits(frames))
 
+    def classify(self, frames: Tensor) -> Masks:
+        """The masks between consecutive frames, of what stands still and of what was replaced, in one pass.
+
+        Args:
+            frames: As `sequence` takes them.
+
+        Returns:
+            Probabilities; `still` is what `sequence` returns.
+
+        Raises:
+            ValueError: Another shape or type.
+        """
+        return _probabilities(self.class_logits(frames))
+
     def logits(self, frames: Tensor) -> Tensor:
         """`sequence` before the sigmoid, for training."""
+        return self.class_logits(frames).still
+
+    def class_logits(self, frames: Tensor) -> Masks:
+        """`classify` before the sigmoid, for training."""
         if frames.ndim != 5 or frames.shape[1] < 2 or frames.shape[2] != 3 or not frames.is_floating_point():
             raise ValueError(
                 f"frames must be a float [B,N,3,H,W] tensor with N >= 2, not {frames.dtype} {list(frames.shape)}"
@@ -199,10 +234,21 @@ class StaticMaskNet(nn.Module):
         Returns:
             [B,N-1,H,W], one mask of probabilities per gap.
         """
-        return torch.sigmoid(self._gaps(features))
+        return self.classify_between(features).still
 
-    def _gaps(self, frames: list[FrameFeatures]) -> Tensor:
-        """Logits [B,N-1,H,W].
+    def classify_between(self, features: list[FrameFeatures]) -> Masks:
+        """The masks between consecutive frames, as `classify` gives them.
+
+        Args:
+            features: Of N >= 2 frames of one size, from `encode`.
+
+        Returns:
+            Probabilities.
+        """
+        return _probabilities(self._gaps(features))
+
+    def _gaps(self, frames: list[FrameFeatures]) -> Masks:
+        """Logits, each [B,N-1,H,W].
 
         Gaps are computed one by one: what a layer makes of one gap is in the processor's cache when the next layer
         reads it, and what it makes of all gaps is not.
@@ -228,9 +274,9 @@ class StaticMaskNet(nn.Module):
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         height, width = frames[0].size
-        return torch.cat(
-            [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits], dim=1
-        )
+        sure = [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits]
+        still, *replaced = torch.stack(sure, dim=2).unbind(dim=1)
+        return Masks(still, replaced[0] if replaced else None)
 
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
@@ -337,6 +383,11 @@ class Up(nn.Module):
         """Features [B,fine,h,w] from [B,coarse,h/2,w/2] and [B,fine,h,w]."""
         x: Tensor = self.look(_active(self.seen(fine) + _sized(self.told(coarse), fine)))
         return x
+
+
+def _probabilities(logits: Masks) -> Masks:
+    still, replaced = logits
+    return Masks(torch.sigmoid(still), None if replaced is None else torch.sigmoid(replaced))
 
 
 def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:

@@ -13,10 +13,20 @@ def test_a_sample_depends_on_its_number_alone(shards):
         assert all(torch.equal(first[key], samples[3][key]) for key in first)
 
 
+def test_samples_know_what_was_replaced(shards):
+    samples = Stills(shards, size=64)
+    found = [samples[k] for k in range(40)]
+    assert any(sample["replaced"].any() for sample in found)
+    for sample in found:
+        assert not (sample["replaced"] & sample["static"]).any()
+        assert not (sample["replaced"] & ~sample["sure"]).any()
+        assert not (sample["replaced"] & ~sample["replaced_sure"]).any()
+
+
 def test_triplets_know_times_and_overlays(shards):
     samples = Triplets(shards, size=64, synthetic=0.0, overlays=1.0)
     found = [samples[k] for k in range(30)]
-    assert len({round(float(sample["time"]), 3) for sample in found}) > 3
+    assert {round(float(sample["time"]), 3) for sample in found} == {0.333, 0.5, 0.667}
     assert any(sample["covered"].any() for sample in found)
     for sample in found:
         assert not (sample["covered"] & ~sample["clear"]).any()

@@ -44,6 +44,13 @@ def test_rife_weights_are_asked_at_several_times():
     assert motion.speeds().shape == (1, 6, 64, 64)
 
 
+def test_two_teachers_are_asked_together():
+    motion = load_teacher("dis+rife:vfi-s").motion(*(image[..., :64, :64] for image in shifted(0)))
+    assert motion.times == (0.0, 1.0, 0.5)
+    assert motion.flows.shape == (1, 3, 4, 64, 64)
+    assert motion.speeds().shape == (1, 4, 64, 64)
+
+
 def test_a_teacher_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="unknown teacher 'oracle'"):
         load_teacher("oracle")

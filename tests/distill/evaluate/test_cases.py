@@ -35,3 +35,19 @@ def test_what_is_static_looks_alike_but_for_light_and_what_moves_does_not(cases)
         if case.kind == "hud":
             change = cv2.absdiff(*case.frames).mean(axis=2)
             assert np.median(change[case.static[0]]) < np.median(change[~case.static[0] & ~case.unsure[0]])
+
+
+def test_what_is_replaced_is_known_and_neither_stands_nor_moves(cases):
+    found = [case for case in cases if case.kind == "swap"]
+    assert len(found) == 2
+    for case in found:
+        assert case.replaced.any()
+        assert not (case.replaced & (case.static | case.unsure | case.vague)).any()
+    assert all(case.replaced is None for case in cases if case.kind != "swap")
+
+
+def test_repeating_and_drifting_backgrounds_are_synthetic_and_move(cases):
+    for case in cases:
+        if case.kind in ("repeat", "drift"):
+            assert not case.real
+            assert (~case.static & ~case.unsure).mean() > 0.02

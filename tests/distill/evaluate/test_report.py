@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from distill.evaluate import report as report_module
+from distill.evaluate.cases import KINDS
 from distill.evaluate.judges import (
     PROBABILITIES,
     Judge,
@@ -28,7 +29,7 @@ def test_the_report_is_whole_html_and_replaces_no_file_unasked(clips, cases, wei
     monkeypatch.setattr(report_module, "COST_SIZE", (64, 48))
     monkeypatch.setattr(report_module, "measure_static", lambda *_: bench)
     pans = [(cases[0].frames[0], np.roll(cases[0].frames[0], 20, axis=1))]
-    bench = judge_cases([network_judge(weights), dis_judge()], cases[:5], pans)
+    bench = judge_cases([network_judge(weights), dis_judge()], cases[: len(KINDS)], pans)
     run = tmp_path / "run"
     run.mkdir()
     (run / "log.jsonl").write_text('{"step": 50, "total": 1.1}\n{"step": 100, "total": 0.9}\n')
@@ -38,7 +39,7 @@ def test_the_report_is_whole_html_and_replaces_no_file_unasked(clips, cases, wei
     outline = Outline()
     outline.feed(text)
     assert not outline.open
-    assert outline.count["table"] == 4
+    assert outline.count["table"] == 5
     assert outline.count["svg"] == 8
     assert outline.count["img"] == 4 * sum(len(found) for found in bench.examples.values())
     assert "://" not in text.replace("http://www.w3.org", "")

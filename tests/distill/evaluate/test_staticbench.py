@@ -11,7 +11,8 @@ from distill.evaluate.judges import (
     Judge,
     difference_judge,
 )
-from distill.evaluate.staticbench import PAIRS, f1, judge_cases
+from distill.evaluate.staticbench import MIN_PIXELS, PAIRS, f1, failure_rows, judge_cases
+from distill.evaluate.whole_moving import MovingGap
 
 BLANK = np.zeros((10, 10, 3), np.uint8)
 
@@ -67,6 +68,52 @@ def test_f1_over_thresholds_is_f1_at_each_of_them(cases):
     scores = judge.scores(case.frames)[0]
     plain = [f1(scores >= limit, case.static[0], case.unsure[0]) for limit in judge.thresholds]
     assert result.f1["hud"] == pytest.approx(plain)
+
+
+def test_what_moves_by_a_trusted_flow_and_is_called_still_is_a_share_by_clip():
+    side = int((2 * MIN_PIXELS) ** 0.5)
+    frames = [np.zeros((side, side, 3), np.uint8)] * 2
+    moving = np.ones((side, side), bool)
+    half = Judge("half", half_still, PROBABILITIES)
+    gaps = [MovingGap("a", frames, moving), MovingGap("b", frames, moving), MovingGap("c", frames, ~moving)]
+    bench = judge_cases([half, constant(0.2)], by_hand(static_rows=2), PANS, gaps)
+    first, second = bench.results
+    assert set(first.moving) == {"a", "b"}
+    assert first.moving["a"][first.middle()] == pytest.approx(side // 2 / side)
+    assert second.moving["b"][second.middle()] == 0
+    assert failure_rows(bench)[1][1:3] == ["0.00%", "0.00% (a)"]
+
+
+def test_what_was_replaced_counts_by_itself():
+    static, replaced = np.zeros((1, 10, 10), bool), np.zeros((1, 10, 10), bool)
+    static[0, :2], replaced[0, 5:7] = True, True
+    nothing = np.zeros_like(static)
+    cases = [*by_hand(2), Case("swap", "clip", False, [BLANK] * 2, static, nothing, replaced, nothing)]
+    rows = np.zeros((1, 10, 10), bool)
+    rows[0, 6:9] = True
+    knowing_some = replace(constant(0.9), replaced=lambda frames: rows)
+    first, second = judge_cases([knowing_some, constant(0.1)], cases, PANS).results
+    assert first.swap_f1 == pytest.approx(2 * 10 / (30 + 20))
+    assert first.swapped[first.middle()] == 1
+    assert np.isnan(second.swap_f1)
+    assert second.swapped[second.middle()] == 0
+
+
+def test_flicker_is_what_changes_sides_while_the_truth_does_not():
+    def scores(frames: list[np.ndarray]) -> np.ndarray:
+        said = np.full((len(frames) - 1, 10, 10), 0.1)
+        said[1::2, :3] = 0.8  # three rows are called still in every other gap
+        return said
+
+    result = judge_cases([Judge("restless", scores, PROBABILITIES)], by_hand(2), PANS).results[0]
+    assert result.flicker[result.middle()] == pytest.approx(0.3)
+    assert result.flicker[0] == result.flicker[-1] == 0
+    assert judge_cases([constant(0.6)], by_hand(2), PANS).results[0].flicker.max() == 0
+
+
+def half_still(frames: list[np.ndarray]) -> np.ndarray:
+    height, width = frames[0].shape[:2]
+    return np.tile((np.arange(width) < width // 2).astype(np.float32), (len(frames) - 1, height, 1))
 
 
 def constant(probability: float) -> Judge:

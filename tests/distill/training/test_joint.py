@@ -92,7 +92,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 def test_training_composes_as_the_product_does(duet, pair, time):
     with torch.no_grad():
         frame, plain, _ = duet.eval().compose(*pair, torch.full((1, 1, 1, 1), time))
-    product = Interpolator(duet.vfi, duet.mask, "cpu", runtime="torch")
+    product = Interpolator(duet.vfi, duet.mask, "cpu", "fp32", runtime="torch")
     assert torch.allclose(frame, product(*pair, time), atol=1e-5)
     assert torch.allclose(plain, Interpolator(duet.vfi, None, "cpu", runtime="torch")(*pair, time), atol=1e-5)
     assert not torch.allclose(frame, plain, atol=1e-3)

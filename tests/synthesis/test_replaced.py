@@ -1,0 +1,117 @@
+"""What was replaced in place shows the nearer frame, in every kind of planes, and nothing drags it along."""
+
+import pytest
+import torch
+
+import maskvfi
+from maskvfi.models.base import Motion
+from maskvfi.models.static import Masks, StaticConfig
+from maskvfi.ops.boxes import Box
+from maskvfi.ops.tiles import Tile
+from maskvfi.synthesis.compose import (
+    RGB,
+    Copied,
+    MovingTile,
+    VideoLayout,
+    compose,
+    copied_pixels,
+    moving_layer,
+)
+from maskvfi.video.planes import Colour, PixelFormat
+
+CPU = {"device": "cpu", "runtime": "torch"}
+
+
+def probabilities(*values: float) -> torch.Tensor:
+    return torch.tensor(values).view(1, 1, 1, -1)
+
+
+def test_a_pixel_is_replaced_where_that_weighs_more_than_standing_still():
+    copied = copied_pixels(probabilities(0.0, 0.9, 0.3, 0.6, 0.45), probabilities(0.9, 0.9, 0.4, 0.9, 0.9))
+    assert copied.replaced.flatten().tolist() == [1, 0, 0, 1, 1]
+    assert copied.weight.flatten().tolist() == pytest.approx([1, 1, 0, 1, 1])
+    assert copied.still.flatten().tolist() == pytest.approx([0, 1, 0, 0, 0])
+
+
+def test_a_network_that_does_not_know_replaces_nothing():
+    assert copied_pixels(probabilities(0.2, 0.9), None).replaced is None
+
+
+def test_painted_masks_win_over_what_was_replaced():
+    still, replaced = probabilities(0.0, 0.0, 0.0), probabilities(1.0, 1.0, 1.0)
+    copied = copied_pixels(still, replaced, protect=probabilities(1, 0, 0), release=probabilities(0, 1, 0))
+    assert copied.replaced.flatten().tolist() == [0, 0, 1]
+    assert copied.weight.flatten().tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("mode", ["fade", "nearest"])
+@pytest.mark.parametrize(("time", "nearer"), [(0.25, 0), (0.49, 0), (0.5, 0), (0.75, 1)])
+def test_replaced_pixels_are_those_of_the_nearer_frame(mode, time, nearer):
+    frames = torch.rand(2, 1, 3, 16, 24)
+    replaced = torch.zeros(1, 1, 16, 24)
+    replaced[..., 12:] = 1
+    weight = torch.ones_like(replaced)
+    (out,) = compose((frames[0],), (frames[1],), time, [], weight, RGB, mode, replaced=replaced)
+    assert torch.equal(out[..., 12:], frames[nearer][..., 12:])
+    (plain,) = compose((frames[0],), (frames[1],), time, [], weight, RGB, mode)
+    assert torch.equal(out[..., :12], plain[..., :12])
+
+
+def test_the_moving_layer_does_not_show_where_content_was_replaced():
+    frames = torch.rand(2, 1, 3, 16, 24)
+    moving = maskvfi.Interpolation(torch.full((1, 3, 16, 24), 7.0), None)
+    replaced = torch.zeros(1, 1, 16, 24)
+    replaced[..., 12:] = 1
+    tile = MovingTile(Tile(Box(0, 0, 16, 24)), moving)
+    (out,) = compose((frames[0],), (frames[1],), 0.5, [tile], replaced, RGB, replaced=replaced)
+    assert torch.equal(out[..., 12:], frames[0][..., 12:])
+    assert (out[..., :12] == 7).all()
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuva420p", "gray", "yuv422p10le"])
+def test_every_plane_of_a_video_shows_the_nearer_frame(name):
+    layout = VideoLayout(PixelFormat.parse(name), Colour("bt709", full_range=False))
+    sizes = [(16 >> y, 32 >> x) for x, y in layout.log2]
+    start, end = ([torch.rand(size) * 200 for size in sizes] for _ in range(2))
+    replaced = torch.ones(1, 1, 16, 32)
+    for time, nearer in ((0.3, start), (0.7, end)):
+        out = compose(start, end, time, [], replaced, layout, replaced=replaced)
+        for plane, expected in zip(out, nearer, strict=True):
+            torch.testing.assert_close(plane, expected)
+
+
+def test_a_sample_of_replaced_content_is_hidden_from_what_moves():
+    img0, img1 = torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32)
+    img0[..., 16:], img1[..., 16:] = 1.0, 0.6
+    copied = Copied((torch.arange(32) >= 16).float().expand(1, 1, 8, 32), None)
+    flow = torch.zeros(1, 4, 8, 32)
+    flow[:, 0] = 8.0
+    dragged = moving_layer(Motion(flow, torch.full((1, 1, 8, 32), 0.5)), img0, img1, copied.weight)
+    assert dragged.frame[..., 9:15].max() < 0.01
+
+
+class Knowing(maskvfi.StaticMaskNet):
+    """Says that the left half stands still, and that the right half was replaced."""
+
+    def classify_between(self, features):
+        height, width = features[0].size
+        still = torch.zeros(1, len(features) - 1, height, width)
+        still[..., : width // 2] = 1
+        return Masks(still, 1 - still)
+
+
+@pytest.mark.parametrize("at_once", [10**9, 2000])
+def test_an_interpolator_follows_both_outputs_also_in_tiles(at_once):
+    interpolator = maskvfi.Interpolator("blend", Knowing(StaticConfig(replaced=True)), **CPU)
+    interpolator.at_once = at_once
+    a, b = torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)
+    view0, view1 = interpolator.view(a), interpolator.view(b)
+    (copied,) = interpolator.copied([view0, view1])
+    assert torch.equal(copied.weight, torch.ones(1, 1, 64, 96))
+    if at_once > a.numel():
+        assert copied.replaced[..., 48:].all()
+        assert not copied.replaced[..., :48].any()
+    assert interpolator.boxes(copied.weight) == []
+    wins = copied.replaced.expand_as(a) > 0
+    assert torch.equal(interpolator(a, b, 0.3)[wins], a[wins])
+    assert torch.equal(interpolator(a, b, 0.6)[wins], b[wins])
