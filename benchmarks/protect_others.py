@@ -1,5 +1,7 @@
 """How much `maskvfi protect` improves what other programs make: ffmpeg's minterpolate, a cross-fade, and DIS flow.
 
+"blend-x264" is the cross-fade after libx264 at CRF 28, as many programs write their result; the others are lossless.
+
 A clip is read at its full rate and gets overlays: a score, a subtitle and a frame around a map. Every second frame goes
 to the other program, which makes the rest; the frames left out say how good its frames are. Prints PSNR of the new
 frames inside the overlays and elsewhere, before and after `protect`.
@@ -24,7 +26,7 @@ import maskvfi
 from maskvfi.video import open_source
 from maskvfi.video.planes import planes_to_rgb, to_tensors
 
-METHODS = ("minterpolate", "blend", "dis")
+METHODS = ("minterpolate", "blend", "blend-x264", "dis")
 
 
 def read_rgb(path: Path | str) -> tuple[list[np.ndarray], list[Fraction]]:
@@ -104,7 +106,8 @@ def make_between(method: str, source: Path, target: Path, rate: Fraction) -> Non
         made += [dis(a, b) if method == "dis" else cv2.addWeighted(a, 0.5, b, 0.5, 0), b]
     write_rgb(target, made, 2 * rate)
     with_sound = target.with_suffix(".sound.mkv")
-    copies = ["-map", "0:v", "-map", "1:a?", "-c", "copy", str(with_sound)]
+    codec = ["libx264", "-crf", "28", "-pix_fmt", "yuv420p"] if method == "blend-x264" else ["copy"]
+    copies = ["-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-c:v", *codec, str(with_sound)]
     subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(target), "-i", str(source), *copies], check=True)
     with_sound.replace(target)
 

@@ -68,7 +68,7 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: st
     axes = {key: BATCH if key == "timestep" else picture for key in (*inputs, output)}
     with written_whole(target) as partial:
         write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, partial)
-        _set_channels(partial, 3 if output == "frame" else 1)
+        _set_sizes(partial, {1: 3 if output == "frame" else 1} | ({0: 1} if stacked else {}))
     return list(inputs)
 
 
@@ -105,12 +105,13 @@ def write_graph(
         )
 
 
-def _set_channels(path: Path, channels: int) -> None:
-    """Write the number of the output's channels, which the tracer does not find, into a graph."""
+def _set_sizes(path: Path, sizes: Mapping[int, int]) -> None:
+    """Write sizes of the output by dimension, which the tracer does not find, into a graph."""
     import onnx
 
     model = onnx.load(path)
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = channels
+    for dimension, size in sizes.items():
+        model.graph.output[0].type.tensor_type.shape.dim[dimension].dim_value = size
     onnx.save(model, path)
 
 
