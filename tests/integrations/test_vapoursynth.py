@@ -228,7 +228,7 @@ def test_mask_and_layer_in_vapoursynth_do_what_protect_does(vs, tmp_path):
     source, made = films(tmp_path)
     paths = []
     for name, pictures, rate in (("in", source, 12), ("made", made, 24)):
-        paths.append(tmp_path / f"{name}.mkv")
+        paths.append(tmp_path / f"{name}.mp4")  # exact times; Matroska rounds them to 1/1000 s
         with av.open(str(paths[-1]), "w") as out:
             video = out.add_stream("libx264rgb", rate=rate, options={"qp": "0"})
             video.width, video.height, video.pix_fmt = 96, 64, "rgb24"
@@ -236,13 +236,13 @@ def test_mask_and_layer_in_vapoursynth_do_what_protect_does(vs, tmp_path):
                 out.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
             out.mux(video.encode(None))
     rgb = {"codec": "libx264rgb", "pix_fmt": "rgb24", "encoder_options": {"qp": "0"}}
-    maskvfi.protect(*paths, tmp_path / "out.mkv", device="cpu", scene_cut="off", **rgb)
+    maskvfi.protect(*paths, tmp_path / "out.mp4", device="cpu", scene_cut="off", **rgb)
     clip, other = clip_of(vs, source, 12), clip_of(vs, made, 24)
     weight = static_mask(clip, 2, device="cpu")
     assert (weight.format.id, weight.num_frames, weight.fps) == (vs.GRAYS, 14, 24)
     merged = other.std.MaskedMerge(static_layer(clip, 2, device="cpu"), weight)
     changed = 0
-    with open_source(tmp_path / "out.mkv") as reader:
+    with open_source(tmp_path / "out.mp4") as reader:
         for n, frame in enumerate(reader):
             green = np.asarray(merged.get_frame(n)[1]) * 255
             assert np.abs(green - frame.planes[0]).max() < 0.52
