@@ -9,7 +9,14 @@ from typer.main import get_command
 import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import OptionError
-from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions, option_fields, parse_pairs
+from maskvfi.options import (
+    FrameOptions,
+    MaskVideoOptions,
+    Options,
+    ProtectOptions,
+    option_fields,
+    parse_pairs,
+)
 
 COMMANDS = {
     "interpolate": Options,
