@@ -500,7 +500,7 @@ def _windows(duration: Fraction, ratio: Fraction) -> tuple[Spans, Spans]:
     """The parts that are compared, in seconds from the first frame: of the source, and of the other video."""
     if duration <= WHOLE:
         return [(None, WHOLE + REACH)], [(None, WHOLE + 2 * REACH)]
-    starts = (Fraction(0), (duration - WINDOW) / 2, duration - WINDOW - 1)
+    starts = (Fraction(0), (duration - WINDOW) / 2, duration - WINDOW)
     stretch = ratio if abs(ratio - 1) < Fraction(6, 100) else Fraction(1)
     return (
         [(start, start + WINDOW) for start in starts],

@@ -162,6 +162,48 @@ def test_a_drift_is_found_and_said(source, painted, tmp_path):
     assert all(np.array_equal(each[0][INNER], wanted) for each in planes(tmp_path / "out.mkv"))
 
 
+def test_of_a_long_film_three_parts_are_compared(painted, tmp_path, monkeypatch):
+    """The clock drifts by a frame in ten seconds, which no single part shows well."""
+    monkeypatch.setattr(module, "WHOLE", Fraction(1))
+    monkeypatch.setattr(module, "WINDOW", Fraction(1, 2))
+    read_parts, samples = [], module._samples
+
+    def counted(*given):
+        found = samples(*given)
+        read_parts.append(len(found[0].times))
+        return found
+
+    monkeypatch.setattr(module, "_samples", counted)
+    times = grid(60, 12)
+    source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
+    fine = grid(119, 24)
+    made = write(tmp_path / "made.mkv", made_frames(fine, times), [t * Fraction(251, 250) for t in fine])
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **painted)
+    assert len(read_parts) == 6
+    assert max(read_parts[:3]) <= 7
+    assert any("0.4" in line and "slow against the source's" in line for line in report.warnings)
+    wanted = planes(source)[0][0][INNER]
+    assert all(np.array_equal(each[0][INNER], wanted) for each in planes(tmp_path / "out.mkv"))
+
+
+def test_a_part_of_the_other_file_is_protected(source, made, painted, tmp_path):
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", start=0.25, end=0.5, **painted)
+    assert report.frames_out == 6
+    before, after = planes(made)[6:12], planes(tmp_path / "out.mkv")
+    wanted = planes(source)[0][0][INNER]
+    assert all(np.array_equal(each[0][INNER], wanted) for each in after)
+    assert all(np.array_equal(a[0][FAR], b[0][FAR]) for a, b in zip(before, after, strict=True))
+
+
+def test_an_untagged_version_has_the_matrix_that_fits(painted, tmp_path):
+    """Programs drop the tag of the matrix; what was BT.709 would be taken for BT.601."""
+    source = make_clip(tmp_path / "in.mkv", times=8, size=SIZE, codec="ffv1", options={}, colour=(1, 1, 1, 1))
+    made = make_clip(tmp_path / "made.mkv", times=8, size=SIZE, codec="ffv1", options={}, colour=(2, 1, 2, 2))
+    maskvfi.protect(source, made, tmp_path / "out.mkv", **painted)
+    for a, b in zip(planes(source), planes(tmp_path / "out.mkv"), strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
 def test_larger_frames_get_the_scaled_source(source, painted, tmp_path):
     doubled = [
         cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for picture in made_frames()
