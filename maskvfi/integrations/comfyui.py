@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from importlib import import_module
@@ -247,7 +247,7 @@ def _collected(made: Iterator[Tensor], count: int, like: Tensor, interpolator: I
 
 
 @contextmanager
-def _interruptible(networks: list[nn.Module]) -> Iterator[Callable[[int, int], None]]:
+def _interruptible(networks: Sequence[nn.Module]) -> Iterator[Callable[[int, int], None]]:
     """Let the server end the block before any layer of the networks, and show its progress.
 
     Yields:

@@ -195,6 +195,16 @@ def test_a_part_of_the_other_file_is_protected(source, made, painted, tmp_path):
     assert all(np.array_equal(a[0][FAR], b[0][FAR]) for a, b in zip(before, after, strict=True))
 
 
+def test_a_folder_of_images_has_a_multiple_of_the_sources_rate(source, painted, tmp_path):
+    (tmp_path / "made").mkdir()
+    for number, picture in enumerate(made_frames()):
+        cv2.imwrite(str(tmp_path / "made" / f"{number:03}.png"), picture[..., ::-1])
+    report = maskvfi.protect(source, tmp_path / "made", tmp_path / "out.mkv", **painted)
+    assert report.frames_out == 17
+    after = read(tmp_path / "out.mkv")
+    assert [time for time, *_ in after] == pytest.approx([float(time) for time in MADE], abs=1e-3)
+
+
 def test_an_untagged_version_has_the_matrix_that_fits(painted, tmp_path):
     """Programs drop the tag of the matrix; what was BT.709 would be taken for BT.601."""
     source = make_clip(tmp_path / "in.mkv", times=8, size=SIZE, codec="ffv1", options={}, colour=(1, 1, 1, 1))
