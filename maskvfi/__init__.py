@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from maskvfi.errors import MaskvfiError, MediaError, OptionError, WeightsError
-from maskvfi.options import FrameOptions, MaskVideoOptions, Options
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions
 from maskvfi.version import __version__
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from maskvfi.models.rife import IFNet
     from maskvfi.models.static import StaticMaskNet
     from maskvfi.pipeline.preview import compare, mask_video, pair
+    from maskvfi.pipeline.protect import protect
     from maskvfi.pipeline.run import Report, interpolate
     from maskvfi.runtimes.export import export
     from maskvfi.synthesis.interpolator import Interpolator
@@ -34,6 +35,7 @@ _MODULES = {
     "load_vfi": "maskvfi.weights.load",
     "mask_video": "maskvfi.pipeline.preview",
     "pair": "maskvfi.pipeline.preview",
+    "protect": "maskvfi.pipeline.protect",
     "save_weights": "maskvfi.weights.load",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "MediaError",
     "OptionError",
     "Options",
+    "ProtectOptions",
     "Report",
     "StaticMaskNet",
     "WeightsError",
@@ -59,6 +62,7 @@ __all__ = [
     "load_vfi",
     "mask_video",
     "pair",
+    "protect",
     "save_weights",
 ]
 

@@ -148,21 +148,34 @@ class DecodeOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeOptions(OptionGroup):
+class SceneOptions(OptionGroup):
+    """What is found in the source: cuts and repeated frames."""
+
+    scene_cut: str | float = option(
+        "auto", 'Where a new scene begins: "auto", "off", or a threshold (27 is usual).'
+    )
+    duplicates: str = option(
+        "keep", '"keep" repeated frames, or "resolve" them into even motion.', choices=("keep", "resolve")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scene_cut not in ("auto", OFF):
+            self._set(
+                "scene_cut", _number("scene_cut", self.scene_cut, 'must be "auto", "off" or a threshold')
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOptions(SceneOptions):
     """At which times there are output frames, and where none is interpolated."""
 
     factor: int | None = option(None, "k-1 new frames in every gap (default 2).", low=1)
     fps: Number | None = option(None, "An even grid of frames instead: 60, 59.94, 60000/1001.")
     slow: Number | None = option(None, "Stretch time by this factor at the same frame rate.")
     loop: bool = option(False, "Close the clip from its last frame to its first.")
-    scene_cut: str | float = option(
-        "auto", 'Where a new scene begins: "auto", "off", or a threshold (27 is usual).'
-    )
     on_cut: str = option(
         "hold", 'At a cut "hold" the earlier frame or "blend" over it.', choices=("hold", "blend")
-    )
-    duplicates: str = option(
-        "keep", '"keep" repeated frames, or "resolve" them into even motion.', choices=("keep", "resolve")
     )
 
     def __post_init__(self) -> None:
@@ -171,10 +184,6 @@ class TimeOptions(OptionGroup):
             raise OptionError("give a factor or a frame rate, not both")
         self._set("fps", None if self.fps is None else parse_rate(self.fps))
         self._set("slow", None if self.slow is None else _positive("slow", self.slow))
-        if self.scene_cut not in ("auto", OFF):
-            self._set(
-                "scene_cut", _number("scene_cut", self.scene_cut, 'must be "auto", "off" or a threshold')
-            )
 
     @property
     def stretch(self) -> Fraction:
@@ -219,15 +228,21 @@ class MaskOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameOptions(MaskOptions):
-    """How a new frame is made."""
+class StillOptions(MaskOptions):
+    """Which pixels count as still, and what they show in a new frame."""
 
-    vfi: PathLike = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
     static: str = option(
         "fade",
         'Still pixels "fade" from frame to frame, or copy the "nearest" one.',
         choices=("fade", "nearest"),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(StillOptions):
+    """How a new frame is made."""
+
+    vfi: PathLike = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
     scale: float = option(
         1.0, "Below 1: coarser motion analysis, for 4K and large motion.", low=1 / 64, high=64.0
     )
@@ -272,6 +287,11 @@ class Options(EncodeOptions, DecodeOptions, FrameOptions, TimeOptions):
 @dataclass(frozen=True, kw_only=True)
 class MaskVideoOptions(EncodeOptions, DecodeOptions, MaskOptions):
     """All options of `mask_video`, which makes no new frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtectOptions(EncodeOptions, DecodeOptions, StillOptions, SceneOptions):
+    """All options of `protect`, which takes its new frames from another program."""
 
 
 def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:

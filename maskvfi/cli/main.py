@@ -20,7 +20,7 @@ from maskvfi.cli.console import batch_progress, console, progress_bar, say
 from maskvfi.cli.options import with_options
 from maskvfi.cli.weights import Overwrite, weights
 from maskvfi.errors import MaskvfiError
-from maskvfi.options import FrameOptions, MaskVideoOptions, Options
+from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions
 
 if TYPE_CHECKING:
     from maskvfi.batch import Row
@@ -71,6 +71,46 @@ def interpolate(
         f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
         f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
     )
+    _end(done)
+
+
+@app.command()
+@with_options(ProtectOptions)
+def protect(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What the other program was given.")],
+    interpolated: Annotated[
+        str,
+        typer.Argument(
+            metavar="INTERPOLATED", help="What it made: a higher rate, 1, 2, 3 ... times the size."
+        ),
+    ],
+    target: Annotated[str, typer.Argument(metavar="OUT")],
+    options: ProtectOptions,
+    overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
+) -> None:
+    """Put still pixels back into another program's version of a video.
+
+    Exit code 3: INTERPOLATED could not be read to its end, and the output holds what could be read.
+    """
+    with progress_bar("protecting") as progress:
+        done = maskvfi.protect(
+            source,
+            interpolated,
+            target,
+            options=options,
+            overwrite=overwrite,
+            resume=resume,
+            report=report,
+            progress=progress,
+        )
+    _say_warnings(done.warnings)
+    if done.resumed_at:
+        say(f"resumed after {done.resumed_at} frames")
+    say(f"{done.output}: {done.frames_out} frames, {done.static_share:.0%} still, on {done.device}")
     _end(done)
 
 
@@ -196,10 +236,14 @@ def pair(
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Weights: a name or a path.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx")],
+    layout: Annotated[
+        str,
+        typer.Option(help='"pair": a mask takes two inputs; "stacked": one of six channels, for vs-mlrt.'),
+    ] = "pair",
     overwrite: Overwrite = False,
 ) -> None:
     """Write a network as ONNX, for frames of any size."""
-    say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite))}")
+    say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite, layout))}")
 
 
 @app.command()

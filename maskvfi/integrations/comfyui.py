@@ -1,17 +1,21 @@
-"""ComfyUI nodes: load networks, interpolate a batch of images, and show its mask."""
+"""ComfyUI nodes: load networks, interpolate a batch of images, protect another node's result, and show a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskvfi.models.base import InterpolationNetwork
+from maskvfi.models.blend import Blend
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, parse_rate
+from maskvfi.synthesis.compose import RGB, put_back
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.renderer import MAX_GAPS
 from maskvfi.timing.timeline import ByFactor, ByRate, Timeline
@@ -90,7 +94,7 @@ class Interpolate:
             protect: [1,H,W] or [N,H,W] in 0..1; pixels are always copied where it is 1.
 
         Returns:
-            The images, [M,H,W,3].
+            The images, [M,H,W,3], of the type of the input.
 
         Raises:
             ValueError: fps_out is given without fps_in, or protect has another number or size than the images.
@@ -98,11 +102,51 @@ class Interpolate:
         if fps_out and not fps_in:
             raise ValueError("fps_out needs fps_in, the frame rate of the images")
         step = 1 / parse_rate(fps_in) if fps_in else Fraction(1)
-        timeline: Timeline = ByRate(parse_rate(fps_out)) if fps_out else ByFactor(factor)
+
+        def timeline() -> Timeline:
+            return ByRate(parse_rate(fps_out)) if fps_out else ByFactor(factor)
+
         if protect is not None and len(protect) not in (1, len(images)):
             raise ValueError(f"{len(protect)} masks for {len(images)} images: give one, or one for each")
-        result = _output_images(Interpolator(*networks), images[..., :3], timeline, step, protect)
-        return (torch.stack(list(result)),)
+        count = _count(timeline(), len(images), step)
+        interpolator = Interpolator(*networks)
+        made = _output_images(interpolator, images[..., :3], timeline(), step, protect)
+        return (_collected(made, count, images, interpolator),)
+
+
+class Protect:
+    """Node: puts still pixels of the source images into what another interpolation node made of them."""
+
+    CATEGORY, FUNCTION = "maskvfi", "protect"
+    RETURN_TYPES: ClassVar = ("IMAGE",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"networks": ("MASKVFI",), "images": ("IMAGE",), "interpolated": ("IMAGE",)}}
+
+    def protect(self, networks: Networks, images: Tensor, interpolated: Tensor) -> tuple[Tensor]:
+        """Put still pixels back.
+
+        Args:
+            networks: From `LoadNetworks`; only the mask is used.
+            images: The source, [N,H,W,3], RGB in 0..1.
+            interpolated: (N-1)*k+1 or N*k images of the same size, for any k. Those after the last source image stay as
+                they are.
+
+        Returns:
+            The images, as many as `interpolated` and of their type.
+
+        Raises:
+            ValueError: There is no mask network, or the numbers or sizes do not fit.
+        """
+        if networks.mask is None:
+            raise ValueError("these networks were loaded without a mask")
+        if images.shape[1:3] != interpolated.shape[1:3]:
+            raise ValueError(f"the images are {_size(images)}, the interpolated ones {_size(interpolated)}")
+        factor = _factor(len(images), len(interpolated))
+        interpolator = Interpolator(Blend(), networks.mask)
+        made = _protected_images(interpolator, images, interpolated[..., :3], factor)
+        return (_collected(made, len(interpolated), interpolated, interpolator),)
 
 
 class StaticMask:
@@ -153,10 +197,88 @@ def _output_images(
             interpolator.protect = both.amax(dim=0)[None, None].to(interpolator.device, torch.float32)
         for slot in timeline.gap(k * step, (k + 1) * step):
             t = slot.pts / step - k
-            image = interpolator.between(start, end, float(t))[0].permute(1, 2, 0).cpu() if t else images[k]
+            image = interpolator.between(start, end, float(t))[0].permute(1, 2, 0) if t else images[k]
             yield image.clamp(0, 1)
     for _ in timeline.tail((len(images) - 1) * step, step):
         yield images[-1]
+
+
+def _protected_images(
+    interpolator: Interpolator, images: Tensor, interpolated: Tensor, factor: int
+) -> Iterator[Tensor]:
+    """The interpolated images [H,W,3] with still pixels of the source, one by one."""
+    for first in range(0, len(images) - 1, MAX_GAPS):
+        views = [interpolator.view(_planes(image)) for image in images[first : first + MAX_GAPS + 1]]
+        for k, copied in enumerate(interpolator.copied(views)):
+            assert copied is not None
+            for j in range(factor):
+                image = _planes(interpolated[(first + k) * factor + j]).to(interpolator.device, torch.float32)
+                ends = ((views[k].rgb,), (views[k + 1].rgb,))
+                (rgb,) = put_back((image,), *ends, j / factor, copied, RGB, interpolator.static)
+                yield rgb[0].permute(1, 2, 0).clamp(0, 1)
+    yield from interpolated[(len(images) - 1) * factor :]
+
+
+def _factor(images: int, interpolated: int) -> int:
+    """How many images another node made of one: N became (N-1)*k+1, or N*k."""
+    if images < 2:
+        raise ValueError("protecting needs two images or more")
+    for made, given in ((interpolated - 1, images - 1), (interpolated, images)):
+        if made >= given and made % given == 0:
+            return made // given
+    raise ValueError(f"{images} images cannot have become {interpolated}: (N-1)*k+1 or N*k are expected")
+
+
+def _count(timeline: Timeline, images: int, step: Fraction) -> int:
+    """The number of output images."""
+    gaps = (timeline.gap(k * step, (k + 1) * step) for k in range(images - 1))
+    return sum(sum(1 for _ in gap) for gap in gaps) + sum(1 for _ in timeline.tail((images - 1) * step, step))
+
+
+def _collected(made: Iterator[Tensor], count: int, like: Tensor, interpolator: Interpolator) -> Tensor:
+    """All images in one tensor [M,H,W,3], which is allocated once. The server sees progress, and can interrupt."""
+    result = torch.empty((count, *like.shape[1:3], 3), dtype=like.dtype, device=like.device)
+    networks = [each for each in (interpolator.vfi, interpolator.mask) if each is not None]
+    with _interruptible(networks) as advance, torch.inference_mode():
+        for number, image in enumerate(made):
+            result[number].copy_(image)
+            advance(number + 1, count)
+    return result
+
+
+@contextmanager
+def _interruptible(networks: Sequence[nn.Module]) -> Iterator[Callable[[int, int], None]]:
+    """Let the server end the block before any layer of the networks, and show its progress.
+
+    Yields:
+        A function that takes the number of images that are done and of all images.
+    """
+    try:
+        check = import_module("comfy.model_management").throw_exception_if_processing_interrupted
+        bar_of = import_module("comfy.utils").ProgressBar
+    except ImportError:  # not in a server
+        yield lambda done, total: None
+        return
+    bars: list[Any] = []
+
+    def advance(done: int, total: int) -> None:
+        check()
+        if not bars:
+            bars.append(bar_of(total))
+        bars[0].update_absolute(done, total)
+
+    layers = [layer for network in networks for layer in network.modules()]
+    hooks = [layer.register_forward_pre_hook(lambda module, inputs: check()) for layer in layers]
+    try:
+        check()
+        yield advance
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _size(images: Tensor) -> str:
+    return f"{images.shape[2]}x{images.shape[1]}"
 
 
 def _planes(image: Tensor) -> Tensor:
@@ -166,10 +288,12 @@ def _planes(image: Tensor) -> Tensor:
 NODE_CLASS_MAPPINGS = {
     "MaskvfiLoad": LoadNetworks,
     "MaskvfiInterpolate": Interpolate,
+    "MaskvfiProtect": Protect,
     "MaskvfiStaticMask": StaticMask,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "MaskvfiLoad": "maskvfi: load networks",
     "MaskvfiInterpolate": "maskvfi: interpolate",
+    "MaskvfiProtect": "maskvfi: protect another node's images",
     "MaskvfiStaticMask": "maskvfi: what stands still",
 }

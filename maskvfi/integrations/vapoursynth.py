@@ -1,25 +1,44 @@
-"""A function for VapourSynth scripts that raises the frame rate of a clip."""
+"""Functions for VapourSynth scripts: a higher frame rate, the mask, and still pixels for other interpolators' clips."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from maskvfi.errors import MaskvfiError
+from maskvfi.models.blend import Blend
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
+from maskvfi.synthesis.compose import RGB, compose
 from maskvfi.synthesis.interpolator import Interpolator, View
+from maskvfi.synthesis.renderer import MAX_GAPS, MAX_PIXELS
+
+KEPT_BLOCKS = 3  # blocks of masks that are kept, since several frames are in flight
 
 
 def interpolate(
     clip: Any,
-    factor: int = 2,
+    factor_num: int | None = None,
+    factor_den: int = 1,
+    fps_num: int | None = None,
+    fps_den: int | None = None,
+    *,
+    factor: int | None = None,
     vfi: str | os.PathLike[str] = DEFAULT_VFI,
     mask: str | os.PathLike[str] | None = DEFAULT_MASK,
     device: str = "auto",
     precision: str = "auto",
+    sc: bool = True,
+    sc_threshold: float | None = None,
+    hold_last: bool = True,
+    **options: Any,
 ) -> Any:
     """Raise the frame rate of a clip.
 
@@ -28,54 +47,316 @@ def interpolate(
 
     Args:
         clip: An RGBS or RGBH clip of N frames of one size.
-        factor: A whole number of at least 2; every gap gets factor-1 new frames.
+        factor_num, factor_den: The frame rate is multiplied by factor_num / factor_den, by default 2.
+        fps_num, fps_den: The new frame rate instead.
+        factor: The same as factor_num.
         vfi, mask, device, precision: As `Interpolator` takes them.
+        sc: Whether cuts count.
+        sc_threshold: Find cuts with misc.SCDetect at this threshold; by default those that are marked count.
+        hold_last: Repeat the last frame, so that N frames become N*factor. Otherwise the clip ends with it, after
+            (N-1)*factor+1 frames.
+        **options: The other options of `Interpolator`: scale, ensemble, static, threshold, feather, tile, runtime.
 
     Returns:
-        A clip of (N-1)*factor+1 frames, at factor times the frame rate.
+        A clip of the same format.
 
     Raises:
-        ValueError: The clip has another format or a variable one, or the factor is below 2.
-        WeightsError, OptionError: As `Interpolator` does.
+        vapoursynth.Error: The clip has another format or a variable one, or an option is wrong.
+    """
+    rate = _Rate(
+        _marked(clip, sc_threshold),
+        factor if factor_num is None else factor_num,
+        factor_den,
+        fps_num,
+        fps_den,
+        hold_last,
+    )
+    if clip.num_frames < 2 or rate.factor == 1:
+        return clip
+    network = _load(vfi, mask, device, precision, options)
+    starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
+    made = starts.std.ModifyFrame(clips=[starts, ends], selector=_Between(network, rate.factor, sc))
+    return rate.cut(made)
+
+
+def static_mask(
+    clip: Any,
+    factor_num: int = 1,
+    factor_den: int = 1,
+    fps_num: int | None = None,
+    fps_den: int | None = None,
+    *,
+    mask: str | os.PathLike[str] = DEFAULT_MASK,
+    device: str = "auto",
+    precision: str = "auto",
+    sc: bool = True,
+    sc_threshold: float | None = None,
+    hold_last: bool = True,
+    **options: Any,
+) -> Any:
+    """Compute what stands still, as a mask for std.MaskedMerge.
+
+    Without a factor, frame k is the mask between frames k and k+1. With the factor of another interpolator it is a mask
+    for each of its frames.
+
+    Args:
+        clip: An RGBS or RGBH clip of N frames of one size: the source.
+        factor_num, factor_den, fps_num, fps_den, hold_last: As `interpolate` has them; the factor is 1 by default.
+        mask, device, precision: As `Interpolator` takes them.
+        sc, sc_threshold: As `interpolate` has them; the mask is 0 over a cut.
+        **options: threshold and feather, as `Interpolator` has them.
+
+    Returns:
+        A GRAYS clip in 0..1: 1 where the source is to be copied, and 0 everywhere from the last frame on.
+
+    Raises:
+        vapoursynth.Error: As `interpolate` does.
     """
     import vapoursynth as vs
 
-    if clip.format is None or clip.format.id not in (vs.RGBS, vs.RGBH) or not clip.width:
-        raise ValueError(
-            "the clip must be RGBS or RGBH of one size (core.resize.Bicubic(clip, format=vs.RGBS))"
-        )
-    if factor != int(factor) or factor < 2:
-        raise ValueError(f"factor must be a whole number of at least 2, not {factor}")
-    if clip.num_frames < 2:
+    rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
+    masks = _Masks(_load(None, mask, device, precision, options), rate, sc)
+    grey = vs.core.std.BlankClip(clip, format=vs.GRAYS, keep=True)
+    base, frames = rate.spread(grey), masks.clips(rate)
+    return rate.cut(base.std.ModifyFrame(clips=[base, *frames], selector=masks.draw))
+
+
+def static_layer(
+    clip: Any,
+    factor_num: int = 2,
+    factor_den: int = 1,
+    fps_num: int | None = None,
+    fps_den: int | None = None,
+    *,
+    mask: str | os.PathLike[str] = DEFAULT_MASK,
+    device: str = "auto",
+    precision: str = "auto",
+    static: str = "fade",
+    sc: bool = True,
+    sc_threshold: float | None = None,
+    hold_last: bool = True,
+    **options: Any,
+) -> Any:
+    """Make what still pixels show at the times of another interpolator's frames; only that is right in it.
+
+    `std.MaskedMerge(other, static_layer(clip), static_mask(clip, 2))` puts them back into the clip `other`.
+
+    Args:
+        clip, factor_num, factor_den, fps_num, fps_den, hold_last, sc, sc_threshold: As `static_mask` has them.
+        mask, device, precision, static: As `Interpolator` takes them.
+        **options: threshold and feather, as `Interpolator` has them.
+
+    Returns:
+        A clip of the same format.
+
+    Raises:
+        vapoursynth.Error: As `interpolate` does.
+    """
+    rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
+    network = _load(None, mask, device, precision, {**options, "static": static})
+    starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
+    return rate.cut(starts.std.ModifyFrame(clips=[starts, ends], selector=_Still(network, rate.factor, sc)))
+
+
+class _Rate:
+    """The frames of the output, and where they lie between those of a clip."""
+
+    def __init__(
+        self, clip: Any, num: int | None, den: int, fps_num: int | None, fps_den: int | None, hold_last: bool
+    ) -> None:
+        import vapoursynth as vs
+
+        if clip.format is None or clip.format.id not in (vs.RGBS, vs.RGBH) or not clip.width:
+            raise vs.Error(
+                "maskvfi: the clip must be RGBS or RGBH of one size (core.resize.Bicubic(clip, format=vs.RGBS))"
+            )
+        if fps_num is not None:
+            if not clip.fps or fps_num < 1 or (fps_den or 1) < 1:
+                raise vs.Error(
+                    "maskvfi: fps_num and fps_den need a clip of constant rate, and must be positive"
+                )
+            self.factor = Fraction(fps_num, fps_den or 1) / Fraction(clip.fps)
+        else:
+            num = 2 if num is None else num
+            if num != int(num) or den != int(den) or num < 1 or den < 1:
+                raise vs.Error(f"maskvfi: factor must be a whole number of at least 1, not {num}/{den}")
+            self.factor = Fraction(int(num), int(den))
+        if self.factor < 1:
+            raise vs.Error("maskvfi: the frame rate can only be raised")
+        self.clip = clip
+        count = clip.num_frames
+        self.frames = int(count * self.factor) if hold_last else int((count - 1) * self.factor) + 1
+
+    def later(self, by: int) -> Any:
+        """The clip, `by` frames later; the last one is held."""
+        clip = self.clip
+        for _ in range(min(by, clip.num_frames - 1)):
+            clip = clip[1:] + clip[-1]
         return clip
-    between = _Between(Interpolator(vfi, mask, device, precision), int(factor))
-    following = clip[1:] + clip[-1]
-    starts, ends = (vs.core.std.Interleave([each] * int(factor)) for each in (clip, following))
-    result = starts.std.ModifyFrame(clips=[starts, ends], selector=between)
-    return result[: (clip.num_frames - 1) * int(factor) + 1]
+
+    def spread(self, clip: Any) -> Any:
+        """For every frame of the output, the frame of a clip of N frames that it follows."""
+        import vapoursynth as vs
+
+        num, den = self.factor.numerator, self.factor.denominator
+        many = vs.core.std.Interleave([clip] * num) if num > 1 else clip
+        return many.std.SelectEvery(cycle=den, offsets=[0]) if den > 1 else many
+
+    def cut(self, clip: Any) -> Any:
+        """The output at its length."""
+        return clip[: self.frames]
 
 
 class _Between:
     """The selector for ModifyFrame: makes output frame n from the two source frames around it."""
 
-    def __init__(self, interpolator: Interpolator, factor: int) -> None:
-        self._interpolator, self._factor = interpolator, factor
+    def __init__(self, interpolator: Interpolator, factor: Fraction | int, sc: bool = True) -> None:
+        self._interpolator, self._factor, self._sc = interpolator, Fraction(factor), sc
         self._views: dict[int, View] = {}
+        self._lock = threading.Lock()  # several frames are in flight, and there is one network
 
     def __call__(self, n: int, f: Sequence[Any]) -> Any:
-        (start, end), (k, j) = f, divmod(n, self._factor)
-        if not j or start.props.get("_SceneChangeNext") or end.props.get("_SceneChangePrev"):
+        start, end = f
+        k, t = _place(n, self._factor)
+        if not t or (self._sc and _is_cut(start, end)) or _identical(start, end):
             return start
-        self._views = {k: self._view(k, start), k + 1: self._view(k + 1, end)}
-        rgb = self._interpolator.between(self._views[k], self._views[k + 1], j / self._factor)
-        out = start.copy()
-        for plane, values in enumerate(rgb[0].float().cpu().numpy()):
-            np.copyto(np.asarray(out[plane]), values, casting="same_kind")
-        return out
+        with self._lock:
+            self._views = {k: self._view(k, start), k + 1: self._view(k + 1, end)}
+            rgb = self._made(self._views[k], self._views[k + 1], float(t))
+        return _drawn(start, rgb)
+
+    def _made(self, start: View, end: View, time: float) -> Tensor:
+        return self._interpolator.between(start, end, time)
 
     def _view(self, k: int, frame: Any) -> View:
         """The view of source frame k. It is kept for the next gap, so that each frame is encoded once."""
-        if k in self._views:
-            return self._views[k]
-        rgb = np.stack([np.asarray(frame[plane], dtype=np.float32) for plane in range(3)])
-        return self._interpolator.view(torch.from_numpy(rgb)[None])
+        return self._views[k] if k in self._views else _view(self._interpolator, frame)
+
+
+class _Still(_Between):
+    """The same for what still pixels show."""
+
+    @torch.inference_mode()
+    def _made(self, start: View, end: View, time: float) -> Tensor:
+        weight = torch.ones_like(start.rgb[:, :1])
+        (rgb,) = compose((start.rgb,), (end.rgb,), time, (), weight, RGB, self._interpolator.static)
+        return rgb
+
+
+class _Masks:
+    """Computes masks in blocks of neighbouring gaps, as `maskvfi.interpolate` does: they are better for that."""
+
+    def __init__(self, interpolator: Interpolator, rate: _Rate, sc: bool) -> None:
+        self._interpolator, self._sc, self._factor = interpolator, sc, rate.factor
+        self._gaps = rate.clip.num_frames - 1
+        self._size = max(1, min(MAX_GAPS, MAX_PIXELS // (rate.clip.width * rate.clip.height)))
+        self._blocks: dict[int, list[np.ndarray | None]] = {}
+        self._lock = threading.Lock()
+
+    def clips(self, rate: _Rate) -> list[Any]:
+        """The frames of the block that an output frame lies in, one clip for each."""
+        import vapoursynth as vs
+
+        size, found = self._size, []
+        for j in range(size + 1):
+            firsts = rate.later(j).std.SelectEvery(cycle=size, offsets=[0]) if size > 1 else rate.later(j)
+            repeated = vs.core.std.Interleave([firsts] * size) if size > 1 else firsts
+            found.append(rate.spread(repeated[: rate.clip.num_frames]))
+        return found
+
+    def draw(self, n: int, f: Sequence[Any]) -> Any:
+        """The selector for ModifyFrame: f[0] is to be drawn on, the others are the block's frames."""
+        k, _ = _place(n, self._factor)
+        out = f[0].copy()
+        block, j = divmod(k, self._size)
+        with self._lock:
+            if block not in self._blocks:
+                self._blocks[block] = self._weights(
+                    list(f[1:]), min(self._size, self._gaps - block * self._size)
+                )
+                for old in list(self._blocks)[:-KEPT_BLOCKS]:
+                    del self._blocks[old]
+            weights = self._blocks[block]
+        plane = np.asarray(out[0])
+        weight = weights[j] if j < len(weights) else None
+        if weight is None:
+            plane[...] = 0
+        else:
+            np.copyto(plane, weight)
+        return out
+
+    def _weights(self, frames: list[Any], count: int) -> list[np.ndarray | None]:
+        """The weight of each gap of a block, [H,W]; None over a cut."""
+        found: list[np.ndarray | None] = []
+        run: list[View] = []
+
+        def close() -> None:
+            if len(run) > 1:
+                found.extend(
+                    copied.weight[0, 0].float().cpu().numpy()
+                    for copied in self._interpolator.copied(run)
+                    if copied is not None
+                )
+            run.clear()
+
+        for start, end in pairwise(frames[: count + 1]):
+            if self._sc and _is_cut(start, end):
+                close()
+                found.append(None)
+            elif _identical(start, end):
+                close()
+                found.append(np.ones_like(np.asarray(start[0], dtype=np.float32)))
+            else:
+                run.extend([] if run else [_view(self._interpolator, start)])
+                run.append(_view(self._interpolator, end))
+        close()
+        return found
+
+
+def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, Any]) -> Interpolator:
+    """The networks; without an interpolation network if `vfi` is None."""
+    import vapoursynth as vs
+
+    try:
+        return Interpolator(Blend() if vfi is None else vfi, mask, device, precision, **options)
+    except (MaskvfiError, ValueError) as error:
+        raise vs.Error(f"maskvfi: {error}") from error
+
+
+def _marked(clip: Any, threshold: float | None) -> Any:
+    """The clip with its cuts marked by misc.SCDetect, if there is a threshold."""
+    import vapoursynth as vs
+
+    if threshold is None:
+        return clip
+    if not hasattr(vs.core, "misc"):
+        raise vs.Error("maskvfi: sc_threshold needs the plugin misc, which has SCDetect")
+    found = clip.resize.Bicubic(format=vs.GRAY8, matrix_s="709").misc.SCDetect(threshold)
+    return clip.std.CopyFrameProps(found, props=["_SceneChangePrev", "_SceneChangeNext"])
+
+
+def _place(n: int, factor: Fraction) -> tuple[int, Fraction]:
+    """The source frame that output frame n follows, and its time up to the next one, in 0..1."""
+    at = n / factor
+    return int(at), at - int(at)
+
+
+def _is_cut(start: Any, end: Any) -> bool:
+    return bool(start.props.get("_SceneChangeNext") or end.props.get("_SceneChangePrev"))
+
+
+def _identical(start: Any, end: Any) -> bool:
+    return all(np.array_equal(np.asarray(start[plane]), np.asarray(end[plane])) for plane in range(3))
+
+
+def _view(interpolator: Interpolator, frame: Any) -> View:
+    rgb = np.stack([np.asarray(frame[plane], dtype=np.float32) for plane in range(3)])
+    return interpolator.view(torch.from_numpy(rgb)[None])
+
+
+def _drawn(frame: Any, rgb: Tensor) -> Any:
+    """A copy of a frame with other pixels, [1,3,H,W] in 0..1."""
+    out = frame.copy()
+    for plane, values in enumerate(rgb[0].float().cpu().numpy()):
+        np.copyto(np.asarray(out[plane]), values, casting="same_kind")
+    return out

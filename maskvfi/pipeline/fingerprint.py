@@ -11,7 +11,7 @@ import av
 import cv2
 import torch
 
-from maskvfi.options import Options
+from maskvfi.options import MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.version import __version__
 from maskvfi.video.images import is_image_source
@@ -23,7 +23,7 @@ SAMPLE = 1 << 20  # bytes that are hashed at the beginning and at the end of a f
 
 def facts_of(
     source: PathLike,
-    options: Options,
+    options: MaskOptions,
     computed_by: Mapping[str, Any],
     weights: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def interpolate(
     run = _Run(source, target, options, progress)
     if report is not None:
         check_target(report, overwrite=True)
-        if _same_file(report, source) or (target is not None and Path(report) == Path(target)):
+        if same_file(report, source) or (target is not None and Path(report) == Path(target)):
             raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
     with open_source_for(source, options) as reader:
         run.open(reader)
@@ -153,7 +153,7 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        if _same_file(folder_of(self._source), folder_of(target)):
+        if same_file(folder_of(self._source), folder_of(target)):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
         interpolator = Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
@@ -168,9 +168,7 @@ class _Run:
         """Render the output's frames, except those that an earlier run has made."""
         info, result = reader.info, self.result
         frames = stretched(reader, info.start_time, self._options.stretch)
-        gaps = gaps_of(
-            _timed(frames, self._waits), info, self.timeline, self._options, result, self._progress
-        )
+        gaps = gaps_of(timed(frames, self._waits), info, self.timeline, self._options, result, self._progress)
         if sink.kept:
             result.resumed_at = sink.kept
             self.renderer.state = sink.state
@@ -295,7 +293,7 @@ def gaps_of(
         MediaError: While iterating, if the source cannot be read or has no frames.
     """
     watcher = SceneWatcher(info, options.scene_cut)
-    readable = frames if options.strict else _until_damage(frames, result)
+    readable = frames if options.strict else until_damage(frames, result)
     watched = _counting(watcher.watch(readable), result, info.frames_estimate, progress)
     return split(
         _at_least_one(watched, info.path),
@@ -389,7 +387,8 @@ def weights_of(options: MaskOptions) -> list[dict[str, str]]:
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
 
 
-def _same_file(a: PathLike, b: PathLike) -> bool:
+def same_file(a: PathLike, b: PathLike) -> bool:
+    """Whether two paths name one file or folder that exists."""
     return Path(a).exists() and Path(b).exists() and Path(a).samefile(b)
 
 
@@ -414,8 +413,19 @@ def _at_least_one(frames: Iterator[Watched], name: str) -> Iterator[Watched]:
     yield from frames
 
 
-def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
-    """The frames before the damage, which goes into the result. Without any frame the error is raised."""
+def until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
+    """Take the frames before the damage of a source.
+
+    Args:
+        frames: The source's frames.
+        result: Gets the damage.
+
+    Yields:
+        The frames that can be read.
+
+    Raises:
+        MediaError: There are none.
+    """
     count = 0  # result.frames_in is behind: cuts are found some frames ahead
     try:
         for frame in frames:
@@ -427,8 +437,8 @@ def _until_damage(frames: Iterator[Frame], result: Report) -> Iterator[Frame]:
         result.damage = str(error)
 
 
-def _timed(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
-    """The same frames; the time spent waiting for them is added to `waits`."""
+def timed(frames: Iterator[Frame], waits: dict[str, float]) -> Iterator[Frame]:
+    """The same frames; the seconds spent waiting for them are added to `waits["read"]`."""
     while True:
         since = time.perf_counter()
         frame = next(frames, None)

@@ -20,19 +20,24 @@ from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header
 
 OPSET = 18
+LAYOUTS = ("pair", "stacked")
 BATCH, PICTURE = ("batch",), ("batch", "", "height", "width")  # names of dimensions that may change
+ONE_PICTURE = ("", "", "height", "width")
 
 
-def export(name: PathLike, target: PathLike, overwrite: bool = False) -> list[str]:
+def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: str = "pair") -> list[str]:
     """Write a network as one ONNX file (opset 18, float32).
 
     The inputs are img0 and img1 [B,3,H,W], RGB in 0..1, of any B, H and W. A mask network returns probability
     [B,1,H,W]. An interpolation network has a third input, timestep [B,1,1,1] in 0..1, and returns frame [B,3,H,W].
+    With the layout "stacked" a mask network has one input, images [1,6,H,W]: the channels of img0, then those of img1.
+    vs-mlrt and other programs that give a network a single input take it.
 
     Args:
         name: Weights, by name or path.
         target: The file to write.
         overwrite: Replace it where it exists.
+        layout: How the frames are given, "pair" or "stacked".
 
     Returns:
         The names of the graph's inputs.
@@ -40,24 +45,30 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False) -> list[st
     Raises:
         WeightsError: The weights are missing or bad, or the network cannot be one fixed graph.
         MediaError: The target exists or cannot be written.
-        OptionError: The onnx package is missing.
+        OptionError: The onnx package is missing, there is no such layout, or an interpolation network is to be stacked.
     """
+    if layout not in LAYOUTS:
+        raise OptionError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if find_spec("onnx") is None:
         raise OptionError("the export needs onnx (pip install maskvfi[onnx])")
     path, target = find_weights(name), check_target(target, overwrite)
-    module: _Mask | _Frame
+    module: _Mask | _StackedMask | _Frame
+    stacked = layout == "stacked"
     if read_header(path).get("kind") == "static":
-        module, output = _Mask(load_static(path)), "probability"
+        module, output = (_StackedMask if stacked else _Mask)(load_static(path)), "probability"
+    elif stacked:
+        raise OptionError(f"{path}: is no mask network, and only these have the layout stacked")
     else:
         network = load_vfi(path)
         if network.traits.no_graph:
             raise WeightsError(f"{path}: {network.traits.no_graph}, which no graph can")
         module, output = _Frame(network), "frame"
     inputs = module.example()
-    axes = {key: BATCH if key == "timestep" else PICTURE for key in (*inputs, output)}
+    picture = ONE_PICTURE if stacked else PICTURE
+    axes = {key: BATCH if key == "timestep" else picture for key in (*inputs, output)}
     with written_whole(target) as partial:
         write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, partial)
-        _set_channels(partial, 3 if output == "frame" else 1)
+        _set_sizes(partial, {1: 3 if output == "frame" else 1} | ({0: 1} if stacked else {}))
     return list(inputs)
 
 
@@ -94,12 +105,13 @@ def write_graph(
         )
 
 
-def _set_channels(path: Path, channels: int) -> None:
-    """Write the number of the output's channels, which the tracer does not find, into a graph."""
+def _set_sizes(path: Path, sizes: Mapping[int, int]) -> None:
+    """Write sizes of the output by dimension, which the tracer does not find, into a graph."""
     import onnx
 
     model = onnx.load(path)
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = channels
+    for dimension, size in sizes.items():
+        model.graph.output[0].type.tensor_type.shape.dim[dimension].dim_value = size
     onnx.save(model, path)
 
 
@@ -115,6 +127,21 @@ class _Mask(nn.Module):
 
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
         found: Tensor = self.network(img0, img1)
+        return found
+
+
+class _StackedMask(nn.Module):
+    """A mask network whose only input is both frames, one channel after the other."""
+
+    def __init__(self, network: StaticMaskNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def example(self) -> dict[str, Tensor]:
+        return {"images": torch.rand(1, 6, 69, 101)}
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.network(images[:, :3], images[:, 3:])
         return found
 
 

@@ -382,3 +382,34 @@ def _place(
         share = tile.share(out)[:: 1 << log2[1], :: 1 << log2[0]]
         composed = torch.lerp(out, composed, share)
     out.copy_(composed)
+
+
+def put_back(
+    planes: Sequence[Tensor],
+    start: Sequence[Tensor],
+    end: Sequence[Tensor],
+    time: float,
+    copied: Copied,
+    layout: PlaneLayout,
+    mode: str = "fade",
+    protect: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """Put still pixels back into a frame that another program made between two source frames.
+
+    Args:
+        planes: The planes of that frame.
+        start, end: The planes of both source frames, in the same layout.
+        time: Of the frame between them, in 0..1.
+        copied: How pixels are copied. Where the weight is 0 the frame's own values stay exactly.
+        layout: Describes the planes.
+        mode: "fade" or "nearest", see `still_layer`.
+        protect: [1,1,H,W], 1 where the mix of still pixels is left as it is.
+
+    Returns:
+        The planes, not yet rounded.
+    """
+    still = compose(start, end, time, (), copied.weight, layout, mode, protect, copied.replaced)
+    return tuple(
+        torch.lerp(plane, value, share)
+        for plane, value, share in zip(planes, still, layout.weights(copied.weight), strict=True)
+    )

@@ -15,7 +15,7 @@ from scenedetect.detector import FlashFilter, SceneDetector
 
 from maskvfi.errors import OptionError
 from maskvfi.video import Frame, SourceInfo
-from maskvfi.video.planes import PixelFormat, opacity_of, over_backdrop, planes_to_rgb
+from maskvfi.video.planes import Colour, PixelFormat, opacity_of, over_backdrop, planes_to_rgb
 
 THUMBNAIL_WIDTH = 256
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
@@ -74,6 +74,8 @@ class SceneWatcher:
             self._detector = ContentDetector(
                 threshold, min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )
+        height = max(1, THUMBNAIL_WIDTH * info.height // info.width)
+        self._size = (THUMBNAIL_WIDTH, height)
         self._shown = 0
         self._repeats = False  # whether a picture was held
         self._changes: dict[int, float] = {}  # mean change of the pictures that were shown last, by number
@@ -90,7 +92,7 @@ class SceneWatcher:
         waiting: deque[tuple[Watched, int]] = deque()
         cuts: set[int] = set()
         before: list[np.ndarray] | None = None
-        thumbnail: np.ndarray | None = None
+        picture: np.ndarray | None = None
 
         def settled(upto: int) -> Iterator[Watched]:
             """The waiting frames whose number the detector has judged."""
@@ -105,19 +107,19 @@ class SceneWatcher:
             before = seen
             self._repeats |= duplicate
             if not duplicate:
-                last, thumbnail = thumbnail, self._thumbnail(frame) if self._detector else None
-                self._note_change(last, thumbnail)
+                last, picture = picture, self._small(frame) if self._detector else None
+                self._note_change(last, picture)
                 # The detector compares a frame with its neighbours on both sides. The first frame is shown several
                 # times, as the frames before it.
-                cuts.update(self._show(thumbnail, 1 if self._shown else 1 + self._delay))
+                cuts.update(self._show(picture, 1 if self._shown else 1 + self._delay))
             waiting.append((Watched(frame, False, duplicate), self._shown - 1))
             yield from settled(self._shown - 1 - self._delay)
-        cuts.update(self._show(thumbnail, self._delay))
+        cuts.update(self._show(picture, self._delay))
         yield from settled(self._shown)
 
-    def _note_change(self, last: np.ndarray | None, thumbnail: np.ndarray | None) -> None:
-        if last is not None and thumbnail is not None:
-            self._changes[self._shown] = float(cv2.absdiff(last, thumbnail).mean())
+    def _note_change(self, last: np.ndarray | None, picture: np.ndarray | None) -> None:
+        if last is not None and picture is not None:
+            self._changes[self._shown] = float(cv2.absdiff(last, picture).mean())
             self._changes.pop(self._shown - 2 * self._delay - 2, None)
 
     def _stands_out(self, number: int) -> bool:
@@ -135,30 +137,42 @@ class SceneWatcher:
             return self._repeats
         return self._changes[number] > APART * float(np.mean(around))
 
-    def _show(self, thumbnail: np.ndarray | None, times: int) -> list[int]:
+    def _small(self, frame: Frame) -> np.ndarray:
+        return thumbnail(frame, self._info.colour, self._size)
+
+    def _show(self, picture: np.ndarray | None, times: int) -> list[int]:
         """Pass a picture to the detector `times` times; returns the numbers of the cuts it finds."""
         found: list[int] = []
         for _ in range(times):
-            if self._detector is not None and thumbnail is not None:
+            if self._detector is not None and picture is not None:
                 found += (
                     cut.frame_num
-                    for cut in self._detector.process_frame(FrameTimecode(self._shown, 25.0), thumbnail)
+                    for cut in self._detector.process_frame(FrameTimecode(self._shown, 25.0), picture)
                 )
             self._shown += 1
         return found
 
-    def _thumbnail(self, frame: Frame) -> np.ndarray:
-        """The frame as the detector takes it: small, 8-bit BGR [h,w,3]."""
-        fmt = self._info.format
-        size = (THUMBNAIL_WIDTH, max(1, THUMBNAIL_WIDTH * self._info.height // self._info.width))
-        planes = [
-            torch.from_numpy(cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-            for plane in frame.planes
-        ]
-        opaque = planes_to_rgb(planes, replace(fmt, log2_chroma=(0, 0)), self._info.colour)
-        rgb = over_backdrop(opaque, opacity_of(planes, fmt))[0]
-        codes = rearrange(rgb.flip(0), "c h w -> h w c").mul(255).clamp(0, 255)
-        return np.ascontiguousarray(codes.byte().numpy())
+
+def thumbnail(frame: Frame, colour: Colour, size: tuple[int, int]) -> np.ndarray:
+    """Make a small picture of a frame.
+
+    Args:
+        frame: The frame.
+        colour: What its code values mean.
+        size: Width and height in pixels.
+
+    Returns:
+        8-bit BGR [h,w,3], over the backdrop where the frame is transparent.
+    """
+    fmt = frame.format
+    planes = [
+        torch.from_numpy(cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+        for plane in frame.planes
+    ]
+    opaque = planes_to_rgb(planes, replace(fmt, log2_chroma=(0, 0)), colour)
+    rgb = over_backdrop(opaque, opacity_of(planes, fmt))[0]
+    codes = rearrange(rgb.flip(0), "c h w -> h w c").mul(255).clamp(0, 255)
+    return np.ascontiguousarray(codes.byte().numpy())
 
 
 def _seen(frame: Frame) -> list[np.ndarray]:

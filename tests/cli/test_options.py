@@ -9,7 +9,14 @@ from typer.main import get_command
 import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import OptionError
-from maskvfi.options import FrameOptions, MaskVideoOptions, Options, option_fields, parse_pairs
+from maskvfi.options import (
+    FrameOptions,
+    MaskVideoOptions,
+    Options,
+    ProtectOptions,
+    option_fields,
+    parse_pairs,
+)
 
 COMMANDS = {
     "interpolate": Options,
@@ -17,6 +24,7 @@ COMMANDS = {
     "compare": Options,
     "mask": MaskVideoOptions,
     "pair": FrameOptions,
+    "protect": ProtectOptions,
     "bench": FrameOptions,
 }
 CALLS = {
@@ -24,6 +32,7 @@ CALLS = {
     maskvfi.compare: Options,
     maskvfi.mask_video: MaskVideoOptions,
     maskvfi.pair: FrameOptions,
+    maskvfi.protect: ProtectOptions,
 }
 
 

@@ -1,7 +1,12 @@
 """The nodes called as ComfyUI calls them: by their tables, with what their sockets carry."""
 
 import inspect
+import re
+import sys
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -103,3 +108,88 @@ def test_the_mask_says_what_stands_still(networks, images):
         call("MaskvfiStaticMask", networks=networks, images=images[:1])
     with pytest.raises(ValueError, match="without a mask"):
         call("MaskvfiStaticMask", networks=call("MaskvfiLoad", vfi="blend", mask="off"), images=images)
+
+
+@pytest.mark.parametrize("extra", [0, 2])
+def test_another_nodes_images_get_their_still_pixels_back(networks, images, extra):
+    """(N-1)*3+1 images, or N*3 as other nodes give."""
+    theirs = images.repeat_interleave(3, 0)[: 13 + extra].clone()
+    theirs[1::3, 36:46] = 1 - theirs[1::3, 36:46]
+    made = call("MaskvfiProtect", networks=networks, images=images, interpolated=theirs)
+    assert made.shape == theirs.shape
+    torch.testing.assert_close(made[1, 38:44], images[0, 38:44], atol=0.02, rtol=0)
+    still = call("MaskvfiStaticMask", networks=networks, images=images)
+    for n in range(12):
+        moves = still[n // 3] < 0.35  # threshold - feather
+        assert moves.float().mean() > 0.2
+        assert torch.equal(made[n, moves], theirs[n, moves])
+    assert torch.equal(made[13:], theirs[13:])
+
+
+def test_what_cannot_be_protected_is_refused(networks, images):
+    for theirs, message in (
+        (images[:4], "5 images cannot have become 4"),
+        (images[:, :40], "interpolated ones 80x40"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call("MaskvfiProtect", networks=networks, images=images, interpolated=theirs)
+    with pytest.raises(ValueError, match="two images or more"):
+        call("MaskvfiProtect", networks=networks, images=images[:1], interpolated=images[:1])
+
+
+def test_half_precision_comes_back_as_such(networks, images):
+    made = call("MaskvfiInterpolate", networks=networks, images=images.half(), factor=2)
+    assert made.dtype == torch.float16
+    assert torch.equal(made[::2], images.half())
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """As much of the server's modules as the nodes use: the steps shown, and a count after which Cancel is pressed."""
+    state = {"steps": [], "checks": 0, "cancel_at": None}
+
+    class ProgressBar:
+        def __init__(self, total):
+            self.total = total
+
+        def update_absolute(self, value, total=None):
+            state["steps"].append((value, total))
+
+    def check():
+        state["checks"] += 1
+        if state["checks"] == state["cancel_at"]:
+            raise Interrupted
+
+    modules = {name: ModuleType(name) for name in ("comfy", "comfy.utils", "comfy.model_management")}
+    modules["comfy.utils"].ProgressBar = ProgressBar
+    modules["comfy.model_management"].throw_exception_if_processing_interrupted = check
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return state
+
+
+def test_the_server_sees_every_image_and_can_interrupt_within_one(images, server, monkeypatch):
+    monkeypatch.setattr(comfyui, "Interpolator", partial(Interpolator, runtime="torch"))
+    networks = call("MaskvfiLoad", vfi="vfi-s", mask="static-s")
+    call("MaskvfiInterpolate", networks=networks, images=images, factor=2)
+    assert server["steps"] == [(k, 9) for k in range(1, 10)]
+    assert server["checks"] > 90  # many in every new image
+    server.update(steps=[], checks=0, cancel_at=server["checks"] // 2)
+    with pytest.raises(Interrupted):
+        call("MaskvfiInterpolate", networks=networks, images=images, factor=2)
+    assert 0 < len(server["steps"]) < 9
+    assert not any(layer._forward_pre_hooks for layer in networks.mask.modules())
+
+
+def test_the_folder_for_the_registry_has_the_nodes_and_the_version():
+    folder = Path(__file__).parents[2] / "comfyui"
+    spec = spec_from_file_location("comfyui_node", folder / "__init__.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.NODE_CLASS_MAPPINGS is NODE_CLASS_MAPPINGS
+    version = re.search(r'^version = "(.+)"$', (folder.parent / "pyproject.toml").read_text("utf-8"), re.M)[1]
+    assert f'version = "{version}"' in (folder / "pyproject.toml").read_text("utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskvfi.integrations import vapoursynth
-from maskvfi.integrations.vapoursynth import _Between, interpolate
+from maskvfi.integrations.vapoursynth import _Between, interpolate, static_layer, static_mask
 from maskvfi.synthesis.interpolator import Interpolator
 
 SIZE = (48, 64)
@@ -96,20 +96,21 @@ def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
         )
 
     core = SimpleNamespace(std=SimpleNamespace(Interleave=interleave))
-    fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH")
+    fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH", Error=RuntimeError)
     monkeypatch.setitem(sys.modules, "vapoursynth", fake)
     clip = Clip([frame(0), frame(4), frame(8, _SceneChangePrev=1)])
-    made = interpolate(clip, 3, mask=None, device="cpu").frames
+    assert interpolate(clip, 3, mask=None, device="cpu").frames[8] is clip.frames[2]
+    made = interpolate(clip, 3, mask=None, device="cpu", hold_last=False).frames
     assert len(made) == 7
     assert made[::3] == clip.frames
     assert made[4] is made[5] is clip.frames[1]
     for n in (1, 2):
         assert np.abs(made[n][0] - frame(4 * n / 3).planes[0])[8:-8, 8:-8].mean() < 0.01
     assert interpolate(clip[:1]).num_frames == 1
-    with pytest.raises(ValueError, match="at least 2, not 1"):
-        interpolate(clip, 1)
+    with pytest.raises(RuntimeError, match="at least 1, not 0"):
+        interpolate(clip, 0)
     clip.format = SimpleNamespace(id="YUV420P8")
-    with pytest.raises(ValueError, match="must be RGBS or RGBH"):
+    with pytest.raises(RuntimeError, match="must be RGBS or RGBH"):
         interpolate(clip)
 
 
@@ -136,8 +137,9 @@ def moving(vs, frames):
 def test_vapoursynth_itself_gets_new_frames_and_its_own_times(vs):
     clip = moving(vs, 4)
     made = interpolate(clip, 3, mask=None, device="cpu")
-    assert (made.num_frames, made.fps) == (10, clip.fps * 3)
-    for n in (0, 3, 6, 9):
+    assert (made.num_frames, made.fps) == (12, clip.fps * 3)
+    assert interpolate(clip, factor=3, mask=None, device="cpu", hold_last=False).num_frames == 10
+    for n in (0, 3, 6, 9, 11):
         assert np.array_equal(made.get_frame(n)[0], clip.get_frame(n // 3)[0])
     for n in (5, 1, 8, 7):  # in any order, as a script's viewer asks
         error = np.abs(np.asarray(made.get_frame(n)[0]) - frame(4 * n / 3).planes[0])
@@ -164,5 +166,92 @@ def test_vapoursynth_gets_a_mask_for_what_stands_still(vs):
 
 def test_vapoursynth_refuses_other_formats(vs):
     for wrong in (vs.YUV420P8, vs.RGB24):
-        with pytest.raises(ValueError, match="RGBS or RGBH"):
+        with pytest.raises(vs.Error, match="RGBS or RGBH"):
             interpolate(vs.core.std.BlankClip(format=wrong))
+    clip = moving(vs, 2)
+    for wrong, message in (
+        ({"factor_num": 1, "factor_den": 2}, "can only be raised"),
+        ({"vfi": "no-such-network"}, "no-such-network"),
+        ({"device": "nowhere"}, "'nowhere' is not available"),
+        ({"colour": 1}, "there is no option 'colour'"),
+    ):
+        with pytest.raises(vs.Error, match=message):
+            interpolate(clip, **{"device": "cpu", **wrong})
+
+
+def test_vapoursynth_gets_the_rate_it_asks_for(vs):
+    clip = moving(vs, 5)
+    made = interpolate(clip, fps_num=60000, fps_den=1001, mask=None, vfi="blend", device="cpu")
+    assert (made.num_frames, made.fps) == (12, clip.fps * 5 / 2)
+    same = interpolate(clip, factor_num=5, factor_den=2, mask=None, vfi="blend", device="cpu")
+    assert (same.num_frames, same.fps) == (12, made.fps)
+    for n in range(12):
+        at = min(n * 2 / 5, 4)
+        a, b = (np.asarray(clip.get_frame(k)[0]) for k in (int(at), min(int(at) + 1, 4)))
+        np.testing.assert_allclose(made.get_frame(n)[0], a + (b - a) * (at % 1), atol=1e-5)
+
+
+def films(tmp_path):
+    """A film in which the lower half stands still, and another program's version of it with a stripe through both."""
+    rng = np.random.default_rng(0)
+    sheet = np.kron(rng.integers(0, 256, (8, 20, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    source = []
+    for k in range(7):
+        picture = np.roll(sheet, 3 * k, axis=1)[:, :96]
+        picture[32:] = sheet[32:, :96]
+        source.append(picture)
+    made = [picture.copy() for picture in np.repeat(source, 2, axis=0)]
+    for picture in made[1::2]:
+        picture[:, 40:50] ^= 24
+    return source, made
+
+
+def clip_of(vs, pictures, rate):
+    blank = vs.core.std.BlankClip(
+        width=96, height=64, length=len(pictures), fpsnum=rate, fpsden=1, format=vs.RGBS, keep=True
+    )
+
+    def draw(n, f):
+        drawn = f.copy()
+        for plane in range(3):
+            np.copyto(np.asarray(drawn[plane]), pictures[n][..., plane].astype(np.float32) / 255)
+        return drawn
+
+    return blank.std.ModifyFrame(clips=blank, selector=draw)
+
+
+def test_mask_and_layer_in_vapoursynth_do_what_protect_does(vs, tmp_path):
+    av = pytest.importorskip("av")
+    import maskvfi
+    from maskvfi.video import open_source
+
+    source, made = films(tmp_path)
+    paths = []
+    for name, pictures, rate in (("in", source, 12), ("made", made, 24)):
+        paths.append(tmp_path / f"{name}.mp4")  # exact times; Matroska rounds them to 1/1000 s
+        with av.open(str(paths[-1]), "w") as out:
+            video = out.add_stream("libx264rgb", rate=rate, options={"qp": "0"})
+            video.width, video.height, video.pix_fmt = 96, 64, "rgb24"
+            for picture in pictures:
+                out.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            out.mux(video.encode(None))
+    rgb = {"codec": "libx264rgb", "pix_fmt": "rgb24", "encoder_options": {"qp": "0"}}
+    maskvfi.protect(*paths, tmp_path / "out.mp4", device="cpu", scene_cut="off", **rgb)
+    clip, other = clip_of(vs, source, 12), clip_of(vs, made, 24)
+    weight = static_mask(clip, 2, device="cpu")
+    assert (weight.format.id, weight.num_frames, weight.fps) == (vs.GRAYS, 14, 24)
+    merged = other.std.MaskedMerge(static_layer(clip, 2, device="cpu"), weight)
+    changed = 0
+    with open_source(tmp_path / "out.mp4") as reader:
+        for n, frame in enumerate(reader):
+            green = np.asarray(merged.get_frame(n)[1]) * 255
+            assert np.abs(green - frame.planes[0]).max() < 0.52
+            changed += not np.array_equal(frame.planes[0], made[n][..., 1])
+    assert changed >= 6
+
+
+def test_the_mask_of_vapoursynth_is_zero_over_a_cut_and_one_between_equal_frames(vs):
+    still = moving(vs, 2)[0].std.Loop(4)
+    clip = still[:2] + still[2].std.SetFrameProps(_SceneChangePrev=1) + still[3]
+    weight = static_mask(clip, device="cpu")
+    assert [float(np.asarray(weight.get_frame(n)[0]).mean()) for n in range(4)] == [1, 0, 1, 0]

@@ -70,6 +70,33 @@ def test_the_mask_says_the_same(tmp_path):
             np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0)
 
 
+def test_the_stacked_mask_takes_both_frames_as_one_input_of_any_size(tmp_path):
+    torch.manual_seed(0)
+    mask = maskvfi.load_static("static-s")
+    assert maskvfi.export("static-s", tmp_path / "out.onnx", layout="stacked") == ["images"]
+    for height, width, _ in SIZES:
+        img0, img1 = two_frames(height, width, 1)
+        with torch.inference_mode():
+            wanted = mask(img0, img1).numpy()
+        assert wanted.max() - wanted.min() > 0.8
+        for output, found in answers(tmp_path / "out.onnx", {"images": torch.cat((img0, img1), 1).numpy()}):
+            assert output == "probability"
+            np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0)
+    model = onnx.load(tmp_path / "out.onnx")
+    assert [x.version for x in model.opset_import if not x.domain] == [18]
+    for value, channels in ((model.graph.input[0], 6), (model.graph.output[0], 1)):
+        shape = [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        assert shape == [1, channels, "height", "width"]
+
+
+def test_only_a_mask_is_stacked(tmp_path):
+    with pytest.raises(maskvfi.OptionError, match=r"vfi-s\.safetensors: is no mask network"):
+        maskvfi.export("vfi-s", tmp_path / "out.onnx", layout="stacked")
+    with pytest.raises(maskvfi.OptionError, match="layout must be one of pair, stacked, not 'tall'"):
+        maskvfi.export("static-s", tmp_path / "out.onnx", layout="tall")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_file_is_a_valid_graph_of_opset_18_with_names_for_what_may_change(tmp_path):
     maskvfi.export("vfi-s", tmp_path / "out.onnx")
     model = onnx.load(tmp_path / "out.onnx")

@@ -1,0 +1,533 @@
+"""protect(): still pixels of a source put back into the frames that another program made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.models.blend import Blend
+from maskvfi.options import DecodeOptions, Options, ProtectOptions, StillOptions
+from maskvfi.paths import PathLike, check_target, written_whole
+from maskvfi.pipeline.fingerprint import facts_of, fingerprint
+from maskvfi.pipeline.run import (
+    PIPE,
+    Progress,
+    Report,
+    gaps_of,
+    open_sink_for,
+    open_source_for,
+    peak_memory,
+    same_file,
+    timed,
+    until_damage,
+    weights_of,
+)
+from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.renderer import Renderer
+from maskvfi.timing.alignment import UNLIKE, Alignment, Samples, align
+from maskvfi.timing.gaps import Gap
+from maskvfi.timing.scenes import thumbnail
+from maskvfi.timing.timeline import ByFactor
+from maskvfi.video import Frame, Sink, Source, SourceInfo
+from maskvfi.video.images import is_image_source
+from maskvfi.video.kept import others_in
+from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
+from maskvfi.video.pictures import find_pictures, folder_of
+from maskvfi.video.planes import Colour, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+
+FILTER = "bicubic"  # how a smaller source is scaled
+SMALL = (64, 36)  # px; pictures of this size are compared
+WHOLE, WINDOW = (
+    Fraction(12),
+    Fraction(4),
+)  # seconds: what is compared of a short film, and of each part of a long one
+REACH = Fraction(3)  # seconds that are read of the other video around a window
+SAID = Fraction(1, 200)  # seconds: a smaller offset is not worth a line
+
+
+def protect(
+    source: PathLike,
+    interpolated: PathLike,
+    target: PathLike,
+    *,
+    options: ProtectOptions | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    report: PathLike | None = None,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Report:
+    """Put still pixels of a source back into another program's version of it at a higher frame rate.
+
+    Every frame of that version finds the two source frames around it by time. Where the mask says that a pixel stands
+    still, it is composed from the source, in the version's own pixel format; every other pixel stays exactly as it is.
+    Frames over a cut of the source stay as they are. No interpolation network is loaded.
+
+    Args:
+        source: The video that the other program was given, or a folder of images.
+        interpolated: What it made of it, at any rate: of the same size, or of 2, 3 ... times the width and height.
+        target: A video file, a folder of images or "-".
+        options: The options; see `maskvfi.ProtectOptions`. `start` and `end` are times of `interpolated`.
+        overwrite: Replace a target that exists.
+        resume: Continue an interrupted run of the same inputs and options; begin anew if there is none.
+        report: A path to write the report to, as JSON.
+        progress: Called with the number of source frames read and the total number, which is None if unknown.
+        **fields: Options by name, which replace those in `options`.
+
+    Returns:
+        What was done. Its warnings say by how much the clocks differ, and where the other streams come from.
+
+    Raises:
+        MediaError, WeightsError, OptionError: As `interpolate` does, and if `interpolated` was not made from `source`.
+    """
+    options = ProtectOptions.of(options, fields)
+    if options.mask is None and options.protect is None:
+        raise OptionError("there is nothing to put back: mask is off")
+    for path in (source, interpolated):
+        if os.fspath(path) == PIPE:
+            raise OptionError("both videos are read twice: neither can be a pipe")
+        if same_file(folder_of(path), folder_of(target)):
+            raise MediaError(f"{os.fspath(target)}: is the input itself")
+    if report is not None:
+        check_target(report, overwrite=True)
+        if any(same_file(report, path) for path in (source, interpolated)) or Path(report) == Path(target):
+            raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
+    run = _Run(source, interpolated, target, options, progress)
+    with ExitStack() as stack:
+        run.open(stack)
+        with run.open_sink(overwrite, resume) as sink:
+            run.render(sink)
+        result = run.finish(sink)
+    if report is not None:
+        with written_whole(report) as partial:
+            partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+class _Run:
+    """One call of `protect`, step by step."""
+
+    def __init__(
+        self,
+        source: PathLike,
+        interpolated: PathLike,
+        target: PathLike,
+        options: ProtectOptions,
+        progress: Progress | None,
+    ) -> None:
+        self._source, self._interpolated, self._target = source, interpolated, target
+        self._options, self._progress = options, progress
+        self._began = time.perf_counter()
+        self._waits = {"read": 0.0, "write": 0.0}
+        self._fuse = 0.0
+        self._said: list[str] = []
+        self._outside = self._unlike = 0
+        self.result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
+
+    def open(self, stack: ExitStack) -> None:
+        """Open both videos, find the clock of the second one, and load the mask network."""
+        options = self._options
+        whole = replace(options, start=None, end=None)
+        with open_source_for(self._source, whole) as source:
+            self._stored = source.info
+        self._made_options = replace(
+            options, interlaced="keep", rate=_rate_of(self._interpolated, self._source, self._stored)
+        )
+        self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
+        self._upright = _is_upright_version(self._stored, self._made.info)
+        self.info = upright_info(self._stored) if self._upright else self._stored
+        self._factor = _scale_of(self.info, self._made.info)
+        self._clock, self._colour = self._align()
+        begin = None
+        if options.start:
+            first = self._source_time(self._made.info.start_time + Fraction(options.start))
+            begin = max(Fraction(0), first - self.info.start_time - 1)
+        self._reader: Source = stack.enter_context(open_source_for(self._source, replace(whole, start=begin)))
+        interpolator = Interpolator(
+            Blend(), **options.of_group(StillOptions) | {"protect": None, "release": None, "runtime": "torch"}
+        )
+        interpolator.paint(*read_painted_masks(options, self.info))
+        self._interpolator = interpolator
+        self._renderer = Renderer(interpolator, self.info)
+        self._putter = _Putter(interpolator, self.info, self._made.info, self._colour, self._factor)
+        self.result.device, self.result.precision = str(interpolator.device), interpolator.precision
+        self.result.runtime = interpolator.runtime
+
+    def open_sink(self, overwrite: bool, resume: bool) -> Sink:
+        """Open the target, and choose where the other streams come from."""
+        info, copy_from = self._made.info, self._interpolated
+        self._shift = Fraction(0)
+        if self._stored.has_audio and not info.has_audio:
+            copy_from = self._source
+            name = os.fspath(self._interpolated)
+            self._say(f"{name}: has no sound: the other streams are those of {os.fspath(self._source)}")
+            if others := others_in(self._interpolated):
+                self._say(f"{name}: its {' and '.join(others)}: left out")
+            self._shift = info.start_time + self._clock.offset - self.info.start_time
+            info = replace(info, start_time=info.start_time - self._shift)
+        facts = facts_of(self._source, self._options, self._interpolator.computed_by, self.result.weights)
+        facts["interpolated"] = fingerprint(Path(self._interpolated))
+        return open_sink_for(
+            self._target, info, info.rate, self._options, copy_from, facts, overwrite, resume
+        )
+
+    def render(self, sink: Sink) -> None:
+        """Write every frame of the other video, except those that an earlier run has written."""
+        result, renderer = self.result, self._renderer
+        if sink.kept:
+            result.resumed_at = sink.kept
+            renderer.state = sink.state
+            self._outside, self._unlike = sink.state["outside"], sink.state["unlike"]
+        damage = Report("", "")
+        made = iter(self._made) if self._options.strict else until_damage(iter(self._made), damage)
+        frames = _Ahead(timed(made, self._waits))
+        source: Iterator[Frame] = iter(self._reader)
+        if self._upright:
+            source = (upright_frame(frame, self._stored) for frame in source)
+        gaps = gaps_of(
+            timed(source, self._waits),
+            self.info,
+            ByFactor(1),
+            Options(**asdict(self._options)),
+            result,
+            self._progress,
+        )
+        for group in renderer.groups(gaps):
+            self._render_group(group, frames, sink)
+            sink.mark(self._state())
+        for frame in frames.until(None, self._source_time):
+            self._write(sink, frame, outside=True)
+        if result.damage:
+            self._say(f"{result.damage}; frames after that are left as they are")
+        result.damage = damage.damage
+
+    def _render_group(self, group: list[Gap], frames: _Ahead, sink: Sink) -> None:
+        copied: dict[int, Copied | None] | None = None
+        for number, gap in enumerate(group):
+            for frame in frames.until(gap.start.pts - self._tolerance(gap), self._source_time):
+                self._write(sink, frame, outside=True)
+            if gap.end is None:
+                last = gap.start.pts + gap.start.duration + self._tolerance(gap)
+                for frame in frames.until(last, self._source_time):
+                    self._write(sink, frame)
+                return
+            counted = False
+            for frame in frames.until(gap.end.pts - self._tolerance(gap), self._source_time):
+                if self.result.frames_out < self.result.resumed_at or gap.cut:
+                    self._write(sink, frame)
+                    continue
+                if copied is None:
+                    copied = {n: found for n, (_, found) in enumerate(self._renderer.masks(group))}
+                self._write(sink, self._put(gap, copied[number], frame, counted))
+                counted = True
+
+    def _put(self, gap: Gap, copied: Copied | None, frame: Frame, counted: bool) -> Frame:
+        """The frame with the still pixels of its gap."""
+        assert gap.end is not None
+        began = time.perf_counter()
+        at = (self._source_time(frame.pts) - gap.start.pts) / (gap.end.pts - gap.start.pts)
+        at = (
+            Fraction(0) if at * (gap.end.pts - gap.start.pts) < self._tolerance(gap) else min(at, Fraction(1))
+        )
+        copied = copied or Copied(self._putter.everything)
+        if not counted:
+            self._renderer.tally.gaps += 1
+            self._renderer.tally.static += float(copied.weight.mean())
+        made = self._putter.put(gap, copied, frame, float(at))
+        self._unlike += made is None
+        self._fuse += time.perf_counter() - began
+        return frame if made is None else made
+
+    def _write(self, sink: Sink, frame: Frame, outside: bool = False) -> None:
+        self.result.frames_out += 1
+        if self.result.frames_out <= self.result.resumed_at:
+            return
+        self._outside += outside
+        since = time.perf_counter()
+        sink.write(replace(frame, pts=frame.pts - self._shift) if self._shift else frame)
+        self._waits["write"] += time.perf_counter() - since
+
+    def finish(self, sink: Sink) -> Report:
+        """Complete the report."""
+        result, tally = self.result, self._renderer.tally
+        if self._outside:
+            self._say(f"{self._outside} frames lie outside of the source's time and are left as they are")
+        if self._unlike:
+            self._say(f"{self._unlike} frames look unlike the source at their time and are left as they are")
+        lines = [*self._reader.warnings, *self._made.warnings, *self._said, *sink.warnings]
+        result.warnings = list(dict.fromkeys([*lines, *self._renderer.warnings]))
+        result.static_share = tally.static / max(tally.gaps, 1)
+        total = time.perf_counter() - self._began
+        result.seconds = {**self._waits, **self._renderer.seconds, "fuse": self._fuse, "total": total}
+        result.peak_memory_bytes = peak_memory(self._interpolator.device)
+        return result
+
+    def _state(self) -> dict[str, Any]:
+        return self._renderer.state | {"outside": self._outside, "unlike": self._unlike}
+
+    def _say(self, line: str) -> None:
+        self._said.append(line)
+
+    def _source_time(self, pts: Fraction) -> Fraction:
+        """The source's time of a time of the other video, each on its own clock."""
+        return self.info.start_time + self._clock.source_time(pts - self._made.info.start_time)
+
+    def _tolerance(self, gap: Gap) -> Fraction:
+        """By how much a frame may seem to come before its source frame, since containers round times."""
+        ticks = self.info.time_base + self._made.info.time_base
+        span = Fraction(1) if gap.end is None else (gap.end.pts - gap.start.pts) / 8
+        return min(max(ticks, Fraction(1, 1000)), Fraction(1, 400), span)
+
+    def _align(self) -> tuple[Alignment, Colour]:
+        """Find the clock and the colours of the other video; an untagged matrix may be the source's."""
+        made, name = self._made.info, os.fspath(self._interpolated)
+        lasts = [each.duration for each in (self.info, made)]
+        ratio = float(lasts[1] / lasts[0]) if lasts[0] and lasts[1] else 1.0
+        windows = _windows(min((each for each in lasts if each), default=WHOLE), Fraction(ratio))
+        whole = replace(self._options, start=None, end=None)
+        turned = self._stored if self._upright else None
+        ours = [
+            _samples(_frames(self._source, whole, *span), [self.info.colour], turned)[0]
+            for span in windows[0]
+        ]
+        colours = [made.colour]
+        if made.colour.matrix_tag in (0, 2) and made.format.family == self.info.format.family == "yuv":
+            colours.append(replace(made.colour, matrix=self.info.colour.matrix))
+        theirs = [
+            _samples(_frames(self._interpolated, self._made_options, *span), colours) for span in windows[1]
+        ]
+        found = []
+        for number, colour in enumerate(colours):
+            pairs = [(mine, their[number]) for mine, their in zip(ours, theirs, strict=True)]
+            pairs = [pair for pair in pairs if all(len(samples.times) for samples in pair)]
+            found.append((align(pairs, ratio), colour))
+        clock, colour = min(found, key=lambda each: each[0].difference)
+        if not clock.same_film:
+            raise MediaError(
+                f"{name}: was not made from {os.fspath(self._source)}: at equal times the pictures differ by "
+                f"{min(clock.difference, 255):.0f} of 255, and their changes are {max(clock.likeness, 0):.0%} alike"
+            )
+        self._say_clock(clock, name)
+        return clock, colour
+
+    def _say_clock(self, clock: Alignment, name: str) -> None:
+        if abs(clock.offset) >= SAID:
+            way = "later" if clock.offset > 0 else "earlier"
+            self._say(
+                f"{name}: its frames are shown {abs(float(clock.offset)):.3f} s {way} than the source's"
+            )
+        if clock.drift:
+            way = "slow" if clock.drift > 0 else "fast"
+            self._say(f"{name}: its clock is {abs(float(clock.drift)):.3%} {way} against the source's")
+        if self._factor > 1:
+            size, theirs = f"{self.info.width}x{self.info.height}", self._made.info
+            self._say(f"the source is {size}: scaled to {theirs.width}x{theirs.height} ({FILTER})")
+
+
+class _Ahead:
+    """The frames of a video, taken up to a time."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self._next: Frame | None = next(frames, None)
+
+    def until(self, end: Fraction | None, clock: Any) -> Iterator[Frame]:
+        """The next frames whose time on the source's clock is before `end`; None for all that are left."""
+        while self._next is not None and (end is None or clock(self._next.pts) < end):
+            frame, self._next = self._next, next(self._frames, None)
+            yield frame
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A source frame on the device: its planes in the layout of the other video, and a small picture."""
+
+    frame: Frame
+    planes: tuple[Tensor, ...]
+    small: np.ndarray
+
+
+class _Putter:
+    """Puts the still pixels of source frames into frames of another video."""
+
+    def __init__(
+        self, interpolator: Interpolator, source: SourceInfo, made: SourceInfo, colour: Colour, factor: int
+    ) -> None:
+        self._interpolator, self._source, self._made = interpolator, source, made
+        self._colour, self._factor = colour, factor
+        self._layout = VideoLayout(made.format, colour)
+        self._same = factor == 1 and made.format == source.format and _means(colour) == _means(source.colour)
+        self._loaded: list[_Loaded] = []
+        self._copied: tuple[Copied, Copied] | None = None  # of the source, and scaled
+        self._protect = None if interpolator.protect is None else self._scaled(interpolator.protect)
+        self.everything = torch.ones(1, 1, source.height, source.width, device=interpolator.device)
+        if interpolator.release is not None:
+            self.everything = 1 - interpolator.release
+
+    def put(self, gap: Gap, copied: Copied, frame: Frame, at: float) -> Frame | None:
+        """The frame with still pixels of its gap; the frame itself where nothing stands still.
+
+        Args:
+            gap: The source frames around it.
+            copied: How the source's pixels are copied, [1,1,H,W].
+            frame: The frame.
+            at: Its time inside the gap, 0..1.
+
+        Returns:
+            None if the frame looks unlike the source at that time.
+        """
+        assert gap.end is not None
+        if not copied.weight.any():
+            return frame
+        start, end = self._load(gap.start), self._load(gap.end)
+        here = thumbnail(frame, self._colour, SMALL).astype(np.float32)
+        there = start.small * (1 - at) + end.small * at
+        if _typical(here - there) > max(2 * UNLIKE, 2 * _typical(start.small - end.small)):
+            return None
+        if self._copied is None or self._copied[0] is not copied:
+            self._copied = copied, copied.each(self._scaled)
+        planes = put_back(
+            to_tensors(frame.planes, self._interpolator.device),
+            start.planes,
+            end.planes,
+            at,
+            self._copied[1],
+            self._layout,
+            self._interpolator.static,
+            self._protect,
+        )
+        return Frame(quantise(planes, frame.format), frame.format, frame.pts, frame.duration)
+
+    def _load(self, frame: Frame) -> _Loaded:
+        for known in self._loaded:
+            if known.frame.planes is frame.planes:
+                return known
+        planes = to_tensors(frame.planes, self._interpolator.device)
+        if not self._same:
+            planes = self._converted(planes, frame)
+        small = thumbnail(frame, self._source.colour, SMALL).astype(np.float32)
+        self._loaded = [*self._loaded[-1:], _Loaded(frame, planes, small)]
+        return self._loaded[-1]
+
+    def _converted(self, planes: tuple[Tensor, ...], frame: Frame) -> tuple[Tensor, ...]:
+        """Planes in the size, pixel format and colours of the other video, not rounded."""
+        fmt = self._made.format
+        rgb = planes_to_rgb(planes, frame.format, self._source.colour)
+        if self._factor > 1:
+            rgb = F.interpolate(rgb, scale_factor=self._factor, mode=FILTER, align_corners=False)
+        made = rgb_to_planes(rgb, fmt, self._colour)
+        if not fmt.alpha:
+            return made
+        top = 1.0 if fmt.depth == 32 else 2.0**fmt.depth - 1
+        alpha = torch.full_like(made[0], top)
+        if frame.format.alpha:
+            own = 1.0 if frame.format.depth == 32 else 2.0**frame.format.depth - 1
+            scaled = self._scaled(planes[-1][None, None])
+            assert scaled is not None
+            alpha = scaled[0, 0] * (top / own)
+        return (*made, alpha)
+
+    def _scaled(self, weight: Tensor) -> Tensor:
+        """A plane [1,1,H,W] of the source in the size of the other video."""
+        if self._factor == 1:
+            return weight
+        return F.interpolate(weight, scale_factor=self._factor, mode="bilinear", align_corners=False)
+
+
+def _means(colour: Colour) -> tuple[Any, ...]:
+    return colour.matrix, colour.full_range, colour.siting
+
+
+def _typical(difference: np.ndarray) -> float:
+    """The median: what other programs do to overlays leaves it small."""
+    return float(np.median(np.abs(difference)))
+
+
+def _scale_of(source: SourceInfo, made: SourceInfo) -> int:
+    """How many times as large the other video is; raises MediaError if that is no whole number."""
+    factor = made.width // source.width
+    if factor < 1 or (made.width, made.height) != (factor * source.width, factor * source.height):
+        raise MediaError(
+            f"{made.path}: is {made.width}x{made.height}, which is no whole multiple of the source's "
+            f"{source.width}x{source.height}"
+        )
+    return factor
+
+
+def _is_upright_version(source: SourceInfo, made: SourceInfo) -> bool:
+    """Whether a turned source was stored upright by the other program; raises MediaError if it is turned otherwise."""
+    if orientation_of(source) == orientation_of(made):
+        return False
+    if orientation_of(made) is not None:
+        raise MediaError(f"{made.path}: is turned in another way than {source.path}")
+    return True
+
+
+def _rate_of(interpolated: PathLike, source: PathLike, info: SourceInfo) -> Fraction | None:
+    """The frame rate of a folder of images, which says nothing of it: a whole multiple of the source's."""
+    if not is_image_source(interpolated):
+        return None
+    count = len(find_pictures(Path(interpolated)))
+    before = len(find_pictures(Path(source))) if is_image_source(source) else info.frames_estimate
+    if not before:
+        raise MediaError(
+            f"{os.fspath(interpolated)}: has no times, and {info.path} does not say how many frames it has"
+        )
+    return info.rate * max(1, round(count / before))
+
+
+Spans = list[tuple[Fraction | None, Fraction | None]]
+
+
+def _windows(duration: Fraction, ratio: Fraction) -> tuple[Spans, Spans]:
+    """The parts that are compared, in seconds from the first frame: of the source, and of the other video."""
+    if duration <= WHOLE:
+        return [(None, WHOLE + REACH)], [(None, WHOLE + 2 * REACH)]
+    starts = (Fraction(0), (duration - WINDOW) / 2, duration - WINDOW)
+    stretch = ratio if abs(ratio - 1) < Fraction(6, 100) else Fraction(1)
+    return (
+        [(start, start + WINDOW) for start in starts],
+        [(max(Fraction(0), start * stretch - REACH), start * stretch + WINDOW + REACH) for start in starts],
+    )
+
+
+def _frames(
+    path: PathLike, options: DecodeOptions, start: Fraction | None, end: Fraction | None
+) -> Iterator[tuple[Fraction, Frame]]:
+    """Frames of a part, with their times after the first frame; those before the damage, if it is damaged."""
+    how = replace(options, start=start, end=end, interlaced="keep", strict=False)
+    with open_source_for(path, how) as reader:
+        try:
+            for frame in reader:
+                yield frame.pts - reader.info.start_time, frame
+        except MediaError:
+            return
+
+
+def _samples(
+    frames: Iterator[tuple[Fraction, Frame]], colours: Sequence[Colour], turned: SourceInfo | None = None
+) -> list[Samples]:
+    """Small pictures of frames, once for each meaning that their code values may have."""
+    times: list[float] = []
+    pictures: list[list[np.ndarray]] = [[] for _ in colours]
+    for at, frame in frames:
+        shown = frame if turned is None else upright_frame(frame, turned)
+        times.append(float(at))
+        for each, colour in zip(pictures, colours, strict=True):
+            each.append(thumbnail(shown, colour, SMALL).reshape(-1))
+    return [Samples(np.array(times), np.array(each, np.float32)) for each in pictures]

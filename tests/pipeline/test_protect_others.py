@@ -1,0 +1,36 @@
+"""Other programs' versions of a real clip with overlays are better after `protect`: the script of the docs, small."""
+
+import shutil
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from clips import packets, read
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "protect_others.py"
+# A cross-fade of equal pixels is right already, so protect has nothing to win there.
+GAIN = {"minterpolate": 1.0, "dis": 1.0, "blend-x264": 1.0, "blend": -0.1}  # dB inside the overlays, at least
+
+
+@pytest.fixture(scope="module")
+def script():
+    if not shutil.which("ffmpeg"):
+        pytest.skip("there is no ffmpeg here, which makes the other programs' versions")
+    spec = spec_from_file_location("protect_others", SCRIPT)
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("method", GAIN)
+def test_overlays_gain_and_nothing_else_loses(script, dev_clips, tmp_path, method):
+    found = script.measure(dev_clips / "bbb_rope_720p.mp4", tmp_path, method, frames=9, width=320, stride=2)
+    (before, after), (other_before, other_after) = found["overlays"], found["elsewhere"]
+    assert after - before >= GAIN[method]
+    assert other_after - other_before >= -0.1
+    made, out = tmp_path / f"{method}_made.mkv", tmp_path / f"{method}_out.mkv"
+    assert packets(out, "audio") == packets(made, "audio")
+    assert packets(out, "audio")
+    assert [time for time, *_ in read(out)] == [time for time, *_ in read(made)]
