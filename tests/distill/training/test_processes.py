@@ -44,10 +44,10 @@ def curve(run: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name != "seconds_per_step"} for line in lines]
 
 
-def weights(run: Path, part: str) -> torch.Tensor:
-    """All of a network's weights, in the order of their names."""
+def weights(run: Path, part: str) -> dict[str, torch.Tensor]:
+    """All of a network's weights by name."""
     state = torch.load(run / "state.pt", weights_only=True)[part]
-    return dict(state)
+    return {name.removeprefix("network."): value for name, value in state.items()}
 
 
 def check_same_training(alone: Path, together: Path, start: Path, steps: int) -> None:
