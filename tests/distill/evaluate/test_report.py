@@ -40,7 +40,7 @@ def test_the_report_is_whole_html_and_replaces_no_file_unasked(clips, cases, wei
     outline.feed(text)
     assert not outline.open
     assert outline.count["table"] == 5
-    assert outline.count["svg"] == 8
+    assert outline.count["svg"] == 11
     assert outline.count["img"] == 4 * sum(len(found) for found in bench.examples.values())
     assert "://" not in text.replace("http://www.w3.org", "")
     assert "mask.safetensors" in text
