@@ -32,6 +32,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(weights, name="weights")
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Write what was done as JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 
 
@@ -44,10 +46,8 @@ def interpolate(
     options: Options,
     target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
-    ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
+    resume: Resume = False,
+    report: ReportFile = None,
 ) -> None:
     """Raise the frame rate of a video.
 
@@ -87,10 +87,8 @@ def protect(
     target: Annotated[str, typer.Argument(metavar="OUT")],
     options: ProtectOptions,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")
-    ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write what was done as JSON.")] = None,
+    resume: Resume = False,
+    report: ReportFile = None,
 ) -> None:
     """Put still pixels back into another program's version of a video.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -20,12 +19,13 @@ from torch import Tensor
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import DecodeOptions, Options, ProtectOptions, StillOptions
-from maskvfi.paths import PathLike, check_target, written_whole
+from maskvfi.paths import PathLike
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.run import (
     PIPE,
     Progress,
     Report,
+    check_report,
     gaps_of,
     open_sink_for,
     open_source_for,
@@ -34,6 +34,7 @@ from maskvfi.pipeline.run import (
     timed,
     until_damage,
     weights_of,
+    write_report,
 )
 from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
 from maskvfi.synthesis.interpolator import Interpolator
@@ -104,9 +105,7 @@ def protect(
         if same_file(folder_of(path), folder_of(target)):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
     if report is not None:
-        check_target(report, overwrite=True)
-        if any(same_file(report, path) for path in (source, interpolated)) or Path(report) == Path(target):
-            raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
+        check_report(report, (source, interpolated), target)
     run = _Run(source, interpolated, target, options, progress)
     with ExitStack() as stack:
         run.open(stack)
@@ -114,8 +113,7 @@ def protect(
             run.render(sink)
         result = run.finish(sink)
     if report is not None:
-        with written_whole(report) as partial:
-            partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_report(result, report)
     return result
 
 

@@ -117,9 +117,7 @@ def interpolate(
     options = Options.of(options, fields)
     run = _Run(source, target, options, progress)
     if report is not None:
-        check_target(report, overwrite=True)
-        if same_file(report, source) or (target is not None and Path(report) == Path(target)):
-            raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
+        check_report(report, (source,), target)
     with open_source_for(source, options) as reader:
         run.open(reader)
         with open_sink_for(
@@ -129,9 +127,39 @@ def interpolate(
         run.result.warnings = [*reader.warnings, *sink.warnings, *run.renderer.warnings]
     result = run.finish()
     if report is not None:
-        with written_whole(report) as partial:
-            partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_report(result, report)
     return result
+
+
+def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike | None) -> None:
+    """Refuse a report that cannot be written, or is one of the videos.
+
+    Args:
+        report: Where it will be written.
+        sources, target: The videos; target is None if it has no name yet.
+
+    Raises:
+        MediaError: It is refused.
+    """
+    check_target(report, overwrite=True)
+    if any(same_file(report, source) for source in sources) or (
+        target is not None and Path(report) == Path(target)
+    ):
+        raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
+
+
+def write_report(result: Report, report: PathLike) -> None:
+    """Write a report as JSON.
+
+    Args:
+        result: The report.
+        report: The file; one that exists is replaced.
+
+    Raises:
+        MediaError: It cannot be written.
+    """
+    with written_whole(report) as partial:
+        partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 class _Run:
