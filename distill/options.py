@@ -67,6 +67,7 @@ class MaskTraining(FitOptions):
     rate: float = option(1.2e-3, RATE)
     seed: int = option(0, SEED)
     start: Path | None = option(None, START)
+    keep_mask: float = option(0.0, "Weight that holds the mask to what it said before, where that was right.")
 
 
 @dataclass(frozen=True, kw_only=True)

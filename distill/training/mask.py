@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ from distill.training.losses import balanced_bce, mean_over_processes, soft_dice
 from distill.training.published import PublishedUNet
 from maskvfi.models.static import StaticConfig, StaticMaskNet
 from maskvfi.weights.load import load_static
+
+SWAPS = 0.5  # how much the terms of what was replaced count
 
 
 class Judge(Protocol):
@@ -42,8 +46,11 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
     options = MaskTraining.of(options, values)
     torch.manual_seed(options.seed)
     student: nn.Module
+    before: StaticMaskNet | None = None
     if options.start:
         student = load_static(options.start)
+        if options.keep_mask:
+            before = copy.deepcopy(student).requires_grad_(False)
         student = student if student.config.replaced else with_replaced(student)
     elif options.network == "published":
         student = PublishedUNet()
@@ -59,10 +66,16 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
         seed=options.seed,
     )
     samples = Stills(data, options.size, options.length, options.seed)
-    fit(student, samples, static_losses, schedule, run, options, pictures=panels)
+
+    def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+        return static_losses(network, batch, step, before, options.keep_mask)
+
+    fit(student, samples, losses, schedule, run, options, pictures=panels)
 
 
-def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+def static_losses(
+    network: nn.Module, batch: Batch, step: int, before: StaticMaskNet | None = None, keep: float = 0.0
+) -> dict[str, Tensor]:
     """Balanced cross-entropy and soft Dice of the rarer class, for what stands still and for what was replaced.
 
     At every third step each gap is judged by its own two frames, else the whole sequence is judged in one pass, as in
@@ -74,10 +87,13 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
         batch: "frames" [B,N,3,H,W] uint8, and [B,N-1,H,W] bool "static", "sure", and if the network learns it
             "replaced" and "replaced_sure".
         step: The step's number.
+        before: The mask before this training, which holds the new one where it was right: new tasks are learnt
+            without forgetting old ones (Li and Hoiem, "Learning without forgetting", ECCV 2016).
+        keep: How much that counts.
 
     Returns:
         The loss "total", its terms "bce" and "dice", and the share of sure pixels that are "right"; the terms of what
-        was replaced are "swap_bce" and "swap_dice".
+        was replaced are "swap_bce" and "swap_dice", that of the mask before is "keep".
     """
     frames, *labels = as_floats(batch)
     both = isinstance(network, StaticMaskNet) and network.config.replaced
@@ -91,8 +107,17 @@ def static_losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tens
     assert replaced is not None
     static, sure, swapped, swapped_sure = labels
     found, swaps = _still_losses(logits.float(), static, sure), replaced.float()
-    cross, dice = balanced_bce(swaps, swapped, swapped_sure), soft_dice(swaps, swapped, swapped_sure)
-    return found | {"total": found["total"] + cross + 0.5 * dice, "swap_bce": cross, "swap_dice": dice}
+    found["swap_bce"] = SWAPS * balanced_bce(swaps, swapped, swapped_sure)
+    found["swap_dice"] = SWAPS * 0.5 * soft_dice(swaps, swapped, swapped_sure)
+    found["total"] = found["total"] + found["swap_bce"] + found["swap_dice"]
+    if before is not None:
+        with torch.no_grad():
+            said = torch.sigmoid(before.to(frames.device).logits(frames).float())
+        right = ((said > 0.5) == static.bool()) * sure
+        apart = F.binary_cross_entropy_with_logits(logits.float(), said, reduction="none")
+        found["keep"] = keep * (apart * right).sum() / mean_over_processes(right.sum()).clamp(min=1)
+        found["total"] = found["total"] + found["keep"]
+    return found
 
 
 def _still_losses(logits: Tensor, static: Tensor, sure: Tensor) -> dict[str, Tensor]:

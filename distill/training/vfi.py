@@ -24,7 +24,9 @@ from maskvfi.models.rife.stage import Stage
 from maskvfi.ops.warp import backward_warp
 
 VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
-VFI_S = replace(VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2))
+VFI_S = replace(
+    VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2), shrink=2
+)
 OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
@@ -46,9 +48,9 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     options = VfiTraining.of(options, values)
     torch.manual_seed(options.seed)
     variant = OWN.get(options.variant) or find_variant(options.variant)
-    teacher = at_scales(load_rife(options.teacher), variant.scales) if options.teacher else None
+    teacher = at_scales(load_rife(options.teacher), variant) if options.teacher else None
     if options.start:
-        network = fixed_scales(load_rife(options.start), variant)
+        network = looking_as(load_rife(options.start), variant)
     elif teacher:
         network = pruned(teacher, variant)
     else:
@@ -150,12 +152,14 @@ class Pupil(nn.Module):
         """
         assert self.teacher is not None
         img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
+        scales = [float(scale) for scale in self.teacher.variant.scales]
         with torch.no_grad():
-            after = [*self.teacher.stages(img0, img1, batch["time"])]
+            planes = self.teacher.prepare(img0).planes, self.teacher.prepare(img1).planes
+            after = [*self.teacher.refine(planes, batch["time"], scales, len(scales))]
         before = [self.teacher.stage(after[0].planes, (), after[0].add), *after[:-1]]
         terms = {}
         for index, block in enumerate(self.network.blocks):
-            part = block(before[index], batch["time"], self.network.variant.scales[index])
+            part = block(before[index], batch["time"], scales[index] / self.teacher.variant.shrink)
             terms[f"block{index}"] = distance([before[index].refined(part)], after[index])
         return {"total": sum_of(terms.values()), **terms}
 
@@ -186,22 +190,21 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
     return total
 
 
-def fixed_scales(network: IFNet, variant: Variant) -> IFNet:
-    """The network with its scales fixed, if `variant` differs from its own in nothing else; else the network itself."""
-    if replace(variant, dynamic_scale=True) != replace(
-        network.variant, family=variant.family, versions=variant.versions, dynamic_scale=True
-    ):
+def looking_as(network: IFNet, variant: Variant) -> IFNet:
+    """The network under another variant's rules for the sizes of frames; itself if they differ in more than that."""
+    rules = {name: getattr(variant, name) for name in ("family", "versions", "dynamic_scale", "shrink")}
+    if replace(network.variant, **rules) != variant:
         return network
     other = IFNet(variant)
     other.load_state_dict(network.state_dict())
     return other
 
 
-def at_scales(network: IFNet, scales: tuple[int, ...]) -> IFNet:
-    """The network with its blocks at the scales of a pupil, if it has as many blocks."""
-    if len(scales) != len(network.variant.scales):
+def at_scales(network: IFNet, pupil: Variant) -> IFNet:
+    """The network with its blocks at the scales of a pupil's, if it has as many blocks."""
+    if len(pupil.scales) != len(network.variant.scales):
         return network
-    other = IFNet(replace(network.variant, scales=scales))
+    other = IFNet(replace(network.variant, scales=pupil.scales, shrink=pupil.shrink, dynamic_scale=False))
     other.load_state_dict(network.state_dict())
     return other
 

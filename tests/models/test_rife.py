@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from maskvfi import WeightsError, load_vfi, save_weights
 from maskvfi.models.base import as_timestep
-from maskvfi.models.rife import VARIANTS, IFNet, find_variant
+from maskvfi.models.rife import VARIANTS, IFNet, Variant, find_variant
 from maskvfi.models.rife.reference import PlainIFNet
 from maskvfi.runtimes import on_device
 
@@ -111,6 +111,35 @@ def test_an_unofficial_width_survives_saving_and_loading(tmp_path: Path):
     narrow = replace(find_variant("4.25"), family="narrow", versions=(), channels=(16, 16, 8, 8, 8))
     save_weights(tmp_path / "narrow.safetensors", IFNet(narrow), steps=3)
     assert load_vfi(tmp_path / "narrow.safetensors").variant == narrow
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_shrunk_frames_give_the_flow_of_small_frames_enlarged(ensemble: bool):
+    from dataclasses import replace
+
+    small = replace(find_variant("4.0"), family="small", dynamic_scale=False)
+    shrunk = replace(small, scales=tuple(2 * scale for scale in small.scales), shrink=2)
+    plain, network = load_vfi(weights("4.0"), variant="4.0"), IFNet(shrunk).eval()
+    network.load_state_dict(plain.state_dict())
+    halved = IFNet(small).eval()
+    halved.load_state_dict(plain.state_dict())
+    img0, img1 = torch.rand(2, 1, 3, 128, 192, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        found = network(img0, img1, 0.3, ensemble=ensemble)
+        expected = halved(
+            *(torch.nn.functional.avg_pool2d(x, 2) for x in (img0, img1)), 0.3, ensemble=ensemble
+        )
+    flow = 2 * torch.nn.functional.interpolate(expected.flow, scale_factor=2, mode="bilinear")
+    assert flow.abs().mean() > 0.1
+    torch.testing.assert_close(found.flow, flow, atol=1e-3, rtol=1e-3)
+    assert found.frame.shape == img0.shape
+
+
+@pytest.mark.parametrize("wrong", [{"shrink": 3}, {"shrink": 2, "dynamic_scale": True}, {"shrink": "2"}])
+def test_a_header_with_a_shrink_that_no_network_has_is_refused(wrong: dict):
+    header = find_variant("4.6").to_dict() | wrong
+    with pytest.raises((ValueError, TypeError)):
+        Variant.from_dict(header)
 
 
 @pytest.mark.parametrize("family", ["4.0", "4.6", "4.25"])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, InterpolationNetwork, Motion, Traits
-from maskvfi.models.rife.stage import Part, Stage
+from maskvfi.models.rife.stage import Part, Stage, shrunk
 from maskvfi.models.rife.variants import HEAD_PLANES, Variant, ensemble_versions
 from maskvfi.ops.warp import backward_warp
 
@@ -149,7 +149,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         scales, planes = [s / scale for s in self.variant.scales], pair.planes
         stages = self.refine(planes, time, scales, 0 if ensemble else len(scales))
         if not self.variant.dynamic_scale:
-            yield from stages
+            yield from (stage.enlarged(planes, self.variant.shrink) for stage in stages)
             return
         try:
             yield from stages
@@ -172,20 +172,23 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         ensemble_from: int,
         fixed: bool = False,
     ) -> Iterator[Stage]:
-        """Run the blocks one after another.
+        """Run the blocks one after another, on frames that are shrunk by `variant.shrink`.
 
         Args:
             planes: Both frames' prepared planes [B,3+E,h,w].
             time: [B,1,1,1] in 0..1.
-            scales: Factor by which each block shrinks its input.
+            scales: Factor by which each block shrinks its input, from the size of `planes` on.
             ensemble_from: Index of the first block that is averaged with its time-reversed output.
             fixed: Keep the scales however large the motion is.
 
         Yields:
-            The estimate after every block.
+            The estimate after every block, at the size of the shrunk frames.
         """
-        stage = self.stage(planes, (), add=self.variant.mask == "add")
-        for index, (block, scale) in enumerate(zip(self.blocks, scales, strict=True)):
+        shrink = self.variant.shrink
+        small = (shrunk(planes[0], shrink), shrunk(planes[1], shrink))
+        stage = self.stage(small, (), add=self.variant.mask == "add")
+        for index, (block, whole) in enumerate(zip(self.blocks, scales, strict=True)):
+            scale = whole / shrink
             part = block(stage, time, scale)
             if self.variant.dynamic_scale and not fixed and index == 1 and part.exceeds(32):
                 raise _MotionTooLarge
@@ -206,7 +209,9 @@ class Blocks(nn.Module):
 
     def forward(self, planes0: Tensor, planes1: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Flow [B,4,h,w] in px and blend logit [B,1,h,w], from the arguments of `IFNet.refine`."""
-        *_, last = self.network.refine((planes0, planes1), time, self.scales, self.ensemble_from)
+        planes = planes0, planes1
+        *_, small = self.network.refine(planes, time, self.scales, self.ensemble_from)
+        last = small.enlarged(planes, self.network.variant.shrink)
         return last.flow, last.logit
 
 

@@ -65,6 +65,13 @@ class Stage:
         stage._before = self._flow
         return stage
 
+    def enlarged(self, planes: tuple[Tensor, Tensor], factor: int) -> Stage:
+        """The same estimate for `planes`, which are `factor` times as large as its own."""
+        if factor == 1:
+            return self
+        whole = Part(self.flow * factor, self.logit, None, factor)
+        return type(self)(planes, (whole,), self.add)
+
     def reversed(self) -> Stage:
         """The same estimate with the two frames exchanged."""
         parts = tuple(part.reversed() for part in self.parts)
@@ -148,6 +155,11 @@ class Stage:
         if scale == 1 or (scale % 2 == 0 and factor != scale):
             return _resize(x, factor / scale)
         return _resize(_resize(x, factor), 1 / scale)
+
+
+def shrunk(x: Tensor, factor: int) -> Tensor:
+    """Planes [B,C,H,W] shrunk by a whole factor; each cell is the mean of its pixels."""
+    return x if factor == 1 else F.avg_pool2d(x, factor)
 
 
 def _resize(x: Tensor, factor: float) -> Tensor:

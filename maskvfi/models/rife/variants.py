@@ -28,7 +28,9 @@ class Variant:
         family: Its name: the first version of a family of equal networks.
         versions: The versions that are the same network with other weights.
         channels: Width of each block, from the coarsest to the finest.
-        scales: Factor by which each block shrinks its input.
+        scales: Factor by which each block shrinks its input, from the frame's own size on.
+        shrink: Factor by which both frames are shrunk before the first block. All blocks work on the small frames, and
+            their flow is enlarged at the end.
         head: Form of the blocks' output layer, a key of HEAD_PLANES.
         encoder: Feature planes per frame; 0: there is no encoder.
         encoder_mid: Width inside the encoder.
@@ -53,6 +55,7 @@ class Variant:
     prelu: bool = False
     mask: str = "replace"
     dynamic_scale: bool = False
+    shrink: int = 1
 
     @property
     def features(self) -> int:
@@ -94,6 +97,8 @@ class Variant:
             and all(0 < size <= MAX_WIDTH for size in (*found.channels, *found.scales))
             and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid))
             and found.head in HEAD_PLANES
+            and found.shrink in (1, 2, 4)
+            and not (found.shrink > 1 and found.dynamic_scale)
         ):
             raise ValueError("its header describes no RIFE network")
         return found

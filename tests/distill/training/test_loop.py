@@ -8,6 +8,8 @@ from accelerate import Accelerator
 
 from distill.training.mask import train
 
+WEIGHTS = Path(__file__).parents[3] / "weights"
+
 
 def test_a_run_broken_off_and_resumed_is_the_unbroken_run(shards, tmp_path):
     def losses(run: Path) -> dict[int, float]:
@@ -33,3 +35,19 @@ def test_a_state_of_another_network_is_named(shards, tmp_path):
     train(shards, tmp_path, steps=1, batch=1, size=64, length=2, cpu=True)
     with pytest.raises(ValueError, match=r"state.pt: does not continue this run, its network differs"):
         train(shards, tmp_path, network="published", steps=2, batch=1, size=64, length=2, cpu=True)
+
+
+def test_a_mask_that_learns_more_is_held_to_what_it_said_before(shards, tmp_path):
+    options = {
+        "steps": 1,
+        "batch": 2,
+        "size": 64,
+        "length": 3,
+        "log_every": 1,
+        "start": WEIGHTS / "static-s.safetensors",
+    }
+    train(shards, tmp_path / "held", keep_mask=1.0, **options)
+    train(shards, tmp_path / "free", **options)
+    held, free = (json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("held", "free"))
+    assert held["keep"] > 0
+    assert held["total"] == pytest.approx(free["total"] + held["keep"], abs=1e-3)

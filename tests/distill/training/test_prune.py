@@ -12,7 +12,7 @@ from maskvfi.models.rife import IFNet, find_variant
 
 def test_of_a_wide_network_the_strongest_filters_are_kept():
     torch.manual_seed(0)
-    wide = IFNet(replace(VFI_M, scales=VFI_S.scales))
+    wide = IFNet(replace(VFI_M, scales=VFI_S.scales, shrink=VFI_S.shrink))
     for block, width in zip(wide.blocks, VFI_S.channels, strict=True):
         # All but the first channels of every layer are as good as absent.
         for layer, kept in (
