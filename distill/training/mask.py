@@ -107,7 +107,7 @@ def static_losses(
     assert replaced is not None
     static, sure, swapped, swapped_sure = labels
     found, swaps = _still_losses(logits.float(), static, sure), replaced.float()
-    found["swap_bce"] = SWAPS * balanced_bce(swaps, swapped, swapped_sure)
+    found["swap_bce"] = SWAPS * balanced_bce(swaps, swapped, swapped_sure, power=1.0)
     found["swap_dice"] = SWAPS * 0.5 * soft_dice(swaps, swapped, swapped_sure)
     found["total"] = found["total"] + found["swap_bce"] + found["swap_dice"]
     if before is not None:

@@ -274,11 +274,15 @@ def ui(
 @app.command()
 def doctor() -> None:
     """What this machine offers, and what would be used of it."""
+    from rich.text import Text
+
     from maskvfi.tools.doctor import diagnose
 
     table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for what, found in diagnose():
-        table.add_row(what, found)
+        table.add_row(what, Text(found))
     Console().print(table)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
+SURELY = 0.9  # the probability from which on content counts as replaced
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
@@ -165,8 +167,9 @@ def copied_pixels(
 ) -> Copied:
     """How far each pixel is copied because it stands still, and which pixels show the nearer frame.
 
-    A pixel counts as replaced where that is likelier than not, and its weight is larger than that of standing still.
-    There is no step between: the frame shows one content or the other, and never both.
+    A pixel counts as replaced where this is nearly certain, likelier than standing still, and true of a whole patch:
+    single pixels are more often fast texture than digits. There is no step between: the frame shows one content or the
+    other, and never both.
 
     Args:
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
@@ -175,9 +178,21 @@ def copied_pixels(
     weight = still_weight(still, threshold, feather, protect, release)
     if replaced is None:
         return Copied(weight)
-    other = still_weight(replaced, threshold, feather, release=release)
-    chosen = ((other > weight) & (other >= 0.5)).to(weight.dtype)
-    return Copied(torch.maximum(weight, chosen), chosen)
+    chosen = _patches(replaced > SURELY) & (replaced > still)
+    for painted in (protect, release):
+        if painted is not None:
+            chosen &= painted < 0.5
+    other = chosen.to(weight.dtype)
+    return Copied(torch.maximum(weight, other), other)
+
+
+def _patches(found: Tensor) -> Tensor:
+    """Those pixels of a set [B,1,H,W] that lie in squares of 3x3 px of it: a morphological opening."""
+    for both, outside in ((torch.logical_and, True), (torch.logical_or, False)):
+        padded = F.pad(found, (1, 1, 1, 1), value=outside)
+        rows = both(both(padded[..., :-2, :], padded[..., 1:-1, :]), padded[..., 2:, :])
+        found = both(both(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+    return found
 
 
 def still_layer(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
+from importlib.metadata import requires
+from importlib.util import find_spec
+from pathlib import Path
 
 import av
 import torch
@@ -22,6 +26,14 @@ ENCODERS = (
     *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
     *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "hevc_qsv", "hevc_videotoolbox"),
 )
+# Extras of the package: a module that each brings, and what it is for.
+EXTRAS = {
+    "openvino": ("openvino", "a faster runtime for CPUs"),
+    "onnx": ("onnxruntime", "`export`, and ONNX Runtime"),
+    "ui": ("gradio", "the page"),
+    "ray": ("ray", "`batch`"),
+    "hub": ("huggingface_hub", "weights from and to the Hugging Face Hub"),
+}
 
 
 def diagnose() -> Iterator[tuple[str, str]]:
@@ -50,7 +62,22 @@ def diagnose() -> Iterator[tuple[str, str]]:
     for name in ("4.25", DEFAULT_VFI):
         network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
         yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
+    for extra, (module, purpose) in EXTRAS.items():
+        there = find_spec(module) is not None
+        yield f"extra {extra}", f"there: {purpose}" if there else f"missing: {purpose} ({_install(extra)})"
     for folder in weight_folders():
         yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
     for file in list_weights():
         yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"
+
+
+def _install(extra: str) -> str:
+    """The command that adds an extra's packages to the environment that this process runs in."""
+    mark = f"extra == '{extra}'"
+    parts = (line.replace('"', "'").split(";") for line in requires("maskvfi") or ())
+    packages = " ".join(f"'{name.strip()}'" for name, *rest in parts if any(mark in part for part in rest))
+    if Path(sys.prefix, "pipx_metadata.json").is_file():
+        return f"pipx inject maskvfi {packages}"
+    if Path(sys.prefix, "uv-receipt.toml").is_file():
+        return f"uv pip install --python {sys.executable} {packages}"
+    return f"pip install {packages}"

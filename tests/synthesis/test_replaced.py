@@ -23,14 +23,32 @@ CPU = {"device": "cpu", "runtime": "torch"}
 
 
 def probabilities(*values: float) -> torch.Tensor:
-    return torch.tensor(values).view(1, 1, 1, -1)
+    """[1,1,3,3*N], a square of 3x3 px for each value."""
+    return torch.tensor(values).view(1, 1, 1, -1).repeat_interleave(3, 2).repeat_interleave(3, 3)
 
 
-def test_a_pixel_is_replaced_where_that_weighs_more_than_standing_still():
-    copied = copied_pixels(probabilities(0.0, 0.9, 0.3, 0.6, 0.45), probabilities(0.9, 0.9, 0.4, 0.9, 0.9))
-    assert copied.replaced.flatten().tolist() == [1, 0, 0, 1, 1]
-    assert copied.weight.flatten().tolist() == pytest.approx([1, 1, 0, 1, 1])
-    assert copied.still.flatten().tolist() == pytest.approx([0, 1, 0, 0, 0])
+def squares(planes: torch.Tensor) -> list[float]:
+    """The value in the middle of each square."""
+    return planes[0, 0, 1, 1::3].tolist()
+
+
+def test_a_pixel_is_replaced_where_that_is_nearly_certain_and_likelier_than_standing_still():
+    copied = copied_pixels(
+        probabilities(0.0, 0.97, 0.3, 0.6, 0.45), probabilities(0.95, 0.95, 0.8, 0.95, 0.95)
+    )
+    assert squares(copied.replaced) == [1, 0, 0, 1, 1]
+    assert squares(copied.weight) == pytest.approx([1, 1, 0, 1, 1])
+    assert squares(copied.still) == pytest.approx([0, 1, 0, 0, 0])
+
+
+def test_a_speck_is_not_replaced_and_a_patch_is_at_any_edge():
+    found = torch.zeros(1, 1, 9, 12)
+    found[..., 1, 1] = found[..., 4:6, 8:] = 1.0
+    found[..., 6:, :4] = 1.0
+    copied = copied_pixels(torch.zeros_like(found), found)
+    assert copied.replaced[..., :3, :].sum() == 0
+    assert copied.replaced[..., 4:6, 8:].sum() == 0  # two rows only
+    assert copied.replaced[..., 6:, :4].min() == 1
 
 
 def test_a_network_that_does_not_know_replaces_nothing():
@@ -40,8 +58,8 @@ def test_a_network_that_does_not_know_replaces_nothing():
 def test_painted_masks_win_over_what_was_replaced():
     still, replaced = probabilities(0.0, 0.0, 0.0), probabilities(1.0, 1.0, 1.0)
     copied = copied_pixels(still, replaced, protect=probabilities(1, 0, 0), release=probabilities(0, 1, 0))
-    assert copied.replaced.flatten().tolist() == [0, 0, 1]
-    assert copied.weight.flatten().tolist() == [1, 0, 1]
+    assert squares(copied.replaced) == [0, 0, 1]
+    assert squares(copied.weight) == [1, 0, 1]
 
 
 @pytest.mark.parametrize("mode", ["fade", "nearest"])
