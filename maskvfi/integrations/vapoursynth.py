@@ -16,7 +16,7 @@ from torch import Tensor
 from maskvfi.errors import MaskvfiError
 from maskvfi.models.blend import Blend
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
-from maskvfi.synthesis.compose import RGB, compose
+from maskvfi.synthesis.compose import RGB, Copied, compose
 from maskvfi.synthesis.interpolator import Interpolator, View
 from maskvfi.synthesis.renderer import MAX_GAPS, MAX_PIXELS
 
@@ -153,9 +153,9 @@ def static_layer(
         vapoursynth.Error: As `interpolate` does.
     """
     rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
-    network = _load(None, mask, device, precision, {**options, "static": static})
-    starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
-    return rate.cut(starts.std.ModifyFrame(clips=[starts, ends], selector=_Still(network, rate.factor, sc)))
+    layers = _Layers(_load(None, mask, device, precision, {**options, "static": static}), rate, sc)
+    base, frames = rate.spread(rate.clip), layers.clips(rate)
+    return rate.cut(base.std.ModifyFrame(clips=[base, *frames], selector=layers.draw))
 
 
 class _Rate:
@@ -233,16 +233,6 @@ class _Between:
         return self._views[k] if k in self._views else _view(self._interpolator, frame)
 
 
-class _Still(_Between):
-    """The same for what still pixels show."""
-
-    @torch.inference_mode()
-    def _made(self, start: View, end: View, time: float) -> Tensor:
-        weight = torch.ones_like(start.rgb[:, :1])
-        (rgb,) = compose((start.rgb,), (end.rgb,), time, (), weight, RGB, self._interpolator.static)
-        return rgb
-
-
 class _Masks:
     """Computes masks in blocks of neighbouring gaps, as `maskvfi.interpolate` does: they are better for that."""
 
@@ -250,7 +240,7 @@ class _Masks:
         self._interpolator, self._sc, self._factor = interpolator, sc, rate.factor
         self._gaps = rate.clip.num_frames - 1
         self._size = max(1, min(MAX_GAPS, MAX_PIXELS // (rate.clip.width * rate.clip.height)))
-        self._blocks: dict[int, list[np.ndarray | None]] = {}
+        self._blocks: dict[int, list[Copied | None]] = {}
         self._lock = threading.Lock()
 
     def clips(self, rate: _Rate) -> list[Any]:
@@ -267,36 +257,34 @@ class _Masks:
     def draw(self, n: int, f: Sequence[Any]) -> Any:
         """The selector for ModifyFrame: f[0] is to be drawn on, the others are the block's frames."""
         k, _ = _place(n, self._factor)
+        _, copied = self._found(k, f[1:])
         out = f[0].copy()
+        plane = np.asarray(out[0])
+        if copied is None:
+            plane[...] = 0
+        else:
+            np.copyto(plane, copied.weight[0, 0].float().cpu().numpy())
+        return out
+
+    def _found(self, k: int, frames: Sequence[Any]) -> tuple[int, Copied | None]:
+        """Which frame of its block starts gap k, and how its pixels are copied; None over a cut and at the end."""
         block, j = divmod(k, self._size)
         with self._lock:
             if block not in self._blocks:
-                self._blocks[block] = self._weights(
-                    list(f[1:]), min(self._size, self._gaps - block * self._size)
-                )
+                self._blocks[block] = self._copied(frames, min(self._size, self._gaps - block * self._size))
                 for old in list(self._blocks)[:-KEPT_BLOCKS]:
                     del self._blocks[old]
-            weights = self._blocks[block]
-        plane = np.asarray(out[0])
-        weight = weights[j] if j < len(weights) else None
-        if weight is None:
-            plane[...] = 0
-        else:
-            np.copyto(plane, weight)
-        return out
+            copied = self._blocks[block]
+        return j, copied[j] if j < len(copied) else None
 
-    def _weights(self, frames: list[Any], count: int) -> list[np.ndarray | None]:
-        """The weight of each gap of a block, [H,W]; None over a cut."""
-        found: list[np.ndarray | None] = []
+    def _copied(self, frames: Sequence[Any], count: int) -> list[Copied | None]:
+        """How the pixels of each gap of a block are copied; None over a cut."""
+        found: list[Copied | None] = []
         run: list[View] = []
 
         def close() -> None:
             if len(run) > 1:
-                found.extend(
-                    copied.weight[0, 0].float().cpu().numpy()
-                    for copied in self._interpolator.copied(run)
-                    if copied is not None
-                )
+                found.extend(self._interpolator.copied(run))
             run.clear()
 
         for start, end in pairwise(frames[: count + 1]):
@@ -305,12 +293,39 @@ class _Masks:
                 found.append(None)
             elif _identical(start, end):
                 close()
-                found.append(np.ones_like(np.asarray(start[0], dtype=np.float32)))
+                found.append(Copied(torch.ones(1, 1, start.height, start.width)))
             else:
                 run.extend([] if run else [_view(self._interpolator, start)])
                 run.append(_view(self._interpolator, end))
         close()
         return found
+
+
+class _Layers(_Masks):
+    """The same blocks, drawn as what still pixels show. Masks are only looked at if they know what was replaced."""
+
+    @torch.inference_mode()
+    def draw(self, n: int, f: Sequence[Any]) -> Any:
+        """The selector for ModifyFrame: f[0] is the source frame before, the others are the block's frames."""
+        k, t = _place(n, self._factor)
+        j, copied = self._found(k, f[1:])
+        start = f[0]
+        if not t or copied is None or _identical(start, f[2 + j]):
+            return start
+        views = [_view(self._interpolator, frame) for frame in (start, f[2 + j])]
+        weight = torch.ones_like(views[0].rgb[:, :1])
+        static, replaced = self._interpolator.static, copied.replaced
+        (rgb,) = compose(
+            (views[0].rgb,), (views[1].rgb,), float(t), (), weight, RGB, static, replaced=replaced
+        )
+        return _drawn(start, rgb)
+
+    def _copied(self, frames: Sequence[Any], count: int) -> list[Copied | None]:
+        mask = self._interpolator.mask
+        if mask is not None and mask.config.replaced:
+            return super()._copied(frames, count)
+        cuts = (self._sc and _is_cut(start, end) for start, end in pairwise(frames[: count + 1]))
+        return [None if cut else Copied(torch.ones(1, 1, 1, 1)) for cut in cuts]
 
 
 def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, Any]) -> Interpolator:

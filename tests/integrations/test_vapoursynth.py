@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from maskvfi import StaticMaskNet, save_weights
 from maskvfi.integrations import vapoursynth
 from maskvfi.integrations.vapoursynth import _Between, interpolate, static_layer, static_mask
+from maskvfi.models.static import StaticConfig
 from maskvfi.synthesis.interpolator import Interpolator
 
 SIZE = (48, 64)
@@ -248,6 +250,19 @@ def test_mask_and_layer_in_vapoursynth_do_what_protect_does(vs, tmp_path):
             assert np.abs(green - frame.planes[0]).max() < 0.52
             changed += not np.array_equal(frame.planes[0], made[n][..., 1])
     assert changed >= 6
+
+
+def test_the_layer_of_vapoursynth_shows_the_nearer_frame_where_content_is_replaced(vs, tmp_path):
+    network = StaticMaskNet(StaticConfig(replaced=True))
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    network.head.bias.data[4:] = 9.0
+    save_weights(tmp_path / "replaced.safetensors", network)
+    source, _ = films(tmp_path)
+    clip = clip_of(vs, source, 12)
+    layer = static_layer(clip, 4, mask=tmp_path / "replaced.safetensors", device="cpu")
+    for n, nearer in enumerate((0, 0, 0, 1, 1)):
+        assert np.array_equal(np.asarray(layer.get_frame(n)[1]), np.asarray(clip.get_frame(nearer)[1]))
 
 
 def test_the_mask_of_vapoursynth_is_zero_over_a_cut_and_one_between_equal_frames(vs):
