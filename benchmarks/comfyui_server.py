@@ -34,6 +34,7 @@ RATE, SOUND = 25, 48000  # frames and samples per second
 NODE = "4"  # ours, in every graph
 MIB = 1 << 20
 CANCEL_AFTER = (0.0, 0.3, 0.7)  # seconds after the first progress event
+FIRST_SCHEMA = "from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS\n"
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -65,12 +66,17 @@ def make_clip(path: Path, width: int, height: int, frames: int) -> None:
 class Server:
     """A ComfyUI server in a folder of its own, and a client of it."""
 
-    def __init__(self, checkout: Path, folder: Path) -> None:
+    def __init__(self, checkout: Path, folder: Path, schema: str) -> None:
         self.folder = folder
         for name in ("custom_nodes", "input", "output", "models", "user", "front"):
             (folder / name).mkdir()
         (folder / "front" / "index.html").write_text("<html></html>")
-        (folder / "custom_nodes" / "maskvfi").symlink_to(REPOSITORY / "comfyui", target_is_directory=True)
+        nodes = folder / "custom_nodes" / "maskvfi"
+        if schema == "v3":
+            nodes.symlink_to(REPOSITORY / "comfyui", target_is_directory=True)
+        else:
+            nodes.mkdir()
+            (nodes / "__init__.py").write_text(FIRST_SCHEMA)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -165,6 +171,7 @@ class Server:
                     if kind == "execution_error":
                         raise RuntimeError(f"{data['exception_type']}: {data['exception_message']}")
                     break
+        print({name: found.get(name) for name in ("end", "seconds", "before", "most")}, file=sys.stderr)
         if timer is not None:
             pressed = await timer
             found["cancelled_in"] = ended - pressed if found["end"] == "execution_interrupted" else None
@@ -248,12 +255,12 @@ async def measure(server: Server, options: argparse.Namespace) -> dict[str, Any]
                 {"video": [NODE, 0], "filename_prefix": "v", "format": "auto", "codec": "auto"},
             )
         }
-        video = {"video": ["1", 0], "factor": options.factor}
+        video = {"video": ["1", 0], "factor": 2}
         made = await server.run(session, graph(loader, "MaskvfiInterpolateVideo", video, **saved))
         found["video"] = summary(made) | streams(server.file(made["files"][0]))
         made = await server.run(
             session,
-            graph(loader, "MaskvfiInterpolateVideo", video | {"factor": options.factor + 1}, **saved),
+            graph(loader, "MaskvfiInterpolateVideo", video | {"factor": 3}, **saved),
             cancel_after=0.5,
         )
         found["cancel_video"] = made.get("cancelled_in")
@@ -320,7 +327,10 @@ def table(found: dict[str, Any]) -> str:
     rows = [
         ("ComfyUI", f"{server['comfyui_version']}, torch {server['pytorch_version']}"),
         ("device", found["device"]),
-        ("nodes, with search aliases", f"{len(found['nodes'])}, {found['aliases']}"),
+        (
+            "nodes, with search aliases",
+            f"{len(found['nodes'])}, {found['aliases']} (schema {found['schema']})",
+        ),
         ("images", f"{found['images']} of {found['size']}, {still['seconds']:.0f} s"),
         ("network, runtime", f"{found['vfi']}, {found['runtime']}"),
         ("progress events", f"{still['events']} (images), {video['events']} (video)"),
@@ -345,11 +355,12 @@ def main() -> None:
     parser.add_argument("--factor", type=int, default=8)
     parser.add_argument("--vfi", default="vfi-m")
     parser.add_argument("--runtime", default="torch")
+    parser.add_argument("--schema", default="v3", choices=("v1", "v3"), help="of the nodes")
     parser.add_argument("--picture", type=Path, help="write what protect does to this PNG")
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(options.checkout, Path(folder))
+        server = Server(options.checkout, Path(folder), options.schema)
         try:
             found = asyncio.run(measure(server, options)) | {"device": device_name()}
         finally:

@@ -1,7 +1,9 @@
 """The nodes called as ComfyUI calls them: by their tables, with what their sockets carry."""
 
 import inspect
+import io
 import re
+import shutil
 import sys
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
@@ -226,8 +228,19 @@ def test_a_video_is_interpolated_from_file_to_file(networks, tmp_path):
             assert reader.info.has_audio
             assert len(list(reader)) == 11
     finally:
-        made.unlink()
-        made.parent.rmdir()  # there is nothing else
+        shutil.rmtree(made.parent)
+
+
+def test_another_programs_video_gets_its_still_pixels_back(tmp_path):
+    """The work is that of `maskvfi protect`, which has tests of its own."""
+    networks = load(vfi="blend", mask="static-s")
+    source = make_clip(tmp_path / "in.mp4", times=6, audio="aac")
+    theirs = call("MaskvfiInterpolateVideo", networks=networks, video=source, factor=2)
+    made = call("MaskvfiProtectVideo", networks=networks, video=source, interpolated=theirs, crf=-1, codec="")
+    with open_source(made) as reader:
+        assert len(list(reader)) == 11
+    for path in (theirs, made):
+        shutil.rmtree(path.parent)
 
 
 class Interrupted(BaseException):
@@ -341,30 +354,44 @@ def test_a_cancelled_video_leaves_nothing_behind(server, tmp_path):
     assert list((tmp_path / "temp").iterdir()) == []
 
 
-class Trimmed:
-    """A video as the server passes it on after its node for trimming."""
+class Video:
+    """A video as servers of all ages pass it on."""
 
     def __init__(self, path):
         self.path = path
 
+    def get_dimensions(self):
+        return 64, 48
+
+    def save_to(self, path):
+        Path(path).write_bytes(self.path.read_bytes())
+
+
+class Streamed(Video):
+    def get_stream_source(self):
+        return io.BytesIO(self.path.read_bytes())
+
+    def get_container_format(self):
+        return "mov,mp4,m4a,3gp,3g2,mj2"
+
+
+class Trimmed(Video):
     def get_stream_source(self):
         return str(self.path)
-
-    def get_dimensions(self):
-        return 96, 64
 
     def get_active_trim_window(self):
         return 2 / 25, 3 / 25
 
 
-def test_a_trimmed_video_stays_trimmed(server, tmp_path):
+@pytest.mark.parametrize(("kind", "first", "count"), [(Video, 0, 15), (Streamed, 0, 15), (Trimmed, 2, 5)])
+def test_a_servers_video_is_read_as_what_it_is(kind, first, count, server, tmp_path):
     networks = load(vfi="blend", mask="static-s")
     source = make_clip(tmp_path / "in.mp4", times=8)
-    made = call("MaskvfiInterpolateVideo", networks=networks, video=Trimmed(source), factor=2)
+    made = call("MaskvfiInterpolateVideo", networks=networks, video=kind(source), factor=2)
     with open_source(made) as reader, open_source(source) as original:
         frames, before = list(reader), list(original)
-    assert len(frames) == 5
-    assert np.abs(frames[0].planes[0].astype(int) - before[2].planes[0]).mean() < 4
+    assert len(frames) == count
+    assert np.abs(frames[0].planes[0].astype(int) - before[first].planes[0]).mean() < 4
 
 
 def test_outside_of_a_server_there_is_no_third_schema():

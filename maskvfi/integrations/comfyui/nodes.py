@@ -11,13 +11,14 @@ from torch import Tensor
 from maskvfi.integrations.comfyui import server
 from maskvfi.integrations.comfyui.images import interpolate_images, mask_of_images, protect_images
 from maskvfi.integrations.comfyui.networks import Networks
-from maskvfi.integrations.comfyui.video import interpolate_video
+from maskvfi.integrations.comfyui.video import interpolate_video, protect_video
 from maskvfi.options import FrameOptions, OptionField, Options, option_fields
 from maskvfi.weights.locate import list_weights
 
 CATEGORY = "maskvfi"
 NETWORKS = "MASKVFI"  # the type of the networks' socket
 ALIASES = ("rife", "frame interpolation", "interpolate frames", "vfi", "slow motion", "frame rate", "fps")
+PROTECT_ALIASES = ("still pixels", "subtitles", "hud", "watermark", "rife", "film", "gimm")
 BY_LOADER = ("scale", "ensemble", "threshold", "feather", "static", "tile", "precision", "runtime")
 BY_SCENE = ("scene_cut", "duplicates", "on_cut")
 BY_ENCODER = ("codec", "crf", "preset", "pix_fmt")
@@ -234,6 +235,23 @@ def _protect(networks: Networks, images: Tensor, interpolated: Tensor, **fields:
     return (protect_images(networks, images, interpolated, **fields),)
 
 
+def _protect_video_inputs() -> list[Socket]:
+    return [
+        _networks("From maskvfi: load networks; only the mask is used."),
+        Socket(name="video", kind="VIDEO", tooltip="What the other program was given."),
+        Socket(
+            name="interpolated",
+            kind="VIDEO",
+            tooltip="What it made of it, at any higher rate: of the same size, or 2, 3 ... times as large.",
+        ),
+        *_options("scene_cut", *BY_ENCODER),
+    ]
+
+
+def _protect_video(networks: Networks, video: Any, interpolated: Any, **fields: Any) -> tuple[Any, str]:
+    return protect_video(networks, video, interpolated, **_given(fields))
+
+
 def _mask_inputs() -> list[Socket]:
     return [_networks(), Socket(name="images", kind="IMAGE", tooltip="N frames in their order.")]
 
@@ -242,6 +260,10 @@ def _mask(networks: Networks, images: Tensor) -> tuple[Tensor]:
     return (mask_of_images(networks, images),)
 
 
+VIDEO_OUTPUTS = (
+    Socket(name="video", kind="VIDEO", tooltip="The new video, a temporary file of the server."),
+    Socket(name="warnings", kind="STRING", tooltip="What could not be kept of the input, a line each."),
+)
 NODES = (
     Node(
         id="MaskvfiLoad",
@@ -269,31 +291,26 @@ NODES = (
         "chapters are kept.",
         aliases=ALIASES,
         inputs=_video_inputs,
-        outputs=(
-            Socket(name="video", kind="VIDEO", tooltip="The new video, a temporary file of the server."),
-            Socket(
-                name="warnings", kind="STRING", tooltip="What could not be kept of the input, a line each."
-            ),
-        ),
+        outputs=VIDEO_OUTPUTS,
         work=_interpolate_video,
     ),
     Node(
         id="MaskvfiProtect",
         title="maskvfi: protect another node's images",
         description="Puts still pixels of the source images back into what another interpolation node made of them.",
-        aliases=(
-            "frame interpolation",
-            "still pixels",
-            "subtitles",
-            "hud",
-            "watermark",
-            "rife",
-            "film",
-            "gimm",
-        ),
+        aliases=PROTECT_ALIASES,
         inputs=_protect_inputs,
         outputs=(Socket(name="images", kind="IMAGE", tooltip="As many images as were interpolated."),),
         work=_protect,
+    ),
+    Node(
+        id="MaskvfiProtectVideo",
+        title="maskvfi: protect another program's video",
+        description="Puts still pixels of a video back into another program's version of it, from file to file.",
+        aliases=PROTECT_ALIASES,
+        inputs=_protect_video_inputs,
+        outputs=VIDEO_OUTPUTS,
+        work=_protect_video,
     ),
     Node(
         id="MaskvfiStaticMask",
