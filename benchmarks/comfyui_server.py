@@ -33,29 +33,33 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RATE, SOUND = 25, 48000  # frames and samples per second
 NODE = "4"  # ours, in every graph
 MIB = 1 << 20
+SHORT = 4  # images that are protected
+SAID = ("size", "held", "schema", "vfi", "runtime")  # options that are printed
 CANCEL_AFTER = (0.0, 0.3, 0.7)  # seconds after the first progress event
 FIRST_SCHEMA = "from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS\n"
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
-def make_clip(path: Path, width: int, height: int, frames: int) -> None:
-    """A background that moves by 1 % of the width per frame behind a score and a subtitle, with a sine."""
+def make_clip(path: Path, width: int, height: int, frames: int, held: int) -> None:
+    """A background that moves by 1 % of the width per frame behind a score and a subtitle, then stands; with a sine."""
     rng = np.random.default_rng(0)
-    blobs = Image.fromarray(rng.integers(30, 226, (12, 24, 3), dtype=np.uint8))
+    blobs = Image.fromarray(rng.integers(30, 226, (36, 128, 3), dtype=np.uint8))
     sheet = np.asarray(blobs.resize((2 * width, height), Image.Resampling.BICUBIC))
     font = ImageFont.load_default(height // 12)
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=RATE, options={"crf": "12", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         sound = out.add_stream("aac", rate=SOUND)
-        for number in range(frames):
-            shift = number * width // 100
+        for number in range(frames + held):
+            shift = min(number, frames - 1) * width // 100
             picture = Image.fromarray(np.ascontiguousarray(sheet[:, shift : shift + width]))
             draw = ImageDraw.Draw(picture)
             for text, x, y in (("HOME 2 : 1", 0.04, 0.05), ("Where did they go?", 0.25, 0.85)):
                 draw.text((x * width, y * height), text, "white", font, stroke_width=3, stroke_fill="black")
             out.mux(video.encode(av.VideoFrame.from_image(picture)))
-        samples = np.sin(np.arange(SOUND * frames // RATE) * 440 * 2 * np.pi / SOUND).astype(np.float32)[None]
+        samples = np.sin(np.arange(SOUND * (frames + held) // RATE) * 440 * 2 * np.pi / SOUND).astype(
+            np.float32
+        )[None]
         wave = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         wave.sample_rate = SOUND
         out.mux(sound.encode(wave))
@@ -211,16 +215,11 @@ def one_image(key: str, source: str, number: int) -> dict[str, Any]:
 async def measure(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     """Run every graph; returns what is to be printed."""
     width, height = map(int, options.size.split("x"))
-    make_clip(server.folder / "input" / "clip.mp4", width, height, options.frames)
+    make_clip(server.folder / "input" / "clip.mp4", width, height, options.frames, options.held)
     loader = {"vfi": options.vfi, "mask": "static-s", "runtime": options.runtime}
     images = {"images": ["2", 0], "factor": options.factor}
-    count = (options.frames - 1) * options.factor + 1
-    found: dict[str, Any] = {
-        "size": options.size,
-        "images": count,
-        "vfi": options.vfi,
-        "runtime": options.runtime,
-    }
+    count = (options.frames + options.held - 1) * options.factor + 1
+    found: dict[str, Any] = {name: getattr(options, name) for name in SAID} | {"images": count}
     async with aiohttp.ClientSession() as session:
         since = time.perf_counter()
         found["server"] = await server.ready(session)
@@ -267,9 +266,10 @@ async def measure(server: Server, options: argparse.Namespace) -> dict[str, Any]
         found["left_behind"] = len(list((server.folder / "temp").glob("maskvfi-*"))) - 1
 
         plain = {"13": ("MaskvfiLoad", loader | {"mask": "off"})}
-        plain["14"] = ("MaskvfiInterpolate", {"networks": ["13", 0], "images": ["2", 0], "factor": 2})
+        plain["14"] = ("MaskvfiInterpolate", {"networks": ["13", 0], "images": ["12", 0], "factor": 2})
+        plain["12"] = ("ImageFromBatch", {"image": ["2", 0], "batch_index": 0, "length": SHORT})
         plain |= one_image("15", "14", 1) | one_image("5", NODE, 1)
-        given = {"images": ["2", 0], "interpolated": ["14", 0]}
+        given = {"images": ["12", 0], "interpolated": ["14", 0]}
         made = await server.run(session, graph(loader, "MaskvfiProtect", given, **plain))
         found["protect"] = summary(made)
         if options.picture:
@@ -331,7 +331,10 @@ def table(found: dict[str, Any]) -> str:
             "nodes, with search aliases",
             f"{len(found['nodes'])}, {found['aliases']} (schema {found['schema']})",
         ),
-        ("images", f"{found['images']} of {found['size']}, {still['seconds']:.0f} s"),
+        (
+            "images",
+            f"{found['images']} of {found['size']}, {found['held']} frames held, {still['seconds']:.0f} s",
+        ),
         ("network, runtime", f"{found['vfi']}, {found['runtime']}"),
         ("progress events", f"{still['events']} (images), {video['events']} (video)"),
         ("peak memory over the result", f"{still['peak_over_result']:.2f} of {still['result_mib']:.0f} MiB"),
@@ -352,6 +355,9 @@ def main() -> None:
     parser.add_argument("checkout", type=Path, help="the folder of ComfyUI, with main.py")
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--frames", type=int, default=9)
+    parser.add_argument(
+        "--held", type=int, default=0, help="more frames, equal to the last: a large batch, soon done"
+    )
     parser.add_argument("--factor", type=int, default=8)
     parser.add_argument("--vfi", default="vfi-m")
     parser.add_argument("--runtime", default="torch")
