@@ -4,7 +4,7 @@ Starts the server on the CPU with nothing but our nodes, in an empty folder of i
 progress events on the websocket, cancels runs, and measures how far the server's memory grows while our node works. All
 graphs read one clip that is made here: a background that moves behind a score and a subtitle, with sound.
 
-    PYTHON_OF_COMFYUI benchmarks/comfyui_server.py COMFYUI --size 1280x720 --frames 9 --factor 8 --picture out.png
+    PYTHON_OF_COMFYUI benchmarks/comfyui_server.py COMFYUI --frames 9 --held 72 --factor 2 --picture out.png
 """
 
 from __future__ import annotations

@@ -76,9 +76,8 @@ class Networks:
             self._interpolator = Interpolator(**fields | {"protect": None, "release": None})
         interpolator = self._interpolator
         interpolator.at_once = pixels_at_once(self._device, self.options.tile)
-        networks = [each for each in (interpolator.vfi, interpolator.mask) if each is not None]
         try:
-            with server.watching(networks) as watch, torch.inference_mode():
+            with server.watching(interpolator.runtime != "compile") as watch, torch.inference_mode():
                 yield interpolator, watch
         finally:
             interpolator.paint(None, None)

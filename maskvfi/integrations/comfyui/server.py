@@ -5,8 +5,8 @@ Outside of a server every function does without it, so that the nodes also run i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from maskvfi.synthesis.interpolator import choose_device
 from maskvfi.weights.locate import SUFFIXES
@@ -29,7 +30,7 @@ class Watch:
         self._check = None if manager is None else manager.throw_exception_if_processing_interrupted
         self._bar: Any = None
 
-    def check(self, *_: object) -> None:
+    def check(self) -> None:
         """Raise the server's exception if the run was cancelled."""
         if self._check is not None:
             self._check()
@@ -49,25 +50,35 @@ class Watch:
         self._bar.update_absolute(done, total)
 
 
+class _Checked(TorchFunctionMode):
+    """Looks for Cancel before every operation of torch in this thread."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self._watch.check()
+        return func(*args, **(kwargs or {}))
+
+
 @contextmanager
-def watching(networks: Iterable[nn.Module]) -> Iterator[Watch]:
-    """Let the server end the block before any layer of the networks, and show its progress.
+def watching(every_operation: bool = True) -> Iterator[Watch]:
+    """Let the server end the block, and show its progress.
 
     Args:
-        networks: Those that compute inside the block.
+        every_operation: Whether Cancel is looked for before every operation of torch, which torch.compile cannot have.
+            Otherwise it is looked for when progress is told.
 
     Yields:
         What progress is told to.
     """
     watch = Watch()
-    layers = [layer for network in networks for layer in network.modules()]
-    hooks = [layer.register_forward_pre_hook(watch.check) for layer in layers]
-    try:
-        watch.check()
+    watch.check()
+    with _Checked(watch) if every_operation else nullcontext():
         yield watch
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def compute_device() -> torch.device:

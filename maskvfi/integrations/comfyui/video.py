@@ -68,7 +68,7 @@ def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: A
     def make(folder: Path) -> tuple[Path, Report]:
         source, other = _file_of(video, folder / "source"), _file_of(interpolated, folder / "interpolated")
         target = _target(other, folder)
-        with server.watching(()) as watch:
+        with server.watching() as watch:
             return target, protect(source, other, target, options=options, progress=watch.advance)
 
     return _made(make)
