@@ -1,5 +1,9 @@
 """The custom node of ComfyUI: the nodes are in the package maskvfi, which the registry installs with this folder."""
 
-from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from maskvfi.integrations import comfyui
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+if comfyui.comfy_entrypoint is None:  # a server without the third schema of nodes
+    NODE_CLASS_MAPPINGS = comfyui.NODE_CLASS_MAPPINGS
+    NODE_DISPLAY_NAME_MAPPINGS = comfyui.NODE_DISPLAY_NAME_MAPPINGS
+else:
+    comfy_entrypoint = comfyui.comfy_entrypoint

@@ -93,6 +93,7 @@ def interpolate(
     resume: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
+    interpolator: Interpolator | None = None,
     **fields: Any,
 ) -> Report:
     """Raise the frame rate of a video; pixels that stand still are copied, the rest is warped.
@@ -105,6 +106,8 @@ def interpolate(
         resume: Continue an interrupted run of the same input and options; begin anew if there is none.
         report: A path to write the report to, as JSON.
         progress: Called with the number of frames read and the total number, which is None if unknown.
+        interpolator: What makes the frames, for programs that keep networks loaded; it must have been made from the
+            same options. By default it is made from them here.
         **fields: Options by name, which replace those in `options`.
 
     Returns:
@@ -115,7 +118,7 @@ def interpolate(
             The finished segments of a video file are kept beside it, for `resume`.
     """
     options = Options.of(options, fields)
-    run = _Run(source, target, options, progress)
+    run = _Run(source, target, options, progress, interpolator)
     if report is not None:
         check_report(report, (source,), target)
     with open_source_for(source, options) as reader:
@@ -166,8 +169,14 @@ class _Run:
     """One call of `interpolate`, step by step."""
 
     def __init__(
-        self, source: PathLike, target: PathLike | None, options: Options, progress: Progress | None
+        self,
+        source: PathLike,
+        target: PathLike | None,
+        options: Options,
+        progress: Progress | None,
+        interpolator: Interpolator | None,
     ) -> None:
+        self._interpolator = interpolator
         self._source, self._asked_target, self._options, self._progress = source, target, options, progress
         self._began = time.perf_counter()
         self._waits = {"read": 0.0, "write": 0.0}
@@ -183,7 +192,7 @@ class _Run:
         self.target = target
         if same_file(folder_of(self._source), folder_of(target)):
             raise MediaError(f"{os.fspath(target)}: is the input itself")
-        interpolator = Interpolator.from_options(options)
+        interpolator = self._interpolator or Interpolator.from_options(options)
         interpolator.paint(*read_painted_masks(options, info))
         self.renderer = Renderer(interpolator, info, options.on_cut)
         self.result = Report(os.fspath(self._source), os.fspath(target), weights=weights_of(options))

@@ -133,6 +133,8 @@ class Renderer:
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
             copied = self._within_memory(lambda: self._interpolator.copied(views))
+        for view in views[:-1]:  # the next group begins with the last one
+            view.features = None
         yield from zip(group, copied, strict=True)
 
     def frames(self, gap: Gap, copied: Copied | None) -> Iterator[Frame]:

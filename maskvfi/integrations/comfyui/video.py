@@ -1,0 +1,126 @@
+"""Videos, interpolated or protected: from file to file, so that no frames are held in memory."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from maskvfi.integrations.comfyui import server
+from maskvfi.integrations.comfyui.networks import Networks
+from maskvfi.options import Options, ProtectOptions, StillOptions
+from maskvfi.pipeline.protect import protect
+from maskvfi.pipeline.run import Report, interpolate
+
+MP4 = (".mp4", ".m4v", ".mov")
+LOG = logging.getLogger("maskvfi")
+Made = tuple[Any, str]  # a video of the server, and what could not be kept of the input, a line each
+
+
+def interpolate_video(networks: Networks, video: Any, **fields: Any) -> Made:
+    """Raise the frame rate of a video; sound and all other streams are kept.
+
+    Args:
+        networks: What computes it.
+        video: The server's object of type VIDEO, or a path.
+        **fields: Options of `maskvfi.interpolate`, by name.
+
+    Returns:
+        The new video, in the server's folder for temporary files, and what could not be kept of the input, a line each.
+
+    Raises:
+        MediaError, OptionError: As `maskvfi.interpolate` does; then nothing is left behind.
+    """
+    options = Options.of(None, networks.options.to_dict() | _trimmed(video) | fields)
+
+    def make(folder: Path) -> tuple[Path, Report]:
+        source = _file_of(video, folder / "source")
+        target = _target(source, folder)
+        with networks.ready(*_dimensions(video)) as (interpolator, watch):
+            return target, interpolate(
+                source, target, options=options, interpolator=interpolator, progress=watch.advance
+            )
+
+    return _made(make)
+
+
+def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: Any) -> Made:
+    """Put still pixels of a video back into another program's version of it at a higher frame rate.
+
+    Args:
+        networks: Only the mask is used.
+        video: The source, as for `interpolate_video`.
+        interpolated: The other version: of the same size, or of 2, 3 ... times the width and height.
+        **fields: Options of `maskvfi.protect`, by name.
+
+    Returns:
+        As `interpolate_video`.
+
+    Raises:
+        MediaError, OptionError: As `maskvfi.protect` does; then nothing is left behind.
+    """
+    still = networks.options.of_group(StillOptions) | {"device": str(server.compute_device())}
+    options = ProtectOptions.of(None, still | _trimmed(interpolated) | fields)
+
+    def make(folder: Path) -> tuple[Path, Report]:
+        source, other = _file_of(video, folder / "source"), _file_of(interpolated, folder / "interpolated")
+        target = _target(other, folder)
+        with server.watching() as watch:
+            return target, protect(source, other, target, options=options, progress=watch.advance)
+
+    return _made(make)
+
+
+def _made(make: Callable[[Path], tuple[Path, Report]]) -> Made:
+    """What `make` writes into a temporary folder, which goes if it fails."""
+    folder = server.temporary_folder()
+    try:
+        target, report = make(folder)
+    except BaseException:  # the server's exception for Cancel is no Exception
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for line in report.warnings:
+        LOG.warning(line)
+    return server.video_of(target), "\n".join(report.warnings)
+
+
+def _target(source: Path, folder: Path) -> Path:
+    suffix = ".mp4" if source.suffix.lower() in MP4 else ".mkv"
+    return folder / f"{source.stem}_maskvfi{suffix}"
+
+
+def _file_of(video: Any, place: Path) -> Path:
+    """The file that a video is read from. One that the server holds in memory is written to `place`, with a suffix."""
+    if isinstance(video, str | Path):
+        return Path(video)
+    source = getattr(video, "get_stream_source", None)  # servers before 0.3.43 have only save_to
+    if source is None:
+        video.save_to(str(place.with_suffix(".mp4")))
+        return place.with_suffix(".mp4")
+    stream = source()
+    if isinstance(stream, str | Path):
+        return Path(stream)
+    path = place.with_suffix(".mp4" if "mp4" in video.get_container_format() else ".mkv")
+    stream.seek(0)
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    return path
+
+
+def _trimmed(video: Any) -> dict[str, Any]:
+    """The options for the part of its file that a video is."""
+    window = getattr(video, "get_active_trim_window", None)
+    start, duration = (
+        Fraction(each).limit_denominator(1_000_000) for each in (window() if window else (0, 0))
+    )
+    found = {"start": start} if start else {}
+    return found | ({"end": start + duration} if duration else {})
+
+
+def _dimensions(video: Any) -> tuple[int, int]:
+    """Width and height of a video; 1920x1080 where nothing says so."""
+    ask = getattr(video, "get_dimensions", None)
+    return ask() if ask else (1920, 1080)
