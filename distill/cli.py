@@ -14,12 +14,14 @@ from distill.options import (
     COST_SIZE,
     DMAP_CASES,
     PLACES,
+    SETS,
     TEACHER,
     TEACHER_DEVICE,
     TEACHER_SCALE,
     TIMES,
     JointTraining,
     MaskTraining,
+    QualityOptions,
     Recipe,
     VfiTraining,
 )
@@ -157,22 +159,29 @@ def joint(data: Data, run: Run, options: JointTraining) -> None:
 
 
 @evaluation.command()
+@with_options(QualityOptions)
 def quality(
-    clips: Clips,
-    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = DEFAULT_VFI,
-    mask: Annotated[
-        str, typer.Option(help='Mask weights for frames under overlays, or "none".')
-    ] = DEFAULT_MASK,
-    runs: Annotated[int, typer.Option(help="Places per clip.")] = PLACES,
-    times: Annotated[int, typer.Option(help="2: every other frame is made; 4: three of four.")] = TIMES,
+    options: QualityOptions,
+    path: Annotated[Path | None, typer.Argument(help="The folder of the test set.")] = None,
+    name: Annotated[str | None, typer.Option("--set", help=f"A test set: {', '.join(SETS)}.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="A folder of videos, in place of a test set.")] = None,
 ) -> None:
-    """PSNR, SSIM, LPIPS, VMAF and flicker of made frames, beside blending, DIS and ffmpeg's minterpolate."""
-    from distill.evaluate.quality import measure_quality, quality_tables
+    """How good made frames are, on videos or on a test set, beside blending, DIS and ffmpeg's minterpolate."""
+    from distill.evaluate.quality import measure_quality, measure_set, quality_tables, set_tables
 
-    measured = measure_quality(clips, vfi, None if mask == "none" else mask, runs, times)
-    Console().print(*quality_tables(measured))
-    for name in measured.missing:
-        console.print(f"not measured: {name}", markup=False)
+    mask = None if options.mask == "none" else options.mask
+    if name and path and not clips:
+        measured = measure_set(name, path, options.vfi, mask, options.runs, options.times, options.chosen())
+        tables = set_tables(measured, name)
+    elif clips and not (name or path):
+        runs, times = options.runs or PLACES, options.times or TIMES
+        measured = measure_quality(clips, options.vfi, mask, runs, times, measures=options.chosen())
+        tables = quality_tables(measured)
+    else:
+        raise ValueError("give --clips FOLDER, or --set NAME and the folder of the set")
+    Console().print(*tables)
+    for missing in measured.missing:
+        console.print(f"not measured: {missing}", markup=False)
 
 
 @evaluation.command()
