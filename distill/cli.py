@@ -23,6 +23,7 @@ from distill.options import (
     MaskTraining,
     QualityOptions,
     Recipe,
+    StillBenchOptions,
     VfiTraining,
 )
 from maskvfi.cli.options import with_options
@@ -204,6 +205,40 @@ def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Case
     from distill.evaluate.dmap import dmap_table, measure_dmap
 
     Console().print(dmap_table(measure_dmap(clips, _teachers(teacher), _masks(mask), cases)))
+
+
+@app.command("bench-still")
+@with_options(StillBenchOptions)
+def bench_still(
+    clips: Clips,
+    options: StillBenchOptions,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Any program: "NAME=COMMAND {in} {out}"; see docs/benchmark.md. May be given again.'
+        ),
+    ] = None,
+    other_mask: Annotated[
+        list[str] | None, typer.Option(help="More mask weights over the same network. May be given again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="An HTML page to write, with pictures.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that exists.")] = False,
+) -> None:
+    """The still-things benchmark: what stays as it was, what bends around it, and what it costs elsewhere."""
+    from distill.evaluate.stillbench import measure_still, still_tables
+    from distill.evaluate.stillmethods import all_makers
+    from distill.evaluate.stillpage import write_page
+    from maskvfi.paths import check_target
+
+    target = None if out is None else check_target(out, overwrite)
+    makers, missing = all_makers(options.vfi, options.mask, other_mask or [], method or [])
+    bench = measure_still(clips, makers, options.cases, options.seed, missing)
+    Console().print(*still_tables(bench))
+    for name in bench.missing:
+        console.print(f"not measured: {name}", markup=False)
+    if target is not None:
+        write_page(bench, clips.name, target)
+        console.print(f"{out}: written", soft_wrap=True)
 
 
 @app.command()

@@ -36,7 +36,7 @@ MEASURES = (
     "vmaf",
     "flicker",
 )
-STILL_CASES = 1  # the still-things benchmark's composites per clip and kind
+STILL_CASES = 7  # the still-things benchmark's composites per clip
 CASES = 3  # StaticBench's composites per clip and kind
 DMAP_CASES = 4  # the D-map benchmark's composites per clip
 COST_SIZE = (1920, 1080)  # px, width and height at which networks are timed
@@ -78,6 +78,16 @@ class QualityOptions(OptionGroup):
     def chosen(self) -> tuple[str, ...]:
         """The names in `measures`."""
         return MEASURES if self.measures == "all" else tuple(self.measures.replace(" ", "").split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillBenchOptions(OptionGroup):
+    """What the still-things benchmark measures."""
+
+    vfi: str = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
+    mask: str = option(DEFAULT_MASK, "Mask weights: a name or a path.")
+    cases: int = option(STILL_CASES, "Composites per clip; the seven kinds take turns.", low=1)
+    seed: int = option(1, "Equal seeds give equal composites.")
 
 
 @dataclass(frozen=True, kw_only=True)
