@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -94,11 +93,10 @@ def find_runs(name: str, folder: Path, times: int | None = None, most: int | Non
     if most is None:
         return found
     spread = []
-    for _, group in groupby(sorted(found, key=lambda run: run.part), lambda run: run.part):
-        runs = list(group)
-        spread += [
-            runs[int(k)] for k in np.unique(np.linspace(0, len(runs) - 1, min(most, len(runs))).astype(int))
-        ]
+    for part in dict.fromkeys(run.part for run in found):
+        runs = [run for run in found if run.part == part]
+        places = np.linspace(0, len(runs) - 1, min(most, len(runs)))
+        spread += [runs[int(place)] for place in places]
     return spread
 
 

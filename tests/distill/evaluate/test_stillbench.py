@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distill.cli import main
 from distill.data.tensors import as_batch
+from distill.evaluate import stillmethods
 from distill.evaluate.judges import unchanged_judge
 from distill.evaluate.methods import blend
 from distill.evaluate.psnr import MOST, psnr
@@ -172,3 +174,30 @@ def test_the_page_has_every_method_and_a_picture_of_every_kind(still, tmp_path: 
     tables = still_tables(bench)
     assert [table.row_count for table in tables] == [4, 5, 5]
     assert still_rows(bench)[0][1][:5] == ["method", "inside", "ring", "elsewhere", "together"]
+
+
+def test_the_command_writes_a_page_and_replaces_none_unasked(clips, tmp_path, monkeypatch, capsys):
+    makers = {"first": of_pairs(blend), "second": lambda case: case.given[:2]}
+    monkeypatch.setattr(stillmethods, "all_makers", lambda *_: (makers, ["rife-4.0 (needs a download)"]))
+    words = [
+        "distill",
+        "bench-still",
+        "--clips",
+        str(clips),
+        "--cases",
+        "1",
+        "--out",
+        str(tmp_path / "still.html"),
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    shown = capsys.readouterr()
+    assert "together" in shown.out
+    assert "not measured: rife-4.0" in shown.err
+    assert "first against second" in (tmp_path / "still.html").read_text()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "exists already" in " ".join(capsys.readouterr().err.split())
