@@ -176,7 +176,7 @@ def quality(
         tables = set_tables(measured, name)
     elif clips and not (name or path):
         runs, times = options.runs or PLACES, options.times or TIMES
-        measured = measure_quality(clips, options.vfi, mask, runs, times, measures=options.chosen())
+        measured = measure_quality(clips, options.vfi, mask, runs, times, wanted=options.chosen())
         tables = quality_tables(measured)
     else:
         raise ValueError("give --clips FOLDER, or --set NAME and the folder of the set")

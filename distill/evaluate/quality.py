@@ -81,7 +81,7 @@ def measure_quality(
     runs: int = PLACES,
     times: int = TIMES,
     seed: int = 1,
-    measures: Sequence[str] = MEASURES,
+    wanted: Sequence[str] = MEASURES,
 ) -> Quality:
     """Make frames between the real ones of clips by several methods, and compare them with the true frames.
 
@@ -92,13 +92,13 @@ def measure_quality(
         runs: Moving places per clip, at most.
         times: Every times-th frame is kept, and those between are made.
         seed: Equal seeds give equal overlays and noise.
-        measures: Some of MEASURES, taken where the tool is installed.
+        wanted: Some of MEASURES, taken where the tool is installed.
 
     Raises:
         WeightsError: The weights are missing or damaged.
         ValueError: The folder holds no video, or there is no such measure.
     """
-    unmasked, similarity = Interpolator(vfi, None), Similarity(measures)
+    unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
     plain = network(unmasked)
     methods, quality = _methods(vfi, plain), Quality([], missing=similarity.missing)
     quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
@@ -140,7 +140,7 @@ def measure_set(
     mask: str | None = None,
     runs: int | None = None,
     times: int | None = None,
-    measures: Sequence[str] = MEASURES,
+    wanted: Sequence[str] = MEASURES,
 ) -> Quality:
     """Make the frames that a published test set asks for, by several methods, and compare them with the true ones.
 
@@ -151,7 +151,7 @@ def measure_set(
         mask: Mask weights, under which the same network is measured too; None: it is not.
         runs: So many of each part of the set, evenly spread; None: all.
         times: As `find_runs` takes it.
-        measures: Some of MEASURES, taken where the tool is installed.
+        wanted: Some of MEASURES, taken where the tool is installed.
 
     Returns:
         Plain scores, of which the kind is the part of the set.
@@ -160,7 +160,7 @@ def measure_set(
         WeightsError: The weights are missing or damaged.
         ValueError: The folder does not have the set's layout, or there is no such measure.
     """
-    found, similarity = find_runs(name, folder, times, runs), Similarity(measures)
+    found, similarity = find_runs(name, folder, times, runs), Similarity(wanted)
     methods = _methods(vfi, network(Interpolator(vfi, None)))
     if mask:
         methods[f"{Path(vfi).name} + {Path(mask).name}"] = network(Interpolator(vfi, mask))

@@ -136,9 +136,12 @@ def _standing(overlay: Overlay, kind: str, rng: Rng) -> Overlay:
 
 def _spread(change: Overlay, late: bool) -> Overlay:
     """An overlay of the given frames over all frames; those between show what is before them, or after them."""
-    shown = [(k + (1 if late else 0)) // 2 for k in range(RUN)]
-    return Overlay(
-        *(tuple(part[k] for k in shown) for part in (change.drawings, change.opacity, change.offsets))
+    shown = [(k + late) // 2 for k in range(RUN)]
+    return replace(
+        change,
+        drawings=tuple(change.drawings[k] for k in shown),
+        opacity=tuple(change.opacity[k] for k in shown),
+        offsets=tuple(change.offsets[k] for k in shown),
     )
 
 

@@ -159,7 +159,8 @@ def _read(path: Path) -> list[Image]:
     """The frames of a folder of pictures or of a video."""
     if path.is_dir():
         found = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES)
-        return [np.ascontiguousarray(cv2.imread(str(each), cv2.IMREAD_COLOR)[..., ::-1]) for each in found]
+        pictures = [cv2.imread(str(each), cv2.IMREAD_COLOR) for each in found]
+        return [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures if picture is not None]
     if not path.is_file():
         return []
     with av.open(str(path)) as container:

@@ -96,7 +96,24 @@ def _verdict(bench: StillBench) -> str:
             f"<div><b>{ahead:+.2f} dB</b><span>{region}: {escape(first)} against {escape(best)}, "
             f"the best of the others</span></div>"
         )
-    return f"<div class='tiles'>{''.join(lines)}</div>"
+    return f"<div class='tiles'>{''.join(lines)}</div>{_behind(bench)}"
+
+
+def _behind(bench: StillBench) -> str:
+    """The kinds in which another method is ahead of the first one, by the mean of the regions."""
+    first, *others = bench.methods
+    lines = []
+    for kind, count in bench.cases.items():
+        found = {method: bench.together(method, kind) for method in bench.methods if count}
+        better = [method for method in others if found and found[method] > found[first]]
+        named = (
+            f"{escape(method)} by {found[method] - found[first]:.2f} dB"
+            for method in sorted(better, key=lambda method: -found[method])
+        )
+        if better:
+            lines.append(f"<li><b>{kind}</b>: {', '.join(named)}</li>")
+    listed = "".join(lines) or "<li>nowhere</li>"
+    return f"<p>Where others are ahead of {escape(first)}, by kind:</p><ul>{listed}</ul>"
 
 
 def _example(example: StillExample) -> str:

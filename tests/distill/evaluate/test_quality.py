@@ -102,7 +102,7 @@ def test_a_test_set_is_measured_by_its_parts(tmp_path: Path):
             path = tmp_path / kind / f"{k:05d}.png"
             path.parent.mkdir(exist_ok=True)
             cv2.imwrite(str(path), cv2.resize(pan(3 * k), (448, 320))[..., ::-1])
-    measured = measure_set("gdm", tmp_path, "vfi-s", "static-s", measures=("psnr", "psnr_div"))
+    measured = measure_set("gdm", tmp_path, "vfi-s", "static-s", wanted=("psnr", "psnr_div"))
     by_method = {score.method: score.measures for score in measured.plain if score.clip == "a/00003"}
     assert {"blend", "DIS", "vfi-s", "vfi-s + static-s"} <= set(by_method)
     assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]

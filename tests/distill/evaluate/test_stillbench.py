@@ -196,7 +196,9 @@ def test_the_command_writes_a_page_and_replaces_none_unasked(clips, tmp_path, mo
     shown = capsys.readouterr()
     assert "together" in shown.out
     assert "not measured: rife-4.0" in shown.err
-    assert "first against second" in (tmp_path / "still.html").read_text()
+    page = (tmp_path / "still.html").read_text()
+    assert "first against second" in page
+    assert "Where others are ahead of first" in page
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
