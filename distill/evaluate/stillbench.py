@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,19 +216,24 @@ def still_rows(bench: StillBench) -> list[tuple[str, list[str], list[list[str]]]
         for method in bench.methods
     ]
     kinds = [kind for kind, count in bench.cases.items() if count]
+    counted = ["cases", *(str(bench.cases[kind]) for kind in kinds)]
     tables = [("PSNR in dB, ST-LPIPS and flicker, mean over kinds", headers, overall)]
-    for title, region in (("together, PSNR in dB by kind", ""), ("inside, PSNR in dB by kind", "inside")):
-        rows = [
-            [
-                method,
-                *(
-                    f"{bench.mean(method, 'psnr', region, kind) if region else bench.together(method, kind):.2f}"
-                    for kind in kinds
-                ),
-            ]
-            for method in bench.methods
-        ]
-        counted = ["cases", *(str(bench.cases[kind]) for kind in kinds)]
+    by_kind: list[tuple[str, Callable[[str, str], str]]] = [
+        ("together, PSNR in dB by kind", lambda method, kind: f"{bench.together(method, kind):.2f}"),
+        (
+            "inside, PSNR in dB by kind",
+            lambda method, kind: f"{bench.mean(method, 'psnr', 'inside', kind):.2f}",
+        ),
+    ]
+    if any(score.stlpips for score in bench.scores):
+        by_kind.append(
+            (
+                "inside, ST-LPIPS by kind",
+                lambda method, kind: f"{bench.mean(method, 'stlpips', 'inside', kind):.4f}",
+            )
+        )
+    for title, cell in by_kind:
+        rows = [[method, *(cell(method, kind) for kind in kinds)] for method in bench.methods]
         tables.append((title, ["method", *kinds], [*rows, counted]))
     return tables
 
