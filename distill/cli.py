@@ -14,13 +14,16 @@ from distill.options import (
     COST_SIZE,
     DMAP_CASES,
     PLACES,
+    SETS,
     TEACHER,
     TEACHER_DEVICE,
     TEACHER_SCALE,
     TIMES,
     JointTraining,
     MaskTraining,
+    QualityOptions,
     Recipe,
+    StillBenchOptions,
     VfiTraining,
 )
 from maskvfi.cli.options import with_options
@@ -157,22 +160,29 @@ def joint(data: Data, run: Run, options: JointTraining) -> None:
 
 
 @evaluation.command()
+@with_options(QualityOptions)
 def quality(
-    clips: Clips,
-    vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = DEFAULT_VFI,
-    mask: Annotated[
-        str, typer.Option(help='Mask weights for frames under overlays, or "none".')
-    ] = DEFAULT_MASK,
-    runs: Annotated[int, typer.Option(help="Places per clip.")] = PLACES,
-    times: Annotated[int, typer.Option(help="2: every other frame is made; 4: three of four.")] = TIMES,
+    options: QualityOptions,
+    path: Annotated[Path | None, typer.Argument(help="The folder of the test set.")] = None,
+    name: Annotated[str | None, typer.Option("--set", help=f"A test set: {', '.join(SETS)}.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="A folder of videos, in place of a test set.")] = None,
 ) -> None:
-    """PSNR, SSIM, LPIPS, VMAF and flicker of made frames, beside blending, DIS and ffmpeg's minterpolate."""
-    from distill.evaluate.quality import measure_quality, quality_tables
+    """How good made frames are, on videos or on a test set, beside blending, DIS and ffmpeg's minterpolate."""
+    from distill.evaluate.quality import measure_quality, measure_set, quality_tables, set_tables
 
-    measured = measure_quality(clips, vfi, None if mask == "none" else mask, runs, times)
-    Console().print(*quality_tables(measured))
-    for name in measured.missing:
-        console.print(f"not measured: {name}", markup=False)
+    mask = None if options.mask == "none" else options.mask
+    if name and path and not clips:
+        measured = measure_set(name, path, options.vfi, mask, options.runs, options.times, options.chosen())
+        tables = set_tables(measured, name)
+    elif clips and not (name or path):
+        runs, times = options.runs or PLACES, options.times or TIMES
+        measured = measure_quality(clips, options.vfi, mask, runs, times, wanted=options.chosen())
+        tables = quality_tables(measured)
+    else:
+        raise ValueError("give --clips FOLDER, or --set NAME and the folder of the set")
+    Console().print(*tables)
+    for missing in measured.missing:
+        console.print(f"not measured: {missing}", markup=False)
 
 
 @evaluation.command()
@@ -195,6 +205,40 @@ def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Case
     from distill.evaluate.dmap import dmap_table, measure_dmap
 
     Console().print(dmap_table(measure_dmap(clips, _teachers(teacher), _masks(mask), cases)))
+
+
+@app.command("bench-still")
+@with_options(StillBenchOptions)
+def bench_still(
+    clips: Clips,
+    options: StillBenchOptions,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Any program: "NAME=COMMAND {in} {out}"; see docs/benchmark.md. May be given again.'
+        ),
+    ] = None,
+    other_mask: Annotated[
+        list[str] | None, typer.Option(help="More mask weights over the same network. May be given again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="An HTML page to write, with pictures.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that exists.")] = False,
+) -> None:
+    """The still-things benchmark: what stays as it was, what bends around it, and what it costs elsewhere."""
+    from distill.evaluate.stillbench import measure_still, still_tables
+    from distill.evaluate.stillmethods import all_makers
+    from distill.evaluate.stillpage import write_page
+    from maskvfi.paths import check_target
+
+    target = None if out is None else check_target(out, overwrite)
+    makers, missing = all_makers(options.vfi, options.mask, other_mask or [], method or [])
+    bench = measure_still(clips, makers, options.cases, options.seed, missing)
+    Console().print(*still_tables(bench))
+    for name in bench.missing:
+        console.print(f"not measured: {name}", markup=False)
+    if target is not None:
+        write_page(bench, clips.name, target)
+        console.print(f"{out}: written", soft_wrap=True)
 
 
 @app.command()

@@ -16,6 +16,27 @@ TEACHER_DEVICE = "cpu"
 TEACHER_SCALE = 1.0  # size at which a teacher sees the frames, of their own
 PLACES = 12  # runs of frames that the quality bench takes from a clip, at most
 TIMES = 2  # gaps between the frames that it keeps; those between are made
+SETS = (
+    "vimeo90k",
+    "snu-film",
+    "xiph",
+    "x-test",
+    "davis",
+    "atd12k",
+    "gdm",
+)  # published test sets that can be read
+MEASURES = (
+    "psnr",
+    "psnr_div",
+    "stlpips",
+    "sharpness",
+    "ssim",
+    "lpips",
+    "ssimulacra2",
+    "vmaf",
+    "flicker",
+)
+STILL_CASES = 7  # the still-things benchmark's composites per clip
 CASES = 3  # StaticBench's composites per clip and kind
 DMAP_CASES = 4  # the D-map benchmark's composites per clip
 COST_SIZE = (1920, 1080)  # px, width and height at which networks are timed
@@ -38,6 +59,35 @@ class Recipe(OptionGroup):
     length: int = option(5, "Frames in a tuple.", low=2)
     size: int = option(256, "Side of a tuple in px.", low=1)
     seed: int = option(0, "Equal seeds cut equal tuples.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityOptions(OptionGroup):
+    """How made frames are compared with true ones."""
+
+    vfi: str = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
+    mask: str = option(DEFAULT_MASK, 'Mask weights for frames under overlays, or "none".')
+    runs: int | None = option(
+        None, f"Places per clip ({PLACES} unless given), or in a part of a set (all).", low=1
+    )
+    times: int | None = option(
+        None, f"Gaps of which one is kept ({TIMES} unless given; 8 for x-test, which also knows 4).", low=2
+    )
+    measures: str = option("all", f"Which to take, with commas between: {', '.join(MEASURES)}.")
+
+    def chosen(self) -> tuple[str, ...]:
+        """The names in `measures`."""
+        return MEASURES if self.measures == "all" else tuple(self.measures.replace(" ", "").split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillBenchOptions(OptionGroup):
+    """What the still-things benchmark measures."""
+
+    vfi: str = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
+    mask: str = option(DEFAULT_MASK, "Mask weights: a name or a path.")
+    cases: int = option(STILL_CASES, "Composites per clip; the seven kinds take turns.", low=1)
+    seed: int = option(1, "Equal seeds give equal composites.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,12 @@ from distill.data.dis import search
 from distill.data.labels import Rule, static_labels
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch, grey
+from distill.data.testsets import find_runs
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
-from distill.evaluate.similarity import Similarity, psnr
-from distill.options import PLACES, TIMES
+from distill.evaluate.psnr import psnr
+from distill.evaluate.similarity import Similarity
+from distill.options import MEASURES, PLACES, TIMES
 from distill.synthetic.overlays import Composite, paste, random_overlays
 from distill.synthetic.text import PLAIN
 from maskvfi.synthesis.interpolator import Interpolator
@@ -79,6 +81,7 @@ def measure_quality(
     runs: int = PLACES,
     times: int = TIMES,
     seed: int = 1,
+    wanted: Sequence[str] = MEASURES,
 ) -> Quality:
     """Make frames between the real ones of clips by several methods, and compare them with the true frames.
 
@@ -89,19 +92,17 @@ def measure_quality(
         runs: Moving places per clip, at most.
         times: Every times-th frame is kept, and those between are made.
         seed: Equal seeds give equal overlays and noise.
+        wanted: Some of MEASURES, taken where the tool is installed.
 
     Raises:
         WeightsError: The weights are missing or damaged.
-        ValueError: The folder holds no video.
+        ValueError: The folder holds no video, or there is no such measure.
     """
-    unmasked, similarity = Interpolator(vfi, None), Similarity()
+    unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
     plain = network(unmasked)
-    methods: dict[str, Method] = {"blend": blend, "DIS": dis}
-    if ffmpeg := find_ffmpeg("minterpolate"):
-        methods["minterpolate"] = minterpolate(ffmpeg)
-    methods[Path(vfi).name] = plain
+    methods, quality = _methods(vfi, plain), Quality([], missing=similarity.missing)
+    quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
     masked = {"mask off": plain, "mask on": network(Interpolator(vfi, mask))} if mask else {}
-    quality = Quality([], missing=similarity.missing + ([] if ffmpeg else ["minterpolate (needs ffmpeg)"]))
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
         truths = list(moving_runs(clip.path, runs, times))
@@ -132,6 +133,70 @@ def measure_quality(
     return quality
 
 
+def measure_set(
+    name: str,
+    folder: Path,
+    vfi: str,
+    mask: str | None = None,
+    runs: int | None = None,
+    times: int | None = None,
+    wanted: Sequence[str] = MEASURES,
+) -> Quality:
+    """Make the frames that a published test set asks for, by several methods, and compare them with the true ones.
+
+    Args:
+        name: One of SETS.
+        folder: The set's.
+        vfi: Interpolation weights: a name or a path.
+        mask: Mask weights, under which the same network is measured too; None: it is not.
+        runs: So many of each part of the set, evenly spread; None: all.
+        times: As `find_runs` takes it.
+        wanted: Some of MEASURES, taken where the tool is installed.
+
+    Returns:
+        Plain scores, of which the kind is the part of the set.
+
+    Raises:
+        WeightsError: The weights are missing or damaged.
+        ValueError: The folder does not have the set's layout, or there is no such measure.
+    """
+    found, similarity = find_runs(name, folder, times, runs), Similarity(wanted)
+    methods = _methods(vfi, network(Interpolator(vfi, None)))
+    if mask:
+        methods[f"{Path(vfi).name} + {Path(mask).name}"] = network(Interpolator(vfi, mask))
+    quality = Quality([], missing=similarity.missing)
+    quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
+    for run in track(found, name, console=Console(stderr=True)):
+        truth = run.frames()
+        motion = _motion(truth[0], truth[-1])
+        for title, method in methods.items():
+            made = [truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]]
+            measured = similarity.measures(made, truth)
+            if vmaf := similarity.vmaf([made], [truth]):
+                measured["vmaf"] = vmaf[0]
+            quality.plain.append(Score(run.name, run.part, motion, title, measured))
+    return quality
+
+
+def set_tables(quality: Quality, name: str) -> list[Table]:
+    """Tables of a test set for the console, one for each of its parts."""
+    parts = dict.fromkeys(score.kind for score in quality.plain)
+    tables = []
+    for part in parts:
+        scores = [score for score in quality.plain if score.kind == part]
+        count = len({score.clip for score in scores})
+        tables.append(_by_method(scores, f"{name} {part}".strip() + f", mean over {count} runs"))
+    return tables
+
+
+def _methods(vfi: str, plain: Method) -> dict[str, Method]:
+    """What is measured side by side, by name; minterpolate only where an ffmpeg has it."""
+    methods: dict[str, Method] = {"blend": blend, "DIS": dis}
+    if ffmpeg := find_ffmpeg("minterpolate"):
+        methods["minterpolate"] = minterpolate(ffmpeg)
+    return {**methods, Path(vfi).name: plain}
+
+
 def moving_runs(path: Path, count: int, times: int = TIMES) -> Iterator[list[Image]]:
     """Short runs of frames in which something moves, evenly spread over a clip.
 
@@ -158,13 +223,17 @@ def moving_runs(path: Path, count: int, times: int = TIMES) -> Iterator[list[Ima
 
 def quality_tables(quality: Quality) -> list[Table]:
     """Tables for the console: by method, by clip, by kind, by motion, and under overlays."""
-    tables = [_by_method(quality.plain)]
-    tables.append(_measure_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
+    tables = [_by_method(quality.plain, "Frames between, mean over clips")]
+    if "psnr" in quality.plain[0].measures:
+        tables.append(_measure_table("PSNR in dB by clip", quality.plain, lambda score: score.clip))
     if "stlpips" in quality.plain[0].measures:
         by_clip = _measure_table("ST-LPIPS by clip", quality.plain, lambda score: score.clip, "stlpips", 4)
         tables.append(by_clip)
-    tables.append(_measure_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
-    tables.append(_measure_table("PSNR in dB by motion", quality.plain, lambda score: _size(score.motion)))
+    if "psnr" in quality.plain[0].measures:
+        tables.append(_measure_table("PSNR in dB by kind", quality.plain, lambda score: score.kind))
+        tables.append(
+            _measure_table("PSNR in dB by motion", quality.plain, lambda score: _size(score.motion))
+        )
     under = f"PSNR in dB under overlays (ring: {RING} px around what stands)"
     for scores, title in (
         (quality.overlaid, under),
@@ -178,18 +247,20 @@ def quality_tables(quality: Quality) -> list[Table]:
     return tables
 
 
-def _by_method(scores: Sequence[Score]) -> Table:
+def _by_method(scores: Sequence[Score], title: str) -> Table:
     titles = {
         "psnr": "PSNR dB",
+        "psnr_div": "PSNR dB where motion diverges",
         "stlpips": "ST-LPIPS",
         "sharpness": "sharpness",
         "ssim": "SSIM",
         "lpips": "LPIPS",
+        "ssimulacra2": "SSIMULACRA2",
         "vmaf": "VMAF",
         "flicker": "flicker",
     }
     measures = [name for name in titles if name in scores[0].measures]
-    table = Table("", *(titles[name] for name in measures), title="Frames between, mean over clips")
+    table = Table("", *(titles[name] for name in measures), title=title)
     for method in _names(scores):
         table.add_row(method, *(f"{_mean(scores, method, name):.4g}" for name in measures))
     return table

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
-import torch
 from torch import nn
 
-from distill.arrays import Image
 from distill.evaluate.cases import KINDS
 from distill.evaluate.charts import Line, line_chart
 from distill.evaluate.dmap import DMAP_HEADERS, DmapScore, dmap_rows, measure_dmap
 from distill.evaluate.judges import PUBLISHED, load_judge
+from distill.evaluate.markup import inline, section, table, whole_page
 from distill.evaluate.speed import Cost, measure_cost
 from distill.evaluate.staticbench import (
     CALIBRATION_HEADERS,
@@ -117,70 +110,63 @@ def write_report(
 def page(report: Report) -> str:
     """The report as HTML with its style, charts and pictures inside."""
     bench = report.bench
-    command = shlex.join(["python", "-m", "distill", *sys.argv[1:]])
-    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    lead = (
+        f"Static masks measured on composites over the clips of <b>{escape(report.clips)}</b>, whose still pixels are "
+        "known exactly."
+    )
     sections = [
-        f"<h1>What stands still</h1><p class='lead'>Static masks measured on composites over the clips of "
-        f"<b>{escape(report.clips)}</b>, whose still pixels are known exactly.</p>"
-        f"<p class='facts'>{escape(now)} · {escape(_device())}</p><pre>{escape(command)}</pre>",
         _highlights(report),
-        _section(
+        section(
             "StaticBench",
             "F1 of the rarer class, the mean over all cases of a kind; <i>mean</i> is over hud, fade and still. "
             "Thresholds: 0.5; the one that is best for all kinds in common; each kind's own best. "
             f"<i>{PAIRS}</i> are the cases of <i>sequence</i> with every gap judged by its own two frames.",
-            _table(STATIC_HEADERS, _static_rows(bench)),
+            table(STATIC_HEADERS, _static_rows(bench)),
         ),
-        _section(
+        section(
             "Precision and recall",
             "Of the class that is rarer in a kind, pooled over all its pixels. The dot is the threshold 0.5.",
             _legend(bench),
             *_precision_charts(bench),
         ),
-        _section(
+        section(
             "Are the probabilities true?",
             "Above the diagonal a mask is too timid, below it too bold. The last two columns are shares of "
             "the picture: of identical frames all should be still; of a pan, where it shows, next to nothing.",
             *_reliability_chart(bench),
-            _table(CALIBRATION_HEADERS, calibration_rows(bench)),
+            table(CALIBRATION_HEADERS, calibration_rows(bench)),
         ),
-        _section(
+        section(
             "What is wrongly called still",
             "Where DIS and RIFE agree that real footage goes by more than "
             f"{SPEED:g} px per gap, in gaps in which everything moves; and where content was replaced in place. "
             "Thresholds are 0.5 for networks and the common one for baselines. Then F1 of "
             "what a network finds replaced; and the share of the pixels of sequences that change sides from one gap "
             "to the next although the truth does not.",
-            _table(FAILURE_HEADERS, failure_rows(bench)),
+            table(FAILURE_HEADERS, failure_rows(bench)),
         ),
         _training(report.log),
-        _section(
+        section(
             "Examples",
             f"By <b>{escape(bench.results[0].judge.name)}</b>, the best and the worst of each kind. Truth: white "
             "stands still, black moves, red is not judged. Mask: the whiter, the surer that it stands still.",
             *(_examples(kind, bench.examples[kind]) for kind in KINDS),
         ),
-        _section(
+        section(
             "D-map benchmark",
             "Figures and text over real frames, as in Exploring-Discontinuity-for-VFI. One-sided: the D-map marks "
             "only overlays, so L1 is taken where they stand; what else stands still does not count against "
             "anyone. The price of saying “still” too often is in the column of the area that surely moves.",
-            _table(DMAP_HEADERS, dmap_rows(report.dmap)),
+            table(DMAP_HEADERS, dmap_rows(report.dmap)),
         ),
-        _section(
+        section(
             "Cost",
             f"One pair of frames at {COST_SIZE[0]}x{COST_SIZE[1]}, both encoded anew, float32 on this machine's "
             "CPU in this run. A multiplication and an addition count as two operations.",
-            _table(COST_HEADERS, _cost_rows(report.costs)),
+            table(COST_HEADERS, _cost_rows(report.costs)),
         ),
     ]
-    body = "\n".join(section for section in sections if section)
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>Static masks on {escape(report.clips)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main>{body}</main></body></html>\n"
-    )
+    return whole_page("What stands still", lead, sections)
 
 
 def _highlights(report: Report) -> str:
@@ -246,7 +232,7 @@ def _training(log: list[dict[str, Any]]) -> str:
     chart = line_chart("training", lines, "step", "mean", log[-1]["step"], top)
     seconds = float(np.mean([line["seconds_per_step"] for line in log if "seconds_per_step" in line] or [0]))
     text = f"{log[-1]['step']:,} steps, {seconds:.2f} seconds each."
-    return _section("Training", text, _keys(names), "<div class='charts'>", _figure(chart, ""), "</div>")
+    return section("Training", text, _keys(names), "<div class='charts'>", _figure(chart, ""), "</div>")
 
 
 def _examples(kind: str, examples: Sequence[Example]) -> str:
@@ -259,7 +245,7 @@ def _examples(kind: str, examples: Sequence[Example]) -> str:
         pictures = [("frame 0", case.frames[0], ".jpg"), ("frame 1", case.frames[1], ".jpg")]
         pictures += [("truth", truth, ".png"), ("mask", said, ".png")]
         cells = "".join(
-            f"<figure><img alt='{name}' src='{_inline(picture, kind)}'><figcaption>{name}</figcaption></figure>"
+            f"<figure><img alt='{name}' src='{inline(picture, kind)}'><figcaption>{name}</figcaption></figure>"
             for name, picture, kind in pictures
         )
         about = f"{case.clip}, {'real frames' if case.real else 'synthetic motion'}"
@@ -292,23 +278,6 @@ def _cost_rows(costs: list[Cost]) -> list[list[str]]:
     ]
 
 
-def _section(title: str, text: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><p>{text}</p>{''.join(parts)}</section>"
-
-
-def _table(headers: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
-    def line(tag: str, cells: Sequence[str]) -> str:
-        inside = (
-            f"<{tag} class='{justify}'>{escape(cell)}</{tag}>"
-            for cell, (_, justify) in zip(cells, headers, strict=True)
-        )
-        return f"<tr class='{'more' if tag == 'td' and not cells[0] else ''}'>{''.join(inside)}</tr>"
-
-    head = line("th", [header for header, _ in headers])
-    body = "".join(line("td", row) for row in rows)
-    return f"<div class='scroll'><table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
-
-
 def _legend(bench: Bench) -> str:
     return _keys([result.judge.name for result in bench.results])
 
@@ -320,79 +289,3 @@ def _keys(names: Sequence[str]) -> str:
 
 def _figure(chart: str, caption: str) -> str:
     return f"<figure>{chart}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _inline(picture: Image, suffix: str) -> str:
-    colour = picture[..., ::-1] if picture.ndim == 3 else picture
-    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
-    data = base64.b64encode(cv2.imencode(suffix, colour, options)[1].tobytes()).decode()
-    return f"data:image/{'jpeg' if suffix == '.jpg' else 'png'};base64,{data}"
-
-
-def _device() -> str:
-    """The processor that all was measured on."""
-    name = platform.processor() or platform.machine()
-    facts = Path("/proc/cpuinfo")
-    if facts.is_file():
-        lines = (line.partition(":") for line in facts.read_text().splitlines())
-        name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
-    threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' * (threads != 1)}, torch {torch.__version__}"
-
-
-STYLE = """
-:root { color-scheme: light dark;
-  --page: #fbfbf9; --card: #fff; --ink: #1d2126; --soft: #626a73; --rule: #e3e4e0; --accent: #0b6bcb;
-  --c0: #0b6bcb; --c1: #d1495b; --c2: #2a9d5c; --c3: #b7791f; --c4: #7b4fc4; --c5: #16909b; --c6: #8a8f98; }
-@media (prefers-color-scheme: dark) { :root {
-  --page: #14171a; --card: #1c2024; --ink: #e6e8ea; --soft: #9aa3ad; --rule: #30363c; --accent: #62aef7;
-  --c0: #62aef7; --c1: #f28391; --c2: #62cf92; --c3: #e5b567; --c4: #b799f2; --c5: #58ccd6; --c6: #8d949d; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 3rem 1.25rem 5rem; }
-h1 { font-size: clamp(1.9rem, 5vw, 2.7rem); line-height: 1.1; letter-spacing: -0.02em; margin: 0 0 .6rem; }
-h2 { font-size: 1.4rem; letter-spacing: -0.01em; margin: 0 0 .4rem; }
-h3 { font-size: 1.05rem; margin: 2rem 0 0; }
-p { margin: .2rem 0 1rem; max-width: 46rem; color: var(--soft); }
-p b, p i { color: var(--ink); }
-.lead { font-size: 1.1rem; }
-.facts, figcaption, .about { font-size: .85rem; }
-.about { margin: 1rem 0 .3rem; font-variant-numeric: tabular-nums; }
-pre { margin: 0; padding: .7rem .9rem; overflow-x: auto; font-size: .8rem; background: var(--card);
-  border: 1px solid var(--rule); border-radius: 8px; }
-section { margin-top: 3.2rem; padding-top: 1.6rem; border-top: 1px solid var(--rule); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: .8rem; margin-top: 1.6rem; }
-.tiles div { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: .9rem 1rem; }
-.tiles b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums;
-  color: var(--accent); }
-.tiles span { font-size: .82rem; line-height: 1.35; display: block; color: var(--soft); }
-.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th { font-weight: 600; color: var(--soft); font-size: .8rem; vertical-align: bottom; }
-th, td { padding: .5rem .8rem; white-space: nowrap; border-top: 1px solid var(--rule); }
-thead th { border-top: 0; white-space: normal; }
-tr.more td { border-top-color: transparent; padding-top: .1rem; }
-.left { text-align: left; } .right { text-align: right; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 1rem;
-  margin-bottom: 1rem; }
-.charts figure { background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
-  padding: .8rem; }
-figure { margin: 0; } figcaption { text-align: center; color: var(--soft); }
-svg { display: block; width: 100%; height: auto; }
-svg text { font-size: 11px; fill: var(--soft); }
-.grid { stroke: var(--rule); stroke-width: 1; } .ideal { stroke: var(--soft); stroke-dasharray: 4 4; }
-polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
-circle { stroke: var(--card); stroke-width: 1.5; }
-.keys { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 0; margin: 0 0 .8rem;
-  font-size: .88rem; }
-.keys i { display: inline-block; width: 1.1rem; height: 3px; border-radius: 2px; margin-right: .45rem;
-  vertical-align: middle; }
-.strip { display: grid; grid-template-columns: repeat(4, 1fr); gap: .5rem; }
-.strip img { display: block; width: 100%; border-radius: 6px; border: 1px solid var(--rule); }
-@media (max-width: 620px) { .strip { grid-template-columns: repeat(2, 1fr); } main { padding-top: 1.8rem; } }
-""" + "".join(
-    f"polyline.line-{k} {{ stroke: var(--c{min(k, 6)}); }} circle.line-{k} {{ fill: var(--c{min(k, 6)}); }} "
-    f".key-{k} {{ background: var(--c{min(k, 6)}); }}\n"
-    for k in range(12)
-)

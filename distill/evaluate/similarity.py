@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
-import math
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
 
-from distill.arrays import Bools, Image
+from distill.arrays import Image
 from distill.data.tensors import as_batch
 from distill.evaluate.methods import find_ffmpeg
+from distill.evaluate.psnr import psnr, psnr_over_divergence
+from distill.options import MEASURES
 from distill.training.perceptual import load_perceptual
 
+NEEDS = {
+    "ssim": "pip install pytorch-msssim",
+    "stlpips": "pip install stlpips-pytorch",
+    "lpips": "pip install lpips torchvision, and a backbone that it downloads",
+    "ssimulacra2": "pip install ssimulacra2",
+    "vmaf": "pip install imageio-ffmpeg, or an ffmpeg with libvmaf",
+}
 Run = Sequence[Image]  # frames that follow each other; the first and the last are the source's
-
-
-def psnr(made: Image, truth: Image, where: Bools | None = None) -> float:
-    """Peak signal-to-noise ratio of 8-bit pictures.
-
-    Args:
-        made, truth: [H,W,3].
-        where: [H,W], the pixels that count; by default all.
-
-    Returns:
-        In dB, at most 60.
-    """
-    error = (made.astype(np.float32) - truth.astype(np.float32)) ** 2
-    mean = float(error.mean() if where is None else error[where].mean())
-    return min(60.0, 10 * math.log10(255**2 / max(mean, 1e-9)))
 
 
 def flicker(made: Run, truth: Run) -> float:
@@ -57,35 +52,42 @@ def sharpness(made: Image, truth: Image) -> float:
 class Similarity:
     """The measures that can be taken on this machine, each as the mean over a run's made frames.
 
-    "psnr", "sharpness" and "flicker" always; "stlpips" (Ghildyal and Liu, ECCV 2022) with stlpips-pytorch; "ssim" (Wang
-    et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with lpips and its backbone; "vmaf" where ffmpeg
-    has libvmaf.
+    "psnr", "psnr_div" (see `psnr_over_divergence`), "sharpness" and "flicker" always; "stlpips" (Ghildyal and Liu, ECCV
+    2022) with stlpips-pytorch; "ssim" (Wang et al. 2004) with pytorch-msssim; "lpips" (Zhang et al., CVPR 2018) with
+    lpips and its backbone; "ssimulacra2" (Sneyers, 2022) with ssimulacra2; "vmaf" where ffmpeg has libvmaf.
 
     Attributes:
         missing: The other measures, each with what it needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Sequence[str] = MEASURES) -> None:
+        """Look for what measures.
+
+        Args:
+            wanted: Some of MEASURES.
+
+        Raises:
+            ValueError: There is no such measure.
+        """
+        if unknown := [name for name in wanted if name not in MEASURES]:
+            raise ValueError(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
         self.missing: list[str] = []
-        try:
-            from pytorch_msssim import ssim
-        except ImportError:
-            ssim = None
-            self.missing.append("SSIM: pip install pytorch-msssim")
-        self._ssim = ssim
-        self._stlpips: nn.Module | None = None
-        try:
-            self._stlpips = load_perceptual()
-        except ValueError as error:
-            self.missing.append(str(error))
-        self._lpips: nn.Module | None = None
-        try:
-            self._lpips = _lpips_network()
-        except (ImportError, OSError) as error:  # OSError: the backbone cannot be downloaded
-            self.missing.append(f"LPIPS: pip install lpips torchvision ({error})")
-        self._vmaf = find_ffmpeg("libvmaf")
-        if self._vmaf is None:
-            self.missing.append("VMAF: pip install imageio-ffmpeg, or an ffmpeg with libvmaf")
+        self._wanted = wanted
+        self._of_frames: dict[str, Callable[[Image, Image], float]] = {}
+        for name, load in (
+            ("ssim", _ssim),
+            ("stlpips", _stlpips),
+            ("lpips", _lpips),
+            ("ssimulacra2", _ssimulacra2),
+        ):
+            if name in wanted:
+                try:
+                    self._of_frames[name] = load()
+                except (ImportError, OSError, ValueError) as error:
+                    self.missing.append(f"{name}: {NEEDS[name]} ({error})")
+        self._vmaf = find_ffmpeg("libvmaf") if "vmaf" in wanted else None
+        if self._vmaf is None and "vmaf" in wanted:
+            self.missing.append(f"vmaf: {NEEDS['vmaf']}")
 
     @torch.inference_mode()
     def measures(self, made: Run, truth: Run) -> dict[str, float]:
@@ -98,18 +100,19 @@ class Similarity:
             The measures by name.
         """
         inner = list(zip(made[1:-1], truth[1:-1], strict=True))
-        found = {
-            "psnr": float(np.mean([psnr(*pair) for pair in inner])),
-            "sharpness": float(np.mean([sharpness(*pair) for pair in inner])),
-            "flicker": flicker(made, truth),
+        taken: dict[str, Callable[[], float]] = {
+            "psnr": lambda: float(np.mean([psnr(*pair) for pair in inner])),
+            "psnr_div": lambda: float(
+                np.mean(
+                    [psnr_over_divergence(*pair, after) for pair, after in zip(inner, made[2:], strict=True)]
+                )
+            ),
+            "sharpness": lambda: float(np.mean([sharpness(*pair) for pair in inner])),
+            "flicker": lambda: flicker(made, truth),
         }
-        pairs = [(as_batch([a]), as_batch([b])) for a, b in inner]
-        if self._stlpips:
-            found["stlpips"] = float(np.mean([float(self._stlpips(a, b)) for a, b in pairs]))
-        if self._ssim:
-            found["ssim"] = float(np.mean([float(self._ssim(a, b, data_range=1.0)) for a, b in pairs]))
-        if self._lpips:
-            found["lpips"] = float(np.mean([float(self._lpips(a, b, normalize=True)) for a, b in pairs]))
+        found = {name: take() for name, take in taken.items() if name in self._wanted}
+        for name, measure in self._of_frames.items():
+            found[name] = float(np.mean([measure(*pair) for pair in inner]))
         return found
 
     def vmaf(self, made: Sequence[Run], truth: Sequence[Run]) -> list[float] | None:
@@ -119,7 +122,7 @@ class Similarity:
             made, truth: The runs of a clip, all of one size.
 
         Returns:
-            One number for every run; None without libvmaf.
+            One number for every run; None without libvmaf, or if it is not wanted.
         """
         if self._vmaf is None:
             return None
@@ -139,9 +142,29 @@ class Similarity:
         return [float(np.mean([next(scores) for _ in run][1:-1])) for run in truth]
 
 
-def _lpips_network() -> nn.Module:
-    """LPIPS on AlexNet. Raises ImportError or OSError where the package or its backbone cannot be had."""
+def _ssim() -> Callable[[Image, Image], float]:
+    from pytorch_msssim import ssim
+
+    return lambda made, truth: float(ssim(as_batch([made]), as_batch([truth]), data_range=1.0))
+
+
+def _stlpips() -> Callable[[Image, Image], float]:
+    network = load_perceptual()
+    return lambda made, truth: float(network(as_batch([made]), as_batch([truth])))
+
+
+def _lpips() -> Callable[[Image, Image], float]:
     import lpips
 
     network: nn.Module = lpips.LPIPS(net="alex", verbose=False).requires_grad_(False)
-    return network
+    return lambda made, truth: float(network(as_batch([made]), as_batch([truth]), normalize=True))
+
+
+def _ssimulacra2() -> Callable[[Image, Image], float]:
+    from ssimulacra2 import compute_ssimulacra2
+
+    def measure(made: Image, truth: Image) -> float:
+        files = [io.BytesIO(cv2.imencode(".bmp", frame[..., ::-1])[1].tobytes()) for frame in (truth, made)]
+        return float(compute_ssimulacra2(*files))
+
+    return measure

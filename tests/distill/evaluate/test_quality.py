@@ -1,14 +1,17 @@
 """The bench of made frames: do its methods hit the right moment, do its measures say what they should."""
 
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from distill.cli import main
 from distill.evaluate.methods import blend, dis, find_ffmpeg, minterpolate
-from distill.evaluate.quality import measure_quality, moving_runs, quality_tables
-from distill.evaluate.similarity import Similarity, flicker, psnr
+from distill.evaluate.psnr import psnr
+from distill.evaluate.quality import measure_quality, measure_set, moving_runs, quality_tables, set_tables
+from distill.evaluate.similarity import Similarity, flicker
 
 RNG = np.random.default_rng(3)
 SHEET = cv2.GaussianBlur(RNG.integers(0, 256, (160, 400, 3), np.uint8), (0, 0), 3)
@@ -91,3 +94,33 @@ def test_bench_over_a_clip(tmp_path: Path):
     titles = [table.title or "" for table in quality_tables(measured)]
     assert len(titles) == 6 + any("ST-LPIPS" in title for title in titles)
     assert not any("nan" in title for title in titles)
+
+
+def test_a_test_set_is_measured_by_its_parts(tmp_path: Path):
+    for kind in ("a", "b"):
+        for k in range(7):
+            path = tmp_path / kind / f"{k:05d}.png"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), cv2.resize(pan(3 * k), (448, 320))[..., ::-1])
+    measured = measure_set("gdm", tmp_path, "vfi-s", "static-s", wanted=("psnr", "psnr_div"))
+    by_method = {score.method: score.measures for score in measured.plain if score.clip == "a/00003"}
+    assert {"blend", "DIS", "vfi-s", "vfi-s + static-s"} <= set(by_method)
+    assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
+    assert by_method["DIS"].keys() == {"psnr", "psnr_div"}
+    (table,) = set_tables(measured, "gdm")
+    assert table.title == "gdm, mean over 2 runs"
+
+
+def test_the_command_takes_a_set_or_clips(tmp_path: Path, monkeypatch, capsys):
+    for words in (
+        ["--set", "gdm"],
+        [str(tmp_path)],
+        ["--set", "gdm", str(tmp_path), "--clips", str(tmp_path)],
+    ):
+        monkeypatch.setattr(sys, "argv", ["distill", "evaluate", "quality", *words])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        assert "give --clips FOLDER, or --set NAME and the folder" in capsys.readouterr().err.replace(
+            "\n", " "
+        )
