@@ -37,6 +37,10 @@ from maskvfi.video.timestamps import Clock
 
 T = TypeVar("T")
 SEGMENT = 120  # frames: a journal's segment has at least that many
+LOOPS = {
+    "apng": "plays",
+    "webp": "loop",
+}  # the option for how often pictures play: 0 is for ever, the default once
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,8 @@ class VideoWriter:
                 self.warnings.append(
                     f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly"
                 )
-            if muxer == "apng":
-                self._container.container_options["plays"] = "0"  # for ever; once by default
+            if muxer in LOOPS:
+                self._container.container_options[LOOPS[muxer]] = "0"
             if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)

@@ -359,6 +359,7 @@ def test_every_suffix_has_an_encoder_that_its_container_holds(tmp_path, suffix):
     if suffix == ".webp":  # FFmpeg reads no animated WebP
         with Image.open(target) as shown:
             assert shown.n_frames == 5
+            assert shown.info["loop"] == 0  # for ever
         return
     with av.open(str(target)) as container:  # an AVIF has a still picture beside the sequence
         sequence = max(container.streams.video, key=lambda stream: stream.frames)
