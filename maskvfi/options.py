@@ -200,7 +200,7 @@ class MaskOptions(OptionGroup):
     )
     protect: PathLike | None = option(None, "A picture: what is white there is always copied.")
     release: PathLike | None = option(None, "A picture: what is white there is always warped.")
-    threshold: float = option(0.5, "Probability from which on a pixel counts as still.", low=0.0, high=1.0)
+    threshold: float = option(0.7, "Probability from which on a pixel is copied.", low=0.0, high=1.0)
     feather: float = option(
         0.15, "How far around the threshold copied and warped are mixed.", low=0.0, high=0.5
     )

@@ -20,6 +20,7 @@ from maskvfi.ops.boxes import Box
 from maskvfi.ops.grain import mix_still
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
+from maskvfi.options import FrameOptions
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
 SURELY = 0.9  # the probability from which on content counts as replaced
@@ -131,8 +132,8 @@ RGB = RgbLayout()
 
 def still_weight(
     probability: Tensor,
-    threshold: float = 0.5,
-    feather: float = 0.15,
+    threshold: float = FrameOptions.threshold,
+    feather: float = FrameOptions.feather,
     protect: Tensor | None = None,
     release: Tensor | None = None,
 ) -> Tensor:
@@ -160,8 +161,8 @@ def still_weight(
 def copied_pixels(
     still: Tensor,
     replaced: Tensor | None,
-    threshold: float = 0.5,
-    feather: float = 0.15,
+    threshold: float = FrameOptions.threshold,
+    feather: float = FrameOptions.feather,
     protect: Tensor | None = None,
     release: Tensor | None = None,
 ) -> Copied:

@@ -77,7 +77,7 @@ def test_names_and_defaults_are_those_of_the_options():
             "advanced": True,
         },
     )
-    assert sockets["threshold"][1]["default"] == 0.5
+    assert sockets["threshold"][1]["default"] == 0.7
     video = NODE_CLASS_MAPPINGS["MaskvfiInterpolateVideo"].INPUT_TYPES()["optional"]
     assert video["crf"][1]["min"] == video["crf"][1]["default"] == -1  # 0 means lossless
     assert video["scene_cut"] == ("STRING", video["scene_cut"][1])

@@ -131,8 +131,8 @@ def test_another_input_or_option_is_refused_and_nothing_is_lost(source, tmp_path
     other = make_clip(tmp_path / "other.mp4", times=25, size=(96, 64))
     with pytest.raises(MediaError, match="cannot be resumed, input was"):
         maskvfi.interpolate(other, target, resume=True, **FAST)
-    with pytest.raises(MediaError, match=r"cannot be resumed, options: threshold was 0\.5 and is 0\.7"):
-        maskvfi.interpolate(source, target, resume=True, threshold=0.7, **FAST)
+    with pytest.raises(MediaError, match=r"cannot be resumed, options: threshold was 0\.7 and is 0\.8"):
+        maskvfi.interpolate(source, target, resume=True, threshold=0.8, **FAST)
     with pytest.raises(MediaError, match=r"an earlier run stopped after \d+ frames of it"):
         maskvfi.interpolate(source, target, **FAST)
     assert segments(target) == kept

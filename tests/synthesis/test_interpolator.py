@@ -81,10 +81,10 @@ def test_still_pixels_fade_or_copy_the_nearer_frame():
 
 
 def test_the_weight_is_whole_on_either_side_of_the_threshold_and_soft_between():
-    weight = still_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5))
+    weight = still_weight(torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0]).view(1, 1, 1, 5), 0.5)
     assert weight.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
-    assert still_weight(torch.tensor([0.499, 0.501]), feather=0.0).tolist() == [0, 1]
-    assert still_weight(torch.tensor([0.1, 0.9]), feather=0.5).tolist() == pytest.approx([0.028, 0.972])
+    assert still_weight(torch.tensor([0.499, 0.501]), 0.5, feather=0.0).tolist() == [0, 1]
+    assert still_weight(torch.tensor([0.1, 0.9]), 0.5, feather=0.5).tolist() == pytest.approx([0.028, 0.972])
 
 
 def test_half_precision_gives_nearly_the_same_picture(interpolator):
