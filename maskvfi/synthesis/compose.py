@@ -23,7 +23,8 @@ from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
-SURELY = 0.9  # the probability from which on content counts as replaced
+SURELY, LIKELY = 0.9, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
+NEAR = 12  # px from such a middle
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
@@ -168,9 +169,9 @@ def copied_pixels(
 ) -> Copied:
     """How far each pixel is copied because it stands still, and which pixels show the nearer frame.
 
-    A pixel counts as replaced where this is nearly certain, likelier than standing still, and true of a whole patch:
-    single pixels are more often fast texture than digits. There is no step between: the frame shows one content or the
-    other, and never both.
+    A pixel counts as replaced where this is likelier than standing still, in squares of 3x3 px where it is likely, near
+    squares of 5x5 px where it is nearly certain (hysteresis, as in Canny, 1986): single pixels are more often fast
+    texture than digits. There is no step between: the frame shows one content or the other, and never both.
 
     Args:
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
@@ -179,7 +180,10 @@ def copied_pixels(
     weight = still_weight(still, threshold, feather, protect, release)
     if replaced is None:
         return Copied(weight)
-    chosen = _patches(replaced > SURELY) & (replaced > still)
+    sure = replaced > SURELY
+    if sure.device.type == "cpu" and not sure.any():  # on a card asking costs more than computing
+        return Copied(weight, torch.zeros_like(weight))
+    chosen = _grown(_eroded(sure, 2), NEAR) & _grown(_eroded(replaced > LIKELY, 1), 1) & (replaced > still)
     for painted in (protect, release):
         if painted is not None:
             chosen &= painted < 0.5
@@ -187,12 +191,20 @@ def copied_pixels(
     return Copied(torch.maximum(weight, other), other)
 
 
-def _patches(found: Tensor) -> Tensor:
-    """Those pixels of a set [B,1,H,W] that lie in squares of 3x3 px of it: a morphological opening."""
-    for both, outside in ((torch.logical_and, True), (torch.logical_or, False)):
-        padded = F.pad(found, (1, 1, 1, 1), value=outside)
-        rows = both(both(padded[..., :-2, :], padded[..., 1:-1, :]), padded[..., 2:, :])
-        found = both(both(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+def _eroded(found: Tensor, by: int) -> Tensor:
+    """The pixels of a set [B,1,H,W] whose squares of 2*by+1 px lie in it, as far as they lie in the picture."""
+    return ~_grown(~found, by)
+
+
+def _grown(found: Tensor, by: int) -> Tensor:
+    """The squares of 2*by+1 px around the pixels of a set [B,1,H,W]."""
+    for dim in (-1, -2):
+        reach, size = 0, found.shape[dim]
+        while reach < by:
+            step = min(reach + 1, by - reach)
+            padded = F.pad(found, (step, step) if dim == -1 else (0, 0, step, step))
+            found = padded.narrow(dim, 0, size) | found | padded.narrow(dim, 2 * step, size)
+            reach += step
     return found
 
 

@@ -23,32 +23,42 @@ CPU = {"device": "cpu", "runtime": "torch"}
 
 
 def probabilities(*values: float) -> torch.Tensor:
-    """[1,1,3,3*N], a square of 3x3 px for each value."""
-    return torch.tensor(values).view(1, 1, 1, -1).repeat_interleave(3, 2).repeat_interleave(3, 3)
+    """[1,1,5,5*N], a square of 5x5 px for each value."""
+    return torch.tensor(values).view(1, 1, 1, -1).repeat_interleave(5, 2).repeat_interleave(5, 3)
 
 
 def squares(planes: torch.Tensor) -> list[float]:
     """The value in the middle of each square."""
-    return planes[0, 0, 1, 1::3].tolist()
+    return planes[0, 0, 2, 2::5].tolist()
 
 
-def test_a_pixel_is_replaced_where_that_is_nearly_certain_and_likelier_than_standing_still():
+def test_a_pixel_is_replaced_where_that_is_likelier_than_standing_still():
     copied = copied_pixels(
-        probabilities(0.0, 0.97, 0.3, 0.6, 0.45), probabilities(0.95, 0.95, 0.8, 0.95, 0.95)
+        probabilities(0.0, 0.97, 0.3, 0.6, 0.45), probabilities(0.95, 0.95, 0.4, 0.95, 0.95)
     )
     assert squares(copied.replaced) == [1, 0, 0, 1, 1]
     assert squares(copied.weight) == pytest.approx([1, 1, 0, 1, 1])
     assert squares(copied.still) == pytest.approx([0, 1, 0, 0, 0])
 
 
-def test_a_speck_is_not_replaced_and_a_patch_is_at_any_edge():
-    found = torch.zeros(1, 1, 9, 12)
-    found[..., 1, 1] = found[..., 4:6, 8:] = 1.0
-    found[..., 6:, :4] = 1.0
-    copied = copied_pixels(torch.zeros_like(found), found)
-    assert copied.replaced[..., :3, :].sum() == 0
-    assert copied.replaced[..., 4:6, 8:].sum() == 0  # two rows only
-    assert copied.replaced[..., 6:, :4].min() == 1
+def test_what_is_likely_is_replaced_near_a_square_that_is_certain_and_nowhere_else():
+    found = torch.zeros(1, 1, 30, 90)
+    found[..., 5:10, 5:10] = 0.95  # certain
+    found[..., 5:8, 14:17] = 0.6  # likely, and near
+    found[..., 12, 8] = 1.0  # a speck
+    found[..., 5:9, 60:64] = 0.95  # too small
+    copied = copied_pixels(torch.zeros_like(found), found).replaced
+    expected = torch.zeros_like(found)
+    expected[..., 5:10, 5:10] = expected[..., 5:8, 14:17] = 1
+    assert torch.equal(copied, expected)
+
+
+@pytest.mark.parametrize("edge", [0, 1, 2])
+def test_a_square_in_the_corner_of_the_picture_needs_no_pixels_outside(edge):
+    found = torch.zeros(1, 1, 20, 20)
+    found[..., : 5 - edge, : 5 - edge] = 1
+    copied = copied_pixels(torch.zeros_like(found), found).replaced
+    assert torch.equal(copied, found)
 
 
 def test_a_network_that_does_not_know_replaces_nothing():
