@@ -173,10 +173,11 @@ def test_another_nodes_images_get_their_still_pixels_back(networks, images, extr
     given = {"networks": networks, "images": images, "interpolated": theirs}
     made = call("MaskvfiProtect", scene_cut="off", **given)
     assert made.shape == theirs.shape
-    torch.testing.assert_close(made[1, 38:44, :70], images[0, 38:44, :70], atol=0.02, rtol=0)
+    assert ((made[1, 38:44] - images[0, 38:44]).abs() < 0.02).float().mean() > 0.95
+    assert ((theirs[1, 38:44] - images[0, 38:44]).abs() < 0.02).float().mean() < 0.2
     still = call("MaskvfiStaticMask", networks=networks, images=images)
     for n in range(12):
-        moves = still[n // 3] < 0.3  # below threshold - feather, with room for rounding
+        moves = still[n // 3] < 0.5  # below threshold - feather, with room for rounding
         assert moves.float().mean() > 0.2
         assert torch.equal(made[n, moves], theirs[n, moves])
     assert torch.equal(made[13:], theirs[13:])
