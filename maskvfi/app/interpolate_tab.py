@@ -28,6 +28,9 @@ class InterpolateTab:
 
     Args:
         visitors: The sessions.
+
+    Attributes:
+        options: The widgets by option name.
     """
 
     def __init__(self, visitors: Visitors) -> None:
@@ -38,18 +41,18 @@ class InterpolateTab:
                 self._facts = gr.Markdown(elem_id="facts")
                 self._which = gr.Dropdown([], label="Shown", visible=False, elem_id="which")
                 with gr.Group():
-                    self._options = make_widgets(FIRST)
-                self._options |= make_sections(SECTIONS, {*FIRST, *PAINTED, *BELOW_PICTURE})
+                    self.options = make_widgets(FIRST)
+                self.options |= make_sections(SECTIONS, {*FIRST, *PAINTED, *BELOW_PICTURE})
                 self._start = gr.Button("Interpolate", variant="primary", interactive=False, elem_id="run")
             with gr.Column(scale=5, min_width=320):
                 self._pictures = Pictures(visitors)
-        self._options |= self._pictures.options
+        self.options |= self._pictures.options
 
     def connect(self, queue: QueueTab) -> None:
         """Connect the events of the widgets with the methods below."""
         inputs = {self._videos, self._which}
-        everything = inputs | {self._pictures.at, self._pictures.painting, *self._options.values()}
-        self._pictures.connect(self._video, self._options, inputs)
+        everything = inputs | {self._pictures.at, self._pictures.painting, *self.options.values()}
+        self._pictures.connect(self._video, self.options, inputs)
         listed = self._videos.change(self.list_videos, self._videos, [self._facts, self._which, self._start])
         shown = self._pictures.shown
         listed.then(self._pictures.open, everything, shown)
@@ -71,7 +74,7 @@ class InterpolateTab:
         videos = given[self._videos] or []
         _, readable = facts_of(videos)
         with errors_on_page(""):
-            asked = values_of(self._options, given)
+            asked = values_of(self.options, given)
             layers = layers_of(given[self._pictures.painting])
             self._visitors.session(request).interpolate([videos[each] for each in readable], layers, asked)
 

@@ -20,6 +20,12 @@ STYLE = f"""
 {queue_view.STYLE}
 """
 
+# Escape closes what lies over the page: error messages and a picture that fills the window.
+KEYS = """() => document.addEventListener("keydown", (event) => {
+    const over = ".toast-close, button[title='Exit fullscreen mode']";
+    if (event.key === "Escape") document.querySelectorAll(over).forEach((button) => button.click());
+})"""
+
 
 def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
     """Build the page.

@@ -27,6 +27,9 @@ class ProtectTab:
 
     Args:
         visitors: The sessions.
+
+    Attributes:
+        options: The widgets by option name.
     """
 
     def __init__(self, visitors: Visitors) -> None:
@@ -38,19 +41,19 @@ class ProtectTab:
                 self._source_facts = gr.Markdown(elem_id=f"{PREFIX}source-facts")
                 self._made = gr.File(label="Interpolated", elem_id=f"{PREFIX}interpolated", height=120)
                 self._made_facts = gr.Markdown(elem_id=f"{PREFIX}interpolated-facts")
-                self._options = make_sections(SECTIONS, {*PAINTED, *BELOW_PICTURE}, PREFIX)
+                self.options = make_sections(SECTIONS, {*PAINTED, *BELOW_PICTURE}, PREFIX)
                 self._start = gr.Button(
                     "Protect", variant="primary", interactive=False, elem_id=f"{PREFIX}run"
                 )
             with gr.Column(scale=5, min_width=320):
                 self._pictures = Pictures(visitors, PREFIX, compare=False)
-        self._options |= self._pictures.options
+        self.options |= self._pictures.options
 
     def connect(self, queue: QueueTab) -> None:
         """Connect the events of the widgets with the methods below."""
         files = [self._source, self._made]
-        everything = {*files, self._pictures.at, self._pictures.painting, *self._options.values()}
-        self._pictures.connect(self._video, self._options, {self._source})
+        everything = {*files, self._pictures.at, self._pictures.painting, *self.options.values()}
+        self._pictures.connect(self._video, self.options, {self._source})
         facts = [self._source_facts, self._made_facts, self._start]
         self._source.change(self.list_videos, files, facts).then(
             self._pictures.open, everything, self._pictures.shown
@@ -67,7 +70,7 @@ class ProtectTab:
     def add(self, given: Given, request: gr.Request) -> None:
         """Put the video into the queue."""
         with errors_on_page(""):
-            asked = values_of(self._options, given)
+            asked = values_of(self.options, given)
             layers = layers_of(given[self._pictures.painting])
             session = self._visitors.session(request)
             session.protect(given[self._source], given[self._made], layers, asked)

@@ -11,6 +11,7 @@ from maskvfi.app.queue_view import EMPTY, show_queue
 from maskvfi.app.visitors import Visitors
 
 QUEUE = "queue"  # the tab's id
+FOCUS = """() => document.querySelector("[role=tab][aria-selected=true]")?.focus()"""
 
 
 class QueueTab:
@@ -53,6 +54,7 @@ class QueueTab:
         """
         added = button.click(add, inputs, None)
         shown = added.success(self.begin, None, [self._tabs, *self._shown], queue=False)
+        shown.success(None, js=FOCUS)  # the button is out of sight now: go on from the tab
         shown.success(
             self.work,
             None,

@@ -11,10 +11,13 @@ EMPTY = '<p class="empty">Nothing is in the queue.</p>'
 STYLE = """
 #jobs ol { list-style: none; margin: 0; padding: 0; }
 #jobs li { padding: 12px 0; border-bottom: 1px solid var(--border-color-primary); overflow-wrap: anywhere; }
-#jobs p { margin: 4px 0 0; white-space: pre-line; }
+#jobs p { display: block; margin: 4px 0 0; white-space: pre-line; }
 #jobs .state { color: var(--body-text-color-subdued); margin-left: 8px; }
 #jobs .failed p { color: var(--error-text-color, #b91c1c); }
-#jobs progress { display: block; width: 100%; height: 10px; margin-top: 8px; accent-color: var(--color-accent); }
+#jobs progress { display: block; width: 100%; height: 10px; margin: 8px 0; appearance: none; border: 0; }
+#jobs progress, #jobs progress::-webkit-progress-bar { background: var(--border-color-primary); border-radius: 5px; }
+#jobs progress::-webkit-progress-value { background: var(--color-accent); border-radius: 5px; }
+#jobs progress::-moz-progress-bar { background: var(--color-accent); border-radius: 5px; }
 #jobs img { display: block; max-width: min(100%, 640px); margin-top: 8px; border-radius: 4px; }
 """
 
