@@ -91,7 +91,9 @@ def mask_video(
                 if gap.end is not None:
                     last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
                 mask = last.each(lambda plane: turned(plane.cpu(), info))
-                picture = tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
+                picture = (
+                    tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
+                )
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
