@@ -101,7 +101,7 @@ class Pictures:
         self._everything = {self.at, self.painting, self._step, *options.values(), *inputs}
         quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
         self.at.input(self.move, self._everything, [self._overlay, self.painting], **quick)
-        touched = [options[name].input for name in (*BELOW_PICTURE, "mask")]  # type: ignore[attr-defined]
+        touched = [options[name].input for name in (*BELOW_PICTURE, "mask")]
         for changed in (*touched, self.painting.input, self._still.select):
             changed(self.look, self._everything, self._overlay, **quick)
         for name, arrow in self._arrows.items():

@@ -50,7 +50,8 @@ class Job:
     def __init__(self, name: str, inputs: Sequence[Path], make: Make) -> None:
         self.name = name
         self.state, self.line, self.picture = WAITING, "", ""
-        self.done, self.total = 0, None
+        self.done = 0
+        self.total: int | None = None
         self.output: Path | None = None
         self._inputs, self._make = inputs, make
         self._folder: Path | None = None
