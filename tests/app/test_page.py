@@ -133,7 +133,7 @@ def test_a_video_is_looked_at_painted_on_interpolated_and_downloaded(page, serve
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=20)
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=5)
     page.mouse.up()
     page.wait_for_timeout(1000)
     page.get_by_role("tab", name="What stands still").click()
