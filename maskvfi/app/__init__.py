@@ -1,4 +1,4 @@
-"""The web page: open a video, see and paint the mask, interpolate, download."""
+"""The web page: open videos, see and paint the mask, interpolate or protect them in a queue, download."""
 
 from maskvfi.app.server import serve
 

@@ -7,23 +7,45 @@ from typing import Any
 
 import gradio as gr
 
-from maskvfi.options import OptionField, Options, option_fields, parse_pairs
+from maskvfi.options import OptionField, OptionGroup, Options, option_fields, parse_pairs
 from maskvfi.weights.locate import list_weights
 
 KINDS = {"vfi": "vfi", "mask": "static"}  # options that take weights, and the kind of weights
 Widgets = dict[str, gr.components.Component]
 
 
-def make_widgets(names: Collection[str]) -> Widgets:
+def make_widgets(names: Collection[str], prefix: str = "") -> Widgets:
     """Make a widget for each of some options, at the current place of the page.
 
     Args:
         names: The options.
+        prefix: Stands before their names in the page's HTML ids.
 
     Returns:
         The widgets by option name.
     """
-    return {each.name: _widget(each) for each in option_fields(Options) if each.name in names}
+    return {each.name: _widget(each, prefix) for each in option_fields(Options) if each.name in names}
+
+
+def make_sections(
+    sections: Mapping[str, type[OptionGroup]], elsewhere: Collection[str], prefix: str = ""
+) -> Widgets:
+    """Make a folded section of widgets for each of some option groups.
+
+    Args:
+        sections: The groups by title.
+        elsewhere: Options that the page has in another place.
+        prefix: As `make_widgets` takes it.
+
+    Returns:
+        The widgets by option name.
+    """
+    made: Widgets = {}
+    for title, group in sections.items():
+        with gr.Accordion(title, open=False):
+            names = {each.name for each in option_fields(group)} - {*elsewhere}
+            made |= make_widgets(names, prefix)
+    return made
 
 
 def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
@@ -48,11 +70,11 @@ def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _widget(each: OptionField) -> gr.components.Component:
+def _widget(each: OptionField, prefix: str) -> gr.components.Component:
     shared: dict[str, Any] = {
         "label": each.name.replace("_", " ").capitalize(),
         "info": each.help,
-        "elem_id": each.name,
+        "elem_id": prefix + each.name,
     }
     if each.name in KINDS:
         names = [file.name for file in list_weights() if file.kind == KINDS[each.name]]

@@ -91,7 +91,9 @@ def mask_video(
                 if gap.end is not None:
                     last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
                 mask = last.each(lambda plane: turned(plane.cpu(), info))
-                picture = tinted(_rgb(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
+                picture = (
+                    tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
+                )
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
@@ -243,7 +245,7 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
                 if found[1].pts - reader.info.start_time > at:
                     break
             if found is not None and found[0].pts - reader.info.start_time <= at:
-                return _rgb(found[0], reader.info), _rgb(found[1], reader.info)
+                return rgb_of(found[0], reader.info), rgb_of(found[1], reader.info)
     raise MediaError(f"{os.fspath(source)}: has fewer than two frames")
 
 
@@ -276,8 +278,16 @@ def _one_new_frame(
     return best
 
 
-def _rgb(frame: Frame, info: SourceInfo) -> Tensor:
-    """A frame as it is shown, RGB [1,3,H,W] in 0..1."""
+def rgb_of(frame: Frame, info: SourceInfo) -> Tensor:
+    """A frame as it is shown.
+
+    Args:
+        frame: The frame.
+        info: The video that it belongs to.
+
+    Returns:
+        RGB [1,3,H,W] in 0..1, upright.
+    """
     return turned(planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour), info)
 
 
@@ -308,7 +318,7 @@ def tinted(rgb: Tensor, copied: Copied) -> Tensor:
 
 
 def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:
-    rgb = torch.cat((_rgb(above, info), _rgb(below, info)), dim=2)
+    rgb = torch.cat((rgb_of(above, info), rgb_of(below, info)), dim=2)
     return _frame(rgb, _twice_as_high(info), Slot(above.pts, above.duration))
 
 

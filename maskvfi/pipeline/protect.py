@@ -25,6 +25,7 @@ from maskvfi.pipeline.run import (
     PIPE,
     Progress,
     Report,
+    Watch,
     check_report,
     gaps_of,
     open_sink_for,
@@ -71,6 +72,7 @@ def protect(
     resume: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **fields: Any,
 ) -> Report:
     """Put still pixels of a source back into another program's version of it at a higher frame rate.
@@ -88,6 +90,7 @@ def protect(
         resume: Continue an interrupted run of the same inputs and options; begin anew if there is none.
         report: A path to write the report to, as JSON.
         progress: Called with the number of source frames read and the total number, which is None if unknown.
+        watch: Called with every frame before it is written, and the size, pixel format and colours that it has.
         **fields: Options by name, which replace those in `options`.
 
     Returns:
@@ -106,7 +109,7 @@ def protect(
             raise MediaError(f"{os.fspath(target)}: is the input itself")
     if report is not None:
         check_report(report, (source, interpolated), target)
-    run = _Run(source, interpolated, target, options, progress)
+    run = _Run(source, interpolated, target, options, progress, watch)
     with ExitStack() as stack:
         run.open(stack)
         with run.open_sink(overwrite, resume) as sink:
@@ -127,9 +130,10 @@ class _Run:
         target: PathLike,
         options: ProtectOptions,
         progress: Progress | None,
+        watch: Watch | None,
     ) -> None:
         self._source, self._interpolated, self._target = source, interpolated, target
-        self._options, self._progress = options, progress
+        self._options, self._progress, self._watch = options, progress, watch
         self._began = time.perf_counter()
         self._waits = {"read": 0.0, "write": 0.0}
         self._fuse = 0.0
@@ -256,6 +260,8 @@ class _Run:
         if self.result.frames_out <= self.result.resumed_at:
             return
         self._outside += outside
+        if self._watch is not None:
+            self._watch(frame, self._made.info)
         since = time.perf_counter()
         sink.write(replace(frame, pts=frame.pts - self._shift) if self._shift else frame)
         self._waits["write"] += time.perf_counter() - since

@@ -40,6 +40,7 @@ from maskvfi.weights.read import sha256
 
 PIPE = "-"
 Progress = Callable[[int, "int | None"], None]
+Watch = Callable[[Frame, SourceInfo], None]
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ def interpolate(
     resume: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     interpolator: Interpolator | None = None,
     **fields: Any,
 ) -> Report:
@@ -106,6 +108,7 @@ def interpolate(
         resume: Continue an interrupted run of the same input and options; begin anew if there is none.
         report: A path to write the report to, as JSON.
         progress: Called with the number of frames read and the total number, which is None if unknown.
+        watch: Called with every frame before it is written, and the size, pixel format and colours that it has.
         interpolator: What makes the frames, for programs that keep networks loaded; it must have been made from the
             same options. By default it is made from them here.
         **fields: Options by name, which replace those in `options`.
@@ -118,7 +121,7 @@ def interpolate(
             The finished segments of a video file are kept beside it, for `resume`.
     """
     options = Options.of(options, fields)
-    run = _Run(source, target, options, progress, interpolator)
+    run = _Run(source, target, options, progress, watch, interpolator)
     if report is not None:
         check_report(report, (source,), target)
     with open_source_for(source, options) as reader:
@@ -174,9 +177,10 @@ class _Run:
         target: PathLike | None,
         options: Options,
         progress: Progress | None,
+        watch: Watch | None,
         interpolator: Interpolator | None,
     ) -> None:
-        self._interpolator = interpolator
+        self._interpolator, self._watch = interpolator, watch
         self._source, self._asked_target, self._options, self._progress = source, target, options, progress
         self._began = time.perf_counter()
         self._waits = {"read": 0.0, "write": 0.0}
@@ -214,6 +218,8 @@ class _Run:
             if result.frames_out <= result.resumed_at:
                 continue
             for frame in self.renderer.render(group):
+                if self._watch is not None:
+                    self._watch(frame, info)
                 since = time.perf_counter()
                 sink.write(frame)
                 self._waits["write"] += time.perf_counter() - since

@@ -14,6 +14,7 @@ import av
 import pytest
 from clips import make_clip
 
+import maskvfi
 from maskvfi.tools.demo import render_clip
 
 pytest.importorskip("gradio", reason="the page needs gradio: pip install 'maskvfi[ui]'")
@@ -81,8 +82,23 @@ def clip(tmp_path_factory) -> Path:
     return path
 
 
-def drop(page, path: Path) -> None:
-    page.locator("#video input[type=file]").set_input_files(path)
+def drop(page, *paths: Path) -> None:
+    page.locator("#video input[type=file]").set_input_files(paths)
+
+
+def expect_jobs(page, where: str, text: str) -> None:
+    """Wait until the queue, or the first job in a state, says something."""
+    shown = page.locator(where if where == "#jobs" else f"#jobs {where}").first
+    playwright.expect(shown).to_contain_text(text, timeout=WAIT)
+
+
+def until_focus(page, selector: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    pytest.fail(f"Tab does not lead to {selector}")
 
 
 def overlay_after(page, before: str | None) -> str:
@@ -117,7 +133,7 @@ def test_a_video_is_looked_at_painted_on_interpolated_and_downloaded(page, serve
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=20)
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=5)
     page.mouse.up()
     page.wait_for_timeout(1000)
     page.get_by_role("tab", name="What stands still").click()
@@ -128,38 +144,54 @@ def test_a_video_is_looked_at_painted_on_interpolated_and_downloaded(page, serve
     page.locator("#both img").first.wait_for()
 
     page.locator("#run").click()
-    playwright.expect(page.locator("#status")).to_contain_text("/8 frames", timeout=WAIT)
+    expect_jobs(page, "#jobs", "/8 frames")
     with page.expect_download() as download:
-        page.locator("#download").click()
+        page.locator("#results a").click()
     assert download.value.suggested_filename == "my clip ü_smooth.mp4"
     download.value.save_as(tmp_path / "out.mp4")
     with av.open(str(tmp_path / "out.mp4")) as out:
         assert sum(1 for _ in out.decode(video=0)) == 15
         assert out.streams.audio
-    assert "8 frames became 15" in page.locator("#status textarea").input_value()
+    expect_jobs(page, ".done", "8 frames became 15")
+    page.locator("#clear").click()
+    expect_jobs(page, "#jobs", "Nothing is in the queue")
+    assert results(served[1]) == []
 
 
-def test_a_cancelled_run_leaves_nothing_and_another_can_follow(page, served, tmp_path):
-    drop(page, make_clip(tmp_path / "long.mp4", times=300, size=(320, 192)))
+def test_a_queue_goes_on_after_what_was_cancelled_or_is_broken(page, served, tmp_path):
+    long = make_clip(tmp_path / "long.mp4", times=300, size=(320, 192))
+    short = make_clip(tmp_path / "short.mkv", times=3)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(bytes(range(256)) * 20)
+    drop(page, long, broken, short)
     overlay_after(page, None)
-    for _ in range(2):
-        page.locator("#run").click()
-        playwright.expect(page.locator("#status")).to_contain_text("/300 frames", timeout=WAIT)
-        assert [file.name for folder in results(served[1]) for file in folder.iterdir()] != []
-        page.locator("#cancel").click()
-        playwright.expect(page.locator("#status textarea")).to_have_value(
-            "Cancelled; nothing was written.", timeout=WAIT
-        )
-        assert results(served[1]) == []
-    playwright.expect(page.locator("#run")).to_be_enabled()
-    assert not page.locator("#download").is_visible()
+    assert "⚠ broken.mp4: cannot be read as a video" in page.locator("#facts").inner_text()
+    page.locator("#run").click()
+    expect_jobs(page, ".working", "/300 frames")
+    picture = page.get_by_alt_text("The frame in work")
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 192]
+    expect_jobs(page, ".waiting", "short.mkv")
+    page.get_by_role("tab", name="Interpolate").click()
+    page.locator("#run").click()  # the same again, while the first ones are in work
+    playwright.expect(page.locator("#jobs li")).to_have_count(4, timeout=WAIT)
+    page.locator("#cancel").click()
+    expect_jobs(page, ".cancelled", "Cancelled; nothing was written.")
+    playwright.expect(page.locator("#results a")).to_have_count(1, timeout=WAIT)
+    assert [path.name for folder in results(served[1]) for path in folder.glob("short*")] == [
+        "short_smooth.mkv"
+    ]
+    expect_jobs(page, ".working", "/300 frames")
+    page.locator("#cancel-all").click()
+    playwright.expect(page.locator("#jobs .cancelled")).to_have_count(3, timeout=WAIT)
+    playwright.expect(page.locator("#cancel")).to_be_disabled(timeout=WAIT)
+    assert len(results(served[1])) == 1
 
 
 def test_whoever_leaves_stops_the_run(page, served, tmp_path):
     drop(page, make_clip(tmp_path / "long.mp4", times=300, size=(320, 192)))
     overlay_after(page, None)
     page.locator("#run").click()
-    playwright.expect(page.locator("#status")).to_contain_text("/300 frames", timeout=WAIT)
+    expect_jobs(page, ".working", "/300 frames")
     page.close()
     until = time.monotonic() + WAIT / 1000
     while results(served[1]) and time.monotonic() < until:
@@ -167,14 +199,90 @@ def test_whoever_leaves_stops_the_run(page, served, tmp_path):
     assert results(served[1]) == []
 
 
+def test_still_pixels_are_put_back_into_another_programs_frames(page, clip, tmp_path):
+    made = tmp_path / "made elsewhere.mkv"
+    maskvfi.interpolate(clip, made, vfi="blend", mask=None)
+    page.get_by_role("tab", name="Protect").click()
+    page.locator("#protect-source input[type=file]").set_input_files(clip)
+    assert page.locator("#protect-run").is_disabled()
+    page.locator("#protect-interpolated input[type=file]").set_input_files(made)
+    page.locator("#protect-overlay img").wait_for()
+    page.locator("#protect-run").click()
+    expect_jobs(page, ".done", "8 frames became 15")
+    with page.expect_download() as download:
+        page.locator("#results a").click()
+    assert download.value.suggested_filename == "made elsewhere_protected.mkv"
+    download.value.save_as(tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert sum(1 for _ in out.decode(video=0)) == 15
+
+
+def test_a_version_of_another_video_is_refused(page, served, clip, tmp_path):
+    page.get_by_role("tab", name="Protect").click()
+    page.locator("#protect-source input[type=file]").set_input_files(clip)
+    other = make_clip(tmp_path / "other.mp4", times=12, size=(320, 192))
+    page.locator("#protect-interpolated input[type=file]").set_input_files(other)
+    page.locator("#protect-overlay img").wait_for()
+    page.locator("#protect-run").click()
+    expect_jobs(page, ".failed", "other.mp4: is 320x192, which is no whole multiple of the source's 640x360")
+    assert "maskvfi-ui-" not in page.locator("#jobs").inner_text()
+    assert results(served[1]) == []
+
+
+def test_everything_can_be_done_by_keyboard(page, tmp_path):
+    small = make_clip(tmp_path / "small.mp4", times=3)
+    page.locator("#video button").first.wait_for()
+    until_focus(page, "#video button")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(small)
+    overlay_after(page, None)
+    until_focus(page, "#fps input, #fps textarea")
+    page.keyboard.type("fast")
+    until_focus(page, "#run")
+    page.keyboard.press("Enter")
+    told = page.locator(".toast-body")
+    playwright.expect(told).to_contain_text("frame rate must be a number", timeout=WAIT)
+    page.keyboard.press("Escape")
+    playwright.expect(told).to_have_count(0, timeout=WAIT)
+
+    page.locator("#overlay").get_by_label("Fullscreen").focus()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#overlay").get_by_label("Exit fullscreen mode")).to_be_visible()
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#overlay").get_by_label("Exit fullscreen mode")).to_have_count(0)
+
+    page.locator("#fps input, #fps textarea").fill("50")
+    page.locator("#run").focus()
+    page.keyboard.press("Enter")
+    expect_jobs(page, ".done", "3 frames became")
+    until_focus(page, "#results a")
+
+
+def test_nothing_is_cut_off_in_a_narrow_window(page, clip):
+    page.set_viewport_size({"width": 390, "height": 844})
+    drop(page, clip)
+    overlay_after(page, None)
+    outside = """() => [...document.querySelectorAll("button, input, textarea, img, p, label, a")]
+        .filter((each) => each.checkVisibility() && each.getBoundingClientRect().width > 1)
+        .filter((each) => each.getBoundingClientRect().right > innerWidth || each.getBoundingClientRect().left < 0)
+        .map((each) => each.outerHTML.slice(0, 200))"""
+    for tab in ("Interpolate", "Protect", "Queue"):
+        page.get_by_role("tab", name=tab).click()
+        for section in page.locator("button.label-wrap").all():
+            if section.is_visible():
+                section.click()
+        assert page.evaluate(outside) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_what_is_wrong_is_one_line_on_the_page(page, clip, tmp_path):
-    broken = tmp_path / "bro<b>ken.mp4"
+    broken = tmp_path / "bro<b>_ken_.mp4"
     broken.write_bytes(bytes(range(256)) * 20)
     drop(page, broken)
-    told = page.locator(".toast-body")
-    playwright.expect(told).to_contain_text("ken.mp4: cannot be read as a video", timeout=WAIT)
-    assert "maskvfi-ui-" not in told.inner_text()
-    page.locator(".toast-close").click()
+    facts = page.locator("#facts")
+    playwright.expect(facts).to_contain_text("_ken_.mp4: cannot be read as a video", timeout=WAIT)
+    assert "maskvfi-ui-" not in facts.inner_text()
     assert page.locator("#run").is_disabled()
 
     page.locator("#video").get_by_label("Clear").click()
@@ -182,8 +290,9 @@ def test_what_is_wrong_is_one_line_on_the_page(page, clip, tmp_path):
     overlay_after(page, None)
     page.locator("#fps input, #fps textarea").fill("fast")
     page.locator("#run").click()
+    told = page.locator(".toast-body")
     playwright.expect(told).to_contain_text("frame rate must be a number", timeout=WAIT)
-    playwright.expect(page.locator("#run")).to_be_enabled()
+    assert page.locator("#run").is_enabled()
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,14 @@ def test_still_pixels_come_back_and_moving_ones_stay_bit_by_bit(source, made, tm
     assert [time for time, *_ in read(tmp_path / "out.mkv")] == [time for time, *_ in read(made)]
 
 
+def test_a_caller_can_watch_the_frames(source, made, painted, tmp_path):
+    times: list[Fraction] = []
+    maskvfi.protect(
+        source, made, tmp_path / "out.mkv", watch=lambda frame, info: times.append(frame.pts), **painted
+    )
+    assert times == [time for time, *_ in read(made)]
+
+
 @pytest.mark.parametrize("rate", [20, 30, 60])
 def test_any_rate_is_protected(source, painted, tmp_path, rate):
     times = grid(rate * 2 // 3, rate)

@@ -96,6 +96,20 @@ def test_still_pixels_are_exact_in_the_planes_of_the_source(tmp_path):
             assert np.array_equal(m[a == b], a[a == b])
 
 
+def test_a_caller_can_watch_the_frames(tmp_path):
+    source = make_clip(tmp_path / "in.mkv", times=3, codec="ffv1", options={})
+    seen: list[Frame] = []
+    sizes = set()
+
+    def watch(frame, info):
+        seen.append(frame)
+        sizes.add((info.width, info.height))
+
+    maskvfi.interpolate(source, tmp_path / "out.mkv", watch=watch, codec="ffv1", scene_cut="off", **CPU)
+    assert sizes == {(64, 48)}
+    assert all(same_planes(a, b) for a, b in zip(seen, read(tmp_path / "out.mkv"), strict=True))
+
+
 def test_loop_and_slow_motion(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=5, audio="aac")
     looped = maskvfi.interpolate(source, tmp_path / "loop.mp4", loop=True, scene_cut="off", **CPU)

@@ -1,0 +1,26 @@
+"""The page has a widget for every option of the commands."""
+
+import pytest
+
+gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'maskvfi[ui]'")
+
+from maskvfi.app.interpolate_tab import InterpolateTab  # noqa: E402
+from maskvfi.app.pictures import PAINTED  # noqa: E402
+from maskvfi.app.protect_tab import ProtectTab  # noqa: E402
+from maskvfi.app.visitors import Visitors  # noqa: E402
+from maskvfi.options import Options, ProtectOptions, option_fields  # noqa: E402
+
+
+@pytest.mark.parametrize(("tab", "group"), [(InterpolateTab, Options), (ProtectTab, ProtectOptions)])
+def test_every_option_that_is_not_painted_has_a_widget(tab, group, tmp_path):
+    with gradio.Blocks():
+        made = tab(Visitors(tmp_path))
+    assert {*made.options, *PAINTED} == {each.name for each in option_fields(group)}
+
+
+def test_no_two_widgets_have_the_same_id(tmp_path):
+    with gradio.Blocks() as page:
+        InterpolateTab(Visitors(tmp_path))
+        ProtectTab(Visitors(tmp_path))
+    ids = [block.elem_id for block in page.blocks.values() if block.elem_id]
+    assert sorted(set(ids)) == sorted(ids)
