@@ -23,7 +23,7 @@ from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
-SURELY, LIKELY = 0.9, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
+SURELY, LIKELY = 0.95, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
 NEAR = 12  # px from such a middle
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
@@ -170,8 +170,8 @@ def copied_pixels(
     """How far each pixel is copied because it stands still, and which pixels show the nearer frame.
 
     A pixel counts as replaced where this is likelier than standing still, in squares of 3x3 px where it is likely, near
-    squares of 5x5 px where it is nearly certain (hysteresis, as in Canny, 1986): single pixels are more often fast
-    texture than digits. There is no step between: the frame shows one content or the other, and never both.
+    such squares where it is nearly certain (hysteresis, as in Canny, 1986): single pixels are more often fast texture
+    than digits. There is no step between: the frame shows one content or the other, and never both.
 
     Args:
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
@@ -183,7 +183,8 @@ def copied_pixels(
     sure = replaced > SURELY
     if sure.device.type == "cpu" and not sure.any():  # on a card asking costs more than computing
         return Copied(weight, torch.zeros_like(weight))
-    chosen = _grown(_eroded(sure, 2), NEAR) & _grown(_eroded(replaced > LIKELY, 1), 1) & (replaced > still)
+    near, likely = _grown(_eroded(sure, 1), NEAR), _grown(_eroded(replaced > LIKELY, 1), 1)
+    chosen = near & likely & (replaced > still)
     for painted in (protect, release):
         if painted is not None:
             chosen &= painted < 0.5
