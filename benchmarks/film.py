@@ -2,7 +2,7 @@
 
 The clip is a second of Big Buck Bunny (Blender Foundation, CC-BY 3.0) with a caption over it, scaled to 1280x720: the
 file libraries/test_data/src/test/assets/media/mkv/bbb_1920x1080_60fps_vp8.webm of github.com/androidx/media. Every
-fifth frame is kept; the others are made anew.
+fourth frame is kept; the others are made anew.
 
     python benchmarks/film.py CLIP docs/film.webp
 """
@@ -17,7 +17,7 @@ import av
 
 import maskvfi
 
-EVERY = 5  # frames of the clip from one that is kept to the next
+EVERY = 4  # frames of the clip from one that is kept to the next
 RATE = 4  # of the kept frames in the film, per second
 CROP = (300, 480, 960, 240)  # px: left, top, width and height of what is shown
 
