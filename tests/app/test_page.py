@@ -231,6 +231,7 @@ def test_a_version_of_another_video_is_refused(page, served, clip, tmp_path):
 def test_everything_can_be_done_by_keyboard(page, tmp_path):
     small = make_clip(tmp_path / "small.mp4", times=3)
     page.locator("#video button").first.wait_for()
+    page.wait_for_timeout(3000)  # until it listens: nothing on the page says so
     until_focus(page, "#video button")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
