@@ -53,17 +53,6 @@ def test_every_field_is_an_argument_of_the_call(call, group, tmp_path):
     assert all(each.name in str(error.value) for each in fields(group))
 
 
-def test_every_field_is_a_widget_of_the_page_or_painted():
-    pytest.importorskip("gradio")
-    import gradio as gr
-
-    from maskvfi.app.page import PAINTED, Page, Sessions
-
-    with gr.Blocks():
-        page = Page(Sessions(None))
-    assert {*page.options, *PAINTED} == {each.name for each in fields(Options)}
-
-
 def test_every_field_is_in_a_batch_and_in_what_a_resumed_run_compares(tmp_path):
     pytest.importorskip("ray")
     from maskvfi.batch.run import batch

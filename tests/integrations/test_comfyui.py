@@ -157,7 +157,7 @@ def test_one_image_stays_one(networks, images):
 def test_the_mask_says_what_stands_still(networks, images):
     found = call("MaskvfiStaticMask", networks=networks, images=images.repeat(2, 1, 1, 1)[:7])
     assert found.shape == (6, 48, 80)
-    assert found[0, 34:].mean() > 0.9
+    assert found[0, 34:].mean() > 0.85
     assert found[0, :14].mean() < 0.2
     with pytest.raises(ValueError, match="two images"):
         call("MaskvfiStaticMask", networks=networks, images=images[:1])

@@ -114,14 +114,14 @@ def painted(tmp_path_factory) -> dict[str, object]:
 
 def test_still_pixels_come_back_and_moving_ones_stay_bit_by_bit(source, made, tmp_path, monkeypatch):
     monkeypatch.setattr("maskvfi.synthesis.interpolator.load_vfi", None)  # no network is loaded
-    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **LOSSLESS)
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", threshold=0.5, **LOSSLESS)
     assert [each["name"] for each in report.weights] == ["static-s"]
     assert (report.frames_in, report.frames_out, report.warnings) == (9, 17, [])
     assert 0.1 < report.static_share < 0.6
     before, after, wanted = planes(made), planes(tmp_path / "out.mkv"), planes(source)[0][0][INNER]
     for k in range(17):
         assert np.array_equal(before[k][0][FAR], after[k][0][FAR])
-        assert np.abs(after[k][0][INNER].astype(int) - wanted).mean() < 1
+        assert np.abs(after[k][0][INNER].astype(int) - wanted).mean() < 2
     assert np.abs(before[1][0][INNER].astype(int) - wanted).mean() > 10
     assert [time for time, *_ in read(tmp_path / "out.mkv")] == [time for time, *_ in read(made)]
 

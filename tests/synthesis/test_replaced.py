@@ -34,7 +34,7 @@ def squares(planes: torch.Tensor) -> list[float]:
 
 def test_a_pixel_is_replaced_where_that_is_likelier_than_standing_still():
     copied = copied_pixels(
-        probabilities(0.0, 0.999, 0.3, 0.6, 0.45), probabilities(0.995, 0.995, 0.4, 0.995, 0.995)
+        probabilities(0.0, 0.999, 0.3, 0.6, 0.45), probabilities(0.998, 0.998, 0.4, 0.998, 0.998)
     )
     assert squares(copied.replaced) == [1, 0, 0, 1, 1]
     assert squares(copied.weight) == pytest.approx([1, 1, 0, 1, 1])
@@ -43,10 +43,10 @@ def test_a_pixel_is_replaced_where_that_is_likelier_than_standing_still():
 
 def test_what_is_likely_is_replaced_near_a_square_that_is_certain_and_nowhere_else():
     found = torch.zeros(1, 1, 30, 90)
-    found[..., 5:10, 5:10] = 0.995  # certain
+    found[..., 5:10, 5:10] = 0.998  # certain
     found[..., 5:8, 14:17] = 0.6  # likely, and near
     found[..., 12, 8] = 1.0  # a speck
-    found[..., 5:7, 60:64] = 0.995  # too small
+    found[..., 5:7, 60:64] = 0.998  # too small
     copied = copied_pixels(torch.zeros_like(found), found).replaced
     expected = torch.zeros_like(found)
     expected[..., 5:10, 5:10] = expected[..., 5:8, 14:17] = 1
