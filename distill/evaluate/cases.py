@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 
 from distill.arrays import Bools, Image, Rng
-from distill.data.clips import find_clips
 from distill.data.labels import Rule, static_labels
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch
-from distill.evaluate.footage import RUN, Footage
+from distill.evaluate.footage import RUN, Footage, footages
 from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
@@ -83,12 +82,11 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
     Raises:
         ValueError: The folder holds no video, or one that cannot be read.
     """
-    for number, clip in enumerate(find_clips(clips)):
-        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
+    for number, clip, footage in footages(clips, SIDE, seed):
         for index in range(count):
             for place, kind in enumerate(KINDS):
                 rng = np.random.default_rng((seed, number, index, place))
-                yield _draw(kind, clip.path.name, footage, (number + index + place) % 2 == 0, rng)
+                yield _draw(kind, clip, footage, (number + index + place) % 2 == 0, rng)
 
 
 def motion_shows(first: Image, second: Image, shown: float = SHOWN) -> Bools:

@@ -23,7 +23,7 @@ from distill.data.labels import PUBLISHED, Rule, static_labels
 from distill.data.teachers import load_teacher
 from distill.data.tensors import as_batch
 from distill.evaluate.cases import motion_shows
-from distill.evaluate.footage import Footage
+from distill.evaluate.footage import Footage, footages
 from distill.evaluate.judges import network_judge
 from distill.synthetic.overlays import Drawing, Overlay, paste
 from distill.synthetic.text import draw_text
@@ -159,8 +159,7 @@ def dmap_cases(clips: Path, count: int, seed: int) -> Iterator[DmapCase]:
     Raises:
         ValueError: The folder holds no video, or one that cannot be read.
     """
-    for number, clip in enumerate(find_clips(clips)):
-        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
+    for number, _, footage in footages(clips, SIDE, seed):
         for index in range(count):
             rng = np.random.default_rng((seed, number, index))
             real = (number + index) % 2 == 0 and bool(footage.runs)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from distill.arrays import Image, Rng
-from distill.data.clips import CUT
+from distill.data.clips import CUT, find_clips
 
 RUN = 5  # frames
 
@@ -52,6 +52,24 @@ class Footage:
     def frames(self, index: int) -> Sequence[Image]:
         """Texture number `index`, as `Textures` has it."""
         return [self._pictures[index]]
+
+
+def footages(clips: Path, size: int, seed: int) -> Iterator[tuple[int, str, Footage]]:
+    """Read the clips of a folder, one after another.
+
+    Args:
+        clips: The folder.
+        size: Side of a frame, in px.
+        seed: Equal seeds choose equal crops.
+
+    Yields:
+        A clip's number, its name and its footage.
+
+    Raises:
+        ValueError: The folder holds no video, or one that cannot be read.
+    """
+    for number, clip in enumerate(find_clips(clips)):
+        yield number, clip.path.name, Footage(clip.path, size, np.random.default_rng((seed, number)))
 
 
 def _decode(path: Path, wanted: set[int]) -> Iterator[tuple[int, Image]]:

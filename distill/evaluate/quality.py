@@ -99,6 +99,7 @@ def measure_quality(
         ValueError: The folder holds no video, or there is no such measure.
     """
     unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
+    seen = Similarity([name for name in wanted if name == "stlpips"])  # beside PSNR, under overlays
     plain = network(unmasked)
     methods, quality = _methods(vfi, plain), Quality([], missing=similarity.missing)
     quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
@@ -128,7 +129,9 @@ def measure_quality(
             noisy = [_noisy(frame, rng) for frame in clean]
             for name, method in (masked | {"true mask": known}).items():
                 for scores, (start, end) in ((quality.overlaid, clean), (quality.noisy, noisy)):
-                    measures = _by_region(composite, moves, method(start, end, times))
+                    between = method(start, end, times)
+                    measures = _by_region(composite, moves, between)
+                    measures |= seen.measures([start, *between, end], composite.frames)
                     scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
     return quality
 
@@ -240,9 +243,12 @@ def quality_tables(quality: Quality) -> list[Table]:
         (quality.noisy, f"{under}, noise of {NOISE:g} code values"),
     ):
         if scores:
-            table = Table("", *REGIONS, title=title)
+            seen = {"ST-LPIPS of all": "stlpips"} if "stlpips" in scores[0].measures else {}
+            table = Table("", *REGIONS, *seen, title=title)
             for method in _names(scores):
-                table.add_row(method, *(f"{_mean(scores, method, r):.2f}" for r in REGIONS))
+                cells = [f"{_mean(scores, method, region):.2f}" for region in REGIONS]
+                cells += [f"{_mean(scores, method, name):.4f}" for name in seen.values()]
+                table.add_row(method, *cells)
             tables.append(table)
     return tables
 

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from distill.arrays import Bools, Image, Rng
-from distill.data.clips import find_clips
 from distill.data.labels import Rule
-from distill.evaluate.footage import RUN, Footage
+from distill.evaluate.footage import RUN, Footage, footages
 from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import encode
 from distill.synthetic.motion import random_scene
@@ -71,16 +70,11 @@ def still_cases(clips: Path, count: int, seed: int) -> Iterator[StillCase]:
     Raises:
         ValueError: The folder holds no video, or one that cannot be read.
     """
-    for number, clip in enumerate(find_clips(clips)):
-        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)))
+    for number, clip, footage in footages(clips, SIDE, seed):
         for index in range(count):
             kind = KINDS[(number * count + index) % len(KINDS)]
             rng = np.random.default_rng((seed, number, index))
-            yield (
-                _wall(clip.path.name, footage, rng)
-                if kind == "wall"
-                else _overlaid(kind, clip.path.name, footage, rng)
-            )
+            yield (_wall(clip, footage, rng) if kind == "wall" else _overlaid(kind, clip, footage, rng))
 
 
 def _overlaid(kind: str, clip: str, footage: Footage, rng: Rng) -> StillCase:

@@ -139,7 +139,8 @@ def static_layer(
 ) -> Any:
     """Make what still pixels show at the times of another interpolator's frames; only that is right in it.
 
-    `std.MaskedMerge(other, static_layer(clip), static_mask(clip, 2))` puts them back into the clip `other`.
+    The mask comes with it as alpha: with `layer = static_layer(clip)`, `std.MaskedMerge(other, layer,
+    layer.std.PropToClip())` puts still pixels back into the clip `other`.
 
     Args:
         clip, factor_num, factor_den, fps_num, fps_den, hold_last, sc, sc_threshold: As `static_mask` has them.
@@ -147,15 +148,18 @@ def static_layer(
         **options: threshold and feather, as `Interpolator` has them.
 
     Returns:
-        A clip of the same format.
+        A clip of the same format, whose property `_Alpha` is what `static_mask` gives.
 
     Raises:
         vapoursynth.Error: As `interpolate` does.
     """
+    import vapoursynth as vs
+
     rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
     layers = _Layers(_load(None, mask, device, precision, {**options, "static": static}), rate, sc)
     base, frames = rate.spread(rate.clip), layers.clips(rate)
-    return rate.cut(base.std.ModifyFrame(clips=[base, *frames], selector=layers.draw))
+    grey = vs.core.std.BlankClip(base, format=vs.GRAYS, keep=True)
+    return rate.cut(base.std.ModifyFrame(clips=[base, grey, *frames], selector=layers.draw))
 
 
 class _Rate:
@@ -258,13 +262,7 @@ class _Masks:
         """The selector for ModifyFrame: f[0] is to be drawn on, the others are the block's frames."""
         k, _ = _place(n, self._factor)
         _, copied = self._found(k, f[1:])
-        out = f[0].copy()
-        plane = np.asarray(out[0])
-        if copied is None:
-            plane[...] = 0
-        else:
-            np.copyto(plane, copied.weight[0, 0].float().cpu().numpy())
-        return out
+        return _mask_of(copied, f[0])
 
     def _found(self, k: int, frames: Sequence[Any]) -> tuple[int, Copied | None]:
         """Which frame of its block starts gap k, and how its pixels are copied; None over a cut and at the end."""
@@ -302,30 +300,21 @@ class _Masks:
 
 
 class _Layers(_Masks):
-    """The same blocks, drawn as what still pixels show. Masks are only looked at if they know what was replaced."""
+    """The same blocks, drawn as what still pixels show, with the mask as alpha."""
 
     @torch.inference_mode()
     def draw(self, n: int, f: Sequence[Any]) -> Any:
-        """The selector for ModifyFrame: f[0] is the source frame before, the others are the block's frames."""
+        """The selector for ModifyFrame: the source frame before, a grey one, and the block's frames."""
         k, t = _place(n, self._factor)
-        j, copied = self._found(k, f[1:])
-        start = f[0]
-        if not t or copied is None or _identical(start, f[2 + j]):
-            return start
-        views = [_view(self._interpolator, frame) for frame in (start, f[2 + j])]
-        weight = torch.ones_like(views[0].rgb[:, :1])
-        static, replaced = self._interpolator.static, copied.replaced
-        (rgb,) = compose(
-            (views[0].rgb,), (views[1].rgb,), float(t), (), weight, RGB, static, replaced=replaced
-        )
-        return _drawn(start, rgb)
-
-    def _copied(self, frames: Sequence[Any], count: int) -> list[Copied | None]:
-        mask = self._interpolator.mask
-        if mask is not None and mask.config.replaced:
-            return super()._copied(frames, count)
-        cuts = (self._sc and _is_cut(start, end) for start, end in pairwise(frames[: count + 1]))
-        return [None if cut else Copied(torch.ones(1, 1, 1, 1)) for cut in cuts]
+        j, copied = self._found(k, f[2:])
+        out = f[0].copy()
+        if t and copied is not None and not _identical(f[0], f[3 + j]):
+            start, end = (_view(self._interpolator, frame).rgb for frame in (f[0], f[3 + j]))
+            weight, static = torch.ones_like(start[:, :1]), self._interpolator.static
+            (rgb,) = compose((start,), (end,), float(t), (), weight, RGB, static, replaced=copied.replaced)
+            out = _drawn(f[0], rgb)
+        out.props["_Alpha"] = _mask_of(copied, f[1])
+        return out
 
 
 def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, Any]) -> Interpolator:
@@ -348,6 +337,14 @@ def _marked(clip: Any, threshold: float | None) -> Any:
         raise vs.Error("maskvfi: sc_threshold needs the plugin misc, which has SCDetect")
     found = clip.resize.Bicubic(format=vs.GRAY8, matrix_s="709").misc.SCDetect(threshold)
     return clip.std.CopyFrameProps(found, props=["_SceneChangePrev", "_SceneChangeNext"])
+
+
+def _mask_of(copied: Copied | None, grey: Any) -> Any:
+    """A copy of a grey frame that shows how far each pixel is copied; None is nowhere."""
+    out = grey.copy()
+    plane = np.asarray(out[0])
+    plane[...] = 0 if copied is None else copied.weight[0, 0].float().cpu().numpy()
+    return out
 
 
 def _place(n: int, factor: Fraction) -> tuple[int, Fraction]:

@@ -6,21 +6,19 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import DecodeOptions, Options, ProtectOptions, StillOptions
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
+from maskvfi.pipeline.putter import FILTER, SMALL, Putter
 from maskvfi.pipeline.run import (
     PIPE,
     Progress,
@@ -37,11 +35,11 @@ from maskvfi.pipeline.run import (
     weights_of,
     write_report,
 )
-from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
+from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer
-from maskvfi.timing.alignment import UNLIKE, Alignment, Samples, align
+from maskvfi.timing.alignment import Alignment, Samples, align
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail
 from maskvfi.timing.timeline import ByFactor
@@ -50,14 +48,10 @@ from maskvfi.video.images import is_image_source
 from maskvfi.video.kept import others_in
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import find_pictures, folder_of
-from maskvfi.video.planes import Colour, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.planes import Colour
 
-FILTER = "bicubic"  # how a smaller source is scaled
-SMALL = (64, 36)  # px; pictures of this size are compared
-WHOLE, WINDOW = (
-    Fraction(12),
-    Fraction(4),
-)  # seconds: what is compared of a short film, and of each part of a long one
+# Seconds: what is compared of a short film, and of each part of a long one.
+WHOLE, WINDOW = Fraction(12), Fraction(4)
 REACH = Fraction(3)  # seconds that are read of the other video around a window
 SAID = Fraction(1, 200)  # seconds: a smaller offset is not worth a line
 
@@ -166,7 +160,7 @@ class _Run:
         interpolator.paint(*read_painted_masks(options, self.info))
         self._interpolator = interpolator
         self._renderer = Renderer(interpolator, self.info)
-        self._putter = _Putter(interpolator, self.info, self._made.info, self._colour, self._factor)
+        self._putter = Putter(interpolator, self.info, self._made.info, self._colour, self._factor)
         self.result.device, self.result.precision = str(interpolator.device), interpolator.precision
         self.result.runtime = interpolator.runtime
 
@@ -355,111 +349,6 @@ class _Ahead:
         while self._next is not None and (end is None or clock(self._next.pts) < end):
             frame, self._next = self._next, next(self._frames, None)
             yield frame
-
-
-@dataclass(slots=True)
-class _Loaded:
-    """A source frame on the device: its planes in the layout of the other video, and a small picture."""
-
-    frame: Frame
-    planes: tuple[Tensor, ...]
-    small: np.ndarray
-
-
-class _Putter:
-    """Puts the still pixels of source frames into frames of another video."""
-
-    def __init__(
-        self, interpolator: Interpolator, source: SourceInfo, made: SourceInfo, colour: Colour, factor: int
-    ) -> None:
-        self._interpolator, self._source, self._made = interpolator, source, made
-        self._colour, self._factor = colour, factor
-        self._layout = VideoLayout(made.format, colour)
-        self._same = factor == 1 and made.format == source.format and _means(colour) == _means(source.colour)
-        self._loaded: list[_Loaded] = []
-        self._copied: tuple[Copied, Copied] | None = None  # of the source, and scaled
-        self._protect = None if interpolator.protect is None else self._scaled(interpolator.protect)
-        self.everything = torch.ones(1, 1, source.height, source.width, device=interpolator.device)
-        if interpolator.release is not None:
-            self.everything = 1 - interpolator.release
-
-    def put(self, gap: Gap, copied: Copied, frame: Frame, at: float) -> Frame | None:
-        """The frame with still pixels of its gap; the frame itself where nothing stands still.
-
-        Args:
-            gap: The source frames around it.
-            copied: How the source's pixels are copied, [1,1,H,W].
-            frame: The frame.
-            at: Its time inside the gap, 0..1.
-
-        Returns:
-            None if the frame looks unlike the source at that time.
-        """
-        assert gap.end is not None
-        if not copied.weight.any():
-            return frame
-        start, end = self._load(gap.start), self._load(gap.end)
-        here = thumbnail(frame, self._colour, SMALL).astype(np.float32)
-        there = start.small * (1 - at) + end.small * at
-        if _typical(here - there) > max(2 * UNLIKE, 2 * _typical(start.small - end.small)):
-            return None
-        if self._copied is None or self._copied[0] is not copied:
-            self._copied = copied, copied.each(self._scaled)
-        planes = put_back(
-            to_tensors(frame.planes, self._interpolator.device),
-            start.planes,
-            end.planes,
-            at,
-            self._copied[1],
-            self._layout,
-            self._interpolator.static,
-            self._protect,
-        )
-        return Frame(quantise(planes, frame.format), frame.format, frame.pts, frame.duration)
-
-    def _load(self, frame: Frame) -> _Loaded:
-        for known in self._loaded:
-            if known.frame.planes is frame.planes:
-                return known
-        planes = to_tensors(frame.planes, self._interpolator.device)
-        if not self._same:
-            planes = self._converted(planes, frame)
-        small = thumbnail(frame, self._source.colour, SMALL).astype(np.float32)
-        self._loaded = [*self._loaded[-1:], _Loaded(frame, planes, small)]
-        return self._loaded[-1]
-
-    def _converted(self, planes: tuple[Tensor, ...], frame: Frame) -> tuple[Tensor, ...]:
-        """Planes in the size, pixel format and colours of the other video, not rounded."""
-        fmt = self._made.format
-        rgb = planes_to_rgb(planes, frame.format, self._source.colour)
-        if self._factor > 1:
-            rgb = F.interpolate(rgb, scale_factor=self._factor, mode=FILTER, align_corners=False)
-        made = rgb_to_planes(rgb, fmt, self._colour)
-        if not fmt.alpha:
-            return made
-        top = 1.0 if fmt.depth == 32 else 2.0**fmt.depth - 1
-        alpha = torch.full_like(made[0], top)
-        if frame.format.alpha:
-            own = 1.0 if frame.format.depth == 32 else 2.0**frame.format.depth - 1
-            scaled = self._scaled(planes[-1][None, None])
-            assert scaled is not None
-            alpha = scaled[0, 0] * (top / own)
-        return (*made, alpha)
-
-    def _scaled(self, weight: Tensor) -> Tensor:
-        """A plane [1,1,H,W] of the source in the size of the other video."""
-        if self._factor == 1:
-            return weight
-        return F.interpolate(weight, scale_factor=self._factor, mode="bilinear", align_corners=False)
-
-
-def _means(colour: Colour) -> tuple[Any, ...]:
-    return colour.matrix, colour.full_range, colour.siting
-
-
-def _typical(difference: np.ndarray) -> float:
-    """The median: what other programs do to overlays leaves it small."""
-    return float(np.median(np.abs(difference)))
 
 
 def _scale_of(source: SourceInfo, made: SourceInfo) -> int:

@@ -228,7 +228,7 @@ def test_a_version_of_another_video_is_refused(page, served, clip, tmp_path):
     assert results(served[1]) == []
 
 
-def test_everything_can_be_done_by_keyboard(page, tmp_path):
+def test_everything_can_be_done_by_keyboard(page, served, tmp_path):
     small = make_clip(tmp_path / "small.mp4", times=3)
     page.locator("#video button").first.wait_for()
     page.wait_for_timeout(3000)  # until it listens: nothing on the page says so
@@ -257,6 +257,7 @@ def test_everything_can_be_done_by_keyboard(page, tmp_path):
     page.keyboard.press("Enter")
     expect_jobs(page, ".done", "3 frames became")
     until_focus(page, "#results a")
+    assert [path.suffix for path in results(served[1])] == [".mp4"]
 
 
 def test_nothing_is_cut_off_in_a_narrow_window(page, clip):

@@ -242,7 +242,11 @@ def test_mask_and_layer_in_vapoursynth_do_what_protect_does(vs, tmp_path):
     clip, other = clip_of(vs, source, 12), clip_of(vs, made, 24)
     weight = static_mask(clip, 2, device="cpu")
     assert (weight.format.id, weight.num_frames, weight.fps) == (vs.GRAYS, 14, 24)
-    merged = other.std.MaskedMerge(static_layer(clip, 2, device="cpu"), weight)
+    layer = static_layer(clip, 2, device="cpu")
+    alpha = layer.std.PropToClip()
+    for n in range(14):
+        assert np.array_equal(np.asarray(alpha.get_frame(n)[0]), np.asarray(weight.get_frame(n)[0]))
+    merged = other.std.MaskedMerge(layer, alpha)
     changed = 0
     with open_source(tmp_path / "out.mp4") as reader:
         for n, frame in enumerate(reader):

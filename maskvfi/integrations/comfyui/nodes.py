@@ -129,6 +129,12 @@ def _networks(tooltip: str = "From maskvfi: load networks.") -> Socket:
     return Socket(name="networks", kind=NETWORKS, tooltip=tooltip)
 
 
+def _per_second(name: str, tooltip: str) -> Socket:
+    return Socket(
+        name=name, kind="FLOAT", tooltip=tooltip, default=0, low=0, high=1000, step=0.001, optional=True
+    )
+
+
 def _painted() -> Iterator[Socket]:
     yield Socket(
         name="protect",
@@ -177,26 +183,8 @@ def _interpolate_inputs() -> list[Socket]:
         _networks(),
         Socket(name="images", kind="IMAGE", tooltip="Frames of a video in their order."),
         _factor("N images become (N-1)*factor+1."),
-        Socket(
-            name="fps",
-            kind="FLOAT",
-            tooltip="Frames per second of the result, instead of the factor. 0 leaves it out.",
-            default=0,
-            low=0,
-            high=1000,
-            step=0.001,
-            optional=True,
-        ),
-        Socket(
-            name="rate",
-            kind="FLOAT",
-            tooltip="Frames per second of the images; only fps needs it.",
-            default=0,
-            low=0,
-            high=1000,
-            step=0.001,
-            optional=True,
-        ),
+        _per_second("fps", "Frames per second of the result, instead of the factor. 0 leaves it out."),
+        _per_second("rate", "Frames per second of the images; only fps needs it."),
         *_painted(),
         *_options("loop", *BY_SCENE),
     ]
