@@ -4,7 +4,7 @@
 
 A clip is read at its full rate and gets overlays: a score, a subtitle and a frame around a map. Every second frame goes
 to the other program, which makes the rest; the frames left out say how good its frames are. Prints PSNR of the new
-frames inside the overlays and elsewhere, before and after `protect`.
+frames inside the overlays and elsewhere, and ST-LPIPS of all of them, before and after `protect`.
 
     python benchmarks/protect_others.py CLIP --frames 13 --width 320 --stride 2
 """
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 import maskvfi
+from distill.evaluate.similarity import Similarity
 from maskvfi.video import open_source
 from maskvfi.video.planes import planes_to_rgb, to_tensors
 
@@ -140,7 +141,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def measure(
     clip: Path | str, folder: Path, method: str, frames: int, width: int, stride: int = 1
 ) -> dict[str, tuple[float, float]]:
-    """PSNR of new frames before and after `protect`, inside the overlays and elsewhere.
+    """PSNR of new frames before and after `protect`, inside the overlays and elsewhere, and their ST-LPIPS.
 
     Args:
         clip: A moving video.
@@ -151,7 +152,7 @@ def measure(
         stride: Every so many frames one is taken, so that more moves.
 
     Returns:
-        (before, after) in dB by place.
+        (before, after) in dB by place; of ST-LPIPS under its name.
     """
     whole = read_rgb_part(clip, frames, width, stride)
     drawn = [draw_overlays(frame) for frame in whole]
@@ -163,7 +164,15 @@ def measure(
     before, after = read_rgb(made)[0], read_rgb(out)[0]
     new = list(range(1, min(len(before), len(truth)) - 2, 2))
     places = {"overlays": mark, "elsewhere": ~cv2.dilate(mark.astype(np.uint8), np.ones((9, 9))).astype(bool)}
-    return {
+    runs = [[frames[k] for k in new] for frames in (truth, before, after)]
+    seen = Similarity(("stlpips",))
+    distances = [
+        seen.measures([run[0], *run, run[-1]], [runs[0][0], *runs[0], runs[0][-1]]).get(
+            "stlpips", float("nan")
+        )
+        for run in runs[1:]
+    ]
+    return {"ST-LPIPS": (distances[0], distances[1])} | {
         place: (
             psnr(np.stack([truth[k][where] for k in new]), np.stack([before[k][where] for k in new])),
             psnr(np.stack([truth[k][where] for k in new]), np.stack([after[k][where] for k in new])),
@@ -198,7 +207,8 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=2)
     arguments = parser.parse_args()
     print(
-        "| clip | made by | overlays | after protect | elsewhere | after protect |\n|---|---|---|---|---|---|"
+        "| clip | made by | overlays | after protect | elsewhere | after protect | ST-LPIPS | after protect |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         for clip in arguments.clip:
@@ -206,7 +216,9 @@ def main() -> None:
                 found = measure(
                     clip, Path(folder), method, arguments.frames, arguments.width, arguments.stride
                 )
+                distances = found.pop("ST-LPIPS")
                 figures = " | ".join(f"{value:.2f}" for place in found.values() for value in place)
+                figures += " | " + " | ".join(f"{value:.4f}" for value in distances)
                 print(f"| {Path(clip).stem} | {method} | {figures} |", flush=True)
 
 
