@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskvfi.ops.bands import bands
+
 CELL = 8  # px; the noise is measured in cells of this size
 # Standard deviation of the noise of one frame in 8-bit code values. Nothing is done about less than FAINT, which the
 # coding of ordinary video leaves; from VISIBLE on all of it is kept.
@@ -15,6 +17,7 @@ SMALLEST = 1.5  # the variance of noise divided by the smallest of nine measurem
 # somewhere near; white noise has 0.75, and the grain of a film rarely less than FINE.
 COARSE, FINE = 0.1, 0.2
 SHIFT = 6  # px; noise is not correlated over this distance
+HALO = 4 * CELL  # px; no pixel depends on rows farther away
 NUDGE = 0.01  # of a code value, which only decides which way a half is rounded
 TINY = 1e-12
 
@@ -40,6 +43,19 @@ def mix_still(
     """
     if start.ndim == 2:
         return mix_still(start[None], end[None], time, code, keep)[0]
+    parts = list(bands(start.shape[-2], start.shape[-1], HALO, CELL))
+    if len(parts) == 1:
+        return _mixed(start, end, time, code, keep)
+    out = torch.empty_like(start)
+    for rows, seen, inner in parts:
+        kept = None if keep is None else keep[..., seen, :]
+        band = _mixed(start[..., seen, :], end[..., seen, :], time, code, kept)
+        out[..., rows, :] = band[..., inner, :]
+    return out
+
+
+def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None) -> Tensor:
+    """`mix_still` for a band of the frames."""
     changed = (start != end).to(start.dtype)
     free = changed if keep is None else changed * (1 - keep)
     mixed = _nudged(torch.lerp(start, end, time), free, code)

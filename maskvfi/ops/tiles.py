@@ -12,7 +12,7 @@ from torch import Tensor
 from maskvfi.ops.boxes import MARGIN, Box
 
 BYTES = 700  # per pixel that the largest network needs while it computes
-MAX_BYTES = 2 << 30  # that a tile may need on the CPU, where larger ones are no faster
+MAX_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
 SHARE = 0.5  # of a GPU's free memory that a tile may need
 MIN_PIXELS = 512 * 512  # of a tile
 
@@ -101,10 +101,13 @@ def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:
 
 
 def _cut(side: int, count: int, multiple: int) -> list[tuple[int, int]]:
-    """Divide `side` px into `count` parts that overlap."""
+    """Divide `side` px into up to `count` parts that overlap, of one length (the last less than `multiple` shorter).
+
+    What a runtime compiles or keeps for one size then serves all of them.
+    """
     if count == 1:
         return [(0, side)]
-    step = side / count
-    begins = [max(0, int(k * step - MARGIN) // multiple * multiple) for k in range(count)]
-    ends = [min(side, -(-int((k + 1) * step + MARGIN) // multiple) * multiple) for k in range(count)]
-    return [(begin, min(end, side)) for begin, end in zip(begins, ends, strict=True)]
+    step = -(-(side - 2 * MARGIN) // count // multiple) * multiple
+    length = step + 2 * MARGIN
+    last = -(-(side - length) // multiple) * multiple
+    return [(begin, begin + length) for begin in range(0, last, step)] + [(last, side)]

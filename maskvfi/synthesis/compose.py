@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, Motion
+from maskvfi.ops.bands import bands
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.grain import mix_still
 from maskvfi.ops.tiles import Tile
@@ -177,6 +178,26 @@ def copied_pixels(
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
         threshold, feather, protect, release: As `still_weight` takes them.
     """
+    height, width = still.shape[-2:]
+    found = Copied(torch.empty_like(still), None if replaced is None else torch.empty_like(still))
+    for rows, seen, inner in bands(height, width, NEAR + 4, 1):
+        other, *painted = (None if x is None else x[..., seen, :] for x in (replaced, protect, release))
+        band = _copied_rows(still[..., seen, :], other, threshold, feather, *painted)
+        for whole, part in zip(found, band, strict=True):
+            if whole is not None and part is not None:
+                whole[..., rows, :] = part[..., inner, :]
+    return found
+
+
+def _copied_rows(
+    still: Tensor,
+    replaced: Tensor | None,
+    threshold: float,
+    feather: float,
+    protect: Tensor | None,
+    release: Tensor | None,
+) -> Copied:
+    """`copied_pixels` for some rows."""
     weight = still_weight(still, threshold, feather, protect, release)
     if replaced is None:
         return Copied(weight)
@@ -258,10 +279,9 @@ def moving_layer(
         at = tuple(
             torch.arange(*ends, device=img0.device) for ends in ((box.top, box.bottom), (box.left, box.right))
         )
-    (sample0, hidden0), (sample1, hidden1) = (
-        backward_warp(torch.cat((image, weight), dim=1), half, *at).split((image.shape[1], 1), dim=1)
-        for image, half in zip((img0, img1), motion.flow.split(2, dim=1), strict=True)
-    )
+    flows = motion.flow.split(2, dim=1)
+    sample0, sample1 = (backward_warp(x, half, *at) for x, half in zip((img0, img1), flows, strict=True))
+    hidden0, hidden1 = (backward_warp(weight, half, *at) for half in flows)
     share0 = motion.blend * (1 - hidden0 + HIDDEN_SHARE)
     share1 = (1 - motion.blend) * (1 - hidden1 + HIDDEN_SHARE)
     blend = share0 / (share0 + share1)
@@ -300,16 +320,10 @@ def compose(
     if weight is None:
         still = tuple(torch.lerp(a, b, t) for a, b, t in zip(start, end, times, strict=True))
     else:
-        kept = (None,) * len(start) if protect is None else layout.weights(protect)
+        kept, nearer = ((None,) * len(start) if x is None else layout.weights(x) for x in (protect, replaced))
         still = tuple(
-            still_layer(a, b, time, mode, layout.code, keep)
-            + (0 if mode == "nearest" else (b - a) * (t - time))
-            for a, b, t, keep in zip(start, end, times, kept, strict=True)
-        )
-    if weight is not None and replaced is not None:
-        still = tuple(
-            torch.lerp(plane, still_layer(a, b, time, "nearest"), share)
-            for plane, a, b, share in zip(still, start, end, layout.weights(replaced), strict=True)
+            _still_plane(a, b, time, t, mode, layout.code, keep, share)
+            for a, b, t, keep, share in zip(start, end, times, kept, nearer, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output in moving:
@@ -327,6 +341,23 @@ def compose(
         for plane, log2, below, copied, whole in zip(warped, layout.log2, still, shares, out, strict=True):
             _place(tile.box.of(whole, log2), plane, copied, tile.box.of(below, log2), tile, log2)
     return out
+
+
+def _still_plane(
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    colour_time: float | Tensor,
+    mode: str,
+    code: float,
+    protect: Tensor | None,
+    nearer: Tensor | None,
+) -> Tensor:
+    """A plane of the still layer. Where `nearer` is 1 it shows the nearer frame, whatever the mode."""
+    plane = still_layer(start, end, time, mode, code, protect)
+    if colour_time is not time and mode != "nearest":
+        plane = plane + (end - start) * (colour_time - time)
+    return plane if nearer is None else torch.lerp(plane, still_layer(start, end, time, "nearest"), nearer)
 
 
 def place_tile(out: Tensor, values: Tensor, tile: Tile) -> None:

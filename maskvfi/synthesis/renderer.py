@@ -129,6 +129,7 @@ class Renderer:
         if _needs_no_mask(group[0]):
             yield group[0], None
             return
+        self._ready = None  # it keeps frames of the group before
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
         views = [self._look(frame).view for frame in frames]
         with self._stage("mask"):
@@ -229,12 +230,13 @@ class Renderer:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
                 return known
+        self._loaded = self._loaded[-self._group_size :]
         with self._stage("convert"):
             planes = to_tensors(frame.planes, self._interpolator.device)
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
             view = self._interpolator.view(over_backdrop(rgb, opacity_of(planes, frame.format)))
         loaded = LoadedFrame(frame, planes, view)
-        self._loaded = [*self._loaded[-self._group_size :], loaded]
+        self._loaded.append(loaded)
         return loaded
 
     def _timed(self, moving: Iterator[MovingTile]) -> Iterator[MovingTile]:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskvfi.ops.bands import bands
+
 # Kr and Kb: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4 (non-constant luminance); SMPTE 240M and
 # FCC as in ITU-T H.273 table 4.
 LUMA_WEIGHTS = {
@@ -24,6 +26,7 @@ MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9
 # What shows through transparent pixels: a colour that pictures seldom have, so that black, white and grey ones show.
 BACKDROP = (1.0, 0.0, 1.0)
 TINY_OPACITY = 1e-4
+HALO = 16  # px; interpolated chroma depends on no rows farther away
 UNSPECIFIED, LIMITED, FULL = 2, 1, 2
 # Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 is halfway.
 SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
@@ -167,13 +170,28 @@ def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) ->
     Returns:
         RGB [1,3,H,W] float32, 0 for black and 1 for white.
     """
-    first, *rest = (plane.to(torch.float32) for plane in planes[: fmt.colour_planes])
+    first, *rest = planes[: fmt.colour_planes]
+    height, width = first.shape
+    out = torch.empty((1, 3, height, width), device=first.device)
+    step = 1 << fmt.log2_chroma[1]
+    for rows, seen, inner in bands(height, width, HALO, HALO):
+        chroma = slice(seen.start // step, -(-seen.stop // step))
+        band = (first[seen], *(plane[chroma] if fmt.family == "yuv" else plane[seen] for plane in rest))
+        rgb = _band_to_rgb([plane.to(torch.float32) for plane in band], fmt, colour)
+        for whole, part in zip(out[0], rgb, strict=True):
+            whole[rows] = part[inner]
+    return out
+
+
+def _band_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) -> tuple[Tensor, Tensor, Tensor]:
+    """`planes_to_rgb` for some rows: red, green and blue, [h,w]."""
+    first, *rest = planes
     luma = _to_unit(first, fmt, colour)
     if fmt.family == "grey":
-        return luma.expand(3, -1, -1)[None]
+        return luma, luma, luma
     if fmt.family == "rgb":
         blue, red = (_to_unit(plane, fmt, colour) for plane in rest)
-        return torch.stack((red, luma, blue))[None]
+        return red, luma, blue
     height, width = luma.shape
     cb, cr = (_upsample(_to_signed_unit(plane, fmt, colour), width, height, fmt, colour) for plane in rest)
     kr, kb = LUMA_WEIGHTS[colour.matrix]
@@ -181,7 +199,7 @@ def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) ->
     red = luma + (2 * (1 - kr)) * cr
     blue = luma + (2 * (1 - kb)) * cb
     green = luma - (2 * (1 - kr) * kr / kg) * cr - (2 * (1 - kb) * kb / kg) * cb
-    return torch.stack((red, green, blue))[None]
+    return red, green, blue
 
 
 def opacity_of(planes: Sequence[Tensor], fmt: PixelFormat) -> Tensor | None:
