@@ -145,6 +145,8 @@ class _Batch:
         self._parts: deque[tuple[_Video, Part]] = deque()
         self._surveys: dict[Any, _Video] = {}
         self._making: dict[Any, tuple[_Video, Any, Part]] = {}
+        self._restarting: dict[Any, Any] = {}  # what a lost worker was asked, and that worker
+        self._losses: Counter[tuple[int, int]] = Counter()  # of workers, over every part of a video
         self._joins = ThreadPoolExecutor(1, "maskvfi-join")
         self._parts_made = self._parts_known = self._frames_made = self._frames_known = self._lost = 0
 
@@ -192,7 +194,7 @@ class _Batch:
     def _wait(self) -> None:
         # While enough parts are waiting the surveys' results are not taken: a survey then pauses by itself.
         parts_wanted = len(self._parts) < 2 * len(self._workers.actors)
-        awaited = [*self._making, *(self._surveys if parts_wanted else ())]
+        awaited = [*self._making, *self._restarting, *(self._surveys if parts_wanted else ())]
         if not awaited:
             time.sleep(POLL_INTERVAL)
             return
@@ -200,6 +202,8 @@ class _Batch:
         for reference in ready:
             if reference in self._making:
                 self._part_made(reference, *self._making.pop(reference))
+            elif reference in self._restarting:
+                self._restarted(reference, self._restarting.pop(reference))
             else:
                 self._surveyed(reference, self._surveys[reference])
 
@@ -245,19 +249,38 @@ class _Batch:
             self._frames_known += part.length
 
     def _part_made(self, reference: Any, video: _Video, worker: Any, part: Part) -> None:
-        self._idle.append(worker)
         try:
-            result, process = results_of(reference)
+            result = results_of(reference)
         except RayError:
-            self._fail(video, RuntimeError(f"{MAX_RETRIES + 1} workers were lost over part {part.number}"))
+            self._worker_lost(video, worker, part)
             return
         except Exception as error:
+            self._idle.append(worker)
             self._fail(video, error)
             return
-        self._lost += process != self._workers.processes[worker]
-        self._workers.processes[worker] = process
+        self._idle.append(worker)
         if video.open:
             self._store(video, part, result)
+
+    def _worker_lost(self, video: _Video, worker: Any, part: Part) -> None:
+        """Give its part to another worker. Ray starts it again, as soon as a machine has room for it."""
+        self._lost += 1
+        self._workers.processes.pop(worker, None)
+        self._restarting[self._workers.process(worker)] = worker
+        self._losses[id(video), part.number] += 1
+        if self._losses[id(video), part.number] > MAX_RETRIES:
+            self._fail(video, RuntimeError(f"{MAX_RETRIES + 1} workers were lost over part {part.number}"))
+        elif video.open:
+            self._parts.appendleft((video, part))
+
+    def _restarted(self, reference: Any, worker: Any) -> None:
+        try:
+            self._workers.processes[worker] = results_of(reference)
+        except RayError:  # no machine has room for it yet
+            time.sleep(POLL_INTERVAL)
+            self._restarting[self._workers.process(worker)] = worker
+            return
+        self._idle.append(worker)
 
     def _store(self, video: _Video, part: Part, result: PartResult) -> None:
         assert video.journal is not None

@@ -26,6 +26,7 @@ from maskvfi.synthesis.interpolator import Interpolator
 
 CORES_PER_WORKER = 4  # by default, without GPUs
 MAX_RETRIES = 3  # further tries of a part whose worker died
+TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN where ~/.ray/auth_token is not that of its head"
 MAX_AHEAD = 16  # parts that a survey may have found before they are taken
 
 
@@ -57,8 +58,11 @@ def cluster(address: str | None) -> Iterator[bool]:
         with _silent_stderr():
             ray.init(address or "local", **settings)
     except (RayError, RuntimeError, ValueError, OSError) as error:
+        cause = str(error.__cause__ or error)
+        if "InvalidAuthToken" in cause:  # Ray sends no token unless it is told to
+            raise ConnectionError(f"{address}: this Ray cluster wants a token ({TOKEN})") from error
         what = f"{address}: no Ray cluster lets this in" if address else "Ray cannot be started here"
-        raise ConnectionError(f"{what} ({error.__cause__ or error})") from error
+        raise ConnectionError(f"{what} ({cause})") from error
     try:
         yield True
     finally:
@@ -95,7 +99,7 @@ class Worker:
         """The machine and the process id of this worker."""
         return socket.gethostname(), os.getpid()
 
-    def make(self, source: str, suffix: str, part: Part) -> tuple[PartResult, tuple[str, int]]:
+    def make(self, source: str, suffix: str, part: Part) -> PartResult:
         """Make a part.
 
         Args:
@@ -104,7 +108,7 @@ class Worker:
             part: The part.
 
         Returns:
-            The result, and the machine and process id that made it.
+            The result.
 
         Raises:
             MediaError: As `segments.make` does.
@@ -114,7 +118,7 @@ class Worker:
             self._source = ""
             self._path = self._copies.enter_context(fetched(source))
             self._source = source
-        return make(self._path, suffix, part, self._options, self._networks()), self.process()
+        return make(self._path, suffix, part, self._options, self._networks())
 
     def _networks(self) -> Interpolator:
         if self._interpolator is None:
@@ -144,8 +148,7 @@ class Workers:
         self._options = options
         self._owns_ray = owns_ray
         self.cores, gpus, count = _room(workers, options.device)
-        restarts: dict[str, Any] = {"max_restarts": -1, "max_task_retries": MAX_RETRIES}
-        actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, **restarts)
+        actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, max_restarts=-1)
         self.actors = [actor.remote(options, self.cores) for _ in range(count)]
         described = results_of([worker.describe.remote() for worker in self.actors])
         at_once = min(each["at_once"] for each in described)
@@ -157,7 +160,7 @@ class Workers:
             if [w["sha256"] for w in other["weights"]] != [w["sha256"] for w in described[0]["weights"]]:
                 raise OptionError("the workers differ: their weights of one name are not the same")
         self.processes = dict(
-            zip(self.actors, results_of([worker.process.remote() for worker in self.actors]), strict=True)
+            zip(self.actors, results_of([self.process(worker) for worker in self.actors]), strict=True)
         )
         self._survey = ray.remote(_survey).options(
             num_cpus=0,  # the workers have reserved all cores
@@ -192,6 +195,17 @@ class Workers:
             A Ray reference to what `Worker.make` returns.
         """
         return worker.make.remote(source, suffix, part)
+
+    def process(self, worker: Any) -> Any:
+        """Ask a worker where it runs.
+
+        Args:
+            worker: One of `actors`.
+
+        Returns:
+            A Ray reference to its machine and process id; an error if Ray has not started it again.
+        """
+        return worker.process.remote()
 
     def __enter__(self) -> Workers:
         return self
