@@ -38,6 +38,7 @@ app = typer.Typer(
 evaluation = typer.Typer(help="Measure weights.", no_args_is_help=True)
 app.add_typer(evaluation, name="evaluate")
 console = Console(stderr=True)
+paper = Console(width=None if sys.stdout.isatty() else 200)  # tables in a file are as wide as they want to be
 
 Data = Annotated[Path, typer.Option(help="The folder of shards that `prepare` made.")]
 Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run there is continued.")]
@@ -180,7 +181,7 @@ def quality(
         tables = quality_tables(measured)
     else:
         raise ValueError("give --clips FOLDER, or --set NAME and the folder of the set")
-    Console().print(*tables)
+    paper.print(*tables)
     for missing in measured.missing:
         console.print(f"not measured: {missing}", markup=False)
 
@@ -196,7 +197,7 @@ def static(clips: Clips, mask: Masks = None, cases: Cases = CASES) -> None:
     )
 
     bench = measure_static(clips, _masks(mask), cases)
-    Console().print(static_table(bench), calibration_table(bench), failures_table(bench))
+    paper.print(static_table(bench), calibration_table(bench), failures_table(bench))
 
 
 @app.command()
@@ -204,7 +205,7 @@ def dmap(clips: Clips, teacher: Teachers = None, mask: Masks = None, cases: Case
     """The D-map benchmark: which flows and masks see that overlays stand."""
     from distill.evaluate.dmap import dmap_table, measure_dmap
 
-    Console().print(dmap_table(measure_dmap(clips, _teachers(teacher), _masks(mask), cases)))
+    paper.print(dmap_table(measure_dmap(clips, _teachers(teacher), _masks(mask), cases)))
 
 
 @app.command("bench-still")
@@ -233,7 +234,7 @@ def bench_still(
     target = None if out is None else check_target(out, overwrite)
     makers, missing = all_makers(options.vfi, options.mask, other_mask or [], method or [])
     bench = measure_still(clips, makers, options.cases, options.seed, missing)
-    Console().print(*still_tables(bench))
+    paper.print(*still_tables(bench))
     for name in bench.missing:
         console.print(f"not measured: {name}", markup=False)
     if target is not None:
@@ -270,7 +271,7 @@ def speed(
 
     networks = {name: load_any(name) for name in weights or [DEFAULT_VFI, DEFAULT_MASK]}
     costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)
-    Console().print(cost_table(costs, width, height))
+    paper.print(cost_table(costs, width, height))
 
 
 def main() -> None:
