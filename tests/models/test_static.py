@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from maskvfi import StaticMaskNet, WeightsError, load_static, save_weights
 from maskvfi.models.static import StaticConfig
@@ -68,11 +69,22 @@ def test_one_pass_says_what_stands_still_and_what_was_replaced(both: StaticMaskN
     frames = torch.rand(2, 4, 3, 33, 50)
     masks = both.classify(frames)
     assert masks.replaced.shape == masks.still.shape == (2, 3, 33, 50)
-    assert torch.equal(masks.still, both.sequence(frames))
+    assert torch.allclose(masks.still, both.sequence(frames), atol=1e-6)
     assert not torch.allclose(masks.still, masks.replaced, atol=0.01)
     streamed = both.classify_between([both.encode(frames[:, k]) for k in range(4)])
     assert torch.allclose(streamed.replaced, masks.replaced, atol=1e-6)
     assert torch.allclose(both.classify(frames[1:]).replaced, masks.replaced[1:], atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_first_answer_alone_costs_less(both: StaticMaskNet):
+    frames = torch.rand(1, 2, 3, 32, 32)
+    spent = []
+    for work in (both.sequence, both.classify):
+        with FlopCounterMode(display=False) as counter:
+            work(frames)
+        spent.append(counter.get_total_flops())
+    assert spent[0] < spent[1]
 
 
 @torch.inference_mode()

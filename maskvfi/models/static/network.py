@@ -185,7 +185,7 @@ class StaticMaskNet(nn.Module):
             frames: As `sequence` takes them.
 
         Returns:
-            Probabilities; `still` is what `sequence` returns.
+            Probabilities; `still` is what `sequence` returns, which does no work for the other, within rounding.
 
         Raises:
             ValueError: Another shape or type.
@@ -194,10 +194,13 @@ class StaticMaskNet(nn.Module):
 
     def logits(self, frames: Tensor) -> Tensor:
         """`sequence` before the sigmoid, for training."""
-        return self.class_logits(frames).still
+        return self._gaps(self._encoded(frames), still_alone=True).still
 
     def class_logits(self, frames: Tensor) -> Masks:
         """`classify` before the sigmoid, for training."""
+        return self._gaps(self._encoded(frames))
+
+    def _encoded(self, frames: Tensor) -> list[FrameFeatures]:
         if frames.ndim != 5 or frames.shape[1] < 2 or frames.shape[2] != 3 or not frames.is_floating_point():
             raise ValueError(
                 f"frames must be a float [B,N,3,H,W] tensor with N >= 2, not {frames.dtype} {list(frames.shape)}"
@@ -205,7 +208,7 @@ class StaticMaskNet(nn.Module):
         count = frames.shape[1]
         together = self.encode(frames.flatten(0, 1))
         apart = [x.reshape(-1, count, *x.shape[1:]) for x in together[1:]]
-        return self._gaps([FrameFeatures(together.size, *(x[:, k] for x in apart)) for k in range(count)])
+        return [FrameFeatures(together.size, *(x[:, k] for x in apart)) for k in range(count)]
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Compute what depends on one frame alone.
@@ -234,7 +237,7 @@ class StaticMaskNet(nn.Module):
         Returns:
             [B,N-1,H,W], one mask of probabilities per gap.
         """
-        return self.classify_between(features).still
+        return torch.sigmoid(self._gaps(features, still_alone=True).still)
 
     def classify_between(self, features: list[FrameFeatures]) -> Masks:
         """The masks between consecutive frames, as `classify` gives them.
@@ -247,8 +250,8 @@ class StaticMaskNet(nn.Module):
         """
         return _probabilities(self._gaps(features))
 
-    def _gaps(self, frames: list[FrameFeatures]) -> Masks:
-        """Logits, each [B,N-1,H,W].
+    def _gaps(self, frames: list[FrameFeatures], still_alone: bool = False) -> Masks:
+        """Logits, each [B,N-1,H,W]; with `still_alone` no work is done for the others.
 
         Gaps are computed one by one: what a layer makes of one gap is in the processor's cache when the next layer
         reads it, and what it makes of all gaps is not.
@@ -269,14 +272,20 @@ class StaticMaskNet(nn.Module):
             if self.whole is not None:
                 x = x + self.whole(x.mean(dim=(2, 3), keepdim=True))
             risen.append(self.up4(self.up8(self.up16(x, x16_gap), x8), x4))
+        planes = 4 if still_alone else len(self.head.weight)
         logits = [
-            self.head(_active(self.look_again(x2) + _sized(self.told(x), x2)))
+            self._say(_active(self.look_again(x2) + _sized(self.told(x), x2)), planes)
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         height, width = frames[0].size
         sure = [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits]
         still, *replaced = torch.stack(sure, dim=2).unbind(dim=1)
         return Masks(still, replaced[0] if replaced else None)
+
+    def _say(self, x: Tensor, planes: int) -> Tensor:
+        """The head's first planes."""
+        assert self.head.bias is not None
+        return F.conv2d(x, self.head.weight[:planes], self.head.bias[:planes], padding=1)
 
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
