@@ -27,6 +27,7 @@ from maskvfi.pipeline.run import Report, choose_timeline
 from maskvfi.video import muxer
 from maskvfi.video.journal import Journal, kept_facts
 
+ASK_INTERVAL = 1.0  # seconds between two questions to workers that were lost
 POLL_INTERVAL = 0.2  # seconds between checks of the joins, which do not report by themselves
 
 
@@ -145,8 +146,10 @@ class _Batch:
         self._parts: deque[tuple[_Video, Part]] = deque()
         self._surveys: dict[Any, _Video] = {}
         self._making: dict[Any, tuple[_Video, Any, Part]] = {}
-        self._restarting: dict[Any, Any] = {}  # what a lost worker was asked, and that worker
-        self._losses: Counter[tuple[int, int]] = Counter()  # of workers, over every part of a video
+        self._absent: list[Any] = []  # lost workers that Ray has not started again
+        self._asked: dict[Any, Any] = {}  # what such a worker was asked, and the worker
+        self._ask_at = 0.0
+        self._losses: Counter[tuple[str, int]] = Counter()  # of workers, over each part of a target
         self._joins = ThreadPoolExecutor(1, "maskvfi-join")
         self._parts_made = self._parts_known = self._frames_made = self._frames_known = self._lost = 0
 
@@ -155,6 +158,7 @@ class _Batch:
             self._report_progress()
             while any(video.open for video in self._videos):
                 self._hand_out()
+                self._ask_absent()
                 self._wait()
                 for video in self._videos:
                     if video.joining is not None and video.joining.done() and video.open:
@@ -194,7 +198,7 @@ class _Batch:
     def _wait(self) -> None:
         # While enough parts are waiting the surveys' results are not taken: a survey then pauses by itself.
         parts_wanted = len(self._parts) < 2 * len(self._workers.actors)
-        awaited = [*self._making, *self._restarting, *(self._surveys if parts_wanted else ())]
+        awaited = [*self._making, *self._asked, *(self._surveys if parts_wanted else ())]
         if not awaited:
             time.sleep(POLL_INTERVAL)
             return
@@ -202,8 +206,8 @@ class _Batch:
         for reference in ready:
             if reference in self._making:
                 self._part_made(reference, *self._making.pop(reference))
-            elif reference in self._restarting:
-                self._restarted(reference, self._restarting.pop(reference))
+            elif reference in self._asked:
+                self._answered(reference, self._asked.pop(reference))
             else:
                 self._surveyed(reference, self._surveys[reference])
 
@@ -266,19 +270,26 @@ class _Batch:
         """Give its part to another worker. Ray starts it again, as soon as a machine has room for it."""
         self._lost += 1
         self._workers.processes.pop(worker, None)
-        self._restarting[self._workers.process(worker)] = worker
-        self._losses[id(video), part.number] += 1
-        if self._losses[id(video), part.number] > MAX_RETRIES:
+        self._absent.append(worker)
+        tried = video.job.target, part.number
+        self._losses[tried] += 1
+        if self._losses[tried] > MAX_RETRIES:
             self._fail(video, RuntimeError(f"{MAX_RETRIES + 1} workers were lost over part {part.number}"))
         elif video.open:
             self._parts.appendleft((video, part))
 
-    def _restarted(self, reference: Any, worker: Any) -> None:
+    def _ask_absent(self) -> None:
+        """Ask lost workers now and then whether they are there again."""
+        if self._absent and time.monotonic() >= self._ask_at:
+            self._asked |= {self._workers.process(worker): worker for worker in self._absent}
+            self._absent = []
+            self._ask_at = time.monotonic() + ASK_INTERVAL
+
+    def _answered(self, reference: Any, worker: Any) -> None:
         try:
             self._workers.processes[worker] = results_of(reference)
         except RayError:  # no machine has room for it yet
-            time.sleep(POLL_INTERVAL)
-            self._restarting[self._workers.process(worker)] = worker
+            self._absent.append(worker)
             return
         self._idle.append(worker)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+from torch import Tensor
 
 PIXELS = 1 << 22  # of a band
 
@@ -38,3 +40,30 @@ def bands(height: int, width: int, halo: int, multiple: int) -> Iterator[Band]:
         bottom = min(top + step, height)
         first, last = max(0, top - halo), min(height, bottom + halo)
         yield Band(slice(top, bottom), slice(first, last), slice(top - first, bottom - first))
+
+
+def in_bands(
+    work: Callable[..., Sequence[Tensor | None]], planes: Sequence[Tensor | None], halo: int, multiple: int
+) -> Sequence[Tensor | None]:
+    """Do `work` band by band.
+
+    Args:
+        work: Takes rows of `planes`, and returns the same rows of its results, as `rows` or None.
+        planes: Each [...,H,W] or None; the first is a tensor.
+        halo, multiple: As `bands` takes them.
+
+    Returns:
+        What `work` returns for whole planes.
+    """
+    assert planes[0] is not None
+    height, width = planes[0].shape[-2:]
+    whole: Sequence[Tensor | None] = ()
+    for rows, seen, inner in bands(height, width, halo, multiple):
+        if rows == seen:
+            return work(*planes)
+        found = work(*(None if plane is None else plane[..., seen, :] for plane in planes))
+        whole = whole or [None if x is None else x.new_empty((*x.shape[:-2], height, width)) for x in found]
+        for out, part in zip(whole, found, strict=True):
+            if out is not None and part is not None:
+                out[..., rows, :] = part[..., inner, :]
+    return whole

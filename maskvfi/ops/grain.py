@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.ops.bands import bands
+from maskvfi.ops.bands import in_bands
 
 CELL = 8  # px; the noise is measured in cells of this size
 # Standard deviation of the noise of one frame in 8-bit code values. Nothing is done about less than FAINT, which the
@@ -43,14 +43,12 @@ def mix_still(
     """
     if start.ndim == 2:
         return mix_still(start[None], end[None], time, code, keep)[0]
-    parts = list(bands(start.shape[-2], start.shape[-1], HALO, CELL))
-    if len(parts) == 1:
-        return _mixed(start, end, time, code, keep)
-    out = torch.empty_like(start)
-    for rows, seen, inner in parts:
-        kept = None if keep is None else keep[..., seen, :]
-        band = _mixed(start[..., seen, :], end[..., seen, :], time, code, kept)
-        out[..., rows, :] = band[..., inner, :]
+
+    def mixed(start: Tensor, end: Tensor, keep: Tensor | None) -> tuple[Tensor]:
+        return (_mixed(start, end, time, code, keep),)
+
+    (out,) = in_bands(mixed, (start, end, keep), HALO, CELL)
+    assert out is not None
     return out
 
 

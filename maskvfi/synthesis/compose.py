@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, Motion
-from maskvfi.ops.bands import bands
+from maskvfi.ops.bands import in_bands
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.grain import mix_still
 from maskvfi.ops.tiles import Tile
@@ -178,24 +179,19 @@ def copied_pixels(
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
         threshold, feather, protect, release: As `still_weight` takes them.
     """
-    height, width = still.shape[-2:]
-    found = Copied(torch.empty_like(still), None if replaced is None else torch.empty_like(still))
-    for rows, seen, inner in bands(height, width, NEAR + 4, 1):
-        other, *painted = (None if x is None else x[..., seen, :] for x in (replaced, protect, release))
-        band = _copied_rows(still[..., seen, :], other, threshold, feather, *painted)
-        for whole, part in zip(found, band, strict=True):
-            if whole is not None and part is not None:
-                whole[..., rows, :] = part[..., inner, :]
-    return found
+    work = partial(_copied_rows, threshold=threshold, feather=feather)
+    weight, other = in_bands(work, (still, replaced, protect, release), NEAR + 4, 1)
+    assert weight is not None
+    return Copied(weight, other)
 
 
 def _copied_rows(
     still: Tensor,
     replaced: Tensor | None,
-    threshold: float,
-    feather: float,
     protect: Tensor | None,
     release: Tensor | None,
+    threshold: float,
+    feather: float,
 ) -> Copied:
     """`copied_pixels` for some rows."""
     weight = still_weight(still, threshold, feather, protect, release)

@@ -185,7 +185,7 @@ class StaticMaskNet(nn.Module):
             frames: As `sequence` takes them.
 
         Returns:
-            Probabilities; `still` is what `sequence` returns, which does no work for the other, within rounding.
+            Probabilities. `still` is what `sequence` returns, within rounding; `sequence` alone costs less.
 
         Raises:
             ValueError: Another shape or type.
