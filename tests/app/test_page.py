@@ -102,17 +102,21 @@ def until_focus(page, selector: str) -> None:
 
 
 def choose_by_keyboard(page, path: Path) -> None:
-    """Reach the input with Tab and press Enter, again until the page listens: nothing on it says so."""
+    """Reach the input with Tab and press Enter, again until the page listens: nothing on it says so.
+
+    A chooser may open late, and while one is open there is no second.
+    """
+    opened: list[playwright.FileChooser] = []
+    page.on("filechooser", lambda chooser: opened.append(chooser))
     page.locator("#video button").first.wait_for()
     for _ in range(20):
         until_focus(page, "#video button")
-        try:
-            with page.expect_file_chooser(timeout=5000) as chooser:
-                page.keyboard.press("Enter")
-        except playwright.TimeoutError:
-            continue
-        chooser.value.set_files(path)
-        return
+        page.keyboard.press("Enter")
+        for _ in range(20):
+            page.wait_for_timeout(250)
+            if opened:
+                opened[0].set_files(path)
+                return
     pytest.fail("Enter opens no file chooser")
 
 
