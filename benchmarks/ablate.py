@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from distill.data.labels import PUBLISHED, Rule, static_labels
 from distill.data.mask_samples import Stills
-from distill.data.teachers import Dis
+from distill.data.teachers import load_teacher
 from distill.data.tensors import as_batch
 from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
 from distill.evaluate.staticbench import measure_static, static_table
@@ -64,12 +64,16 @@ LOSSES: dict[str, Loss] = {
     "plain cross-entropy + Dice of static": bce_dice,
     "published: L1 + L1 of static": published_l1,
 }
-LABELS = (
-    "exact overlays, footage labelled clean",
-    "labelled clean",
-    "labelled as degraded",
-    "published rule",
-)
+LABELS = {  # teacher, whether it sees the frames as the student gets them, rule
+    "DIS, clean frames": ("dis", False, Rule()),
+    "RIFE 4.0, clean frames": ("rife:rife-4.0", False, Rule()),
+    "both agree, clean frames": ("dis+rife:rife-4.0", False, Rule()),
+    "RIFE 4.0, published rule, clean frames": ("rife:rife-4.0", False, PUBLISHED),
+    "RIFE 4.0, published rule, degraded frames": ("rife:rife-4.0", True, PUBLISHED),
+    "DIS, published rule, degraded frames": ("dis", True, PUBLISHED),
+    "DIS, degraded frames": ("dis", True, Rule()),
+}
+EXACT = "overlays exactly, footage by DIS"
 
 
 class Drawn(Dataset[dict[str, Tensor]]):
@@ -119,7 +123,7 @@ def main(
 def variants(what: str) -> dict[str, tuple[StaticConfig | None, Losses, int]]:
     """The variants of a subject ("network", "loss" or "labels") by name.
 
-    Each is a network (None for the published one), its losses, and the number of its labels in LABELS.
+    Each is a network (None for the published one), its losses, and the number of its labels: EXACT first, then LABELS.
 
     Raises:
         ValueError: The subject is unknown.
@@ -129,7 +133,7 @@ def variants(what: str) -> dict[str, tuple[StaticConfig | None, Losses, int]]:
     if what == "loss":
         return {name: (FULL, pairs_and_sequences(loss), 0) for name, loss in LOSSES.items()}
     if what == "labels":
-        return {name: (FULL, static_losses, place) for place, name in enumerate(LABELS)}
+        return {name: (FULL, static_losses, place) for place, name in enumerate((EXACT, *LABELS))}
     raise ValueError(f"unknown subject {what!r}: network, loss or labels")
 
 
@@ -154,8 +158,9 @@ def draw_samples(data: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
-    """Draw degraded real footage with overlays, with four sets of labels (LABELS)."""
+    """Draw degraded real footage with overlays, with one set of labels for each variant."""
     cv2.setNumThreads(1)
+    teachers = {name: load_teacher(name) for name in {teacher for teacher, _, _ in LABELS.values()}}
     stills = Stills(data, SIZE, LENGTH, SEED)
     kept: dict[str, list[np.ndarray]] = {"frames": [], "static": [], "sure": []}
     for index in track(range(count), description="drawing"):
@@ -167,18 +172,20 @@ def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
             (static & ~composite.unsure) | composite.static,
             (unsure | composite.unsure) & ~composite.static,
         )
-        seen = (composite.frames, Rule()), (shown, Rule()), (shown, PUBLISHED)
-        labels = [exact, *(_measured(frames, rule) for frames, rule in seen)]
+        seen = [as_batch(composite.frames), as_batch(shown)]
+        motion = {
+            (name, degraded): teachers[name].motion(seen[degraded][:-1], seen[degraded][1:])
+            for name, degraded in {(teacher, degraded) for teacher, degraded, _ in LABELS.values()}
+        }
+        labels = [exact]
+        for name, degraded, rule in LABELS.values():
+            images = seen[degraded]
+            found = static_labels(motion[name, degraded], images[:-1], images[1:], rule)
+            labels.append((found[0].numpy(), found[1].numpy()))
         kept["frames"].append(rearrange(np.stack(shown), "n h w c -> n c h w"))
         kept["static"].append(np.stack([static for static, _ in labels]))
         kept["sure"].append(~np.stack([unsure for _, unsure in labels]))
     return {key: np.stack(value) for key, value in kept.items()}
-
-
-def _measured(frames: list[np.ndarray], rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    images = as_batch(frames)
-    static, unsure = static_labels(Dis().motion(images[:-1], images[1:]), images[:-1], images[1:], rule)
-    return static.numpy(), unsure.numpy()
 
 
 def once(path: Path, draw: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

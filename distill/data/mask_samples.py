@@ -28,6 +28,8 @@ from distill.synthetic.patterns import drifting_scene, repeating_scene
 
 Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
 RULE = Rule()
+FOOTAGE = 0.36  # share of samples over real footage
+HARD = 1 / 2  # share of the real footage that is taken from mined tuples
 VISITS = 3  # samples that are made of one composite
 LAG = 40  # composites between two samples of one composite
 NOISE = 14.0  # code values, the heaviest noise
@@ -63,7 +65,7 @@ class Stills(Dataset[dict[str, Tensor]]):
     A sample is "frames" [N,3,S,S] uint8, and "static", "sure", "replaced" and "replaced_sure" [N-1,S,S] bool.
 
     Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS;
-    where `mine` has found tuples on which a mask fails, a third of these. The others lie over synthetic scenes with
+    where `mine` has found tuples on which a mask fails, half of these. The others lie over synthetic scenes with
     exact labels, some of them with repeating or drifting textures. Most carry overlays, and some of these change. The
     labels are made from clean frames, and the frames are degraded afterwards. Every composite is used VISITS times, LAG
     composites apart, turned and degraded anew each time, because drawing one costs more than a training step on it
@@ -140,7 +142,7 @@ class Stills(Dataset[dict[str, Tensor]]):
     def _draw(self, rng: Rng) -> Composed:
         dice = rng.random()
         noise = NOISE
-        if dice < 0.28:
+        if dice < FOOTAGE:
             frames, static, unsure = self.footage(rng)
         elif dice < 0.56:
             frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 0.1))
@@ -176,7 +178,7 @@ class Stills(Dataset[dict[str, Tensor]]):
             rng: Chooses tuple and crop.
         """
         stored: list[Image] | None = None
-        if self.hard.indices and rng.random() < 1 / 3:
+        if self.hard.indices and rng.random() < HARD:
             place = int(rng.choice(len(self.hard.indices), p=self.hard.chance))
             index, stored = self.hard.indices[place], self.hard.codes(place)
         else:

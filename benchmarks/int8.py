@@ -1,0 +1,148 @@
+"""What eight-bit integers (int8) would win and cost: speed, the mask's F1, and the frames' PSNR and ST-LPIPS.
+
+pip install nncf
+python benchmarks/int8.py --train CLIPS --clips CLIPS [--threads 2] [--runs 2]
+
+The exported graphs of the networks in the box are quantised after training (NNCF, MIXED preset) and computed by
+OpenVINO, as whole frames, in every precision.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import nncf
+import numpy as np
+import openvino
+import typer
+from einops import rearrange
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from distill.arrays import Floats, Image
+from distill.data.clips import find_clips
+from distill.evaluate.cases import static_cases
+from distill.evaluate.judges import PROBABILITIES, Judge
+from distill.evaluate.quality import moving_runs
+from distill.evaluate.similarity import Similarity
+from distill.evaluate.staticbench import TARGET, judge_cases
+from maskvfi.runtimes.export import export
+
+MASK, NETWORKS = "static-s", ("vfi-s", "vfi-m")
+PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
+HEIGHT, WIDTH = 720, 1280
+PAIRS = 24  # of frames, by which the ranges of the integers are chosen
+MIDDLE = np.full((1, 1, 1, 1), 0.5, np.float32)
+Compiled = Callable[[Image, Image], np.ndarray]
+
+
+def main(
+    train: Annotated[Path, typer.Option(help="Clips by which the ranges are chosen.")],
+    clips: Annotated[Path, typer.Option(help="Other clips, on which all is measured.")],
+    threads: Annotated[int, typer.Option(help="Of OpenVINO.")] = 2,
+    runs: Annotated[int, typer.Option(help="Places per clip, for frames.")] = 2,
+    repeats: int = 9,
+) -> None:
+    """Quantise, measure and print one row for each network and precision."""
+    table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
+    pairs = [(run[0], run[1]) for clip in find_clips(train)[:PAIRS] for run in moving_runs(clip.path, 1)]
+    timed = pairs[0]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (MASK, *NETWORKS):
+            models = {"float": _graph(name, Path(folder))}
+            shown = nncf.Dataset([_inputs(name, *pair) for pair in pairs])
+            models["int8"] = nncf.quantize(models["float"], shown, subset_size=len(pairs))
+            for precision, (form, hint) in PRECISIONS.items():
+                seconds = _seconds(
+                    _compiled(name, models[form], hint, threads, (HEIGHT, WIDTH)), timed, repeats
+                )
+                compute = _compiled(name, models[form], hint, threads)
+                said = (
+                    [f"{_f1(compute, clips):.3f}", "", ""]
+                    if name == MASK
+                    else ["", *_frames(compute, clips, runs)]
+                )
+                table.add_row(name, precision, f"{seconds:.3f}", *said)
+    Console(width=120).print(table)
+
+
+def _graph(name: str, folder: Path) -> Any:
+    path = folder / f"{name}.onnx"
+    export(name, path)
+    return openvino.Core().read_model(path)
+
+
+def _inputs(name: str, first: Image, second: Image) -> list[np.ndarray]:
+    """What a graph takes: both frames [1,3,H,W] in 0..1, and for interpolation the time."""
+    frames = [rearrange(frame, "h w c -> 1 c h w").astype(np.float32) / 255 for frame in (first, second)]
+    return frames if name == MASK else [*frames, MIDDLE]
+
+
+def _compiled(
+    name: str, model: Any, hint: str, threads: int, size: tuple[int, int] | None = None
+) -> Compiled:
+    """A graph as a function of two frames; for one size, or for any."""
+    hints = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    model = model.clone()
+    if size:
+        model.reshape({index: openvino.PartialShape([1, 3, *size]) for index in range(2)})
+    compiled = openvino.Core().compile_model(model, "CPU", hints)
+
+    def compute(first: Image, second: Image) -> np.ndarray:
+        found: np.ndarray = compiled(_inputs(name, first, second))[0].copy()
+        return found
+
+    return compute
+
+
+def _seconds(compute: Compiled, pair: tuple[Image, Image], repeats: int) -> float:
+    """The median time of one computation."""
+    frames = [cv2.resize(frame, (WIDTH, HEIGHT)) for frame in pair]
+    taken = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        compute(*frames)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken[2:]))
+
+
+def _f1(compute: Compiled, clips: Path) -> float:
+    """Mean F1 of StaticBench at 0.5, every gap judged by its own two frames."""
+
+    def scores(frames: list[Image]) -> Floats:
+        return np.concatenate([compute(*pair)[:, 0] for pair in pairwise(frames)])
+
+    judge = Judge("", scores, PROBABILITIES)
+    [result] = judge_cases([judge], static_cases(clips, 1, 1), []).results
+    return float(np.mean([result.f1[kind][result.middle()] for kind in TARGET]))
+
+
+def _frames(compute: Compiled, clips: Path, runs: int) -> list[str]:
+    """PSNR and ST-LPIPS of the frames in the middle, mean over clips."""
+    similarity, by_clip = Similarity(["psnr", "stlpips"]), []
+    for clip in track(find_clips(clips), os.fspath(clips), console=Console(stderr=True)):
+        scores = []
+        for run in moving_runs(clip.path, runs, 2):
+            made = np.round(255 * np.clip(compute(run[0], run[2])[0], 0, 1)).astype(np.uint8)
+            found = similarity.measures([run[0], rearrange(made, "c h w -> h w c"), run[2]], run)
+            scores.append([found["psnr"], found["stlpips"]])
+        if scores:
+            by_clip.append(np.mean(scores, axis=0))
+    psnr, stlpips = np.mean(by_clip, axis=0)
+    return [f"{psnr:.2f}", f"{stlpips:.4f}"]
+
+
+if __name__ == "__main__":
+    typer.run(main)
