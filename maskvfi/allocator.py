@@ -12,6 +12,7 @@ from importlib import import_module
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT = 1 << 30  # bytes: blocks up to this size are reused, and so much free memory is kept
 LARGEST = 32 << 20  # bytes: glibc raises its own mmap threshold up to this
+_keeps = False  # whether this process was told to keep freed memory
 
 
 def keep_freed_memory() -> None:
@@ -20,8 +21,20 @@ def keep_freed_memory() -> None:
     By default glibc maps every block over 32 MiB anew, and the system clears it page by page; docs/speed.md has the
     cost. Has no effect with another C library, or if an environment variable begins with MALLOC_.
     """
+    global _keeps
+    _keeps = True
     import_module("torch")  # sets thresholds of its own when it is imported
     _set(KEPT, KEPT)
+
+
+def keep_for_frames(small: bool) -> None:
+    """Suit a process that keeps freed memory to the next frames: with large ones, what is kept would come on top.
+
+    Args:
+        small: Whether the frames are small enough for keeping freed memory.
+    """
+    if _keeps:
+        _set(*((KEPT, KEPT) if small else (LARGEST, 2 * LARGEST)))
 
 
 @contextmanager

@@ -11,9 +11,13 @@ PROBE = """
 import resource, sys
 import maskvfi.pipeline.run  # everything that a run imports
 from contextlib import nullcontext
-from maskvfi.allocator import freeing, keep_freed_memory
+from maskvfi.allocator import freeing, keep_for_frames, keep_freed_memory
 if sys.argv[1] != "leave":
     keep_freed_memory()
+if "frames" in sys.argv[1]:
+    keep_for_frames(small=False)
+if sys.argv[1] == "small frames":
+    keep_for_frames(small=True)
 def clear(size=80_000_000):
     import torch
     torch.zeros(size, dtype=torch.uint8)
@@ -42,4 +46,6 @@ def test_large_blocks_are_used_again_unless_the_environment_has_its_own_settings
     kept = min(faults("keep") for _ in range(4))  # where small blocks lie is left to chance
     assert kept < left / 4
     assert faults("freeing") > left / 2
+    assert faults("large frames") > left / 2
+    assert min(faults("small frames") for _ in range(4)) < left / 4
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="1000000") > left / 2

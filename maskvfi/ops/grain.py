@@ -33,7 +33,7 @@ def mix_still(
     the noise in the mix. Where both frames have the same value, the result has exactly this value.
 
     Args:
-        start, end: Two frames [...,H,W] that show the same still objects.
+        start, end: Two frames [...,H,W] that show the same still objects; integers are mixed in float32.
         time: In 0..1.
         code: One 8-bit code value in the frames' unit.
         keep: [...,H,W] in 0..1, 1 where the mix is left as it is.
@@ -45,11 +45,16 @@ def mix_still(
         return mix_still(start[None], end[None], time, code, keep)[0]
 
     def mixed(start: Tensor, end: Tensor, keep: Tensor | None) -> tuple[Tensor]:
-        return (_mixed(start, end, time, code, keep),)
+        return (_mixed(as_float(start), as_float(end), time, code, keep),)
 
     (out,) = in_bands(mixed, (start, end, keep), HALO, CELL)
     assert out is not None
     return out
+
+
+def as_float(plane: Tensor) -> Tensor:
+    """Code values as float32; what is a float already stays as it is."""
+    return plane if plane.is_floating_point() else plane.to(torch.float32)
 
 
 def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ BYTES = 700  # per pixel that the largest network needs while it computes
 MAX_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
 SHARE = 0.5  # of a GPU's free memory that a tile may need
 MIN_PIXELS = 512 * 512  # of a tile
+LARGE_FRAME = 4096 * 2304  # px; frames over this fill much of the memory themselves
 
 
 class Tile(NamedTuple):

@@ -19,7 +19,7 @@ from torch import Tensor
 from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.bands import in_bands
 from maskvfi.ops.boxes import Box
-from maskvfi.ops.grain import mix_still
+from maskvfi.ops.grain import as_float, mix_still
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
@@ -239,7 +239,7 @@ def still_layer(
     Where both frames are equal the result is exactly their value. Noise keeps its strength (`mix_still`).
 
     Args:
-        start, end: A plane of both frames, [...,H,W].
+        start, end: A plane of both frames, [...,H,W], floats or code values of any integer type.
         time: In 0..1.
         mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two, in the middle the first.
         code: One 8-bit code value in the planes' unit.
@@ -249,7 +249,8 @@ def still_layer(
         The plane, [...,H,W].
     """
     if mode == "nearest":
-        return torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
+        first = torch.as_tensor(time, device=start.device) <= 0.5
+        return torch.where(first, as_float(start), as_float(end))
     return mix_still(start, end, time, code, protect)
 
 
@@ -298,7 +299,7 @@ def compose(
     """Compose the frame at a time between two frames.
 
     Args:
-        start, end: The planes of both frames, as `layout` describes them.
+        start, end: The planes of both frames, as `layout` describes them, floats or code values of any integer type.
         time: In 0..1.
         moving: The network's output, tile by tile, wherever something moves.
         weight: [B,1,H,W] in 0..1, how far each pixel is copied. None copies nothing: tiles are taken as they are, and
@@ -314,7 +315,9 @@ def compose(
     times = _colour_times(start, end, time, layout)
     weights: Sequence[Tensor | None] = (None,) * len(start) if weight is None else layout.weights(weight)
     if weight is None:
-        still = tuple(torch.lerp(a, b, t) for a, b, t in zip(start, end, times, strict=True))
+        still = tuple(
+            torch.lerp(as_float(a), as_float(b), t) for a, b, t in zip(start, end, times, strict=True)
+        )
     else:
         kept, nearer = ((None,) * len(start) if x is None else layout.weights(x) for x in (protect, replaced))
         still = tuple(
@@ -352,7 +355,7 @@ def _still_plane(
     """A plane of the still layer. Where `nearer` is 1 it shows the nearer frame, whatever the mode."""
     plane = still_layer(start, end, time, mode, code, protect)
     if colour_time is not time and mode != "nearest":
-        plane = plane + (end - start) * (colour_time - time)
+        plane = plane + (as_float(end) - as_float(start)) * (colour_time - time)
     return plane if nearer is None else torch.lerp(plane, still_layer(start, end, time, "nearest"), nearer)
 
 
@@ -416,7 +419,7 @@ def _moving_alpha(
     start: Tensor, end: Tensor, time: float | Tensor, output: Interpolation, box: Box
 ) -> Tensor:
     """Opacity [h,w] in a box, warped as the colours are."""
-    motion = output.motion
+    motion, start, end = output.motion, as_float(start), as_float(end)
     if motion is None:
         return box.of(torch.lerp(start, end, time))
     rows, columns = (
@@ -466,6 +469,6 @@ def put_back(
     """
     still = compose(start, end, time, (), copied.weight, layout, mode, protect, copied.replaced)
     return tuple(
-        torch.lerp(plane, value, share)
+        torch.lerp(as_float(plane), value, share)
         for plane, value, share in zip(planes, still, layout.weights(copied.weight), strict=True)
     )

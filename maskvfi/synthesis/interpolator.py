@@ -16,7 +16,7 @@ from maskvfi.errors import OptionError
 from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
 from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
-from maskvfi.ops.tiles import Tile, pixels_at_once, tiles
+from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
@@ -112,6 +112,7 @@ class Interpolator:
         mask_dtype = mask_type(options.precision, self.device)
         self.mask = None if mask_network is None else on_device(mask_network, self.device, mask_dtype).eval()
         self.at_once = pixels_at_once(self.device, options.tile)
+        self._smaller_if_large = options.tile == "auto" and self.device.type == "cpu"
         self.scale, self.ensemble, self.static = options.scale, options.ensemble, options.static
         self.threshold, self.feather = options.threshold, options.feather
         self.paint(protect, release)
@@ -238,7 +239,8 @@ class Interpolator:
         if self.mask is None:
             return None
         height, width = views[0].rgb.shape[-2:]
-        parts = tiles(Box(0, 0, height, width), self.at_once, STRIDE)
+        frame = Box(0, 0, height, width)
+        parts = tiles(frame, self._tile_pixels(frame), STRIDE)
         if len(parts) == 1:
             for view in views:
                 if view.features is None:
@@ -254,6 +256,10 @@ class Interpolator:
                 if whole is not None and part is not None:
                     place_tile(whole, part, tile)
         return out if learnt else Masks(out.still, None)
+
+    def _tile_pixels(self, frame: Box) -> int:
+        """The largest tile in px: on a CPU, unless the user chose one, half of `at_once` for a large frame."""
+        return self.at_once // 2 if self._smaller_if_large and frame.area > LARGE_FRAME else self.at_once
 
     def weight(self, start: View, end: View) -> Tensor | None:
         """Compute how far each pixel is copied between two views, from the masks and the painted masks.
@@ -322,7 +328,8 @@ class Interpolator:
         """
         whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
         multiple = self.vfi.multiple(self.scale)
-        cut = [tiles(box, self.at_once, multiple) for box in ((whole,) if weight is None else boxes)]
+        largest = self._tile_pixels(whole)
+        cut = [tiles(box, largest, multiple) for box in ((whole,) if weight is None else boxes)]
         return PreparedGap(
             start,
             end,

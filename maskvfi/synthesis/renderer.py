@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskvfi.ops.tiles import MIN_PIXELS
+from maskvfi.allocator import keep_for_frames
+from maskvfi.ops.tiles import LARGE_FRAME, MIN_PIXELS
 from maskvfi.synthesis.compose import Copied, MovingTile, VideoLayout, compose
 from maskvfi.synthesis.interpolator import Interpolator, PreparedGap, View
 from maskvfi.timing.gaps import Gap
@@ -68,6 +69,7 @@ class Renderer:
     def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
         self._interpolator, self._info, self._on_cut = interpolator, info, on_cut
         interpolator.vfi.expect(info.height, info.width, interpolator.scale)
+        keep_for_frames(small=info.width * info.height <= LARGE_FRAME)
         self._layout = VideoLayout(info.format, info.colour)
         self._loaded: list[LoadedFrame] = []
         self._group_size = _group_size(info)
@@ -148,6 +150,8 @@ class Renderer:
         Yields:
             The output frames, in the order of time.
         """
+        if gap.end is None:  # the stream ends, and the encoder needs memory for what it still holds
+            self._loaded, self._ready = [], None
         if gap.end is None or (gap.cut and self._on_cut == "hold") or _identical(gap.start, gap.end):
             if gap.end is not None and not gap.cut:
                 self._count(1.0, 0.0)

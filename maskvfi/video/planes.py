@@ -297,15 +297,13 @@ def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tupl
         device: Where the tensors go.
 
     Returns:
-        Tensors [h,w] float32 with the same code values.
+        Tensors [h,w] with the same code values, of the arrays' type: float32 would take four times the memory.
     """
-    kind = torch.device(device).type
-    if kind == "cpu":
-        return tuple(torch.from_numpy(plane.astype(np.float32)) for plane in planes)
     copies = [torch.from_numpy(plane.copy()) for plane in planes]
-    if kind == "cuda":  # copies from pinned memory are asynchronous
+    on_card = torch.device(device).type == "cuda"
+    if on_card:  # copies from pinned memory are asynchronous
         copies = [copy.pin_memory() for copy in copies]
-    return tuple(copy.to(device, non_blocking=kind == "cuda").to(torch.float32) for copy in copies)
+    return tuple(copy.to(device, non_blocking=on_card) for copy in copies)
 
 
 def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ...]:

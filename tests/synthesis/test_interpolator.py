@@ -50,6 +50,17 @@ def test_a_batch_gives_what_its_frames_give_alone(interpolator):
     assert torch.allclose(interpolator(a, b, times)[1], interpolator(a[1], b[1], 0.75), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("height", "tile", "share"), [(4320, "auto", 0.5), (2160, "auto", 1), (4320, 1024, 1)]
+)
+def test_large_frames_are_computed_in_smaller_tiles_unless_the_tile_is_chosen(height, tile, share):
+    interpolator = maskvfi.Interpolator("vfi-m", None, **CPU, tile=tile)
+    frame = torch.zeros(1, 3, 1, 1).expand(1, 3, height, height * 16 // 9)
+    gap = interpolator.gap(interpolator.view(frame), interpolator.view(frame), None, [])
+    areas = [part.box.area for part, _ in gap.tiles]
+    assert 0.6 * share * interpolator.at_once < max(areas) <= share * interpolator.at_once
+
+
 @pytest.mark.parametrize("value", [0, 1, 77, 128, 254, 255])
 def test_identical_frames_come_back_unchanged(value):
     everything = maskvfi.Interpolator(**CPU, protect=torch.ones(33, 47))
