@@ -39,7 +39,7 @@ from maskvfi.runtimes.export import export
 MASK, NETWORKS = "static-s", ("vfi-s", "vfi-m")
 PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
 HEIGHT, WIDTH = 720, 1280
-PAIRS = 24  # of frames, by which the ranges of the integers are chosen
+CALIBRATION = 48  # clips, of each of which one pair of frames at most chooses the ranges of the integers
 MIDDLE = np.full((1, 1, 1, 1), 0.5, np.float32)
 Compiled = Callable[[Image, Image], np.ndarray]
 
@@ -53,7 +53,9 @@ def main(
 ) -> None:
     """Quantise, measure and print one row for each network and precision."""
     table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
-    pairs = [(run[0], run[1]) for clip in find_clips(train)[:PAIRS] for run in moving_runs(clip.path, 1)]
+    pairs = [
+        (run[0], run[1]) for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip.path, 1)
+    ]
     timed = pairs[0]
     with tempfile.TemporaryDirectory() as folder:
         for name in (MASK, *NETWORKS):
