@@ -41,7 +41,7 @@ def main(
             table.add_row(clip.path.name, str(len(rows)), *_cells(rows))
     if everything:
         table.add_row("all", str(len(everything)), *_cells(everything))
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
