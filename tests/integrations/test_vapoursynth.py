@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from maskvfi import StaticMaskNet, save_weights
 from maskvfi.integrations import vapoursynth
@@ -14,6 +15,11 @@ from maskvfi.models.static import StaticConfig
 from maskvfi.synthesis.interpolator import Interpolator
 
 SIZE = (48, 64)
+
+
+def exact_openvino():
+    """What vs-mlrt asks for OpenVINO's settings: where the CPU has bfloat16 it would compute in that."""
+    return {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 @pytest.fixture(autouse=True)
@@ -274,3 +280,22 @@ def test_the_mask_of_vapoursynth_is_zero_over_a_cut_and_one_between_equal_frames
     clip = still[:2] + still[2].std.SetFrameProps(_SceneChangePrev=1) + still[3]
     weight = static_mask(clip, device="cpu")
     assert [float(np.asarray(weight.get_frame(n)[0]).mean()) for n in range(4)] == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("plugin", "given"), [("ort", {}), ("ov", {"config": exact_openvino})])
+def test_the_stacked_mask_runs_in_vs_mlrt(vs, tmp_path, plugin, given):
+    if not hasattr(vs.core, plugin):
+        pytest.skip(f"vs-mlrt's plugin {plugin} is not installed")
+    from maskvfi import load_static
+    from maskvfi.runtimes.export import export
+
+    path, network = tmp_path / "stacked.onnx", load_static("static-s")
+    export("static-s", path, layout="stacked")
+    clip = moving(vs, 3)
+    following = clip[1:] + clip[-1]
+    probability = getattr(vs.core, plugin).Model([clip, following], network_path=str(path), **given)
+    for n in range(2):
+        start, end = (torch.from_numpy(np.stack(frame(4 * k).planes))[None] for k in (n, n + 1))
+        with torch.inference_mode():
+            wanted = network(start, end)[0, 0].numpy()
+        assert np.abs(np.asarray(probability.get_frame(n)[0]) - wanted).max() < 2e-3
