@@ -15,7 +15,7 @@ from clips import make_clip
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-RUN_ELSEWHERE = ("make ", "pip ", "accelerate ", "tensorboard ")
+RUN_ELSEWHERE = ("make ", "pip ", "PIP_CONSTRAINT=", "accelerate ", "tensorboard ")
 # These have tests of their own.
 LONG = ("maskvfi batch", "maskvfi bench", "maskvfi demo", "maskvfi ui", "maskvfi weights get")
 
