@@ -173,7 +173,7 @@ def test_another_nodes_images_get_their_still_pixels_back(networks, images, extr
     given = {"networks": networks, "images": images, "interpolated": theirs}
     made = call("MaskvfiProtect", scene_cut="off", **given)
     assert made.shape == theirs.shape
-    assert ((made[1, 38:44] - images[0, 38:44]).abs() < 0.02).float().mean() > 0.95
+    assert ((made[1, 38:44] - images[0, 38:44]).abs() < 0.02).float().mean() > 0.9
     assert ((theirs[1, 38:44] - images[0, 38:44]).abs() < 0.02).float().mean() < 0.2
     still = call("MaskvfiStaticMask", networks=networks, images=images)
     for n in range(12):
