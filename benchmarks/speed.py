@@ -2,7 +2,7 @@
 
 python benchmarks/speed.py --clips CLIPS --out FOLDER [--train CLIPS]
 
-It takes half an hour on two cores, which should have nothing else to do. What a command printed is kept as a file in
+It takes twenty minutes on two cores, which should have nothing else to do. What a command printed is kept as a file in
 the folder; a run that is given again continues with the first command that has none. With --train and NNCF installed
 (`pip install nncf`) int8 is measured too.
 """

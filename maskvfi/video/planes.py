@@ -297,7 +297,7 @@ def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tupl
         device: Where the tensors go.
 
     Returns:
-        Tensors [h,w] with the same code values, of the arrays' type: float32 would take four times the memory.
+        Tensors [h,w] with the same code values, of the arrays' type, which takes less memory than float32.
     """
     copies = [torch.from_numpy(plane.copy()) for plane in planes]
     on_card = torch.device(device).type == "cuda"
