@@ -30,22 +30,29 @@ def main(
     times: Annotated[int, typer.Option(help="Runs of each command; the median counts.")] = 3,
     options: Annotated[str, typer.Option(help="Options of maskvfi interpolate, in one string.")] = "",
 ) -> None:
-    """Print wall seconds of both commands from start to end, and where ours go. The runs alternate."""
+    """Print wall seconds of both commands from start to end, where ours go, and when our first new frame is there.
+
+    The runs alternate.
+    """
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is needed")
-    table = Table("clip", "still", "computed", "minterpolate s", "maskvfi s", "ratio", *STAGES, "rest")
+    table = Table(
+        "clip", "still", "computed", "minterpolate s", "maskvfi s", "ratio", *STAGES, "rest", "first s"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for clip in clips:
             source = _cut(clip, folder / "source.mp4", seconds, size)
             _ours(source, folder, options)  # fills the caches
-            theirs, ours, reports = [], [], []
+            theirs, ours, reports, first = [], [], [], []
             for _ in range(times):
                 theirs.append(_theirs(source, folder))
                 wall, report = _ours(source, folder, options)
                 ours.append(wall)
                 reports.append(report)
-            table.add_row(clip.name, *_cells(median(theirs), median(ours), reports[ours.index(median(ours))]))
+                first.append(_first(source, size, options))
+            cells = _cells(median(theirs), median(ours), reports[ours.index(median(ours))])
+            table.add_row(clip.name, *cells, f"{median(first):.2f}")
     Console(width=150).print(table)
 
 
@@ -72,6 +79,23 @@ def _ours(source: Path, folder: Path, options: str) -> tuple[float, dict[str, fl
     target = [str(source), str(folder / "ours.mp4"), "--overwrite", "--report", str(report)]
     wall = _timed([*MASKVFI, *target, *options.split()])
     return wall, json.loads(report.read_text())
+
+
+def _first(source: Path, size: str, options: str) -> float:
+    """Seconds from the start of maskvfi until its first new frame has come out of a pipe."""
+    width, height = map(int, size.split("x"))
+    command = [*MASKVFI, str(source), "-", *options.split()]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        for _ in range(2):  # a source frame and the new one, each after a line that begins with FRAME
+            while not running.stdout.readline().startswith(b"FRAME"):
+                if running.poll() is not None:
+                    raise SystemExit("maskvfi ended before its first new frame")
+            running.stdout.read(width * height * 3 // 2)
+        found = time.perf_counter() - began
+        running.kill()
+    return found
 
 
 def _timed(command: list[str]) -> float:
