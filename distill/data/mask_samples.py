@@ -129,7 +129,7 @@ class Stills(Dataset[dict[str, Tensor]]):
             "replaced_sure": ~composed.vague,
         }
         stacked = {"frames": rearrange(np.stack(frames), "n h w c -> n c h w"), **labels}
-        return {name: torch.from_numpy(np.ascontiguousarray(planes)) for name, planes in stacked.items()}
+        return {name: torch.from_numpy(planes.copy()) for name, planes in stacked.items()}
 
     def _composite(self, number: int) -> Composed:
         """Clean frames and their labels, kept for as long as they will be asked for."""

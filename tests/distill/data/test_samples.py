@@ -23,6 +23,14 @@ def test_samples_know_what_was_replaced(shards):
         assert not (sample["replaced"] & ~sample["replaced_sure"]).any()
 
 
+def test_pairs_of_frames_are_samples_too(shards):
+    samples = Stills(shards, size=64, length=2)
+    for number in range(8):  # some of them are played backwards: arrays with a negative stride
+        sample = samples[number]
+        assert sample["frames"].shape == (2, 3, 64, 64)
+        assert sample["static"].shape == sample["sure"].shape == (1, 64, 64)
+
+
 def test_triplets_know_times_and_overlays(shards):
     samples = Triplets(shards, size=64, synthetic=0.0, overlays=1.0)
     found = [samples[k] for k in range(30)]
