@@ -93,10 +93,10 @@ def label(
     address: Address = None,
 ) -> None:
     """Let a flow teacher say what stands still in the tuples; stored once, used by `train`."""
-    from distill.data.labels import PUBLISHED, Rule, label_tuples
+    from distill.data.labels import PUBLISHED, TRAINING, label_tuples
     from distill.data.teachers import load_teacher
 
-    rule = PUBLISHED if published else Rule()
+    rule = PUBLISHED if published else TRAINING
     if ray or address:
         from distill.data.ray_shards import label_on_ray
 

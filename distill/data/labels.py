@@ -18,6 +18,8 @@ from distill.data.tensors import as_batch
 from distill.options import TEACHER_SCALE
 
 MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
+SLOW = 1.0  # px per gap, under which a flow sees nothing move
+MOST_SLOW = 0.05  # of the picture, in a gap of which everything moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Rule:
         components: Measure speed as the larger of x and y, not as their length.
         photometric: Also compare the frames at zero motion. Still pixels must look alike, and moving ones must not.
             A flat place, where motion cannot be seen, is still only if what surrounds it is.
+        unseen: In a gap of which everything moves, what flow alone says moves does: also a flat place.
         noise: Code values of 255 that pixels which look alike may differ by, mean over 5x5 px.
         visible: Code values of slope under which a place is flat.
     """
@@ -38,10 +41,12 @@ class Rule:
     moving_above: float = 0.8
     components: bool = False
     photometric: bool = True
+    unseen: bool = False
     noise: float = 4.0
     visible: float = 8.0
 
 
+TRAINING = Rule(unseen=True)
 # StaticMaskNet's own rule: all components of the flow at t = 0.5, which is half the way of a gap, under 0.5 px.
 PUBLISHED = Rule(still_below=1.0, moving_above=1.0, components=True, photometric=False)
 
@@ -69,6 +74,9 @@ def static_labels(
     slope = _mean(_highest(luma0, 3) + _highest(-luma0, 3), 7)
     alike = difference < rule.noise
     moves = fast & (difference > 1.5 * rule.noise)
+    if rule.unseen:
+        everything_moves = (speeds.amin(dim=1) < SLOW).float().mean(dim=(1, 2)) < MOST_SLOW
+        moves |= fast & everything_moves[:, None, None]
     seen_still = slow & alike & (slope > rule.visible)
     flat = alike & (slope <= rule.visible) & ~_near(moves, 31) & _near(seen_still, 61)
     static = seen_still | flat

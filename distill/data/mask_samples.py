@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from distill.arrays import Bools, Image, Rng
 from distill.data.clips import Shards
-from distill.data.labels import STATIC, UNSURE, Rule, static_labels
+from distill.data.labels import STATIC, TRAINING, UNSURE, static_labels
 from distill.data.mining import Hard
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch
@@ -27,7 +27,7 @@ from distill.synthetic.overlays import paste, random_overlays
 from distill.synthetic.patterns import drifting_scene, repeating_scene
 
 Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
-RULE = Rule()
+RULE = TRAINING
 FOOTAGE = 0.36  # share of samples over real footage
 HARD = 1 / 2  # share of the real footage that is taken from mined tuples
 VISITS = 3  # samples that are made of one composite
@@ -38,6 +38,8 @@ FAINT_NOISE = 3.0  # the same over soft drifts, whose motion heavier noise would
 SHOWN = 3.0  # code values of mean change above which motion can be seen
 FAINTLY_SHOWN = 1.0  # the same over soft drifts
 NEAR = 61  # px, side of the square around seen motion in which unseen motion counts as moving
+NEAR_OWN = 181  # px, the same around seen motion of the same layer
+LEAPING = 0.15  # chance that an object leaps
 MAX_INDEX = 1 << 40  # a data set of samples that are drawn has no end
 
 
@@ -149,7 +151,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         elif dice < 0.78:
             frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 1.0))
         elif dice < 0.82:
-            frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0))
+            frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0, leaping=0.0))
         elif dice < 0.94:
             frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng))
         else:
@@ -204,9 +206,9 @@ class Stills(Dataset[dict[str, Tensor]]):
         static, unsure = static_labels(motion, images[:-1], images[1:], RULE)
         return frames, static.numpy(), unsure.numpy()
 
-    def _random_scene(self, rng: Rng, speed: float, still: float) -> Scene:
+    def _random_scene(self, rng: Rng, speed: float, still: float, leaping: float = LEAPING) -> Scene:
         """A scene whose camera stands still with chance `still`; objects move unless they are still too."""
-        return random_scene(self.backdrops, self.size, rng, speed, still, still_objects=min(still, 0.15))
+        return random_scene(self.backdrops, self.size, rng, speed, still, min(still, 0.15), leaping)
 
     def _scene(self, scene: Scene, shown: float = SHOWN) -> Labelled:
         frames = [scene.frame(float(time)) for time in range(self.length)]
@@ -260,11 +262,23 @@ def _turned(composed: Composed, rng: Rng) -> Composed:
 
 
 def _gap(scene: Scene, start: int, frame0: Image, frame1: Image, shown: float) -> tuple[Bools, Bools]:
-    """Still and unsure pixels of a gap; motion that cannot be seen, far from any that can be, is unsure."""
+    """Still and unsure pixels of a gap; motion that cannot be seen, far from any that can be, is unsure.
+
+    A flat place moves with its layer, so motion of this is looked for farther away.
+    """
     distance = scene.reach((float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0))
     moves = distance > RULE.moving_above
     change = cv2.blur(cv2.absdiff(frame0, frame1).mean(axis=2, dtype=np.float32), (5, 5))
     seen = (moves & (change > shown)).astype(np.uint8)
-    near = cv2.dilate(seen, np.ones((NEAR, NEAR), np.uint8)) > 0
+    near = _near(seen, NEAR)
+    shown_layer = scene.visible(float(start))
+    for layer in range(len(scene.layers)):
+        own = shown_layer == layer
+        near |= own & _near(seen * own, NEAR_OWN)
     static = distance < RULE.still_below
     return static, ~static & ~(moves & near)
+
+
+def _near(found: Image, side: int) -> Bools:
+    """The pixels [S,S] that have one of `found`, 0 or 1, in the square of `side` px around them."""
+    return cv2.dilate(found, np.ones((side, side), np.uint8)) > 0

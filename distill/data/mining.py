@@ -11,7 +11,7 @@ from rich.progress import track
 
 from distill.arrays import Image
 from distill.data.clips import Sample, Shards, write_shard
-from distill.data.labels import MOVING, Rule, as_codes, static_labels
+from distill.data.labels import MOVING, TRAINING, as_codes, static_labels
 from distill.data.teachers import Dis, Teacher
 from distill.data.tensors import as_batch
 from maskvfi.paths import PathLike
@@ -51,7 +51,7 @@ def mine(data: Path, mask: PathLike, teacher: Teacher, every: int = 1, share: fl
             with torch.inference_mode():
                 said = network(first, second)[:, 0] >= 0.5
             for judge in (dis, teacher):
-                codes = as_codes(*static_labels(judge.motion(first, second), first, second, Rule()))
+                codes = as_codes(*static_labels(judge.motion(first, second), first, second, TRAINING))
                 wrong = (said & (codes == MOVING)).float().mean(dim=(1, 2)).max()
                 if wrong <= share:
                     break

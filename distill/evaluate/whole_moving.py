@@ -16,6 +16,7 @@ import numpy as np
 from distill.arrays import Bools, Floats, Image
 from distill.data.clips import find_clips
 from distill.data.dis import search
+from distill.data.labels import MOST_SLOW, SLOW
 from distill.data.teachers import Rife
 from distill.data.tensors import as_batch, grey
 from distill.evaluate.cases import SIDE
@@ -24,8 +25,6 @@ from maskvfi.options import DEFAULT_VFI
 
 SPEED = 2.0  # px per gap
 LIKENESS = 12.0  # code values by which a warped frame may differ from the other, mean over 5x5 px
-SLOW = 1.0  # px per gap, under which DIS sees nothing move
-MOST_SLOW = 0.05  # of the picture, in a gap of which everything moves
 RUNS = 12  # places in a clip
 
 

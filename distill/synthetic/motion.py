@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from distill.arrays import Floats, Image, Rng
 
+LEAP = 160.0, 30.0  # px per gap, fastest and slowest, of objects that hardly overlap with where they were
+
 
 class Textures(Protocol):
     """Pictures to cut layers from."""
@@ -139,6 +141,7 @@ def random_scene(
     speed: float = 32.0,
     still_camera: float = 0.15,
     still_objects: float = 0.15,
+    leaping: float = 0.0,
 ) -> Scene:
     """A random scene: a background and up to four objects.
 
@@ -149,12 +152,15 @@ def random_scene(
         speed: The fastest motion, px per gap; speeds are log-uniform.
         still_camera: The chance that the camera stands still.
         still_objects: The chance that an object moves with the camera.
+        leaping: The chance that an object moves by LEAP instead.
     """
     camera = _velocity(rng, speed) if rng.random() > still_camera else (0.0, 0.0)
     layers = [_layer(textures, size, rng, camera, None)]
     for _ in range(int(rng.integers(0, 5))):
         radius = rng.uniform(0.05, 0.45) * size
         own = _velocity(rng, speed) if rng.random() > still_objects else camera
+        if leaping and rng.random() < leaping:
+            own = _velocity(rng, *LEAP)
         layers.append(_layer(textures, size, rng, own, _blob(layers[0].picture.shape[0], radius, rng)))
     return Scene(tuple(layers), size)
 
@@ -186,8 +192,8 @@ def _layer(
     )
 
 
-def _velocity(rng: Rng, speed: float) -> tuple[float, float]:
-    length = np.exp(rng.uniform(np.log(0.3), np.log(speed)))
+def _velocity(rng: Rng, speed: float, least: float = 0.3) -> tuple[float, float]:
+    length = np.exp(rng.uniform(np.log(least), np.log(speed)))
     angle = rng.uniform(0, 2 * np.pi)
     return float(length * np.cos(angle)), float(length * np.sin(angle))
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distill.data.clips import Shards
-from distill.data.labels import MOVING, PUBLISHED, STATIC, UNSURE, label_tuples, static_labels
+from distill.data.labels import MOVING, PUBLISHED, STATIC, TRAINING, UNSURE, label_tuples, static_labels
 from distill.data.mask_samples import Stills
 from distill.data.prepare import Recipe, prepare
 from distill.data.teachers import Dis, GapMotion
@@ -61,3 +61,13 @@ def test_what_a_rule_calls_still():
     moving = GapMotion((0.5,), torch.full((1, 1, 4, 40, 40), 0.4))
     assert not static_labels(moving, texture, texture.roll(1, -1))[0].any()
     assert static_labels(moving, texture, texture.roll(1, -1), PUBLISHED)[0].all()
+
+
+def test_a_flat_place_moves_where_everything_moves():
+    flat = torch.full((1, 3, 40, 40), 0.5)
+    motion = torch.full((1, 1, 4, 40, 40), 4.0)
+    static, unsure = static_labels(GapMotion((0.5,), motion), flat, flat, TRAINING)
+    assert not static.any()
+    assert not unsure.any()
+    motion[..., :8] = 0.0  # a fifth of the picture stands: flow may have spread from what moves
+    assert static_labels(GapMotion((0.5,), motion), flat, flat, TRAINING)[1].all()

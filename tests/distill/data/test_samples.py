@@ -1,9 +1,11 @@
 """Training samples depend on their number alone, and know what is true of them."""
 
+import numpy as np
 import torch
 
-from distill.data.mask_samples import Stills
+from distill.data.mask_samples import NEAR, NEAR_OWN, SHOWN, Stills, _gap
 from distill.data.triplets import Triplets
+from distill.synthetic.motion import Layer, Scene
 
 
 def test_a_sample_depends_on_its_number_alone(shards):
@@ -29,6 +31,23 @@ def test_pairs_of_frames_are_samples_too(shards):
         sample = samples[number]
         assert sample["frames"].shape == (2, 3, 64, 64)
         assert sample["static"].shape == sample["sure"].shape == (1, 64, 64)
+
+
+def test_a_flat_place_moves_with_its_layer():
+    rng, size = np.random.default_rng(0), 256
+    back = np.full((320, 320, 3), 90, np.uint8)
+    back[:, :64] = rng.integers(0, 256, (320, 64, 3))  # motion is seen at the left alone
+    scene = Scene((Layer(back, None, (size / 2, size / 2), velocity=(0.0, 6.0)),), size)
+    frames = [scene.frame(time) for time in (0.0, 1.0)]
+    static, unsure = _gap(scene, 0, *frames, SHOWN)
+    assert not static.any()
+    assert not unsure[:, : 32 + NEAR_OWN // 2 - 3].any()
+    assert unsure[:, 32 + NEAR_OWN // 2 + 3 :].all()
+    square = np.zeros((320, 320), np.float32)
+    square[:, 160:] = 1  # now the flat part is another layer, which moves unseen
+    scene = Scene((*scene.layers, Layer(np.full_like(back, 90), square, (size / 2,) * 2, (0.0, 6.0))), size)
+    _, unsure = _gap(scene, 0, *frames, SHOWN)
+    assert unsure[:, 160 + NEAR // 2 :].all()
 
 
 def test_triplets_know_times_and_overlays(shards):

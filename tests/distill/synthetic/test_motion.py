@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from distill.data.clips import Shards
-from distill.synthetic.motion import Layer, Scene
+from distill.synthetic.motion import LEAP, Layer, Scene, random_scene
 from maskvfi.ops.warp import backward_warp
 
 
@@ -29,3 +29,11 @@ def test_a_mover_makes_moving_all_that_it_crosses():
     reach = scene.reach((0.0, 0.25, 0.5, 0.75, 1.0))
     assert reach[32, 32] > 1
     assert (reach[:20] == 0).all()
+
+
+def test_leaping_objects_hardly_overlap_with_where_they_were(shards):
+    textures, rng = Shards(shards, "textures"), np.random.default_rng(0)
+    movers = [layer for _ in range(20) for layer in random_scene(textures, 96, rng, leaping=1.0).layers[1:]]
+    speeds = [float(np.hypot(*layer.velocity)) for layer in movers]
+    assert len(speeds) > 20
+    assert all(LEAP[1] <= speed <= LEAP[0] for speed in speeds)
