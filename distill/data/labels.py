@@ -97,7 +97,7 @@ def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: 
     Args:
         data: The folder of shards that `prepare` made.
         teacher: Whose flow counts.
-        rule: When a pixel counts as still; by default `Rule()`.
+        rule: When a pixel counts as still; by default `TRAINING`.
         scale: The size at which the teacher sees the frames, as `measure` takes it.
 
     Returns:
@@ -106,7 +106,7 @@ def label_tuples(data: Path, teacher: Teacher, rule: Rule | None = None, scale: 
     Raises:
         ValueError: There are no tuples, or damaged ones.
     """
-    rule = rule or Rule()
+    rule = rule or TRAINING
     return sum(label_shard(path, teacher, rule, scale) for path in unlabelled(data, teacher, rule, scale))
 
 

@@ -18,7 +18,7 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
     assert label_tuples(tmp_path, Dis()) == 24
     labels, frames = Shards(tmp_path, "labels"), as_batch(Shards(tmp_path).frames(0))
     assert labels.keys == Shards(tmp_path).keys
-    static, unsure = static_labels(Dis().motion(frames[:1], frames[1:2]), frames[:1], frames[1:2])
+    static, unsure = static_labels(Dis().motion(frames[:1], frames[1:2]), frames[:1], frames[1:2], TRAINING)
     stored = labels.frames(0)[0]
     assert np.array_equal(stored == STATIC, static[0].numpy())
     assert np.array_equal(stored == UNSURE, unsure[0].numpy())
