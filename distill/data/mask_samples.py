@@ -40,6 +40,7 @@ FAINTLY_SHOWN = 1.0  # the same over soft drifts
 NEAR = 61  # px, side of the square around seen motion in which unseen motion counts as moving
 NEAR_OWN = 181  # px, the same around seen motion of the same layer
 LEAPING = 0.15  # chance that an object leaps
+STANDING = 0.35  # chance that what repeats, or is soft, stands still all the same
 MAX_INDEX = 1 << 40  # a data set of samples that are drawn has no end
 
 
@@ -153,10 +154,10 @@ class Stills(Dataset[dict[str, Tensor]]):
         elif dice < 0.82:
             frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0, leaping=0.0))
         elif dice < 0.94:
-            frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng))
+            frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng, STANDING))
         else:
             noise = FAINT_NOISE
-            scene = drifting_scene(self.backdrops, self.size, rng)
+            scene = drifting_scene(self.backdrops, self.size, rng, still=STANDING)
             frames, static, unsure = self._scene(scene, FAINTLY_SHOWN)
         overlays = []
         if rng.random() < (0.85 if dice < 0.56 else 0.4):

@@ -59,7 +59,7 @@ def repeating_scene(textures: Textures, size: int, rng: Rng, still: float = 0.2)
     return Scene((back, *front), size)
 
 
-def drifting_scene(textures: Textures, size: int, rng: Rng, speed: float = 8.0) -> Scene:
+def drifting_scene(textures: Textures, size: int, rng: Rng, speed: float = 8.0, still: float = 0.0) -> Scene:
     """Sky, water or smoke that goes slowly by, mostly behind things that stand still or move with it.
 
     Args:
@@ -67,11 +67,14 @@ def drifting_scene(textures: Textures, size: int, rng: Rng, speed: float = 8.0) 
         size: Side of the window in px.
         rng: Chooses everything.
         speed: The fastest drift, px per gap.
+        still: The chance that it stands still.
     """
     scene = random_scene(textures, size, rng, speed, still_camera=1.0, still_objects=0.4)
     angle, pace = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(np.log(1.0), np.log(speed)))
     velocity = float(pace * np.cos(angle)), float(pace * np.sin(angle))
     turn, growth = (float(x) for x in rng.normal(0, 0.005, 2))
+    if still and rng.random() < still:
+        velocity, turn, growth = (0.0, 0.0), 0.0, 0.0
     sheet = scene.layers[0].picture.shape[0]
     back = Layer(
         soft_texture(textures, rng, sheet), None, (size / 2, size / 2), velocity, turn=turn, growth=growth

@@ -58,6 +58,8 @@ def test_a_drift_is_slow_and_has_no_edges():
         back = drifting_scene(Noise(), 96, rng).layers[0]
         assert 1 <= np.hypot(*back.velocity) <= 8.01
         assert np.abs(np.diff(soft_texture(Noise(), rng).astype(int), axis=1)).mean() < 8
+    scene = drifting_scene(Noise(), 96, rng, still=1.0)
+    assert scene.layers[0].velocity == (0.0, 0.0)
 
 
 def test_scenes_are_made_of_stored_textures_too(shards):
