@@ -110,6 +110,18 @@ def test_identical_frames_stand_still_and_a_pan_does_not(shipped: StaticMaskNet)
     assert (shipped(still, wide[..., 20:320]) > 0.5).float().mean() < 0.05
 
 
+@torch.inference_mode()
+def test_a_soft_background_stands_still_behind_a_mover(shipped: StaticMaskNet):
+    torch.manual_seed(0)
+    soft = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), (240, 320), mode="bicubic").clamp(0, 1)
+    frames = [soft.clone() for _ in range(2)]
+    for k, frame in enumerate(frames):
+        frame[..., 90:150, 60 + 12 * k : 120 + 12 * k] = natural(60, 60)
+    still = shipped(*frames) > 0.5
+    still[..., 80:160, 50:142] = True
+    assert still.float().mean() > 0.95
+
+
 def natural(height: int, width: int) -> torch.Tensor:
     """A picture [1,3,H,W] whose octaves fall off as those of photographs do."""
     torch.manual_seed(1)
