@@ -46,7 +46,7 @@ class Rule:
     visible: float = 8.0
 
 
-TRAINING = Rule(unseen=True)
+TRAINING = Rule(unseen=True)  # benchmarks judge by Rule() alone
 # StaticMaskNet's own rule: all components of the flow at t = 0.5, which is half the way of a gap, under 0.5 px.
 PUBLISHED = Rule(still_below=1.0, moving_above=1.0, components=True, photometric=False)
 
