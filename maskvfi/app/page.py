@@ -21,10 +21,13 @@ STYLE = f"""
 """
 
 # Escape closes what lies over the page: error messages and a picture that fills the window.
-KEYS = """() => document.addEventListener("keydown", (event) => {
-    const over = ".toast-close, button[title='Exit fullscreen mode']";
-    if (event.key === "Escape") document.querySelectorAll(over).forEach((button) => button.click());
-})"""
+SCRIPT = f"""() => {{
+    document.addEventListener("keydown", (event) => {{
+        const over = ".toast-close, button[title='Exit fullscreen mode']";
+        if (event.key === "Escape") document.querySelectorAll(over).forEach((button) => button.click());
+    }});
+    ({pictures.DRAG})();
+}}"""
 
 
 def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:

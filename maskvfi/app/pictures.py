@@ -24,7 +24,35 @@ STYLE = """
 .pictures .image-frame { width: 100%; }
 .steps { flex-wrap: nowrap !important; align-items: end; }
 .steps button { min-width: 44px !important; }
+.dragged { display: none !important; }
+.draggable img { cursor: grab; }
+.draggable img:active { cursor: grabbing; }
 """
+
+# A drag over the picture ends in the text field of its tab, as "right down time": shares of width and height.
+# The time makes two equal drags differ, since gradio only tells of changes.
+DRAG = """() => {
+    let from = null;
+    document.addEventListener("dragstart", (event) => {
+        if (event.target.closest?.(".draggable")) event.preventDefault();
+    });
+    document.addEventListener("pointerdown", (event) => {
+        const over = event.target.closest?.(".draggable img");
+        from = over && event.button === 0 ? {over, x: event.clientX, y: event.clientY} : null;
+    });
+    document.addEventListener("pointerup", (event) => {
+        if (!from) return;
+        const {over, x, y} = from, box = over.getBoundingClientRect();
+        const scale = Math.min(box.width / over.naturalWidth, box.height / over.naturalHeight);
+        const right = (event.clientX - x) / (scale * over.naturalWidth);
+        const down = (event.clientY - y) / (scale * over.naturalHeight);
+        from = null;
+        if (Math.hypot(event.clientX - x, event.clientY - y) < 3) return;
+        const field = document.querySelector(`#${over.closest(".draggable").id}-dragged textarea`);
+        field.value = `${right} ${down} ${event.timeStamp}`;
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+    });
+}"""
 
 Given = Mapping[Any, Any]  # the value of every widget, as gradio passes them
 
@@ -50,8 +78,16 @@ class Pictures:
         picture: dict[str, Any] = {"show_label": False, "buttons": ["fullscreen"], "elem_classes": "pictures"}
         with gr.Tabs():
             with gr.Tab("What stands still") as self._still:
-                gr.Markdown("Green is copied, orange was replaced in place, the rest moves.")
-                self._overlay = gr.Image(interactive=False, elem_id=f"{prefix}overlay", **picture)
+                gr.Markdown(
+                    "Green is copied, orange was replaced in place, the rest moves. "
+                    "Drag the picture, and what is painted moves with it."
+                )
+                self._overlay = gr.Image(
+                    interactive=False,
+                    elem_id=f"{prefix}overlay",
+                    **picture | {"elem_classes": ["pictures", "draggable"]},
+                )
+                self._dragged = gr.Textbox(elem_id=f"{prefix}overlay-dragged", elem_classes="dragged")
             with gr.Tab("Paint"):
                 gr.Markdown("Blue is always copied, red never, in the whole video.")
                 self._draw_painting()
@@ -98,12 +134,13 @@ class Pictures:
             inputs: Further widgets that `video_of` reads.
         """
         self._video_of, self._options = video_of, options
-        self._everything = {self.at, self.painting, self._step, *options.values(), *inputs}
+        self._everything = {self.at, self.painting, self._step, self._dragged, *options.values(), *inputs}
         quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
         self.at.input(self.move, self._everything, [self._overlay, self.painting], **quick)
         touched = [options[name].input for name in (*BELOW_PICTURE, "mask")]
         for changed in (*touched, self.painting.input, self._still.select):
             changed(self.look, self._everything, self._overlay, **quick)
+        self._dragged.change(self.drag, self._everything, [self._overlay, self.painting], **quick)
         for name, arrow in self._arrows.items():
             arrow.click(self.shift_to(name), self._everything, [self._overlay, self.painting], **quick)
         self._pair.click(self.compare, self._everything, self._both)
@@ -145,6 +182,15 @@ class Pictures:
             return self._painted(given, request, layers)
 
         return shift
+
+    def drag(self, given: Given, request: gr.Request) -> list[Any]:
+        """Move the paint as far as the picture was dragged."""
+        right, down, _ = (float(share) for share in given[self._dragged].split())
+        layers = layers_of(given[self.painting])
+        if layers:
+            height, width = layers[0].shape[:2]
+            layers = moved(layers, round(right * width), round(down * height))
+        return self._painted(given, request, layers)
 
     def compare(self, given: Given, request: gr.Request) -> Any:
         """Show a new frame without and with the mask."""

@@ -42,7 +42,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
             raise ValueError("the page needs gradio: pip install 'maskvfi[ui]'") from None
         from starlette.middleware import Middleware
 
-        from maskvfi.app.page import KEYS, STYLE, build_page
+        from maskvfi.app.page import SCRIPT, STYLE, build_page
 
         page, close = build_page(Path(folder))
         try:
@@ -62,7 +62,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
                     font_mono=["ui-monospace", "monospace"],
                 ),
                 css=STYLE,
-                js=KEYS,
+                js=SCRIPT,
                 app_kwargs={"middleware": [Middleware(Confined)]},
             )
             ready(address)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 from clips import make_clip
 
@@ -128,6 +130,12 @@ def overlay_after(page, before: str | None) -> str:
     return picture.get_attribute("src")
 
 
+def picture_at(page, address: str) -> np.ndarray:
+    """A picture of the page, as an array."""
+    data = page.request.get(address).body()
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
 def results(folder: Path) -> list[Path]:
     return list(folder.glob("*/result-*"))
 
@@ -156,7 +164,21 @@ def test_a_video_is_looked_at_painted_on_interpolated_and_downloaded(page, serve
     page.mouse.up()
     page.wait_for_timeout(1000)
     page.get_by_role("tab", name="What stands still").click()
-    overlay_after(page, shown)
+    painted = overlay_after(page, shown)
+    before = picture_at(page, painted)
+    box = page.locator("#overlay img").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.25, steps=5)
+    page.mouse.up()
+    after = picture_at(page, overlay_after(page, painted))
+    height, width = before.shape[:2]
+    stroke = np.s_[round(height * 0.49) : round(height * 0.51), round(width * 0.45) : round(width * 0.55)]
+    target = np.s_[round(height * 0.24) : round(height * 0.26), round(width * 0.45) : round(width * 0.55)]
+    changed = np.abs(after.astype(int) - before).sum(axis=2) > 12
+    assert changed[stroke].mean() > 0.5
+    assert changed[target].mean() > 0.5
+    assert changed.mean() < 0.2
 
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare").click()
