@@ -142,6 +142,20 @@ def average(
     write_average(weights, out, half)
 
 
+@app.command()
+def balance(
+    weights: Annotated[str, typer.Argument(help="A mask with both answers, by name or path.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Where the new weights go.")],
+    samples: Annotated[int, typer.Option(min=1, help="Samples in which something is replaced.")] = 150,
+) -> None:
+    """Shift a mask's second answer, what was replaced, so that its F1 is best at 0.5."""
+    from distill.training.balance import balance as write_balanced
+
+    shift = write_balanced(weights, data, out, samples)
+    typer.echo(f"{out}: {shift:+.2f} to the logits of what was replaced")
+
+
 @app.command("train-vfi")
 @with_options(VfiTraining)
 def train_vfi(data: Data, run: Run, options: VfiTraining) -> None:
