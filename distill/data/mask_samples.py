@@ -149,11 +149,11 @@ class Stills(Dataset[dict[str, Tensor]]):
             frames, static, unsure = self.footage(rng)
         elif dice < 0.56:
             frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 0.1))
-        elif dice < 0.78:
+        elif dice < 0.74:
             frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 1.0))
-        elif dice < 0.82:
+        elif dice < 0.78:
             frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0, leaping=0.0))
-        elif dice < 0.94:
+        elif dice < 0.92:
             frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng, STANDING))
         else:
             noise = FAINT_NOISE

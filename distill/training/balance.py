@@ -10,7 +10,7 @@ from distill.data.mask_samples import VISITS, Stills
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.weights.load import load_static, save_weights
 from maskvfi.weights.locate import find_weights
-from maskvfi.weights.read import sha256
+from maskvfi.weights.read import read_header, sha256
 
 LOGITS = torch.arange(-4.0, 2.01, 0.25)  # thresholds that are tried, before the sigmoid
 SEED = 991  # of samples that no training has seen
@@ -40,7 +40,8 @@ def balance(weights: str | Path, data: Path, out: Path, samples: int) -> float:
     assert network.head.bias is not None
     with torch.no_grad():
         network.head.bias[4:] += shift
-    save_weights(out, network, balanced_from=sha256(path), shift=shift)
+    kept = {name: value for name, value in read_header(path).items() if name == "licence"}
+    save_weights(out, network, balanced_from=sha256(path), shift=shift, **kept)
     return shift
 
 
