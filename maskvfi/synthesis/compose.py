@@ -25,7 +25,7 @@ from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
 from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
 
-SURELY, LIKELY = 0.995, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
+SURELY, LIKELY = 0.997, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
 NEAR = 12  # px from such a middle
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
