@@ -131,10 +131,10 @@ def test_a_fade_of_alpha_keeps_its_colour(tmp_path):
     for mask in ("off", "static-s"):
         maskvfi.interpolate(folder, tmp_path / mask, vfi="blend", mask=mask, scene_cut="off", **CPU)
         middle = cv2.imread(str(tmp_path / mask / "00000002.png"), cv2.IMREAD_UNCHANGED)
-        assert middle[5, 5, :3].tolist() == [255, 255, 255]
-        assert middle[5, 5, 3] in (
-            (100,) if mask == "off" else (0, 100)
-        )  # a mask may call one step a replacement
+        alpha = middle[5, 5, 3]
+        assert alpha in ((100,) if mask == "off" else (0, 100))  # a mask may call one step a replacement
+        if alpha:  # else it is the frame before, whose black nobody sees
+            assert middle[5, 5, :3].tolist() == [255, 255, 255]
 
 
 def test_an_opaque_picture_is_interpolated_as_one_without_alpha(tmp_path):
