@@ -122,6 +122,16 @@ def test_a_soft_background_stands_still_behind_a_mover(shipped: StaticMaskNet):
     assert still.float().mean() > 0.95
 
 
+@torch.inference_mode()
+def test_the_standing_half_of_a_soft_picture_stands_still(shipped: StaticMaskNet):
+    torch.manual_seed(0)
+    soft = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 13), (240, 520), mode="bicubic").clamp(0, 1)
+    frames = torch.stack([soft[..., :320].clone() for _ in range(5)], dim=1)
+    for k in range(5):
+        frames[:, k, :, :120] = soft[..., :120, 6 * k : 6 * k + 320]
+    assert (shipped.sequence(frames)[..., 128:, :] > 0.5).float().mean() > 0.8
+
+
 def natural(height: int, width: int) -> torch.Tensor:
     """A picture [1,3,H,W] whose octaves fall off as those of photographs do."""
     torch.manual_seed(1)
