@@ -30,3 +30,23 @@ def reason(error: BaseException) -> str:
     """
     words = " ".join(str(getattr(error, "strerror", None) or error).split())
     return words.lower() or type(error).__name__
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine, or its accelerator, has no memory left.
+
+    Args:
+        error: Any exception. torch, oneDNN and OpenVINO raise RuntimeError, and only its words tell what happened.
+    """
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or any(text in words for text in _SHORT_OF_MEMORY)
+
+
+_SHORT_OF_MEMORY = (
+    "out of memory",  # CUDA and Metal
+    "can't alloc",  # torch on a CPU, OpenVINO
+    "cannot allocate",  # the operating system
+    "could not create a primitive",  # oneDNN
+    "bad_alloc",  # OpenVINO and ONNX Runtime
+    "can't start new thread",  # Python: a thread needs a stack
+)

@@ -19,7 +19,7 @@ import maskvfi
 from maskvfi.cli.console import batch_progress, console, progress_bar, say
 from maskvfi.cli.options import with_options
 from maskvfi.cli.weights import Overwrite, weights
-from maskvfi.errors import MaskvfiError
+from maskvfi.errors import MaskvfiError, reason, short_of_memory
 from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions
 
 if TYPE_CHECKING:
@@ -321,6 +321,11 @@ def main() -> None:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say("maskvfi: " + " ".join(str(error).split()))
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not short_of_memory(error):
+            raise
+        say("maskvfi: this machine has too little memory for that; " + reason(error))
         sys.exit(2)
 
 

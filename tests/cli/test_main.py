@@ -151,6 +151,27 @@ def test_bad_files_end_in_one_line(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by Linux's own count")
+def test_too_little_memory_ends_in_one_line(tmp_path):
+    """The process may take 200 MiB more than it has once it is loaded: less than a frame of these needs."""
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    rng = np.random.default_rng(0)
+    for picture in pictures:
+        cv2.imwrite(str(picture), rng.integers(0, 256, (1080, 1920, 3), np.uint8))
+    arguments = ["maskvfi", "pair", *map(str, pictures), str(tmp_path / "out.png"), "--device", "cpu", *TORCH]
+    start = (
+        "import resource, sys, maskvfi.pipeline.run; from maskvfi.cli.main import main;"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize();"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), -1));"
+        f"sys.argv = {arguments!r}; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert done.stderr.startswith("maskvfi: this machine has too little memory"), done.stderr[-2000:]
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
     assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
     assert run("interpolate").returncode == 2
