@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 
 import maskvfi
+from distill.evaluate.methods import dis
+from distill.evaluate.psnr import psnr
 from distill.evaluate.similarity import Similarity
 from maskvfi.video import open_source
 from maskvfi.video.planes import planes_to_rgb, to_tensors
@@ -104,38 +106,13 @@ def make_between(method: str, source: Path, target: Path, rate: Fraction) -> Non
     frames, _ = read_rgb(source)
     made = [frames[0]]
     for a, b in itertools.pairwise(frames):
-        made += [dis(a, b) if method == "dis" else cv2.addWeighted(a, 0.5, b, 0.5, 0), b]
+        made += [dis(a, b, 2)[0] if method == "dis" else cv2.addWeighted(a, 0.5, b, 0.5, 0), b]
     write_rgb(target, made, 2 * rate)
     with_sound = target.with_suffix(".sound.mkv")
     codec = ["libx264", "-crf", "28", "-pix_fmt", "yuv420p"] if method == "blend-x264" else ["copy"]
     copies = ["-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-c:v", *codec, str(with_sound)]
     subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(target), "-i", str(source), *copies], check=True)
     with_sound.replace(target)
-
-
-def dis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The frame halfway, by OpenCV's DIS flow in both directions."""
-    grey = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (a, b)]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    y, x = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
-    warped = []
-    for image, pair in ((a, grey), (b, grey[::-1])):
-        motion = flow.calc(*pair, None)
-        warped.append(
-            cv2.remap(
-                image,
-                x - motion[..., 0] / 2,
-                y - motion[..., 1] / 2,
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-        )
-    return cv2.addWeighted(warped[0], 0.5, warped[1], 0.5, 0)
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """In dB, of 8-bit code values."""
-    return float(10 * np.log10(255**2 / max(np.square(a.astype(np.float64) - b).mean(), 1e-4)))
 
 
 def measure(

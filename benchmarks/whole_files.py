@@ -1,6 +1,6 @@
 """Time whole files, as a person runs the command, beside ffmpeg's minterpolate: the table of docs/speed.md.
 
-python benchmarks/whole_files.py CLIP... [--seconds 1] [--size 1280x720] [--times 3] [-- OPTIONS OF maskvfi interpolate]
+python benchmarks/whole_files.py CLIP... [--seconds 1] [--size 1280x720] [--times 3] [--options "--vfi vfi-s"]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, median_low
 from typing import Annotated
 
 import typer
@@ -51,7 +51,7 @@ def main(
                 ours.append(wall)
                 reports.append(report)
                 first.append(_first(source, size, options))
-            cells = _cells(median(theirs), median(ours), reports[ours.index(median(ours))])
+            cells = _cells(median(theirs), median(ours), reports[ours.index(median_low(ours))])
             table.add_row(clip.name, *cells, f"{median(first):.2f}")
     Console(width=150).print(table)
 

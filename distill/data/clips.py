@@ -66,7 +66,7 @@ def write_shard(path: Path, samples: Iterable[Sample], kind: str) -> int:
     """Write samples as one shard, which appears when it is whole. Several processes may write the same one.
 
     Args:
-        path: The tar to write; what lies there is replaced. Without samples nothing is written.
+        path: The tar to write; what lies there is replaced. Without samples there is no file.
         samples: Their pictures are BGR [H,W,3], or labels [H,W].
         kind: The format of the pictures, "jpg" or "png".
 
@@ -78,6 +78,7 @@ def write_shard(path: Path, samples: Iterable[Sample], kind: str) -> int:
     """
     samples, count = iter(samples), 0
     if (first := next(samples, None)) is None:
+        path.unlink(missing_ok=True)
         return 0
     quality = [cv2.IMWRITE_JPEG_QUALITY, 96] if kind == "jpg" else []
     with written_whole(path) as partial, tarfile.open(partial, "w") as tar:

@@ -128,7 +128,8 @@ def prepared(out: Path) -> int:
 def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     """The shards that still have to be cut, with their numbers.
 
-    Shards of another plan are deleted, and so are unfinished ones that killed runs left behind.
+    Shards of another plan are deleted, with their labels and with what was mined in them; so are unfinished ones that
+    killed runs left behind.
 
     Args:
         clips, out, recipe: As `prepare` has them.
@@ -143,8 +144,9 @@ def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     same = known.is_file() and known.read_text() == written
     remove_partial(out, "tuples")
     if not same:
-        for old in out.glob("tuples-*"):
-            old.unlink(missing_ok=True)
+        for kind in ("tuples", "labels", "hard"):
+            for old in out.glob(f"{kind}-*"):
+                old.unlink(missing_ok=True)
         with written_whole(known) as partial:
             partial.write_text(written)
     return [(number, part) for number, part in enumerate(parts) if not _shard(out, number).is_file()]

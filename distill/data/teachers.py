@@ -184,12 +184,14 @@ class Rife:
     def __init__(self, weights: str, device: str, times: tuple[float, ...] = RIFE_TIMES) -> None:
         self.name = f"rife:{weights}"
         self.times = times
+        self._device = device
         self._network = load_rife(weights).to(device)
 
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
-        flows = [self._network(img0, img1, time).flow for time in self.times]
-        return GapMotion(self.times, torch.stack(flows, dim=1))
+        start, end = img0.to(self._device), img1.to(self._device)
+        flows = [self._network(start, end, time).flow for time in self.times]
+        return GapMotion(self.times, torch.stack(flows, dim=1).to(img0.device))
 
 
 class Both:
@@ -216,15 +218,19 @@ class Raft:
         from torchvision.models import optical_flow
 
         self.name = name
+        self._device = device
         self._network = getattr(optical_flow, name)(weights="DEFAULT").to(device).eval()
 
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         height, width = img0.shape[-2:]
         right, below = max(-width % 8, 128 - width), max(-height % 8, 128 - height)
-        a, b = (F.pad(2 * image - 1, (0, right, 0, below), mode="replicate") for image in (img0, img1))
+        a, b = (
+            F.pad(2 * image.to(self._device) - 1, (0, right, 0, below), mode="replicate")
+            for image in (img0, img1)
+        )
         ahead, back = (self._network(p, q)[-1][..., :height, :width] for p, q in ((a, b), (b, a)))
-        return _between_frames(ahead, back)
+        return _between_frames(ahead.to(img0.device), back.to(img0.device))
 
 
 class Ptlflow:
@@ -235,15 +241,16 @@ class Ptlflow:
 
         model, _, checkpoint = name.partition(":")
         self.name = f"ptlflow:{name}"
+        self._device = device
         self._network = ptlflow.get_model(model, ckpt_path=checkpoint or None).to(device).eval()
 
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         ahead, back = (
-            self._network({"images": torch.stack(pair, dim=1)})["flows"][:, 0]
+            self._network({"images": torch.stack(pair, dim=1).to(self._device)})["flows"][:, 0]
             for pair in ((img0, img1), (img1, img0))
         )
-        return _between_frames(ahead, back)
+        return _between_frames(ahead.to(img0.device), back.to(img0.device))
 
 
 class Memfof:
@@ -253,15 +260,16 @@ class Memfof:
         from memfof import MEMFOF
 
         self.name = f"memfof:{checkpoint}"
+        self._device = device
         self._network = MEMFOF.from_pretrained(checkpoint).to(device).eval()
 
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         ahead, back = (
-            self._network(255 * torch.stack((other, here, other), dim=1))["flow"][-1][:, 1]
+            self._network(255 * torch.stack((other, here, other), dim=1).to(self._device))["flow"][-1][:, 1]
             for here, other in ((img0, img1), (img1, img0))
         )
-        return _between_frames(ahead, back)
+        return _between_frames(ahead.to(img0.device), back.to(img0.device))
 
 
 def _between_frames(ahead: Tensor, back: Tensor) -> GapMotion:

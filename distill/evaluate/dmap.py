@@ -1,7 +1,7 @@
 """The D-map benchmark: which flows and masks see that figures and text over real frames stand still?
 
 Overlays are drawn as the figure-text mixing of Exploring-Discontinuity-for-VFI (arXiv 2202.07291) is described. They
-are the same in the first two of three frames, and the D-map says where. Then text jumps, vanishes or appears.
+are the same in the first two of three frames, and the D-map says where. Then text jumps, stays, vanishes or appears.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def mix_figures(frames: list[Image], rng: Rng, pans: bool) -> DmapCase:
 
 
 def _text(rng: Rng) -> Overlay:
-    """5 to 29 characters that jump up or down, vanish or appear after the second frame."""
+    """5 to 29 characters that jump up or down, stay, vanish or appear after the second frame."""
     letters = "".join(rng.choice(list(LETTERS), int(rng.integers(5, 30))))
     place, size = (rng.uniform(0, SIDE), rng.uniform(0, SIDE)), int(rng.integers(10, 40))
     ink, edge, stroke = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), int(rng.integers(0, 3))

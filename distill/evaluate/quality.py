@@ -24,6 +24,7 @@ from distill.data.testsets import find_runs
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
 from distill.evaluate.psnr import psnr
+from distill.evaluate.regions import RING, regions_of
 from distill.evaluate.similarity import Similarity
 from distill.options import MEASURES, PLACES, TIMES
 from distill.synthetic.overlays import Composite, paste, random_overlays
@@ -33,10 +34,9 @@ from maskvfi.synthesis.interpolator import Interpolator
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
 MOTION = (4.0, 16.0)  # px from end to end, between small, middling and large motion
 RULE = Rule()
-RING = 12  # px around what stands still
 NOISE = 10.0  # code values, the deviation of the noise in the second of the tables under overlays
-# Parts of a picture: all of it; under overlays; RING px around them; the rest; the part of the rest that surely moves.
-REGIONS = ("all", "standing", "ring", "elsewhere", "moving")
+# Parts of a picture: all of it; inside overlays; RING px around them; the rest; the part of the rest that surely moves.
+REGIONS = ("all", "inside", "ring", "elsewhere", "moving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def measure_quality(
 
     Raises:
         WeightsError: The weights are missing or damaged.
-        ValueError: The folder holds no video, or there is no such measure.
+        ValueError: The folder holds no video in which something moves, or there is no such measure.
     """
     unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
     seen = Similarity([name for name in wanted if name == "stlpips"])  # beside PSNR, under overlays
@@ -133,6 +133,8 @@ def measure_quality(
                     measures = _by_region(composite, moves, between)
                     measures |= seen.measures([start, *between, end], composite.frames)
                     scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
+    if not quality.plain:
+        raise ValueError(f"{clips}: nothing moves in its videos, so there is nothing to interpolate")
     return quality
 
 
@@ -335,11 +337,11 @@ def _noisy(frame: Image, rng: Rng) -> Image:
 
 def _by_region(composite: Composite, moves: Bools, made: Sequence[Image]) -> dict[str, float]:
     """PSNR in REGIONS of the frames between against those of the composite."""
-    still = composite.static.all(axis=0)
-    around = cv2.dilate(still.astype(np.uint8), np.ones((2 * RING + 1,) * 2, np.uint8)) > 0
-    places = (np.ones_like(still), still, around & ~still, ~around, moves & ~around)
+    still = np.asarray(composite.static.all(axis=0), bool)
+    places = {"all": np.ones_like(still), **regions_of(still)}
+    places["moving"] = moves & places["elsewhere"]
     return {
         region: float(np.mean([psnr(a, b, where) for a, b in zip(made, composite.frames[1:-1], strict=True)]))
-        for region, where in zip(REGIONS, places, strict=True)
+        for region, where in places.items()
         if where.any()
     }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,11 +18,11 @@ from distill.arrays import Bools, Image
 from distill.data.clips import find_clips
 from distill.data.tensors import as_batch
 from distill.evaluate.psnr import psnr
+from distill.evaluate.regions import regions_of
 from distill.evaluate.stillcases import KINDS, StillCase, still_cases
 from distill.evaluate.stillmethods import Maker
 from distill.training.perceptual import load_perceptual
 
-RING = 12  # px around what stands still
 REGIONS = ("inside", "ring", "elsewhere")
 
 
@@ -172,13 +171,6 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
             bench.examples.append(StillExample(case, {name: frames[-1] for name, frames in made.items()}))
         bench.cases[case.kind] += 1
     return bench
-
-
-def regions_of(inside: Bools) -> dict[str, Bools]:
-    """The pixels [H,W] inside what stands still, in the ring of RING px around it, and elsewhere."""
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING + 1,) * 2)
-    wide = cv2.dilate(inside.astype(np.uint8), reach) > 0
-    return {"inside": inside, "ring": wide & ~inside, "elsewhere": ~wide}
 
 
 def nearest_truths(frames: list[Image], case: StillCase) -> list[Image]:

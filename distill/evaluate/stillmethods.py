@@ -52,7 +52,7 @@ def all_makers(
     named = Path(vfi).name
     makers: dict[str, Maker] = {}
     for each in dict.fromkeys((mask, *masks)):
-        makers[f"{named} + {Path(each).name}"] = of_pairs(network(Interpolator(plain.vfi, each)))
+        makers[f"{named} + {each}"] = of_pairs(network(Interpolator(plain.vfi, each)))
     makers[f"{named}, no mask"] = warped
     try:
         makers[OFFICIAL] = of_pairs(network(Interpolator(OFFICIAL, None)))

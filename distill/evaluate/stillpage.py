@@ -11,14 +11,8 @@ import numpy as np
 from distill.arrays import Bools, Image
 from distill.evaluate.markup import inline, section, table, whole_page
 from distill.evaluate.psnr import psnr
-from distill.evaluate.stillbench import (
-    REGIONS,
-    RING,
-    StillBench,
-    StillExample,
-    regions_of,
-    still_rows,
-)
+from distill.evaluate.regions import RING, regions_of
+from distill.evaluate.stillbench import REGIONS, StillBench, StillExample, still_rows
 from maskvfi.paths import written_whole
 
 KIND_TEXT = {

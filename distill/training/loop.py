@@ -203,6 +203,7 @@ class _Log:
         if accelerator.is_main_process:
             run.mkdir(parents=True, exist_ok=True)
             self.board = SummaryWriter(str(run), purge_step=step + 1)
+            _forget_after(self.path, step)
             count, device = accelerator.num_processes, accelerator.device.type
             self.console.print(f"{run}: {count} process{'es' * (count > 1)} on {device}", soft_wrap=True)
         self.step, self.since = step, time.monotonic()
@@ -239,6 +240,13 @@ class _Log:
         for name, picture in pictures.items():
             self.board.add_images(name, picture.float().clamp(0, 1), step)
         self.board.flush()
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Delete the lines of a log that a resumed run will write again."""
+    if path.is_file():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
 
 
 @torch.no_grad()

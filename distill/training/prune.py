@@ -22,6 +22,9 @@ def pruned(network: IFNet, variant: Variant) -> IFNet:
     """
     if network.variant.trunk != "plain+skip" or variant.trunk != "plain+skip":
         raise ValueError("only networks with plain blocks can be pruned")
+    widths = list(zip(variant.channels, network.variant.channels, strict=True))
+    if any(ours > theirs for ours, theirs in widths) or all(ours == theirs for ours, theirs in widths):
+        raise ValueError(f"{variant.family} is not narrower than {network.variant.family}")
     small = IFNet(variant)
     blocks: Iterable[tuple[Any, Any]] = zip(network.blocks, small.blocks, strict=True)
     for wide, narrow in blocks:

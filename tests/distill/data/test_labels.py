@@ -27,6 +27,8 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
     assert sample["static"].shape == (4, 64, 64)
     assert label_tuples(tmp_path, Dis()) == 0  # all there
     assert label_tuples(tmp_path, Dis(), PUBLISHED) == 24  # another rule
+    prepare(shards.parent, tmp_path, Recipe(6, seed=1))  # other tuples, to which the labels do not belong
+    assert not list(tmp_path.glob("labels-*"))
 
 
 def test_an_interrupted_labelling_goes_on_where_it_stopped(shards, tmp_path, monkeypatch):

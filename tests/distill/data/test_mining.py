@@ -38,6 +38,8 @@ def test_tuples_are_hard_where_the_mask_is_wrong(shards, tmp_path):
         assert (np.stack(hard.codes(place)) == MOVING).any()
     assert Stills(data, size=64)[0]["static"].shape == (4, 64, 64)
     assert mine(data, str(tmp_path / "still.safetensors"), Dis(), every=2) < found or found == 1
+    assert mine(data, str(tmp_path / "moving.safetensors"), Dis()) == 0
+    assert Hard(data, keys).indices == []  # not what was found before
 
 
 def test_without_mining_nothing_is_hard(shards):

@@ -51,6 +51,13 @@ def test_two_teachers_are_asked_together():
     assert motion.speeds().shape == (1, 4, 64, 64)
 
 
+@pytest.mark.cuda
+def test_a_teacher_on_a_card_answers_where_the_frames_are():
+    frames = [image[..., :64, :64] for image in shifted(0)]
+    there, here = (load_teacher("rife:vfi-s", device).motion(*frames).flows for device in ("cuda", "cpu"))
+    torch.testing.assert_close(there, here, atol=0.05, rtol=0)
+
+
 def test_a_teacher_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="unknown teacher 'oracle'"):
         load_teacher("oracle")

@@ -89,11 +89,20 @@ def test_bench_over_a_clip(tmp_path: Path):
     noisy = {score.method: score.measures for score in measured.noisy}
     assert set(masked) == set(noisy) == {"mask off", "mask on", "true mask"}
     # Two frames that are mixed have noise of 10 code values over the square root of 2.
-    assert noisy["true mask"]["standing"] == pytest.approx(20 * np.log10(255 / 10 * 2**0.5), abs=0.4)
-    assert masked["true mask"]["standing"] > 45
+    assert noisy["true mask"]["inside"] == pytest.approx(20 * np.log10(255 / 10 * 2**0.5), abs=0.4)
+    assert masked["true mask"]["inside"] > 45
     titles = [table.title or "" for table in quality_tables(measured)]
     assert len(titles) == 6 + any("ST-LPIPS" in title for title in titles)
     assert not any("nan" in title for title in titles)
+
+
+def test_clips_in_which_nothing_moves_are_named(tmp_path: Path):
+    video = cv2.VideoWriter(str(tmp_path / "still.mkv"), cv2.VideoWriter_fourcc(*"FFV1"), 25, (224, 160))
+    for _ in range(5):
+        video.write(pan(0)[..., ::-1].copy())
+    video.release()
+    with pytest.raises(ValueError, match="nothing moves"):
+        measure_quality(tmp_path, "vfi-s", runs=1)
 
 
 def test_a_test_set_is_measured_by_its_parts(tmp_path: Path):

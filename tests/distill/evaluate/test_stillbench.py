@@ -1,6 +1,7 @@
 """The still-things benchmark: its truth is exact, its regions count by themselves, and any program can take part."""
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from distill.evaluate import stillmethods
 from distill.evaluate.judges import unchanged_judge
 from distill.evaluate.methods import blend
 from distill.evaluate.psnr import MOST, psnr
-from distill.evaluate.stillbench import RegionalDistance, judge_methods, regions_of, still_rows, still_tables
+from distill.evaluate.regions import regions_of
+from distill.evaluate.stillbench import RegionalDistance, judge_methods, still_rows, still_tables
 from distill.evaluate.stillcases import KINDS, SIDE, StillCase, still_cases
 from distill.evaluate.stillmethods import LOCK, all_makers, command_maker, lock, of_pairs
 from distill.evaluate.stillpage import still_page
@@ -153,6 +155,18 @@ def test_a_program_that_fails_or_makes_too_few_is_named(tmp_path):
         command_maker(f"{shlex.quote(sys.executable)} -c pass {{in}} {{out}}")(by_hand())
     with pytest.raises(ValueError, match="takes NAME=COMMAND"):
         all_makers("vfi-s", "static-s", commands=["cp"])
+
+
+def test_masks_of_one_file_name_are_told_apart(tmp_path: Path):
+    masks = []
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+        masks.append(
+            str(
+                shutil.copy(ROOT / "weights" / "static-s.safetensors", tmp_path / run / "weights.safetensors")
+            )
+        )
+    assert {f"vfi-s + {mask}" for mask in masks} < set(all_makers("vfi-s", masks[0], masks[1:])[0])
 
 
 def test_the_page_has_every_method_and_a_picture_of_every_kind(still, tmp_path: Path):

@@ -31,3 +31,9 @@ def test_of_a_wide_network_the_strongest_filters_are_kept():
 def test_only_plain_blocks_can_be_pruned():
     with pytest.raises(ValueError, match="only networks with plain blocks can be pruned"):
         pruned(IFNet(find_variant("4.25.lite")), VFI_S)
+
+
+@pytest.mark.parametrize("wide", [VFI_M, VFI_S])
+def test_a_network_that_is_not_narrower_is_refused(wide):
+    with pytest.raises(ValueError, match="not narrower"):
+        pruned(IFNet(VFI_S), wide)
