@@ -18,7 +18,7 @@ from maskvfi.models.blend import Blend
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
 from maskvfi.synthesis.compose import RGB, Copied, compose
 from maskvfi.synthesis.interpolator import Interpolator, View
-from maskvfi.synthesis.renderer import MAX_GAPS, MAX_PIXELS
+from maskvfi.synthesis.renderer import group_size
 
 KEPT_BLOCKS = 3  # blocks of masks that are kept, since several frames are in flight
 
@@ -243,7 +243,7 @@ class _Masks:
     def __init__(self, interpolator: Interpolator, rate: _Rate, sc: bool) -> None:
         self._interpolator, self._sc, self._factor = interpolator, sc, rate.factor
         self._gaps = rate.clip.num_frames - 1
-        self._size = max(1, min(MAX_GAPS, MAX_PIXELS // (rate.clip.width * rate.clip.height)))
+        self._size = group_size(rate.clip.width, rate.clip.height)
         self._blocks: dict[int, list[Copied | None]] = {}
         self._lock = threading.Lock()
 

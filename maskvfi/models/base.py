@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -180,8 +181,8 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         Args:
             img0, img1: [B,3,H,W], RGB in 0..1 (clamped), any size from 1x1 px up.
             timestep: In 0..1, a number or [B,1,1,1].
-            scale: Below 1 motion is estimated on smaller frames (for large frames and large motion), above 1 on larger
-                ones.
+            scale: A power of two. Below 1 motion is estimated on smaller frames (for large frames and large motion),
+                above 1 on larger ones.
             ensemble: Average with the time-reversed estimate.
 
         Returns:
@@ -189,7 +190,7 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
 
         Raises:
             ValueError: Shapes do not match, or timestep is outside 0..1.
-            OptionError: The scale is not positive, or the network has no ensemble mode.
+            OptionError: The scale is no power of two, or the network has no ensemble mode.
         """
         check_pair(img0, img1)
         self.check(scale, ensemble)
@@ -202,10 +203,10 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         """Check options of `forward`.
 
         Raises:
-            OptionError: The scale is not positive, or the network has no ensemble mode.
+            OptionError: The scale is no power of two, or the network has no ensemble mode.
         """
-        if not scale > 0:
-            raise OptionError(f"scale must be positive, not {scale}")
+        if not scale > 0 or math.frexp(scale)[0] != 0.5:
+            raise OptionError(f"scale must be a power of two, such as 0.5, 1 or 2, not {scale}")
         if ensemble and not self.traits.ensemble:
             others = f" ({self.traits.ensemble_in} have one)" if self.traits.ensemble_in else ""
             raise OptionError(f"{self.traits.name} has no ensemble mode{others}")

@@ -72,7 +72,8 @@ def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:
 
     Args:
         box: What is divided.
-        max_pixels: Of a tile, unless its shorter side is 4*MARGIN or less.
+        max_pixels: Of a tile, unless its shorter side is 4*MARGIN or less, or it cannot be divided further: no part is
+            shorter than a multiple and the margins.
         multiple: In px; tiles begin and end at multiples of it from the box's corner, or at the box's border.
 
     Returns:
@@ -85,7 +86,8 @@ def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:
     while True:
         across, down = _cut(width, columns, multiple), _cut(height, rows, multiple)
         largest = max(b - a for a, b in across), max(b - a for a, b in down)
-        if largest[0] * largest[1] <= max_pixels or min(largest) <= 4 * MARGIN:
+        small = min(largest) <= 4 * MARGIN or max(largest) <= multiple + 2 * MARGIN
+        if largest[0] * largest[1] <= max_pixels or small:
             break
         if largest[0] > largest[1]:
             columns += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -23,13 +24,15 @@ from maskvfi.pipeline.run import (
     Report,
     choose_timeline,
     gaps_of,
+    measured,
     open_sink_for,
     open_source_for,
+    refuse_itself,
     weights_of,
 )
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.painted import painted, read_painted_masks
 from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import ByFactor, Slot
@@ -73,6 +76,8 @@ def mask_video(
     """
     options = MaskVideoOptions.of(options, fields)
     _refuse_no_mask(options)
+    refuse_itself(source, target)
+    began = time.perf_counter()
     result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
     with open_source_for(source, options) as reader:
         info = reader.info
@@ -90,6 +95,8 @@ def mask_video(
             for gap, copied in renderer.masks(gaps):
                 if gap.end is not None:
                     last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
+                    renderer.tally.gaps += not gap.cut
+                    renderer.tally.static += 0.0 if gap.cut else float(last.weight.mean())
                 mask = last.each(lambda plane: turned(plane.cpu(), info))
                 picture = (
                     tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
@@ -97,6 +104,7 @@ def mask_video(
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
+        measured(result, renderer, began)
     return result
 
 
@@ -131,10 +139,12 @@ def compare(
     """
     options = Options.of(options, fields)
     _refuse_no_mask(options)
+    refuse_itself(source, target)
     path = Path(target)
     picture = path.suffix.lower() in PICTURE_SUFFIXES
     if picture:
         check_target(path, overwrite)
+    began = time.perf_counter()
     result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
     with open_source_for(source, options) as reader:
         info = reader.info
@@ -159,6 +169,7 @@ def compare(
             lost = write_picture(path, _stacked(*both, info), _twice_as_high(info))
             result.frames_out = 1
             result.warnings = [*reader.warnings, *lost, *below.warnings]
+            measured(result, below, began)
             return result
         copy_from = source if os.fspath(source) != PIPE else None
         with open_sink_for(path, _twice_as_high(info), rate, options, copy_from, overwrite=overwrite) as sink:
@@ -167,6 +178,7 @@ def compare(
                     sink.write(_stacked(first, second, info))
                     result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *below.warnings]
+        measured(result, below, began)
     return result
 
 
@@ -212,11 +224,10 @@ def pair(
     paths = [path if len(at) == 1 else path.with_name(f"{path.stem}_{t:g}{path.suffix}") for t in at]
     for each in paths:
         check_target(each, overwrite)
+        refuse_itself(first, each)
+        refuse_itself(second, each)
     info, (start, end) = read_pictures([first, second])
-    if interpolator is None:
-        interpolator = Interpolator.from_options(options)
-        interpolator.paint(*read_painted_masks(options, info))
-    renderer = Renderer(interpolator, info)
+    renderer = Renderer(painted(interpolator or Interpolator.from_options(options), options, info), info)
     slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
         lost = write_picture(each, frame, info)
@@ -250,7 +261,7 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
 
 
 def _refuse_no_mask(options: MaskOptions) -> None:
-    if options.mask is None and options.protect is None and options.release is None:
+    if options.mask is None and options.protect is None:
         raise OptionError("there is no mask to show: mask is off")
 
 

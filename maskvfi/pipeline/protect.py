@@ -26,10 +26,10 @@ from maskvfi.pipeline.run import (
     Watch,
     check_report,
     gaps_of,
+    measured,
     open_sink_for,
     open_source_for,
-    peak_memory,
-    same_file,
+    refuse_itself,
     timed,
     until_damage,
     weights_of,
@@ -47,7 +47,7 @@ from maskvfi.video import Frame, Sink, Source, SourceInfo
 from maskvfi.video.images import is_image_source
 from maskvfi.video.kept import others_in
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
-from maskvfi.video.pictures import find_pictures, folder_of
+from maskvfi.video.pictures import find_pictures
 from maskvfi.video.planes import Colour
 
 # Seconds: what is compared of a short film, and of each part of a long one.
@@ -99,8 +99,7 @@ def protect(
     for path in (source, interpolated):
         if os.fspath(path) == PIPE:
             raise OptionError("both videos are read twice: neither can be a pipe")
-        if same_file(folder_of(path), folder_of(target)):
-            raise MediaError(f"{os.fspath(target)}: is the input itself")
+        refuse_itself(path, target)
     if report is not None:
         check_report(report, (source, interpolated), target)
     run = _Run(source, interpolated, target, options, progress, watch)
@@ -240,7 +239,7 @@ class _Run:
         at = (
             Fraction(0) if at * (gap.end.pts - gap.start.pts) < self._tolerance(gap) else min(at, Fraction(1))
         )
-        copied = copied or Copied(self._putter.everything)
+        copied = copied or self._putter.everything
         if not counted:
             self._renderer.tally.gaps += 1
             self._renderer.tally.static += float(copied.weight.mean())
@@ -262,17 +261,15 @@ class _Run:
 
     def finish(self, sink: Sink) -> Report:
         """Complete the report."""
-        result, tally = self.result, self._renderer.tally
+        result = self.result
         if self._outside:
             self._say(f"{self._outside} frames lie outside of the source's time and are left as they are")
         if self._unlike:
             self._say(f"{self._unlike} frames look unlike the source at their time and are left as they are")
         lines = [*self._reader.warnings, *self._made.warnings, *self._said, *sink.warnings]
         result.warnings = list(dict.fromkeys([*lines, *self._renderer.warnings]))
-        result.static_share = tally.static / max(tally.gaps, 1)
-        total = time.perf_counter() - self._began
-        result.seconds = {**self._waits, **self._renderer.seconds, "fuse": self._fuse, "total": total}
-        result.peak_memory_bytes = peak_memory(self._interpolator.device)
+        result.seconds = {**self._waits, "fuse": self._fuse}
+        measured(result, self._renderer, self._began)
         return result
 
     def _state(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Putter:
         factor: How many times as large the other video is.
 
     Attributes:
-        everything: [1,1,H,W] of the source, the weight between two equal frames.
+        everything: How the source's pixels are copied between two equal frames.
     """
 
     def __init__(
@@ -54,9 +54,7 @@ class Putter:
         self._loaded: list[_Loaded] = []
         self._copied: tuple[Copied, Copied] | None = None  # of the source, and scaled
         self._protect = None if interpolator.protect is None else self._scaled(interpolator.protect)
-        self.everything = torch.ones(1, 1, source.height, source.width, device=interpolator.device)
-        if interpolator.release is not None:
-            self.everything = 1 - interpolator.release
+        self.everything = interpolator.between_equal(source.height, source.width)
 
     def put(self, gap: Gap, copied: Copied, frame: Frame, at: float) -> Frame | None:
         """The frame with still pixels of its gap; the frame itself where nothing stands still.

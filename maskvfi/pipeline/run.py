@@ -27,7 +27,7 @@ from maskvfi.options import (
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.fingerprint import facts_of
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.painted import painted
 from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap, split, stretched
 from maskvfi.timing.scenes import SceneWatcher, Watched
@@ -194,10 +194,8 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        if same_file(folder_of(self._source), folder_of(target)):
-            raise MediaError(f"{os.fspath(target)}: is the input itself")
-        interpolator = self._interpolator or Interpolator.from_options(options)
-        interpolator.paint(*read_painted_masks(options, info))
+        refuse_itself(self._source, target)
+        interpolator = painted(self._interpolator or Interpolator.from_options(options), options, info)
         self.renderer = Renderer(interpolator, info, options.on_cut)
         self.result = Report(os.fspath(self._source), os.fspath(target), weights=weights_of(options))
         self.result.device, self.result.precision = str(interpolator.device), interpolator.precision
@@ -227,13 +225,24 @@ class _Run:
 
     def finish(self) -> Report:
         """Complete the report."""
-        result, tally = self.result, self.renderer.tally
-        result.static_share = tally.static / max(tally.gaps, 1)
-        result.computed_share = tally.computed / max(tally.gaps, 1)
-        total = time.perf_counter() - self._began
-        result.seconds = {**self._waits, **self.renderer.seconds, "total": total}
-        result.peak_memory_bytes = peak_memory(self.renderer.device)
-        return result
+        self.result.seconds = self._waits
+        measured(self.result, self.renderer, self._began)
+        return self.result
+
+
+def measured(result: Report, renderer: Renderer, began: float) -> None:
+    """Complete a report by what a renderer counted.
+
+    Args:
+        result: The report; it may have seconds of other stages already.
+        renderer: What made the frames or masks.
+        began: When, by `time.perf_counter`.
+    """
+    tally = renderer.tally
+    result.static_share = tally.static / max(tally.gaps, 1)
+    result.computed_share = tally.computed / max(tally.gaps, 1)
+    result.seconds = {**result.seconds, **renderer.seconds, "total": time.perf_counter() - began}
+    result.peak_memory_bytes = peak_memory(renderer.device)
 
 
 def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
@@ -428,6 +437,16 @@ def weights_of(options: MaskOptions) -> list[dict[str, str]]:
     names = (options.vfi if isinstance(options, FrameOptions) else None, options.mask)
     paths = [find_weights(name) for name in names if name is not None]
     return [{"name": name_of(path), "path": str(path), "sha256": sha256(path)} for path in paths]
+
+
+def refuse_itself(source: PathLike, target: PathLike) -> None:
+    """Check that a target is not what it is made from.
+
+    Raises:
+        MediaError: It is.
+    """
+    if same_file(folder_of(source), folder_of(target)):
+        raise MediaError(f"{os.fspath(target)}: is the input itself")
 
 
 def same_file(a: PathLike, b: PathLike) -> bool:

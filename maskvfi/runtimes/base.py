@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from maskvfi.errors import OptionError
-from maskvfi.models.base import InterpolationNetwork
+from maskvfi.models.base import InterpolationNetwork, Runtime
 
 RUNTIMES = ("torch", "compile", "openvino", "onnx")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
@@ -75,7 +76,7 @@ def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dty
         from maskvfi.runtimes.onnx import OnnxRuntime
 
         return network.to(device).with_runtime(OnnxRuntime(network.config(), dtype, device))
-    network = on_device(network, device, dtype)
+    network = on_device(network.with_runtime(Runtime()), device, dtype)
     if name == "compile":
         from maskvfi.runtimes.torch_compile import TorchCompile
 
@@ -87,15 +88,16 @@ def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Net
     """Move a network, in half precision with channels last, the layout that is faster for its convolutions.
 
     Args:
-        network: Any module; it is changed.
+        network: Any module; in float32 it is moved itself.
         device, dtype: Where and in which number format it computes.
 
     Returns:
-        The same module.
+        The module; in half precision a copy, since rounding would spoil the caller's.
     """
-    layout = torch.preserve_format if dtype == torch.float32 else torch.channels_last
-    network.to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
-    return network
+    if dtype == torch.float32:
+        return network.to(device, dtype)
+    half: Network = copy.deepcopy(network).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return half
 
 
 def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any, Any]) -> str:

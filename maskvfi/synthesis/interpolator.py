@@ -87,11 +87,11 @@ class Interpolator:
         """Load the networks onto a device.
 
         Args:
-            vfi, mask: Networks, which are moved to the device, or what `load_vfi` and `load_static` take. With
-                mask=None or "off" every pixel is interpolated.
+            vfi, mask: Networks, which are moved to the device (in half precision copies of them are), or what
+                `load_vfi` and `load_static` take. With mask=None or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
-            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, else fp32; the mask is
-                in bf16 where the processor multiplies it. Coordinates stay float32.
+            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, else fp32, but the mask in bf16 where the
+                processor multiplies it. Coordinates stay float32.
             protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied,
                 where release is 1 always warped.
             **fields: The other options of `FrameOptions`, by name: threshold, feather, static, scale, ensemble, tile,
@@ -146,6 +146,11 @@ class Interpolator:
             else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
             for painted in (protect, release)
         )
+
+    def between_equal(self, height: int, width: int) -> Copied:
+        """How pixels are copied between two equal frames of this size in px: all but those that were released."""
+        weight = torch.ones(1, 1, height, width, device=self.device)
+        return Copied(weight if self.release is None else weight - self.release)
 
     @property
     def computed_by(self) -> dict[str, str]:

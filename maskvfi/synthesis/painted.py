@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -13,11 +14,29 @@ from torch import Tensor
 from maskvfi.errors import MediaError, reason
 from maskvfi.options import MaskOptions
 from maskvfi.paths import PathLike
+from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.video import SourceInfo
 from maskvfi.video.orientation import orientation_of, upright_info
 from maskvfi.video.pictures import orientation_of_picture
 
 _TIFF = (b"II*\0", b"MM\0*")  # how TIFF files begin, which OpenCV turns itself
+
+
+def painted(interpolator: Interpolator, options: MaskOptions, info: SourceInfo) -> Interpolator:
+    """An interpolator for one video, with the masks that options name.
+
+    Args:
+        interpolator: Its networks are shared; the caller's own is not changed.
+        options: If they name no painted mask, those of the interpolator stay.
+        info: The video that the masks are for.
+
+    Raises:
+        MediaError: A file is not a picture, or has another size than the video.
+    """
+    own = copy.copy(interpolator)
+    if options.protect is not None or options.release is not None:
+        own.paint(*read_painted_masks(options, info))
+    return own
 
 
 def read_painted_masks(options: MaskOptions, info: SourceInfo) -> tuple[Tensor | None, Tensor | None]:

@@ -72,7 +72,7 @@ class Renderer:
         keep_for_frames(small=info.width * info.height <= LARGE_FRAME)
         self._layout = VideoLayout(info.format, info.colour)
         self._loaded: list[LoadedFrame] = []
-        self._group_size = _group_size(info)
+        self._group_size = group_size(info.width, info.height)
         self.tally = Tally()
         self.warnings: list[str] = []
         self._ready: tuple[Gap, int, PreparedGap] | None = None
@@ -278,7 +278,9 @@ def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:
     group: list[Gap] = []
     for gap in gaps:
         alone = _needs_no_mask(gap)
-        if group and (alone or len(group) == _group_size(info) or gap.start is not group[-1].end):
+        if group and (
+            alone or len(group) == group_size(info.width, info.height) or gap.start is not group[-1].end
+        ):
             yield group
             group = []
         if alone:
@@ -289,8 +291,9 @@ def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:
         yield group
 
 
-def _group_size(info: SourceInfo) -> int:
-    return max(1, min(MAX_GAPS, MAX_PIXELS // (info.width * info.height)))
+def group_size(width: int, height: int) -> int:
+    """The most gaps between frames of this size in px whose masks are computed together."""
+    return max(1, min(MAX_GAPS, MAX_PIXELS // (width * height)))
 
 
 def _needs_no_mask(gap: Gap) -> bool:

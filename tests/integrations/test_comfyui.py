@@ -192,6 +192,11 @@ def test_images_over_a_cut_and_equal_ones_are_protected_as_in_a_video(networks, 
     held = images[:1].repeat(3, 1, 1, 1)
     made = call("MaskvfiProtect", networks=networks, images=held, interpolated=theirs[:5])
     torch.testing.assert_close(made[1], held[0])
+    release = torch.zeros(1, 48, 80)
+    release[:, :, 40:] = 1
+    made = call("MaskvfiProtect", networks=networks, images=held, interpolated=theirs[:5], release=release)
+    torch.testing.assert_close(made[1, :, :38], held[0, :, :38])
+    torch.testing.assert_close(made[1, :, 42:], theirs[1, :, 42:])
 
 
 def test_what_cannot_be_protected_is_refused(networks, images):

@@ -187,8 +187,9 @@ def test_wrong_calls_are_refused_with_the_reason():
         network(frame, frame, 1.5)
     with pytest.raises(ValueError, match="differ in shape"):
         network(frame, frame[..., 1:])
-    with pytest.raises(ValueError, match="scale must be positive"):
-        network(frame, frame, scale=0)
+    for scale in (0, -1, 0.75, 1.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="scale must be a power of two"):
+            network(frame, frame, scale=scale)
     with pytest.raises(ValueError, match=r"float \[B,3,H,W\]"):
         network(frame[:, :1], frame[:, :1])
 

@@ -38,6 +38,12 @@ def test_a_small_box_is_one_tile():
     assert pixels_at_once(torch.device("cpu")) > 1920 * 1080
 
 
+@pytest.mark.parametrize("multiple", [512, 2048])
+def test_tiles_end_where_a_multiple_leaves_no_smaller_ones(multiple):
+    found = tiles(Box(0, 0, 2160, 3840), MIN_PIXELS, multiple)
+    assert max(tile.box.right - tile.box.left for tile in found) <= multiple + 2 * MARGIN
+
+
 def test_a_side_in_pixels_or_off_is_taken_at_its_word():
     cpu = torch.device("cpu")
     assert pixels_at_once(cpu, 1024) == 1024 * 1024

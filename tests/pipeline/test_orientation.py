@@ -95,7 +95,7 @@ def test_every_picture_is_shown_upright(tmp_path, name):
     assert differs((first[0].clamp(0, 1).permute(1, 2, 0).flip(-1) * 255).numpy()) < 2
     paint = tmp_path / "paint.png"
     cv2.imwrite(str(paint), np.zeros(shown.shape[:2], np.uint8))
-    masked = {"vfi": "blend", "mask": None, "device": "cpu", "release": paint}
+    masked = {"vfi": "blend", "mask": None, "device": "cpu", "protect": paint}
     maskvfi.compare(source, tmp_path / "both.png", **masked)
     both = cv2.imread(str(tmp_path / "both.png"))
     assert both.shape == (2 * shown.shape[0], *shown.shape[1:])

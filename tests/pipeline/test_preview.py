@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clips import make_clip
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 import maskvfi
 from maskvfi.cli.main import app
+from maskvfi.errors import OptionError
 from maskvfi.video import MediaError, open_source
 from maskvfi.video.images import write_picture
 from maskvfi.video.planes import planes_to_rgb, to_tensors
@@ -54,6 +56,55 @@ def test_what_could_be_read_of_a_damaged_video_is_shown_unless_strict(tmp_path, 
     with pytest.raises(MediaError, match="cut off"):
         make(cut_off, tmp_path / "strict.mp4", strict=True, **options)
     assert not (tmp_path / "strict.mp4").exists()
+
+
+def half_painted(path: Path) -> Path:
+    """A painted mask for `make_clip`: its left half is white."""
+    paint = np.zeros((48, 64), np.uint8)
+    paint[:, :32] = 255
+    cv2.imwrite(str(path), paint)
+    return path
+
+
+@pytest.mark.parametrize("command", ["mask", "compare"])
+def test_the_report_says_what_was_still_and_how_long_it_took(tmp_path, command):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", times=4)
+    options = {"mask": None, "protect": half_painted(tmp_path / "half.png"), "device": "cpu"}
+    make = {"mask": maskvfi.mask_video, "compare": maskvfi.compare}[command]
+    done = make(source, tmp_path / "out.mp4", **options, **({} if command == "mask" else {"vfi": "blend"}))
+    assert done.static_share == 0.5
+    assert done.seconds["total"] > 0
+
+
+def test_a_programs_own_interpolator_is_left_as_it_is(tmp_path):
+    source, paint = make_clip(tmp_path / "in.mkv", codec="ffv1", times=3), half_painted(tmp_path / "half.png")
+    own = maskvfi.Interpolator("blend", None, device="cpu")
+    done = maskvfi.interpolate(
+        source, tmp_path / "out.mkv", interpolator=own, protect=paint, vfi="blend", mask=None
+    )
+    assert done.static_share == 0.5
+    assert own.protect is None
+    with pytest.raises(MediaError, match=r"missing\.png"):
+        maskvfi.pair(paint, paint, tmp_path / "pair.png", interpolator=own, protect=tmp_path / "missing.png")
+
+
+@pytest.mark.parametrize("command", ["mask", "compare", "pair"])
+def test_the_input_is_never_replaced(tmp_path, command):
+    is_pair = command == "pair"
+    source = (
+        half_painted(tmp_path / "0.png") if is_pair else make_clip(tmp_path / "in.mkv", codec="ffv1", times=2)
+    )
+    before = source.read_bytes()
+    more = [str(half_painted(tmp_path / "1.png"))] if is_pair else []
+    arguments = [command, str(source), *more, str(source), "--overwrite", "--device", "cpu"]
+    done = CliRunner().invoke(app, arguments)
+    assert "is the input itself" in str(done.exception)
+    assert source.read_bytes() == before
+
+
+def test_without_a_mask_there_is_nothing_to_show(tmp_path):
+    with pytest.raises(OptionError, match="there is no mask to show"):
+        maskvfi.mask_video("in.mkv", tmp_path / "out.mkv", mask=None, release="release.png")
 
 
 @pytest.mark.parametrize("command", ["mask", "compare", "pair"])

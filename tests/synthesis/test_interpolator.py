@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import maskvfi
+from maskvfi.models.base import Runtime
 from maskvfi.synthesis.compose import moving_layer, still_layer, still_weight
 
 CPU = {"device": "cpu", "runtime": "torch"}
@@ -106,6 +107,20 @@ def test_half_precision_gives_nearly_the_same_picture(interpolator):
     )
     half = maskvfi.Interpolator(**CPU, precision="bf16")
     assert (half(a, b, 0.5) - interpolator(a, b, 0.5)).abs().mean() < 0.01
+
+
+def test_half_precision_leaves_the_callers_networks_as_they_are():
+    networks = maskvfi.load_vfi("vfi-m"), maskvfi.load_static("static-s")
+    before = [parameter.clone() for network in networks for parameter in network.parameters()]
+    maskvfi.Interpolator(*networks, device="cpu", runtime="torch", precision="bf16")
+    after = [parameter for network in networks for parameter in network.parameters()]
+    assert all(map(torch.equal, before, after))
+
+
+def test_a_network_is_computed_by_the_runtime_that_is_asked_for():
+    pytest.importorskip("openvino")
+    fast = maskvfi.Interpolator("vfi-s", None, "cpu", runtime="openvino")
+    assert type(maskvfi.Interpolator(fast.vfi, None, "cpu", runtime="torch").vfi.runtime) is Runtime
 
 
 def test_wrong_input_is_refused_with_the_reason(interpolator):

@@ -105,7 +105,6 @@ def protect_images(
     with networks.ready(info.width, info.height) as (interpolator, watch):
         renderer = Renderer(interpolator, info)
         gaps = gaps_of(_frames(images, info), info, ByFactor(1), options, Report("", ""))
-        everything = Copied(torch.ones(1, 1, info.height, info.width, device=interpolator.device))
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             first = int(gap.start.pts) * factor
             last = first + factor if gap.end else len(interpolated)
@@ -119,7 +118,7 @@ def protect_images(
                         (theirs,),
                         *ends,
                         time,
-                        copied or everything,
+                        copied or interpolator.between_equal(info.height, info.width),
                         RGB,
                         interpolator.static,
                         interpolator.protect,
