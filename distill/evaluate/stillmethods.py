@@ -103,7 +103,7 @@ def command_maker(command: str) -> Maker:
 
     Args:
         command: Words of a command line, without a shell. In it stands {in} for a folder of pictures 000000.png ...
-            or {in.y4m}, {in.mkv} for a video without loss; and {out} for a folder to fill, or {out.mkv}, {out.mp4} ...
+            {in.mkv} for a video without loss, or {in.y4m} for one that rounds colours; and {out} for a folder to fill, or {out.mkv}, {out.mp4} ...
             for a video to write. Of N frames it makes 2N-1 or 2N, of which every other one is a source frame.
 
     Raises:
@@ -136,7 +136,7 @@ def _middles(command: str, given: list[Image]) -> list[Image]:
 
 
 def write_frames(path: Path, frames: list[Image]) -> None:
-    """Frames as a folder of pictures, or as a video: FFV1 in RGB, which loses nothing, or y4m in 4:4:4."""
+    """Frames as a folder of pictures, or as a video: FFV1 in RGB, which loses nothing, or y4m in 4:4:4, which rounds."""
     if not path.suffix:
         path.mkdir()
         for number, frame in enumerate(frames):
