@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import av
 import cv2
@@ -38,6 +38,11 @@ MOVING = (1.0, 0.5, 0.1)  # shares of the picture that move
 STAGES = ("read", "convert", "mask", "network", "fuse", "write")
 HOURS = 10_000
 RATE = 24  # frames per second of the source; the output has twice as many
+NETWORKS: dict[str, Any] = {
+    "device": "cpu",
+    "runtime": "torch",
+    "precision": "fp32",
+}  # of clips and batches alike
 FASTER = (1, 10, 100)  # how many times as fast as one core the networks are assumed to be
 console = Console(stderr=True)
 
@@ -121,7 +126,7 @@ def stages(folder: Path, frames: int) -> Iterator[tuple[float, maskvfi.Report]]:
             console.print(f"{width}x{height}, {moving:.0%} moves")
             clip = folder / f"{width}_{moving}.mkv"
             render(clip, width, height, moving, frames)
-            done = maskvfi.interpolate(clip, folder / "out.mkv", codec="ffv1", device="cpu", overwrite=True)
+            done = maskvfi.interpolate(clip, folder / "out.mkv", codec="ffv1", overwrite=True, **NETWORKS)
             each = [done.seconds.get(stage, 0.0) / (frames - 1) for stage in STAGES]
             cells = " | ".join(f"{value:.3f}" for value in [*each, sum(each)])
             name = f"{width}x{height} | {moving:.0%} | {done.static_share:.0%} | {done.computed_share:.0%}"
@@ -164,7 +169,7 @@ def run_batch(
 
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     ray.init("local", num_cpus=len(cores), **quiet)
-    settings = {"codec": "ffv1", "device": "cpu", "runtime": "torch", "end": seconds}
+    settings = {**NETWORKS, "codec": "ffv1", "end": seconds}
     done = batch([str(table)], str(out), workers=len(cores), progress=started, **settings)
     wall = time.perf_counter() - began[0]
     ray.shutdown()
