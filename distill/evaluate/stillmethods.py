@@ -102,9 +102,9 @@ def command_maker(command: str) -> Maker:
     """Any program as a method. It is started once for every case.
 
     Args:
-        command: Words of a command line, without a shell. In it stands {in} for a folder of pictures 000000.png ...
-            {in.mkv} for a video without loss, or {in.y4m} for one that rounds colours; and {out} for a folder to fill, or {out.mkv}, {out.mp4} ...
-            for a video to write. Of N frames it makes 2N-1 or 2N, of which every other one is a source frame.
+        command: Words of a command line, without a shell. In it stands {in} for a folder of pictures 000000.png ...,
+            {in.mkv} for a video without loss, or {in.y4m} for one that rounds colours; and {out} for a folder to fill,
+            or {out.mkv}, {out.mp4} ... for a video to write. Of N frames it makes 2N-1 or 2N, of which every other one is a source frame.
 
     Raises:
         ValueError: The command has no such places; later, it fails, or makes another number of frames.
@@ -136,7 +136,7 @@ def _middles(command: str, given: list[Image]) -> list[Image]:
 
 
 def write_frames(path: Path, frames: list[Image]) -> None:
-    """Frames as a folder of pictures, or as a video: FFV1 in RGB, which loses nothing, or y4m in 4:4:4, which rounds."""
+    """Frames as a folder of pictures, or as a video: FFV1 in RGB without loss, or y4m in 4:4:4, which rounds."""
     if not path.suffix:
         path.mkdir()
         for number, frame in enumerate(frames):

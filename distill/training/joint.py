@@ -122,8 +122,8 @@ def refinement_losses(
     """The loss of a step of joint refinement.
 
     The composed frame counts by the logarithm of its squared error, which PSNR counts, so that a clean sample weighs
-    as much as a noisy one, and by the difference of Laplacian pyramids. The mask is held to the truth where that is known: overlays stand, and what a trusted flow
-    moves does not. Elsewhere it is held to what it said before.
+    as much as a noisy one, and by the difference of Laplacian pyramids. The mask is held to the truth where that is
+    known: overlays stand, and what a trusted flow moves does not. Elsewhere it is held to what it said before.
 
     Args:
         network: The `Duet` in training.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def facts_of(
     painted = [path for path in (options.protect, options.release) if path is not None]
     return {
         "version": __version__,
-        "input": fingerprint(Path(source)),
+        "input": fingerprint(source),
         "options": options.to_dict(),
         "weights": [each["sha256"] for each in weights],
         "painted masks": [sha256(Path(path)) for path in painted],
@@ -50,18 +51,21 @@ def facts_of(
     }
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(source: PathLike) -> str:
     """Hash a file, a folder of files or the images of a pattern, without reading large files whole.
 
     Args:
-        path: The file, folder or pattern.
+        source: The file, folder or pattern, or an address.
 
     Returns:
-        SHA-256, in hex, of the size and the first and last MiB of every file, and in a folder of the names.
+        SHA-256, in hex, of the size and the first and last MiB of every file, and in a folder of the names; of an
+        address, the hash of its text.
     """
-    digest = hashlib.sha256()
-    many = is_image_source(path)
-    for file in sorted(path.iterdir()) if path.is_dir() else find_pictures(path) if many else [path]:
+    path, digest = Path(source), hashlib.sha256()
+    many = is_image_source(source)
+    if not many and not path.is_file():
+        digest.update(os.fspath(source).encode())
+    for file in sorted(path.iterdir()) if path.is_dir() else find_pictures(source) if many else [path]:
         if not file.is_file():
             continue
         size = file.stat().st_size

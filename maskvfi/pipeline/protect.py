@@ -176,7 +176,7 @@ class _Run:
             self._shift = info.start_time + self._clock.offset - self.info.start_time
             info = replace(info, start_time=info.start_time - self._shift)
         facts = facts_of(self._source, self._options, self._interpolator.computed_by, self.result.weights)
-        facts["interpolated"] = fingerprint(Path(self._interpolated))
+        facts["interpolated"] = fingerprint(self._interpolated)
         return open_sink_for(
             self._target, info, info.rate, self._options, copy_from, facts, overwrite, resume
         )

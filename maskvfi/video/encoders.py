@@ -27,7 +27,7 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.jpeg import as_jpeg, quality_options
 from maskvfi.video.palette import cleared_after, paletted, without_header
 from maskvfi.video.pixels import frame_of
-from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.planes import Colour, PixelFormat, convert_planes
 
 DEFAULT_CRF = "18"  # no visible loss
 # An encoder, or the suffix of a family: its option for constant quality, and what must be set with that.
@@ -282,31 +282,6 @@ def _colour_in(codec: str, layout: PixelFormat, info: SourceInfo) -> Colour:
     if info.format.family == "grey" and played_standard(codec) is None:
         return replace(colour, range_tag=2 if colour.full_range else 1)
     return replace(colour, matrix="bt709", full_range=False, siting="left", matrix_tag=1, range_tag=1)
-
-
-def convert_planes(
-    planes: Sequence[np.ndarray], source: PixelFormat, colour: Colour, layout: PixelFormat, target: Colour
-) -> tuple[np.ndarray, ...]:
-    """Planes in another pixel format.
-
-    Args:
-        planes: Arrays [h,w] of code values.
-        source, colour: Their format, and what they mean.
-        layout, target: The format of the result, and what it means.
-
-    Returns:
-        Arrays [h,w]; alpha is opaque where the source has none.
-    """
-    rgb = planes_to_rgb(to_tensors(planes, "cpu"), source, colour)
-    converted = quantise(rgb_to_planes(rgb, layout, target), layout)
-    if not layout.alpha:
-        return converted
-    top = 1.0 if layout.depth == 32 else 2.0**layout.depth - 1
-    if not source.alpha:
-        return (*converted, np.full(planes[0].shape, top, layout.dtype))
-    source_top = 1.0 if source.depth == 32 else 2.0**source.depth - 1
-    (alpha,) = quantise([plane * (top / source_top) for plane in to_tensors(planes[-1:], "cpu")], layout)
-    return (*converted, alpha)
 
 
 def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> Sequence[np.ndarray]:

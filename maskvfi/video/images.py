@@ -134,15 +134,16 @@ class ImageFolderWriter:
         path: The folder, for `00000001.png`, `00000002.png`, ...; or a pattern such as `out/%06d.tiff`.
         info: What is known of the source of the frames.
         overwrite: Replace a folder that is not empty, if it holds nothing but such numbered images.
-        options: The image encoder's options.
+        options: The image encoder's options, by FFmpeg's names; one that it does not have is left out.
         pix_fmt: FFmpeg's name of the pixel format to write; the source's, or the nearest, by default.
         queue: How many frames may wait for the encoder.
 
     Attributes:
         warnings: What could not be kept, one line each.
+        encoding: The image encoder, and how a frame becomes what it takes.
 
     Raises:
-        MediaError: The folder or an image cannot be written.
+        MediaError: The folder or an image cannot be written, or an option has a wrong value.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class ImageFolderWriter:
         pix_fmt: str | None = None,
         queue: int = 4,
     ) -> None:
-        self._name = os.fspath(path)
+        self._name, self._overwrite = os.fspath(path), overwrite
         suffix = ".exr" if info.format.depth == 32 else ".png"
         self._folder, self._pattern = Path(path), f"%08d{suffix}"
         if is_pattern(path):
@@ -167,15 +168,17 @@ class ImageFolderWriter:
                 f"{self._name}: images are written as {', '.join(_WRITTEN)}, not {suffix or 'that'}"
             )
         self._info = info
-        self._encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
-        self.warnings = list(self._encoding.warnings)
-        if info.profile and not keeps_profile(self._encoding.codec) and not is_srgb(info.profile):
-            self.warnings.append(f"{self._encoding.codec} keeps no ICC profile here: left out")
+        self.encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
+        self.warnings = list(self.encoding.warnings)
+        if info.profile and not keeps_profile(self.encoding.codec) and not is_srgb(info.profile):
+            self.warnings.append(f"{self.encoding.codec} keeps no ICC profile here: left out")
         if info.display_matrix is not None and orientation_of(info) is None:
             self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
-        self._check_target(overwrite)
+        self.warnings += _check_options(self._name, self.encoding)
         self._partial = partial_path(self._folder)
-        self._partial.mkdir()
+        with _named(self._name):
+            self._check_target()
+            self._partial.mkdir()
         self._count = 0
         self._done = False
         self._worker = Worker(self._encode, queue, "maskvfi-encode")
@@ -213,7 +216,9 @@ class ImageFolderWriter:
             self._worker.finish()
             if not self._count:
                 raise MediaError(f"{self._name}: there are no frames to write")
-            self._replace()
+            with _named(self._name):
+                self._check_target()  # again: something may have come there meanwhile
+                self._replace()
         except BaseException:
             self.abort()
             raise
@@ -239,21 +244,19 @@ class ImageFolderWriter:
 
     def _encode(self, frame: Frame) -> None:
         self._count += 1
-        try:
+        with _named(self._name):
             (self._partial / _numbered(self._pattern, self._count)).write_bytes(
-                _encode(frame, self._encoding, self._info.profile)
+                _encode(frame, self.encoding, self._info.profile)
             )
-        except OSError as error:
-            raise MediaError(f"{self._name}: writing failed ({reason(error)})") from error
 
-    def _check_target(self, overwrite: bool) -> None:
+    def _check_target(self) -> None:
         folder = self._folder
         if folder.exists() and not folder.is_dir():
             raise MediaError(f"{self._name}: exists already and is no folder")
         if not folder.exists() and not folder.absolute().parent.is_dir():
             raise MediaError(f"{self._name}: there is no folder {folder.absolute().parent}")
         held = [item.name for item in folder.iterdir()] if folder.exists() else []
-        if held and not overwrite:
+        if held and not self._overwrite:
             raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
         before, _, after = NUMBER.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
@@ -328,14 +331,38 @@ def _numbered(pattern: str, number: int) -> str:
     return NUMBER.sub(lambda found: f"{number:{found[1] or ''}d}", pattern)
 
 
-def _encode(frame: Frame, encoding: Encoding, profile: bytes) -> bytes:
-    picture = encoding.picture(frame)
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Raise errors of the operating system as a MediaError that names the target, not the hidden folder."""
+    try:
+        yield
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be written ({reason(error)})") from error
+
+
+def _check_options(name: str, encoding: Encoding) -> list[str]:
+    """A line if an image encoder does not have some of its options; MediaError if it does not take a value."""
+    context = _encoder(encoding)
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(f"{name}: {encoding.codec} cannot be written ({reason(error)})") from error
+    unknown = [option for option in context.options if option in encoding.options]
+    return [f"{encoding.codec} has no option {', '.join(unknown)}: left out"] if unknown else []
+
+
+def _encoder(encoding: Encoding) -> VideoCodecContext:
     context = av.CodecContext.create(encoding.codec, "w")
     assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = picture.width, picture.height, encoding.pix_fmt
-    context.time_base = picture.time_base = Fraction(1, 25)
+    context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.pix_fmt
+    context.time_base = Fraction(1, 25)
     context.color_range, context.thread_count = encoding.colour.range_tag, 1
     context.options = dict(encoding.options)
-    picture.pts = 0
+    return context
+
+
+def _encode(frame: Frame, encoding: Encoding, profile: bytes) -> bytes:
+    context, picture = _encoder(encoding), encoding.picture(frame)
+    picture.time_base, picture.pts = context.time_base, 0
     data = b"".join(bytes(packet) for packet in (*context.encode(picture), *context.encode(None)))
     return put_profile(data, encoding.codec, profile)

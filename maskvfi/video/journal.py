@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from av.packet import Packet
 from filelock import FileLock, Timeout
 
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, reason
 from maskvfi.paths import real_path, written_whole
 
 FORMAT = 1
@@ -96,7 +96,7 @@ class Journal:
 
     Raises:
         MediaError: An earlier run left segments and neither `resume` nor `overwrite` is set, the facts differ from
-            those of the run to be resumed, or another run is making the file.
+            those of the run to be resumed, another run is making the file, or its folder cannot be written.
     """
 
     def __init__(self, target: Path, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -110,12 +110,14 @@ class Journal:
         self._packets: list[tuple[int, int, int, bool, int]] = []
         self._hash = hashlib.sha256()
         manifest: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **facts}))
-        self.folder.mkdir(exist_ok=True)
         self._lock = FileLock(self.folder / LOCK, thread_local=False)  # writers have threads of their own
         try:
+            self.folder.mkdir(exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise MediaError(f"{target}: another run is making it") from None
+        except OSError as error:
+            raise MediaError(f"{target}: cannot be written ({reason(error)})") from error
         try:
             self._take_over(manifest, resume, overwrite)
             if not self.numbers:

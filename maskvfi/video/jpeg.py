@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from maskvfi.video.frames import SourceInfo
+from maskvfi.video.pictures import find_pictures, is_pattern
 from maskvfi.video.planes import Colour
 
 SUFFIXES = (".jpg", ".jpeg")
@@ -19,14 +20,16 @@ def quality_options(info: SourceInfo) -> dict[str, str]:
     """The options of FFmpeg's encoder for the quality of a source.
 
     Args:
-        info: What is known of the source; `path` is a JPEG picture or a folder with some, or something else.
+        info: What is known of the source; `path` is a JPEG picture, a folder or pattern of some, or
+            something else.
 
     Returns:
         The options. Without them the encoder follows a bit rate that nobody chose.
     """
     path = Path(info.path)
-    first = min((file for file in path.iterdir() if _is_jpeg(file)), default=None) if path.is_dir() else path
-    table = _luma_table(first.read_bytes()) if first is not None and _is_jpeg(first) else None
+    files = find_pictures(info.path) if path.is_dir() or is_pattern(info.path) else [path]
+    first = next((file for file in files if _is_jpeg(file)), None)
+    table = None if first is None else _luma_table(first.read_bytes())
     quantiser = GOOD if table is None else min(max(round(8 * sum(table[_COARSE]) / _SUM), 1), _LARGEST)
     return {"qmin": str(quantiser), "qmax": str(quantiser)}
 
@@ -44,11 +47,11 @@ def _luma_table(data: bytes) -> list[int] | None:
     """The first quantisation table of a JPEG (ITU-T T.81 B.2.4.1), 64 values; None where there is none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if kind == 0xDB:
             wide, values = data[at + 4] >> 4, data[at + 5 : at + 2 + length]
             size = 2 if wide else 1
-            table = [int.from_bytes(values[k : k + size]) for k in range(0, 64 * size, size)]
+            table = [int.from_bytes(values[k : k + size], "big") for k in range(0, 64 * size, size)]
             return table if len(values) >= 64 * size else None
         if kind == 0xDA:
             return None

@@ -232,22 +232,18 @@ class VideoWriter:
             if self._encoder.frames or not self.kept:
                 self._write(self._call(self._encoder.end_file))
             if self._copied is not None:
-                self._copied.advance(None)
+                self._call(partial(self._copied.advance, None))
                 self.warnings += [line for line in self._copied.warnings if line not in self.warnings]
             self._call(self._container.close)
+            self._warn_of_moved_frames()
+            if self._copied is not None:
+                self._copied.close()
+                self.warnings += self._lost(self._copied.wanted)
+            self._call(self._target.keep)
         except BaseException:
             self.abort()
             raise
-        at = self.clock.at
-        if at.moved and not self.clock.fixed_rate:
-            self.warnings.append(f"{at.moved} frames were too close in time for the file and were moved")
-        if at.off_grid:
-            self.warnings.append(f"{at.off_grid} frames are off the constant rate that the file keeps")
         self._done = True
-        if self._copied is not None:
-            self._copied.close()
-            self.warnings += self._lost(self._copied.wanted)
-        self._target.keep()
         if self.journal is not None:
             self.journal.remove()
 
@@ -388,9 +384,17 @@ class VideoWriter:
     def _mux(self, packet: Packet) -> None:
         """Mux a video packet, after the packets of other streams that come before it."""
         if packet.dts is not None and self._copied is not None:
-            self._copied.advance(packet.dts * Fraction(packet.time_base) + self._copied.shift)
+            until = packet.dts * Fraction(packet.time_base) + self._copied.shift
+            self._call(partial(self._copied.advance, until))
         packet.stream = self._stream
         self._call(partial(self._container.mux, packet))
+
+    def _warn_of_moved_frames(self) -> None:
+        at = self.clock.at
+        if at.moved and not self.clock.fixed_rate:
+            self.warnings.append(f"{at.moved} frames were too close in time for the file and were moved")
+        if at.off_grid:
+            self.warnings.append(f"{at.off_grid} frames are off the constant rate that the file keeps")
 
     def _lost(self, wanted: Wanted) -> list[str]:
         """What the whole file has not kept of its source."""

@@ -19,7 +19,7 @@ from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.reader import VideoReader
 
 _PIPE = "-"
-_PIPE_FORMAT = "yuv4mpegpipe"
+_PIPE_FORMAT, _PIPE_CODEC = "yuv4mpegpipe", "wrapped_avframe"
 _CODEC_OF_SUFFIX = {
     **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
     **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
@@ -91,8 +91,9 @@ def open_sink(
         path: A video file, a folder of images (`out/`, `out`, `out/%06d.png`), or `-` (yuv4mpeg on stdout).
         info: What is known of the source of the frames.
         rate: The average frame rate of the output, in frames per second.
-        codec: FFmpeg's name of the encoder; by default libx264, or what the suffix needs.
-        options: The encoder's options.
+        codec: FFmpeg's name of the encoder; by default libx264, or what the suffix needs. Of images and pipes it is
+            given: another one is named in a warning.
+        options: The encoder's options. Those that images or a pipe do not have are named in a warning.
         pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams are copied; a pipe or a folder has none.
         overwrite: Replace an output that exists.
@@ -109,20 +110,19 @@ def open_sink(
     if copy_from is not None and (os.fspath(copy_from) == _PIPE or is_image_source(copy_from)):
         copy_from = None
     if os.fspath(path) == _PIPE:
-        piped = VideoWriter(
-            sys.stdout.buffer,
-            info,
-            rate=rate,
-            codec="wrapped_avframe",
-            pix_fmt=pix_fmt,
-            queue=queue,
-            container_format=_PIPE_FORMAT,
-        )
+        piped = _piped(info, rate, codec, options or {}, pix_fmt, queue)
         if copy_from is not None and (others := others_in(copy_from)):
             piped.warnings.append(f"a pipe keeps no {' and no '.join(others)}: left out")
         return piped
     if is_image_target(path):
-        images = ImageFolderWriter(path, info, overwrite=overwrite, pix_fmt=pix_fmt, queue=queue)
+        images = ImageFolderWriter(
+            path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt, queue=queue
+        )
+        own = images.encoding.codec
+        if codec not in (None, own):
+            images.warnings.append(
+                f"images are written with {own}, as their suffix says: codec {codec} left out"
+            )
         if copy_from is not None and (others := others_in(copy_from)):
             images.warnings.append(f"a folder of images keeps no {' and no '.join(others)}: left out")
         return images
@@ -158,4 +158,26 @@ def open_sink(
         writer.warnings.append(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
         )
+    return writer
+
+
+def _piped(
+    info: SourceInfo,
+    rate: Fraction,
+    codec: str | None,
+    options: Mapping[str, str],
+    pix_fmt: str | None,
+    queue: int,
+) -> VideoWriter:
+    writer = VideoWriter(
+        sys.stdout.buffer,
+        info,
+        rate=rate,
+        codec=_PIPE_CODEC,
+        pix_fmt=pix_fmt,
+        queue=queue,
+        container_format=_PIPE_FORMAT,
+    )
+    if left := [*(["codec"] if codec not in (None, _PIPE_CODEC) else []), *options]:
+        writer.warnings.append(f"a pipe has no options of an encoder: {', '.join(left)} left out")
     return writer

@@ -56,9 +56,9 @@ class Orientation:
         """
         turned = picture.swapaxes(-1, -2) if self.transposed else picture
         axes = tuple(axis for axis, flipped in ((-1, self.flip_x), (-2, self.flip_y)) if flipped)
-        if isinstance(turned, torch.Tensor):
-            return turned.flip(axes)
-        return np.flip(turned, axes)
+        if isinstance(turned, np.ndarray):
+            return np.flip(turned, axes)
+        return turned.flip(axes)
 
 
 def keeps_rotation(name: str) -> bool:

@@ -17,13 +17,12 @@ from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
-from maskvfi.video.encoders import convert_planes
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
 from maskvfi.video.orientation import Orientation, orientation_of_matrix, upright_frame, upright_info
 from maskvfi.video.pixels import planar_name, planes_of
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.planes import Colour, PixelFormat, convert_planes
 from maskvfi.video.png import without_metadata
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import is_animated_webp

@@ -324,6 +324,31 @@ def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ..
     return tuple(code.astype(fmt.dtype, copy=False) for code in codes)
 
 
+def convert_planes(
+    planes: Sequence[np.ndarray], source: PixelFormat, colour: Colour, layout: PixelFormat, target: Colour
+) -> tuple[np.ndarray, ...]:
+    """Planes in another pixel format.
+
+    Args:
+        planes: Arrays [h,w] of code values.
+        source, colour: Their format, and what they mean.
+        layout, target: The format of the result, and what it means.
+
+    Returns:
+        Arrays [h,w]; alpha is opaque where the source has none.
+    """
+    rgb = planes_to_rgb(to_tensors(planes, "cpu"), source, colour)
+    converted = quantise(rgb_to_planes(rgb, layout, target), layout)
+    if not layout.alpha:
+        return converted
+    top = 1.0 if layout.depth == 32 else 2.0**layout.depth - 1
+    if not source.alpha:
+        return (*converted, np.full(planes[0].shape, top, layout.dtype))
+    source_top = 1.0 if source.depth == 32 else 2.0**source.depth - 1
+    (alpha,) = quantise([plane * (top / source_top) for plane in to_tensors(planes[-1:], "cpu")], layout)
+    return (*converted, alpha)
+
+
 def _luma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
     """(scale, offset) with code = scale * value + offset; ITU-T H.273 equations 26 to 31."""
     if fmt.depth == 32:

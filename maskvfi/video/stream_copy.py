@@ -127,8 +127,8 @@ class CopiedStreams:
             index = packet.stream.index
             if index in self._routes:
                 self._mux(packet, self._routes[index])
-            elif not self._tracks[index].take(packet, self._first or Fraction(0), self._last):
-                line = f"stream {index} ({_describe(packet.stream)}) is damaged: parts are left out"
+            elif lost := self._tracks[index].take(packet, self._first or Fraction(0), self._last):
+                line = f"stream {index} ({_describe(packet.stream)}) {lost}"
                 self.warnings += [line] if line not in self.warnings else []
         if until is None:
             for track in self._tracks.values():

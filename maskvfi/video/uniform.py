@@ -85,7 +85,7 @@ class UniformFrames:
         if self._flagged and self._interlaced == "auto":
             self._warnings.append(
                 f"{self._name}: of {self._flagged} frames that are flagged interlaced, {self._changed} look so and "
-                'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" none'
+                'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" deinterlaces all'
             )
         if self._scaled:
             self._warnings.append(

@@ -140,6 +140,32 @@ def test_another_input_or_option_is_refused_and_nothing_is_lost(source, tmp_path
     assert (report.resumed_at, report.frames_out) == (0, 47)
 
 
+def test_another_address_is_another_input(source, tmp_path, short):
+    """An address is not read to find out what lies there."""
+    other = make_clip(tmp_path / "other.mp4", times=24, size=(96, 64))
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(f"file://{source}", tmp_path / "out.mp4", progress=stop_at(20), **FAST)
+    with pytest.raises(MediaError, match="cannot be resumed, input was"):
+        maskvfi.interpolate(f"file://{other}", tmp_path / "out.mp4", resume=True, **FAST)
+    assert maskvfi.interpolate(f"file://{source}", tmp_path / "out.mp4", resume=True, **FAST).resumed_at > 0
+
+
+def test_what_takes_the_name_of_the_output_meanwhile_costs_no_frames(source, tmp_path, short):
+    target, options = tmp_path / "out.mkv", {"codec": "ffv1", **FAST}
+
+    def in_the_way(done: int, total: int | None) -> None:
+        if done == 20:
+            target.mkdir()
+
+    with pytest.raises(MediaError, match=r"out\.mkv: writing failed \(is a directory\)"):
+        maskvfi.interpolate(source, target, progress=in_the_way, **options)
+    assert not (unfinished(target) / "whole.mkv").exists()
+    target.rmdir()
+    assert maskvfi.interpolate(source, target, resume=True, **options).resumed_at > 0
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", **options)
+    assert packets(target) == packets(tmp_path / "whole.mkv")
+
+
 def test_two_runs_do_not_make_one_file(source, tmp_path, short):
     target = tmp_path / "out.mkv"
     refused = []

@@ -3,8 +3,9 @@
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
-from clips import make_clip, pitch, read, sound_of
+from clips import make_clip, picture, pitch, read, sound_of
 
 from maskvfi.video import Frame, VideoReader, VideoWriter
 
@@ -77,3 +78,58 @@ def test_sound_that_the_output_cannot_hold_is_named(tmp_path):
         )
         made.abort()
     assert "stream 1 (audio flac) is left out: gif cannot hold it" in made.warnings
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_pcm_is_stretched_whether_it_names_its_channels_or_counts_them(tmp_path, suffix):
+    source = make_clip(tmp_path / f"a{suffix}", times=50, audio="pcm_s16le")
+    assert slowed(source, tmp_path / "b.mp4", Fraction(2)) == []
+    before, after = sound_of(source).reshape(-1, 2)[:, 0], sound_of(tmp_path / "b.mp4")
+    assert abs(len(after) / len(before) - 2) < 0.1
+    assert abs(pitch(after) / pitch(before) - 1) < 0.01
+
+
+def recording(path, layouts, rates):
+    """A recording of pictures and one sound stream of AC-3, which changes every second."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("ac3", rate=rates[0], layout=layouts[0])
+        out.start_encoding()
+        for n in range(25 * len(layouts)):
+            frame = picture(n, 64, 48, "yuv420p")
+            frame.pts, frame.time_base = n, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        for second, (layout, rate) in enumerate(zip(layouts, rates, strict=True)):
+            encoder = av.CodecContext.create("ac3", "w")
+            encoder.sample_rate, encoder.layout, encoder.format = rate, layout, "fltp"
+            encoder.time_base = Fraction(1, rate)
+            wave = np.sin(np.arange(rate) * 2 * np.pi * 1000 / rate).astype(np.float32) / 4
+            waves = np.stack([wave] * encoder.layout.nb_channels)
+            tone = av.AudioFrame.from_ndarray(waves, "fltp", encoder.layout.name)
+            tone.sample_rate, tone.pts, tone.time_base = rate, second * rate, Fraction(1, rate)
+            for packet in (*encoder.encode(tone), *encoder.encode(None)):
+                packet.stream = sound
+                out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layouts", "rates", "line"),
+    [
+        (["stereo", "5.1(side)"], [48000, 48000], "is partly 48000 Hz 5.1(side): written as 48000 Hz stereo"),
+        (["stereo", "mono", "stereo"], [48000] * 3, "is partly 48000 Hz mono: written as 48000 Hz stereo"),
+        (["stereo", "stereo"], [48000, 44100], "is partly 44100 Hz stereo: written as 48000 Hz stereo"),
+    ],
+)
+def test_sound_that_changes_in_the_middle_goes_on(tmp_path, layouts, rates, line):
+    source = recording(tmp_path / "a.ts", layouts, rates)
+    target = tmp_path / "b.mp4"
+    assert f"stream 1 (audio ac3) {line}" in slowed(source, target, Fraction(2))
+    with av.open(str(target)) as made:
+        assert (made.streams.audio[0].layout.name, made.streams.audio[0].rate) == ("stereo", 48000)
+    sound = sound_of(target)
+    assert abs(len(sound) / 48000 - 2 * len(layouts)) < 0.2
+    for second in range(len(layouts)):
+        assert abs(pitch(sound[second * 96000 + 9600 :][:76800]) - 1000) < 20

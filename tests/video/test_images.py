@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from maskvfi.video import (
     open_source,
 )
 from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.jpeg import GOOD, quality_options
 from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, to_tensors
 
 
@@ -199,6 +201,59 @@ def test_a_failed_run_leaves_no_folder(tmp_path):
     with pytest.raises(MediaError):
         copied(source, tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no folder that root cannot write")
+def test_a_folder_that_cannot_be_written_is_named_by_its_target(tmp_path):
+    with pytest.raises(MediaError, match=r"^/proc/out/: cannot be written \([a-z ]+\)$"):
+        copied(folder_of(tmp_path / "in", ["1.png"]), "/proc/out/")
+
+
+def test_a_folder_that_takes_the_name_meanwhile_is_kept(tmp_path):
+    with open_source(folder_of(tmp_path / "in", ["1.png"])) as reader:
+        writer = ImageFolderWriter(tmp_path / "out", reader.info)
+        for frame in reader:
+            writer.write(frame)
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "diary.txt").write_text("mine")
+        with pytest.raises(MediaError, match="out: the folder is not empty"):
+            writer.finish()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+    assert (tmp_path / "out" / "diary.txt").read_text() == "mine"
+
+
+def test_options_of_an_image_encoder_are_used(tmp_path):
+    (source := tmp_path / "in").mkdir()
+    cv2.imwrite(str(source / "1.png"), np.full((48, 64, 3), 90, np.uint8))
+    for level in ("0", "9"):
+        assert copied(source, tmp_path / level, options={"compression_level": level}) == []
+    stored, packed = (tmp_path / level / "00000001.png" for level in ("0", "9"))
+    assert stored.stat().st_size > packed.stat().st_size
+    with pytest.raises(MediaError, match=r"out/%d\.jpg: mjpeg cannot be written"):
+        copied(source, tmp_path / "out" / "%d.jpg", options={"qmin": "many"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_images_do_not_have_are_named(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png"])
+    warnings = copied(source, tmp_path / "out", codec="libx265", options={"crf": "18", "preset": "fast"})
+    assert warnings == [
+        "png has no option crf, preset: left out",
+        "images are written with png, as their suffix says: codec libx265 left out",
+    ]
+    assert copied(source, tmp_path / "same", codec="png") == []
+
+
+def test_a_pattern_of_jpegs_has_the_quality_of_its_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, quality in (("a1.jpg", 50), ("a2.jpg", 50), ("b1.jpg", 95)):
+        picture = noise(0, np.uint8, 3, (48, 64))
+        cv2.imwrite(str(tmp_path / "in" / name), picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    chosen = []
+    for path in (tmp_path / "in", tmp_path / "in" / "a%d.jpg", tmp_path / "in" / "a1.jpg"):
+        with open_source(tmp_path / "in") as reader:
+            chosen.append(quality_options(replace(reader.info, path=str(path))))
+    assert chosen[0] == chosen[1] == chosen[2] != {"qmin": str(GOOD), "qmax": str(GOOD)}
 
 
 def test_jpeg_sequences_have_the_quality_of_their_source(tmp_path):

@@ -1,6 +1,7 @@
 """Segments on the disk: what another run finds of them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,9 @@ def test_one_run_at_a_time(tmp_path):
         opened(tmp_path)
     first.leave()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no folder that root cannot write")
+def test_a_folder_that_cannot_be_written_is_named_by_its_target():
+    with pytest.raises(MediaError, match=r"^/proc/a\.mkv: cannot be written \([a-z ]+\)$"):
+        opened(Path("/proc"))

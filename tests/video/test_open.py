@@ -49,3 +49,11 @@ def test_a_pipe_says_that_it_keeps_no_variable_rate(tmp_path, monkeypatch):
         for frame in reader:
             sink.write(frame)
     assert any("off the constant rate" in line for line in sink.warnings)
+
+
+def test_options_that_a_pipe_does_not_have_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    with open_source(make_clip(tmp_path / "a.mkv")) as reader:
+        sink = open_sink("-", reader.info, rate=Fraction(25), codec="libx265", options={"crf": "18"})
+        sink.abort()
+    assert sink.warnings == ["a pipe has no options of an encoder: codec, crf left out"]

@@ -197,7 +197,7 @@ def test_interlaced_frames_are_deinterlaced_or_kept(tmp_path):
             "keep": ["12 frames are flagged interlaced and were kept as they are"],
             "auto": [
                 "of 12 frames that are flagged interlaced, 12 look so and were deinterlaced; "
-                'interlaced="keep" leaves all as they are, "deinterlace" none'
+                'interlaced="keep" leaves all as they are, "deinterlace" deinterlaces all'
             ],
             "deinterlace": [],
         }
