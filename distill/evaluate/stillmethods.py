@@ -104,7 +104,8 @@ def command_maker(command: str) -> Maker:
     Args:
         command: Words of a command line, without a shell. In it stands {in} for a folder of pictures 000000.png ...,
             {in.mkv} for a video without loss, or {in.y4m} for one that rounds colours; and {out} for a folder to fill,
-            or {out.mkv}, {out.mp4} ... for a video to write. Of N frames it makes 2N-1 or 2N, of which every other one is a source frame.
+            or {out.mkv}, {out.mp4} ... for a video to write. Of N frames it makes 2N-1 or 2N, of which every other one
+            is a source frame.
 
     Raises:
         ValueError: The command has no such places; later, it fails, or makes another number of frames.
