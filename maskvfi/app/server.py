@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+from maskvfi.app.guard import Guard
 
 LARGEST = 4 << 30  # bytes that an uploaded video may have
-POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser enforces it
 
 
 def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
@@ -35,6 +35,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         os.environ |= {
             "GRADIO_TEMP_DIR": folder,
             "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_RUN_HISTORY": "False",  # it can be kept on the Hugging Face Hub
         }  # gradio reads them when it is imported
         try:
             import gradio
@@ -63,7 +64,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
                 ),
                 css=STYLE,
                 js=SCRIPT,
-                app_kwargs={"middleware": [Middleware(Confined)]},
+                app_kwargs={"middleware": [Middleware(Guard, host=host)]},
             )
             ready(address)
             with suppress(KeyboardInterrupt):
@@ -71,23 +72,3 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         finally:
             page.close(verbose=False)
             close()
-
-
-class Confined:
-    """ASGI middleware. It adds `POLICY` to every response, and refuses to fetch files from other machines."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_confined(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
-            await send(message)
-
-        wanted = scope.get("path", "").partition("=")[2]
-        if scope["type"] == "http" and wanted.startswith(("http:", "https:")):
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body"})
-        else:
-            await self.app(scope, receive, send_confined)

@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from maskvfi.options import OptionField, OptionGroup, Options, option_fields, parse_pairs
+from maskvfi.options import OptionField, OptionGroup, Options, option_fields
 from maskvfi.weights.locate import list_weights
 
+OF_COMMAND = ("encoder_options",)  # options that the page does not have: they can name files to write
 KINDS = {"vfi": "vfi", "mask": "static"}  # options that take weights, and the kind of weights
 Widgets = dict[str, gr.components.Component]
 
@@ -43,7 +44,7 @@ def make_sections(
     made: Widgets = {}
     for title, group in sections.items():
         with gr.Accordion(title, open=False):
-            names = {each.name for each in option_fields(group)} - {*elsewhere}
+            names = {each.name for each in option_fields(group)} - {*elsewhere, *OF_COMMAND}
             made |= make_widgets(names, prefix)
     return made
 
@@ -57,17 +58,9 @@ def values_of(widgets: Widgets, given: Mapping[Any, Any]) -> dict[str, Any]:
 
     Returns:
         Values by option name, without the empty ones.
-
-    Raises:
-        OptionError: A line of an option that takes KEY=VALUE is not such a pair.
     """
-    known = {each.name: each for each in option_fields(Options)}
     held = {name: given[widget] for name, widget in widgets.items()}
-    filled = {name: value for name, value in held.items() if value not in (None, "")}
-    return {
-        name: parse_pairs(name, filter(str.strip, value.splitlines())) if dict in known[name].types else value
-        for name, value in filled.items()
-    }
+    return {name: value for name, value in held.items() if value not in (None, "")}
 
 
 def _widget(each: OptionField, prefix: str) -> gr.components.Component:
@@ -84,8 +77,6 @@ def _widget(each: OptionField, prefix: str) -> gr.components.Component:
         return gr.Dropdown(list(each.choices), value=each.default, **shared)
     if bool in each.types:
         return gr.Checkbox(value=each.default, **shared)
-    if dict in each.types:
-        return gr.Textbox(lines=2, placeholder="KEY=VALUE", **shared)
     if str in each.types or each.default is None:  # a number field cannot be empty
         return gr.Textbox(value=each.default or "", max_lines=1, **shared)
     if each.low is not None and each.high is not None and each.high <= 1:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import openvino
 import torch
 from torch import Tensor, nn
 
 from maskvfi.errors import OptionError
 from maskvfi.runtimes.graph import GraphRuntime, Run, Shapes
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # with it OpenVINO reports its use
+import openvino  # noqa: E402
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 

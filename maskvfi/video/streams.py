@@ -19,6 +19,8 @@ from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
 
 HWACCELS = tuple(hwdevices_available())
+_LISTS = {"concat", "dash", "hls", "imf", "sdp"}  # formats whose files name other files or addresses
+_ALONE = ",".join(sorted(av.formats_available - _LISTS))  # all others
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -29,6 +31,8 @@ def open_input(
 ) -> tuple[InputContainer, str]:
     """Open a file, an address or a file object for reading.
 
+    A file is read alone: a list of other files, such as a playlist, is refused. An address may be one.
+
     Args:
         source: What to open.
         container_format: FFmpeg's name of the container; by default FFmpeg finds out.
@@ -38,7 +42,7 @@ def open_input(
         The container, and the name that messages call it.
 
     Raises:
-        MediaError: It is missing, not readable, or not a video.
+        MediaError: It is missing, not readable, a list of other files, or not a video.
         OptionError: There is no such device.
     """
     if hwaccel is not None and hwaccel not in HWACCELS:
@@ -58,8 +62,13 @@ def open_input(
         raise MediaError(f"{name}: no permission to read it")
     if path.is_file():
         with path.open("rb") as file:
-            if is_animated_webp(file.read(32)):
-                raise MediaError(f"{name}: is an animated WebP, which FFmpeg does not read")
+            head = file.read(1024)
+        if is_animated_webp(head):
+            raise MediaError(f"{name}: is an animated WebP, which FFmpeg does not read")
+        if _is_playlist(head):
+            raise MediaError(
+                f"{name}: is a playlist, which names other files; join them first: ffmpeg -i PLAYLIST -c copy out.mkv"
+            )
     return _open(url_of(path), name, container_format, hwaccel), name
 
 
@@ -147,6 +156,11 @@ def chroma_siting(stream: VideoStream) -> str | None:
     return {(1, 1): "topleft", (1, 2): "left", (2, 2): "center", (2, 1): "top"}.get((across, down))
 
 
+def _is_playlist(head: bytes) -> bool:
+    """Whether the beginning of a file is that of a playlist: HLS, FFmpeg's concat, or DASH."""
+    return head.startswith((b"#EXTM3U", b"ffconcat")) or b"<MPD" in head
+
+
 def _element(header: bytes, key: bytes) -> int:
     """The value of a Matroska element of one byte; 0 if it is missing."""
     at = header.find(key)
@@ -156,12 +170,15 @@ def _element(header: bytes, key: bytes) -> int:
 def _open(
     source: str | BinaryIO, name: str, container_format: str | None, hwaccel: str | None
 ) -> InputContainer:
+    alone = not isinstance(source, str) or source.startswith("file:")
+    options = {"format_whitelist": _ALONE} if alone else {}
     if hwaccel is not None:
         try:
             return av.open(
                 source,
                 "r",
                 format=container_format,
+                container_options=options,
                 metadata_errors="replace",
                 hwaccel=HWAccel(hwaccel, allow_software_fallback=True),
             )
@@ -169,7 +186,9 @@ def _open(
             if not isinstance(source, str):
                 source.seek(0)
     try:
-        return av.open(source, "r", format=container_format, metadata_errors="replace")
+        return av.open(
+            source, "r", format=container_format, container_options=options, metadata_errors="replace"
+        )
     except PermissionError as error:
         raise MediaError(f"{name}: no permission to read it") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -1,11 +1,6 @@
 """The web page as a person uses it: a real `maskvfi ui`, a real browser."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,26 +29,6 @@ QUIET = [
     "--disable-sync",
 ]
 WAIT = 120_000  # ms
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    """The address of a page, and the folder it may write in, which is empty again in the end."""
-    folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "maskvfi.cli", "ui", "--port", str(port)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)}
-    ) as server:
-        try:
-            assert f"http://127.0.0.1:{port}" in server.stderr.readline()
-            yield f"http://127.0.0.1:{port}/", folder
-        finally:
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
-    assert [path.name for path in folder.iterdir() if not path.name.startswith("torchinductor")] == []
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +306,18 @@ def test_what_is_wrong_is_one_line_on_the_page(page, clip, tmp_path):
     told = page.locator(".toast-body")
     playwright.expect(told).to_contain_text("frame rate must be a number", timeout=WAIT)
     assert page.locator("#run").is_enabled()
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"]
+)
+def test_a_playlist_is_no_way_to_files_elsewhere(page, clip, tmp_path, text):
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text(text.format(clip))
+    drop(page, playlist)
+    facts = page.locator("#facts")
+    playwright.expect(facts).to_contain_text("list.mp4: is a playlist, which names other files", timeout=WAIT)
+    assert page.locator("#run").is_disabled()
 
 
 @pytest.mark.parametrize(
