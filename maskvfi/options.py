@@ -342,8 +342,12 @@ def parse_rate(rate: Number) -> Fraction:
 
 
 def _number(name: str, value: Any, must: str) -> Fraction:
+    text = str(value)
+    exponent = text.lower().partition("e")[2].strip("+-0 ")
     try:
-        return Fraction(str(value))
+        if len(exponent) > 3:  # Fraction would write such a power of ten out
+            raise ValueError
+        return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise OptionError(f"{name} {must}, not {value!r}") from None
 
@@ -379,12 +383,12 @@ def _in_range(each: OptionField, value: Any) -> Any:
     whole = float not in each.types
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     wrong = (
         isinstance(value, bool) or not (low is None or number >= low) or not (high is None or number <= high)
     )
-    if wrong or math.isnan(number) or (whole and number != int(number)):
+    if wrong or not math.isfinite(number) or (whole and number != int(number)):
         kind = "a whole number of" if whole and high is None else "a whole number" if whole else "a number"
         raise OptionError(f"{each.name} must be {kind} {limits}, not {value!r}")
     return int(number) if whole else number

@@ -83,7 +83,10 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise OptionError(f"{source}: is not a table in UTF-8") from None
-    rows = list(csv.DictReader(io.StringIO(text)))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text)))
+    except csv.Error as error:
+        raise OptionError(f"{source}: is not a CSV table ({error})") from None
     if not rows or "source" not in rows[0]:
         raise OptionError(f"{source}: has no column called source, or no row")
     for row in rows:

@@ -62,7 +62,7 @@ class Row:
 
 
 class Table:
-    """A file with the rows of a batch. It keeps the rows of videos that an earlier run finished.
+    """A file with the rows of a batch. It keeps the rows of earlier runs, also of videos that are not in this one.
 
     Args:
         path: A file with one of SUFFIXES.
@@ -78,19 +78,21 @@ class Table:
             raise OptionError(f"{self._path}: the result is written as {' or '.join(SUFFIXES)}")
         if not self._path.parent.is_dir():
             raise MediaError(f"{self._path}: there is no folder {self._path.parent}")
-        self._before = {row.target: row for row in self._read() if row.status == "done"}
+        self._before = {row.target: row for row in self._read()}
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Replace the file.
+        """Replace the file: the rows of earlier runs in their places, then the new ones.
 
         Args:
-            rows: The videos of this run. One with the status "exists" gets the row of the run that made it.
+            rows: The videos of this run. One with the status "exists" keeps the row of the run that made it.
 
         Raises:
             MediaError: The file cannot be written.
         """
-        rows = [self._before.get(row.target, row) if row.status == "exists" else row for row in rows]
-        table = pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
+        finished = {target for target, row in self._before.items() if row.status == "done"}
+        new = {row.target: row for row in rows if row.status != "exists" or row.target not in finished}
+        both = (self._before | new).values()
+        table = pyarrow.Table.from_pylist([asdict(row) for row in both], schema=_schema())
         with written_whole(self._path) as partial:
             if self._path.suffix.lower() == ".csv":
                 pyarrow.csv.write_csv(table, partial)

@@ -21,6 +21,7 @@ from maskvfi.cli.options import with_options
 from maskvfi.cli.weights import Overwrite, weights
 from maskvfi.errors import MaskvfiError, reason, short_of_memory
 from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions
+from maskvfi.paths import check_target
 
 if TYPE_CHECKING:
     from maskvfi.batch import Row
@@ -302,6 +303,8 @@ def bench(
     """
     from maskvfi.tools.bench import SIZES, bench_tables, parse_size, run_bench, write_report
 
+    if json_file is not None:
+        check_target(json_file, overwrite=False)
     sizes = [parse_size(text) for text in size] if size else SIZES
     with console.status("measuring") as status:
         found = run_bench(options, sizes, repeats, lambda what: status.update(f"measuring {what}"))

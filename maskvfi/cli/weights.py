@@ -25,7 +25,9 @@ def list_weights() -> None:
 
     table = Table("name", "kind", "parameters", "path", box=None)
     for file in locate.list_weights():
-        table.add_row(file.name, file.kind, f"{count_parameters(file.path):,}", str(file.path))
+        count = count_parameters(file.path)
+        found = ("unreadable", "") if count is None else (file.kind, f"{count:,}")
+        table.add_row(file.name, *found, str(file.path))
     Console().print(table)
 
 

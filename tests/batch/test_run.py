@@ -147,7 +147,9 @@ def test_what_is_there_is_left_alone(folder, made):
     (row,) = batch([str(table)], str(folder / "out"), result=made["table"], **HOW)
     assert row.status == "exists"
     assert (folder / "out" / "a.mkv").stat() == before
-    assert [(row["status"], row["frames_out"]) for row in rows_of(made["table"])] == [("done", "79")]
+    written = rows_of(made["table"])
+    assert written[0]["frames_out"] == "79"
+    assert [row["status"] for row in written] == ["done", "failed", "done", "done"]
 
 
 def test_after_an_interruption_only_the_rest_is_made(folder, made):
@@ -185,6 +187,7 @@ def test_after_an_interruption_only_the_rest_is_made(folder, made):
         (["a.mkv", "--result", "all.csv"], "all.csv: exists and is not the table of a batch"),
         (["a.mkv", "--factor", "0"], "factor must be a whole number of at least 1"),
         (["nowhere://a/b.mkv"], "cannot be reached"),
+        (["wide.csv"], "wide.csv: is not a CSV table (field larger than field limit"),
     ],
 )
 def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, arguments, line):
@@ -194,6 +197,7 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
 
     monkeypatch.chdir(folder)
     (folder / "empty").mkdir(exist_ok=True)
+    (folder / "wide.csv").write_text("source\n" + "a" * 200_000)
     done = CliRunner().invoke(app, ["batch", *arguments, "--out", "nothing"])
     assert isinstance(done.exception, ValueError | maskvfi.MediaError)
     assert line in str(done.exception)

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
+from typer.testing import CliRunner
 
+from maskvfi.cli.main import app
 from maskvfi.errors import MediaError
 from maskvfi.pipeline.preview import neighbours
 from maskvfi.video import open_source
@@ -123,6 +125,18 @@ def test_doctor_and_weights_say_what_there_is():
     assert "unknown weights 'nope'" in fails("weights", "info", "nope")
 
 
+def test_damaged_weights_are_listed_without_a_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "cut.safetensors").write_bytes(b"nothing")
+    (tmp_path / "rife-0.pkl").write_bytes(b"nothing")
+    done = run("weights", "list")
+    assert done.returncode == 0, done.stderr
+    listed = [line.split() for line in done.stdout.decode().splitlines()]
+    for path in ("cut.safetensors", "rife-0.pkl"):
+        assert [path.rpartition(".")[0], "unreadable", str(tmp_path / path)] in listed
+
+
 def test_bad_files_end_in_one_line(tmp_path):
     good = make_clip(tmp_path / "good.mp4", times=8)
     garbage, cut, empty = tmp_path / "garbage.mp4", tmp_path / "cut.mp4", tmp_path / "empty.mkv"
@@ -224,8 +238,18 @@ def test_bench_measures_every_part_and_writes_json(tmp_path):
     assert all(found["sizes"][0][part] > 0 for part in ("plain", "network", "mask", "fuse"))
     assert [point["share"] for point in found["still"]][-1] == 1.0
     assert found["still"][-1]["computed"] == 0
-    assert run(*arguments).returncode == 2
     assert b"WIDTHxHEIGHT" in run("bench", "--size", "huge").stderr
+
+
+def test_bench_refuses_a_file_that_exists_before_it_measures(tmp_path, monkeypatch):
+    def measure(*_: object) -> None:
+        raise AssertionError("it measured")
+
+    monkeypatch.setattr("maskvfi.tools.bench.run_bench", measure)
+    (tmp_path / "bench.json").write_text("mine")
+    done = CliRunner().invoke(app, ["bench", "--json", str(tmp_path / "bench.json")])
+    assert isinstance(done.exception, MediaError)
+    assert "bench.json: exists already" in str(done.exception)
 
 
 def test_a_shell_can_complete_the_commands():

@@ -75,6 +75,13 @@ def test_every_field_has_help_and_its_default_is_one_of_its_choices():
     [
         ({"factor": 0}, "factor must be a whole number of at least 1, not 0"),
         ({"factor": 2.5}, "factor must be a whole number of at least 1, not 2.5"),
+        ({"factor": float("inf")}, "factor must be a whole number of at least 1, not inf"),
+        ({"factor": "9" * 401}, f"factor must be a whole number of at least 1, not '{'9' * 401}'"),
+        (
+            {"fps": "1e9999999999"},
+            "frame rate must be a number or a fraction such as 60000/1001, not '1e9999999999'",
+        ),
+        ({"crf": 10**400}, f"crf must be a number in 0..63, not {10**400}"),
         ({"factor": 2, "fps": 60}, "give a factor or a frame rate, not both"),
         ({"fps": "soon"}, "frame rate must be a number or a fraction such as 60000/1001, not 'soon'"),
         ({"slow": -2}, "slow must be positive, not -2"),

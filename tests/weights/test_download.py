@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def digest(data: bytes) -> str:
 
 
 def files_in(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """All files except locks."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)) for path in files}
 
 
 def test_what_was_downloaded_loads_by_its_name(server, home, offer, network, pickled):
@@ -306,6 +309,29 @@ def test_offline_nothing_is_asked(server, home, offer, pickled, monkeypatch, nam
     get_weights(VERSION)
     monkeypatch.setenv(name, "1")
     assert get_weights(VERSION).news == "was there already"
+
+
+def test_two_runs_that_want_the_same_weights_download_them_once(server, home, offer, pickled):
+    server.files["f.pkl"] = pickled
+    server.ways["f.pkl"] = "slow"
+    offer(Mirror(server.url("f.pkl"), digest(pickled)))
+    with ThreadPoolExecutor() as runs:
+        fetched = list(runs.map(get_weights, [VERSION] * 2))
+    assert {each.news for each in fetched} == {"downloaded; SHA-256 as published", "was there already"}
+    assert server.asked == [("f.pkl", "")]
+    assert files_in(home) == {"rife-4.15.lite.safetensors", "sha256.json"}
+
+
+def test_hashes_that_another_run_recorded_meanwhile_are_kept(server, home, offer, pickled):
+    server.files["f.pkl"] = pickled
+    offer(Mirror(server.url("f.pkl")))
+
+    def another_run(done, total):
+        (home / "sha256.json").write_text('{"another.safetensors": "abc"}')
+
+    path = get_weights(VERSION, another_run).path
+    record = json.loads((home / "sha256.json").read_text())
+    assert record.keys() == {"another.safetensors", server.url("f.pkl"), path.name}
 
 
 def test_damage_in_the_cache_is_found_and_mended(server, home, offer, pickled):

@@ -94,6 +94,37 @@ def test_a_lying_header_is_refused(tmp_path, small):
         load_vfi(tmp_path / "b.safetensors")
 
 
+@pytest.mark.parametrize("header", ["[" * 100_000, '{"steps": ' + "9" * 5000 + "}"], ids=["deep", "long"])
+def test_a_header_that_cannot_be_parsed_is_one_line_that_names_the_file(tmp_path, header):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"maskvfi": header})
+    for load in (load_vfi, load_static):
+        with pytest.raises(WeightsError) as caught:
+            load(path)
+        assert str(caught.value).startswith(f"{path}: not a readable safetensors file (")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("way", ["repeated", "absent"])
+def test_tensors_that_are_larger_than_what_is_stored_are_refused(tmp_path, small, way, zipped):
+    """Names and shapes are those of a network, but a file of a few kilobytes cannot hold its numbers."""
+    if way == "repeated":
+        state = {key: torch.zeros(1).expand(value.shape) for key, value in small.state_dict().items()}
+    else:
+        state = {key: value.to("meta") for key, value in small.state_dict().items()}
+    torch.save(state, tmp_path / "w.pkl", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=r"w\.pkl: holds fewer numbers than its tensors have"):
+        load_vfi(tmp_path / "w.pkl")
+
+
+def test_nothing_is_copied_of_tensors_that_do_not_fit():
+    state = load_file(find_weights("static-s"))
+    for name, shape in (("unknown", (1 << 50,)), ("head.weight", (1 << 50,)), ("head.weight", ())):
+        with pytest.raises(WeightsError, match="loading state_dict"):  # not: no memory
+            load_static(state | {name: torch.zeros(()).expand(shape)})
+
+
 @pytest.mark.parametrize(
     ("field", "value", "what"),
     [

@@ -1,0 +1,31 @@
+"""The table of a batch, over several runs."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+import pyarrow.csv
+import pyarrow.parquet
+
+from maskvfi.batch.results import Row, Table
+
+
+@pytest.mark.parametrize("name", ["result.csv", "result.parquet"])
+def test_rows_of_earlier_runs_stay_in_their_places(tmp_path: Path, name: str):
+    read = pyarrow.csv.read_csv if name.endswith(".csv") else pyarrow.parquet.read_table
+
+    def after(*rows: Row) -> list[tuple[str, str, int]]:
+        Table(tmp_path / name).write(rows)
+        found = read(tmp_path / name).to_pylist()
+        return [(row["target"], row["status"], row["frames_out"]) for row in found]
+
+    after(Row("in/a", "a", "done", frames_out=7), Row("in/b", "b", "failed", error="why"))
+    found = after(Row("in/c", "c", "done", frames_out=9))
+    assert found == [("a", "done", 7), ("b", "failed", 0), ("c", "done", 9)]
+    found = after(
+        Row("in/a", "a", "exists"), Row("in/b", "b", "done", frames_out=3), Row("in/d", "d", "exists")
+    )
+    assert found == [("a", "done", 7), ("b", "done", 3), ("c", "done", 9), ("d", "exists", 0)]
+    assert after(Row("in/a", "a", "waiting"))[0] == ("a", "waiting", 0)  # it is made anew
