@@ -41,6 +41,9 @@ class StretchedTrack:
         layout = source.codec_context.layout.name
         target = output.add_stream(codec, rate=rate, layout=_LAYOUTS.get(layout, layout))
         assert isinstance(target, AudioStream)
+        samples = source.codec_context.format.name
+        if samples in {each.name for each in target.codec_context.codec.audio_formats or ()}:
+            target.codec_context.format = samples  # FLAC of 24 bits stays so
         self.target = target
         self._graph: Graph | None = None
         self._taken = ""  # what kind of sound the graph takes

@@ -133,3 +133,25 @@ def test_sound_that_changes_in_the_middle_goes_on(tmp_path, layouts, rates, line
     assert abs(len(sound) / 48000 - 2 * len(layouts)) < 0.2
     for second in range(len(layouts)):
         assert abs(pitch(sound[second * 96000 + 9600 :][:76800]) - 1000) < 20
+
+
+def test_sound_of_24_bits_stays_so(tmp_path):
+    source = tmp_path / "a.mkv"
+    with av.open(str(source), "w") as out:
+        pictures, sound = out.add_stream("ffv1", rate=25), out.add_stream("flac", rate=48000, layout="mono")
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound.codec_context.format = "s32"
+        for k in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 5 * k, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            out.mux(pictures.encode(frame))
+        wave = np.sin(np.arange(48000) / 20)[None] * 2**30
+        frame = av.AudioFrame.from_ndarray(wave.astype(np.int32), "s32", "mono")
+        frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
+        out.mux(sound.encode(frame))
+        out.mux([*pictures.encode(None), *sound.encode(None)])
+    assert slowed(source, tmp_path / "b.mkv", Fraction(2)) == []
+    with av.open(str(tmp_path / "b.mkv")) as made:
+        assert made.streams.audio[0].codec_context.format.name == "s32"
+        values = np.concatenate([frame.to_ndarray().ravel() for frame in made.decode(audio=0)])
+    assert (values & 0xFFFF).any()  # more than 16 bits
