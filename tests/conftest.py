@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from maskvfi.video.priority import kept_priority
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked `cuda` where no card is."""
@@ -15,6 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("cuda"):
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def _priority():
+    """Tests that make AV1 themselves leave no real-time process behind, which would let no others run."""
+    with kept_priority():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.video.pixels import packing_of, planar_name
 from maskvfi.video.planes import PixelFormat
+from maskvfi.video.priority import kept_priority
 
 # Encoders whose output is for players: the standard, and how many bits of 4:2:0 players take of it.
 _PLAYED = {
@@ -159,7 +160,8 @@ def opens(codec: str, name: str, width: int, height: int) -> bool:
     context.thread_count = 1
     context.options = {**quiet(codec), **for_alpha(codec, PixelFormat.parse(planar_name(name) or "gbrp"))}
     try:
-        context.open()
+        with kept_priority():
+            context.open()
     except (av.error.FFmpegError, OSError, ValueError):
         return False
     return True

@@ -29,6 +29,7 @@ from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import Coded, Journal
 from maskvfi.video.kept import Wanted, lost_in
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
+from maskvfi.video.priority import kept_priority
 from maskvfi.video.pump import Worker
 from maskvfi.video.segment_encoder import SegmentEncoder, configure
 from maskvfi.video.stream_copy import CopiedStreams
@@ -340,7 +341,8 @@ class VideoWriter:
     def _start_encoding(self) -> None:
         """Write the container's header, which opens the encoder."""
         try:
-            self._container.start_encoding()
+            with kept_priority():
+                self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             what = f"{self._container.format.name} with {self.encoding.codec}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import cast
 
 import av
@@ -11,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.video.encoders import Encoding
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.priority import kept_priority
 from maskvfi.video.timestamps import Clock
 
 _BIT_RATE_TOLERANCE = 128_000  # bits per second: PyAV sets it for a stream's context, but does not tell
@@ -117,7 +119,8 @@ class SegmentEncoder:
         self._last_dts = packet.dts
 
     def _encoded(self, picture: av.VideoFrame | None) -> list[Packet]:
-        packets = self._finished(self._context.encode(picture))
+        with nullcontext() if self._context.is_open else kept_priority():
+            packets = self._finished(self._context.encode(picture))
         if picture is None:
             return packets
         begun = self._context is not self._stream_context
