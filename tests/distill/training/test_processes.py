@@ -28,6 +28,15 @@ DRIFT = 2e-3  # of the way that the weights have gone
 OPTIONS: dict[str, Any] = {"batch": 2, "size": 64, "rate": 0.02, "log_every": 1}
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As in each of the two processes: another number of threads sums in another order, too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def train_together(command: str, data: Path, run: Path, steps: int, start: Path) -> None:
     """By two processes."""
     options = OPTIONS | {"data": data, "run": run, "steps": steps, "start": start}
