@@ -316,7 +316,7 @@ def bench(
 def main() -> None:
     """Run the command line. Errors that a user can mend end in one line and exit code 2."""
     # Importing torch makes a million objects. Looking for garbage among them takes half a second in all.
-    gc.set_threshold(100_000, 50, 50)
+    gc.set_threshold(1_000_000, 50, 50)
     atexit.register(gc.freeze)
     try:
         app()

@@ -57,12 +57,13 @@ class OpenVino(GraphRuntime):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        if shapes is None:  # one for every network; for a size of its own every video would leave one
+        if shapes is None:  # kept, one for every network; for a size of its own every video would leave one
             hints["CACHE_DIR"] = os.fspath(path.parent / "compiled")
-        model = _core().read_model(path)
-        if shapes is not None:
+            compiled = _core().compile_model(path, "CPU", hints)
+        else:
+            model = _core().read_model(path)
             model.reshape(dict(enumerate(map(openvino.PartialShape, map(list, shapes)))))
-        compiled = _core().compile_model(model, "CPU", hints)
+            compiled = _core().compile_model(model, "CPU", hints)
 
         def run(given: list[Tensor]) -> list[Tensor]:
             found = compiled([x.contiguous().numpy() for x in given])
