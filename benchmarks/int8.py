@@ -21,6 +21,7 @@ import cv2
 import nncf
 import numpy as np
 import openvino
+import torch
 import typer
 from einops import rearrange
 from rich.console import Console
@@ -34,7 +35,9 @@ from distill.evaluate.judges import PROBABILITIES, Judge
 from distill.evaluate.quality import moving_runs
 from distill.evaluate.similarity import Similarity
 from distill.evaluate.staticbench import TARGET, judge_cases
+from maskvfi.runtimes import on_device
 from maskvfi.runtimes.export import export
+from maskvfi.weights.load import load_static
 
 MASK, NETWORKS = "static-s", ("vfi-s", "vfi-m")
 PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
@@ -47,7 +50,7 @@ Compiled = Callable[[Image, Image], np.ndarray]
 def main(
     train: Annotated[Path, typer.Option(help="Clips by which the ranges are chosen.")],
     clips: Annotated[Path, typer.Option(help="Other clips, on which all is measured.")],
-    threads: Annotated[int, typer.Option(help="Of OpenVINO.")] = 2,
+    threads: Annotated[int, typer.Option(help="Threads that compute.")] = 2,
     runs: Annotated[int, typer.Option(help="Places per clip, for frames.")] = 2,
     repeats: int = 9,
 ) -> None:
@@ -73,6 +76,9 @@ def main(
                     else ["", *_frames(compute, clips, runs)]
                 )
                 table.add_row(name, precision, f"{seconds:.3f}", *said)
+    shipped = _in_torch(threads)
+    seconds = _seconds(shipped, timed, repeats)
+    table.add_row(MASK, "bfloat16, torch", f"{seconds:.3f}", f"{_f1(shipped, clips):.3f}", "", "")
     Console(width=120).print(table)
 
 
@@ -104,6 +110,19 @@ def _compiled(
 
     def compute(first: Image, second: Image) -> np.ndarray:
         found: np.ndarray = compiled(_inputs(name, first, second))[0].copy()
+        return found
+
+    return compute
+
+
+def _in_torch(threads: int) -> Compiled:
+    """The mask in bfloat16 and torch, as maskvfi computes it on a CPU that multiplies bfloat16."""
+    torch.set_num_threads(threads)
+    network = on_device(load_static(MASK), torch.device("cpu"), torch.bfloat16).eval()
+
+    @torch.inference_mode()
+    def compute(first: Image, second: Image) -> np.ndarray:
+        found: np.ndarray = network(*map(torch.from_numpy, _inputs(MASK, first, second))).numpy()
         return found
 
     return compute

@@ -260,7 +260,8 @@ class StaticMaskNet(nn.Module):
         views = [self._view(frame) for frame in frames]
         seen = [self._look(*pair) for pair in pairwise(views)]
         if gaps > 1:
-            seen = [self._look_further(views, seen, gap) for gap in range(gaps)]
+            means = [views[0], *(a.mean(b) for a, b in pairwise(views)), views[-1]]
+            seen = [self._look_further(views, means, seen, gap) for gap in range(gaps)]
         coarse = []
         for (_, x4), pair in zip(seen, pairwise(frames), strict=True):
             x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(*pair))))
@@ -278,7 +279,7 @@ class StaticMaskNet(nn.Module):
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         height, width = frames[0].size
-        sure = [F.pixel_shuffle(x.float().contiguous(), 2)[..., :height, :width] for x in logits]
+        sure = [F.pixel_shuffle(x.contiguous(), 2)[..., :height, :width].float() for x in logits]
         still, *replaced = torch.stack(sure, dim=2).unbind(dim=1)
         return Masks(still, replaced[0] if replaced else None)
 
@@ -290,7 +291,7 @@ class StaticMaskNet(nn.Module):
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
         pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
-        return View(pixels, frame.fine, grey, self.compare4(frame.fine))
+        return View(pixels, frame.fine, grey, self.compare4(frame.fine).contiguous())
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """The same values in the memory layout of the weights, which is another one in half precision."""
@@ -300,9 +301,9 @@ class StaticMaskNet(nn.Module):
     def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
         """Features [B,C,h,w] at 1/2 and at 1/4 of how two views differ."""
         dtype = self.head.weight.dtype
-        change = (first.pixels - second.pixels).abs_()
-        level = first.pixels[:, -4:] + second.pixels[:, -4:]
-        x2 = _active(self.look2(torch.cat((change, level), dim=1).to(dtype)))
+        change = (first.pixels - second.pixels).to(dtype).abs_()
+        level = (first.pixels[:, -4:] + second.pixels[:, -4:]).to(dtype)
+        x2 = _active(self.look2(torch.cat((change, level), dim=1)))
         match = self._laid_out(correlation(first.key, second.key, self.config.reach[0]))
         seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
@@ -310,12 +311,14 @@ class StaticMaskNet(nn.Module):
         return x2, _active(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
 
     def _look_further(
-        self, views: list[View], seen: list[tuple[Tensor, Tensor]], gap: int
+        self, views: list[View], means: list[View], seen: list[tuple[Tensor, Tensor]], gap: int
     ) -> tuple[Tensor, Tensor]:
-        """What `_look` saw of a gap, with what it saw of the gaps beside it, and with its two further looks."""
-        before, after = views[max(gap - 1, 0)], views[min(gap + 2, len(views) - 1)]
-        wide = self._look(before, after)
-        calm = self._look(before.mean(views[gap]), views[gap + 1].mean(after))
+        """What `_look` saw of a gap, with what it saw of the gaps beside it, and with its two further looks.
+
+        `means` are those of every two neighbouring views, with the first view before them and the last one after them.
+        """
+        wide = self._look(views[max(gap - 1, 0)], views[min(gap + 2, len(views) - 1)])
+        calm = self._look(means[gap], means[gap + 2])
         x2, x4 = (
             mix.at([x[level] for x in seen], gap, wide[level], calm[level])
             for level, mix in enumerate((self.time2, self.time4))
@@ -371,7 +374,11 @@ class TemporalMix(nn.Module):
     def at(self, gaps: list[Tensor], gap: int, *more: Tensor) -> Tensor:
         """The new features of one of several gaps. `more` are further features of it."""
         before, after = gaps[gap - 1 if gap else 1], gaps[gap + 1 if gap + 1 < len(gaps) else gap - 1]
-        return gaps[gap] + _active(self.project(torch.cat((before, after, *more), dim=1)))
+        width = before.shape[1]
+        told = F.conv2d(before, self.project.weight[:, :width], self.project.bias)
+        for k, x in enumerate((after, *more), start=1):
+            told += F.conv2d(x, self.project.weight[:, k * width : (k + 1) * width])
+        return gaps[gap] + _active(told)
 
 
 class Up(nn.Module):
