@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from maskvfi.models.static import StaticMaskNet
     from maskvfi.pipeline.preview import compare, mask_video, pair
     from maskvfi.pipeline.protect import protect
-    from maskvfi.pipeline.run import Report, interpolate
+    from maskvfi.pipeline.report import Report
+    from maskvfi.pipeline.run import interpolate
     from maskvfi.runtimes.export import export
     from maskvfi.synthesis.interpolator import Interpolator
     from maskvfi.weights.load import load_static, load_vfi, save_weights
@@ -26,7 +27,7 @@ _MODULES = {
     "Interpolation": "maskvfi.models.base",
     "InterpolationNetwork": "maskvfi.models.base",
     "Interpolator": "maskvfi.synthesis.interpolator",
-    "Report": "maskvfi.pipeline.run",
+    "Report": "maskvfi.pipeline.report",
     "StaticMaskNet": "maskvfi.models.static",
     "compare": "maskvfi.pipeline.preview",
     "export": "maskvfi.runtimes.export",

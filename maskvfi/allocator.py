@@ -28,7 +28,7 @@ def keep_freed_memory() -> None:
 
 
 def keep_for_frames(small: bool) -> None:
-    """Suit a process that keeps freed memory to the next frames: with large ones, what is kept would come on top.
+    """Choose what is kept for the next frames: freed memory of small ones; large ones need all memory themselves.
 
     Args:
         small: Whether the frames are small enough for keeping freed memory.

@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message is one line that names the file and the cause."""
+"""Errors that a user can fix. Each message is one line that names the file and the cause."""
 
 from __future__ import annotations
 

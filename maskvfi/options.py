@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from fractions import Fraction
@@ -100,9 +99,6 @@ class OptionGroup:
         Raises:
             OptionError: A name is unknown, or a value is wrong.
         """
-        if isinstance(options, Mapping):  # before 0.2 `options` was a dict for the encoder
-            warnings.warn("options={...} is now encoder_options={...}", DeprecationWarning, stacklevel=3)
-            options, values = None, {"encoder_options": dict(options), **values}
         known = [each.name for each in fields(cls)]
         for name in values:
             if name not in known:
@@ -137,7 +133,7 @@ class DecodeOptions(OptionGroup):
         choices=("auto", "keep", "deinterlace"),
     )
     strict: bool = option(
-        False, "Refuse an input that cannot be read as a whole; otherwise what was read makes the output."
+        False, "Fail if the input cannot be read to its end; by default the output holds what could be read."
     )
 
     def __post_init__(self) -> None:
@@ -202,7 +198,7 @@ class MaskOptions(OptionGroup):
     release: PathLike | None = option(None, "A picture: what is white there is always warped.")
     threshold: float = option(0.7, "Probability from which on a pixel is copied.", low=0.0, high=1.0)
     feather: float = option(
-        0.15, "How far around the threshold copied and warped are mixed.", low=0.0, high=0.5
+        0.15, "Half the width of the transition at the threshold, as a probability.", low=0.0, high=0.5
     )
     tile: int | str = option("auto", "Side in px of what is computed at once; auto (by memory) or off.")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
@@ -246,7 +242,9 @@ class FrameOptions(StillOptions):
     scale: float = option(
         1.0, "Below 1: coarser motion analysis, for 4K and large motion.", low=1 / 64, high=64.0
     )
-    ensemble: bool = option(False, "Average with time reversed (networks that have it).")
+    ensemble: bool = option(
+        False, "Average with the estimate for exchanged frames, where the network supports it."
+    )
     runtime: str = option(
         "auto",
         "What computes the network: auto, torch, compile, openvino or onnx.",

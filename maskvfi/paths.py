@@ -1,7 +1,8 @@
-"""Output files that appear only when they are complete, checks before writing, and the cache folder."""
+"""Output files that appear only when they are complete, checks before writing, hashes, and the cache folder."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import sys
@@ -22,6 +23,20 @@ def partial_path(target: Path) -> Path:
 def real_path(target: PathLike) -> Path:
     """The path itself, or the file or folder that it names as a symbolic link."""
     return Path(os.path.realpath(target)) if os.path.islink(target) else Path(target)
+
+
+def same_file(a: PathLike, b: PathLike) -> bool:
+    """Whether two paths name one file or folder that exists."""
+    return Path(a).exists() and Path(b).exists() and Path(a).samefile(b)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskvfi.app.visitors import one_line
-from maskvfi.errors import MaskvfiError
 from maskvfi.video import open_source
 from maskvfi.video.orientation import upright_info
 
@@ -26,7 +25,7 @@ def facts_of(videos: Sequence[str]) -> tuple[str, list[int]]:
         try:
             told = _facts(video)
             readable.append(number)
-        except (MaskvfiError, ValueError, OSError) as error:
+        except (ValueError, OSError) as error:
             told = f"⚠ {_plain(one_line(error, video))}"
         else:
             told = told if len(videos) == 1 else f"{_plain(Path(video).name)}: {told}"
@@ -37,8 +36,7 @@ def facts_of(videos: Sequence[str]) -> tuple[str, list[int]]:
 def _facts(video: str) -> str:
     with open_source(video) as reader:
         info = upright_info(reader.info)
-    length = float(info.duration or (info.frames_estimate or 0) / info.rate)
-    return f"{info.width}×{info.height}, {float(info.rate):.5g} frames per second, {length:.1f} s"
+    return f"{info.width}×{info.height}, {float(info.rate):.5g} frames per second, {info.length:.1f} s"
 
 
 def _plain(text: str) -> str:

@@ -153,8 +153,7 @@ class Pictures:
             return [gr.update(value=0, interactive=False), None, None, None, off]
         with errors_on_page(video):
             with open_source(video) as reader:
-                info = reader.info
-            length = float(info.duration or (info.frames_estimate or 0) / info.rate)
+                length = reader.info.length
             at = round(length / 2, 2)
             previews = self._previews(request)
             frame = previews.frame(video, at)

@@ -97,10 +97,9 @@ def _interpolator(
         "vfi": _vfi(str(options.vfi)),
         "mask": None if options.mask is None else _static(str(options.mask)),
     }
-    fields = options.of_group(FrameOptions) | {"runtime": "torch", "protect": None, "release": None}
     height, width = frame.shape[-2:]
     painted = {name: torch.from_numpy(mask) for name, mask in masks_of(layers, width, height).items()}
-    return Interpolator(**fields | networks | painted)
+    return Interpolator.from_options(options, runtime="torch", **networks, **painted)
 
 
 def shown(image: Tensor) -> Picture:

@@ -14,15 +14,16 @@ from pathlib import Path
 import cv2
 
 from maskvfi.app.previews import shown
-from maskvfi.errors import MaskvfiError
 from maskvfi.pipeline.preview import rgb_of
-from maskvfi.pipeline.run import Progress, Report, Watch
+from maskvfi.pipeline.reading import Progress
+from maskvfi.pipeline.report import Report
+from maskvfi.pipeline.run import Watch
 from maskvfi.video import Frame, SourceInfo
 
 WAITING, WORKING, DONE, CANCELLED, FAILED = "waiting", "working", "done", "cancelled", "failed"
-EVERY = 1.0  # seconds between two pictures of the frame in work
+EVERY = 1.0  # seconds between two pictures of the frame in progress
 PICTURE_WIDTH = 640  # px
-LEAVE = 30  # seconds to wait for the frames in work when a visitor leaves
+LEAVE = 30  # seconds to wait for the frames in progress when a visitor leaves
 
 Make = Callable[[Path, Progress, Watch], Report]
 
@@ -43,7 +44,7 @@ class Job:
         state: WAITING, WORKING, DONE, CANCELLED or FAILED.
         line: What became of it.
         done, total: How many source frames were read, and how many there are (None if unknown).
-        picture: The frame in work as a data URI, or "".
+        picture: The frame in progress as a data URI, or "".
         output: The result, or None.
     """
 
@@ -60,7 +61,7 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """How long it has been in work."""
+        """How long it has been in progress."""
         return time.monotonic() - self._began if self.state == WORKING else 0.0
 
     def work(self, root: Path) -> None:
@@ -78,7 +79,7 @@ class Job:
             self._end(DONE, summary(report))
         except Cancelled:
             self._end(CANCELLED, "Cancelled; nothing was written.")
-        except (MaskvfiError, ValueError, OSError) as error:
+        except (ValueError, OSError) as error:
             self._end(FAILED, str(error))
         except Exception as error:  # a job that fails must not take the others with it
             traceback.print_exc()
@@ -134,7 +135,7 @@ class Queue:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is in work or waits."""
+        """Whether a job is in progress or waits."""
         return any(job.state in (WAITING, WORKING) for job in self.jobs)
 
     @property
@@ -162,13 +163,13 @@ class Queue:
             yield job
 
     def cancel_one(self) -> None:
-        """Stop the job in work; if there is none, the next one."""
+        """Stop the job in progress; if there is none, the next one."""
         at_hand = [job for state in (WORKING, WAITING) for job in self.jobs if job.state == state]
         if at_hand:
             at_hand[0].cancel()
 
     def cancel_all(self) -> None:
-        """Stop the job in work and those that wait."""
+        """Stop the job in progress and those that wait."""
         for job in reversed(self.jobs):
             job.cancel()
 
@@ -190,12 +191,7 @@ class Queue:
 
 def summary(report: Report) -> str:
     """Describe a run in a few lines."""
-    speed = report.frames_out / max(report.seconds["total"], 1e-9)
-    first = (
-        f"{report.frames_in} frames became {report.frames_out}, {report.cuts} cuts, "
-        f"{report.static_share:.0%} still, {speed:.1f} fps on {report.device}"
-    )
-    return "\n".join([first, *report.warnings, *filter(None, [report.damage])])
+    return "\n".join([report.summary, *report.warnings, *filter(None, [report.damage])])
 
 
 def _data_uri(frame: Frame, info: SourceInfo) -> str:

@@ -1,4 +1,4 @@
-"""The tab with the queue: what waits, what is in work, and the results."""
+"""The tab with the queue: what waits, what is in progress, and the results."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class QueueTab:
         return show_queue(self._visitors.session(request).queue.jobs)
 
     def cancel_one(self, request: gr.Request) -> str:
-        """Stop the job in work."""
+        """Stop the job in progress."""
         self._visitors.session(request).queue.cancel_one()
         return self.look(request)
 

@@ -1,4 +1,4 @@
-"""The queue as HTML: what waits, what is in work and how far, what became of the rest."""
+"""The queue as HTML: what waits, what is in progress and how far, what became of the rest."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def _item(job: Job) -> str:
     if line:
         parts.append(f"<p>{html.escape(line)}</p>")
     if job.picture:
-        parts.append(f'<img src="{job.picture}" alt="The frame in work">')
+        parts.append(f'<img src="{job.picture}" alt="The frame in progress">')
     return f'<li class="{job.state}">{"".join(parts)}</li>'

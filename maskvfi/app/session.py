@@ -11,7 +11,9 @@ from maskvfi.app.paint import Layers, fits, write_masks
 from maskvfi.app.previews import Previews
 from maskvfi.app.queue import Job, Queue
 from maskvfi.options import Options, ProtectOptions
-from maskvfi.pipeline.run import Progress, Report, Watch
+from maskvfi.pipeline.reading import Progress
+from maskvfi.pipeline.report import Report
+from maskvfi.pipeline.run import Watch
 from maskvfi.video import open_source
 from maskvfi.video.orientation import upright_info
 

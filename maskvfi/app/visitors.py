@@ -10,7 +10,6 @@ from pathlib import Path
 import gradio as gr
 
 from maskvfi.app.session import Session
-from maskvfi.errors import MaskvfiError
 
 
 class Visitors:
@@ -50,7 +49,7 @@ def errors_on_page(video: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MaskvfiError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise gr.Error(html.escape(one_line(error, video)), duration=None, print_exception=False) from None
 
 

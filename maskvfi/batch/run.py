@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,7 +23,8 @@ from maskvfi.batch.workers import MAX_RETRIES, Workers, cluster, results_of
 from maskvfi.errors import MaskvfiError, MediaError
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
-from maskvfi.pipeline.run import Report, choose_timeline
+from maskvfi.pipeline.report import Report
+from maskvfi.timing.timeline import choose_timeline
 from maskvfi.video import muxer
 from maskvfi.video.journal import Journal, kept_facts
 
@@ -63,6 +64,12 @@ class _Video:
     journal: Journal | None = None
     surveyed: bool = False
     joining: Future[list[str]] | None = None
+    warnings: dict[str, None] = field(default_factory=dict)  # each once, in the order in which they came
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """Add warnings of the survey, of a part or of the join."""
+        self.warnings |= dict.fromkeys(lines)
+        self.row.warnings = "; ".join(self.warnings)
 
     @property
     def source(self) -> str:
@@ -222,7 +229,7 @@ class _Batch:
                 for name in ("frames_in", "frames_out", "cuts", "duplicates", "device", "runtime"):
                     setattr(video.row, name, getattr(found, name))
                 video.row.precision, video.row.damage = found.precision, found.damage
-                video.row.warnings = "; ".join(found.warnings)
+                video.warn(found.warnings)
                 video.row.seconds_survey = found.seconds["survey"]
                 self._join_if_whole(video)
             else:
@@ -298,13 +305,12 @@ class _Batch:
         state = {"run": {"tally": result.tally, "seconds": result.seconds}, "writer": part.end}
         try:
             video.journal.put(part.number, result.packets, part.frames, state)
-        except OSError as error:
+        except (MediaError, OSError) as error:
             self._fail(video, error)
             return
         self._parts_made += 1
         self._frames_made += part.length
-        if result.warnings:
-            video.row.warnings = "; ".join({*filter(None, [video.row.warnings]), *result.warnings})
+        video.warn(result.warnings)
         self._join_if_whole(video)
 
     def _join_if_whole(self, video: _Video) -> None:
@@ -325,11 +331,10 @@ class _Batch:
 
     def _finish_join(self, video: _Video, joining: Future[list[str]]) -> None:
         try:
-            warnings = [*filter(None, [video.row.warnings]), *joining.result()]
+            video.warn(joining.result())
         except Exception as error:
             self._fail(video, error)
             return
-        video.row.warnings = "; ".join(warnings)
         video.row.status = "done"
         self._write_table()
 

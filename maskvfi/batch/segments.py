@@ -21,13 +21,15 @@ import numpy as np
 
 from maskvfi.errors import MediaError
 from maskvfi.options import Options
+from maskvfi.pipeline.ends import open_sink_for, open_source_for
 from maskvfi.pipeline.fingerprint import facts_of
-from maskvfi.pipeline.run import Report, choose_timeline, gaps_of, open_sink_for, open_source_for
+from maskvfi.pipeline.reading import gaps_of
+from maskvfi.pipeline.report import Report
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer, groups_of
 from maskvfi.timing.gaps import Gap, stretched
-from maskvfi.timing.timeline import Slot, Timeline
+from maskvfi.timing.timeline import Slot, Timeline, choose_timeline
 from maskvfi.video import Frame, Source, SourceInfo, VideoWriter
 from maskvfi.video.journal import Coded
 from maskvfi.video.timestamps import Clock
@@ -127,7 +129,16 @@ def survey(
         computed = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
         yield facts_of(source, options, computed, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
-        gaps = gaps_of(frames, info, timeline, options, report)
+        gaps = gaps_of(
+            frames,
+            info,
+            timeline,
+            report,
+            scene_cut=options.scene_cut,
+            duplicates=options.duplicates,
+            loop=options.loop,
+            strict=options.strict,
+        )
         yield from _mark_last(_parts(groups_of(gaps, info), clock, min_frames, computed_by["at_once"]))
         report.frames_out = clock.at.count
         report.warnings = reader.warnings

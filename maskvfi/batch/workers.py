@@ -21,7 +21,7 @@ from maskvfi.batch.segments import Part, PartResult, make, survey
 from maskvfi.batch.storage import fetched
 from maskvfi.errors import OptionError
 from maskvfi.options import Options
-from maskvfi.pipeline.run import Report, weights_of
+from maskvfi.pipeline.report import Report, weights_of
 from maskvfi.synthesis.interpolator import Interpolator
 
 CORES_PER_WORKER = 4  # by default, without GPUs

@@ -50,12 +50,8 @@ def progress_bar(what: str, *counts: ProgressColumn) -> Iterator[Callable[[int, 
     columns += [*(counts or (MofNCompleteColumn(), _Speed())), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        try:
+        with _stoppable(bar):
             yield lambda done, total: bar.update(task, completed=done, total=total)
-        except KeyboardInterrupt as stop:
-            bar.stop()
-            say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
-            raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -85,9 +81,16 @@ def batch_progress() -> Iterator[Callable[[Summary], None]]:
                 parts=parts,
             )
 
-        try:
+        with _stoppable(bar):
             yield show
-        except KeyboardInterrupt as stop:
-            bar.stop()
-            say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
-            raise typer.Exit(130) from None
+
+
+@contextmanager
+def _stoppable(bar: Progress) -> Iterator[None]:
+    """End the command with a line and exit code 130 if the block is stopped by Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        bar.stop()
+        say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
+        raise typer.Exit(130) from None

@@ -19,7 +19,7 @@ import maskvfi
 from maskvfi.cli.console import batch_progress, console, progress_bar, say
 from maskvfi.cli.options import with_options
 from maskvfi.cli.weights import Overwrite, weights
-from maskvfi.errors import MaskvfiError, reason, short_of_memory
+from maskvfi.errors import reason, short_of_memory
 from maskvfi.options import FrameOptions, MaskVideoOptions, Options, ProtectOptions
 from maskvfi.paths import check_target
 
@@ -67,11 +67,7 @@ def interpolate(
     _say_warnings(done.warnings)
     if done.resumed_at:
         say(f"resumed after {done.resumed_at} frames")
-    speed = (done.frames_out - done.resumed_at) / max(done.seconds["total"], 1e-9)
-    say(
-        f"{done.output}: {done.frames_in} frames became {done.frames_out}, {done.cuts} cuts, "
-        f"{done.static_share:.0%} still, {speed:.1f} fps on {done.device}"
-    )
+    say(f"{done.output}: {done.summary}")
     _end(done)
 
 
@@ -178,7 +174,7 @@ def mask(
 
     Exit code 3: the input could not be read to its end, and the output holds what could be read.
     """
-    with progress_bar("looking") as progress:
+    with progress_bar("computing masks") as progress:
         done = maskvfi.mask_video(
             source, target, overlay=overlay, options=options, overwrite=overwrite, progress=progress
         )
@@ -314,13 +310,13 @@ def bench(
 
 
 def main() -> None:
-    """Run the command line. Errors that a user can mend end in one line and exit code 2."""
+    """Run the command line. Errors that a user can fix end in one line and exit code 2."""
     # Importing torch makes a million objects. Looking for garbage among them takes half a second in all.
     gc.set_threshold(1_000_000, 50, 50)
     atexit.register(gc.freeze)
     try:
         app()
-    except (MaskvfiError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say("maskvfi: " + " ".join(str(error).split()))
@@ -348,7 +344,7 @@ def _say_rows(rows: list[Row], seconds: float) -> None:
     """Print what happened to the videos of a batch."""
     for row in rows:
         if row.status == "exists":
-            say(f"{row.target}: is there already")
+            say(f"{row.target}: exists already: left alone")
         if row.status == "failed":
             say(f"failed: {row.error}")
         if row.warnings:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskvfi.errors import MaskvfiError
 from maskvfi.models.blend import Blend
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
 from maskvfi.synthesis.compose import RGB, Copied, compose
@@ -226,11 +225,8 @@ class _Between:
             return start
         with self._lock:
             self._views = {k: self._view(k, start), k + 1: self._view(k + 1, end)}
-            rgb = self._made(self._views[k], self._views[k + 1], float(t))
+            rgb = self._interpolator.between(self._views[k], self._views[k + 1], float(t))
         return _drawn(start, rgb)
-
-    def _made(self, start: View, end: View, time: float) -> Tensor:
-        return self._interpolator.between(start, end, time)
 
     def _view(self, k: int, frame: Any) -> View:
         """The view of source frame k. It is kept for the next gap, so that each frame is encoded once."""
@@ -323,7 +319,7 @@ def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, A
 
     try:
         return Interpolator(Blend() if vfi is None else vfi, mask, device, precision, **options)
-    except (MaskvfiError, ValueError) as error:
+    except ValueError as error:
         raise vs.Error(f"maskvfi: {error}") from error
 
 

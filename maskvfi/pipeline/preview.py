@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,28 +18,21 @@ from torch import Tensor
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.options import FrameOptions, MaskOptions, MaskVideoOptions, Options
 from maskvfi.paths import PathLike, check_target
-from maskvfi.pipeline.run import (
-    PIPE,
-    Progress,
-    Report,
-    choose_timeline,
-    gaps_of,
-    measured,
-    open_sink_for,
-    open_source_for,
-    refuse_itself,
-    weights_of,
-)
+from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
+from maskvfi.pipeline.reading import Progress, gaps_of
+from maskvfi.pipeline.report import Report
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.synthesis.painted import painted, read_painted_masks
+from maskvfi.synthesis.painted import read_painted_masks, with_painted_masks
 from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap, stretched
-from maskvfi.timing.timeline import ByFactor, Slot
+from maskvfi.timing.timeline import ByFactor, Slot, choose_timeline
 from maskvfi.video import Frame, SourceInfo, open_source
 from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.open import PIPE
 from maskvfi.video.orientation import turned, upright_info
-from maskvfi.video.planes import MATRIX_OF_TAG, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.pixel_format import MATRIX_OF_TAG
+from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 TINT = (0.1, 0.9, 0.3)  # of what stands still
 REPLACED_TINT = (1.0, 0.45, 0.0)  # of what was replaced in place
@@ -78,17 +71,15 @@ def mask_video(
     _refuse_no_mask(options)
     refuse_itself(source, target)
     began = time.perf_counter()
-    result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
+    result = Report.begin(source, target, options)
     with open_source_for(source, options) as reader:
         info = reader.info
-        interpolator = Interpolator(
-            vfi="blend", **options.of_group(MaskOptions) | {"protect": None, "release": None}
-        )
+        interpolator = Interpolator.from_options(options, vfi="blend")
         interpolator.paint(*read_painted_masks(options, info))
-        result.device, result.precision = str(interpolator.device), interpolator.precision
+        result.computed_by(interpolator)
         renderer = Renderer(interpolator, info)
         every = ByFactor(1)
-        gaps = gaps_of(iter(reader), info, every, Options(**asdict(options)), result, progress)
+        gaps = gaps_of(iter(reader), info, every, result, strict=options.strict, progress=progress)
         white = torch.ones(1, 1, info.height, info.width)
         last, shown = Copied(white), upright_info(info)
         with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
@@ -104,7 +95,7 @@ def mask_video(
                 sink.write(_frame(picture, shown, gap.slots[0][0]))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
-        measured(result, renderer, began)
+        result.complete(renderer, began)
     return result
 
 
@@ -145,40 +136,46 @@ def compare(
     if picture:
         check_target(path, overwrite)
     began = time.perf_counter()
-    result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
+    result = Report.begin(source, target, options)
     with open_source_for(source, options) as reader:
         info = reader.info
-        masked, plain = (
-            Interpolator.from_options(options),
-            Interpolator.from_options(replace(options, mask=None)),
-        )
+        masked = Interpolator.from_options(options)
+        plain = Interpolator.from_options(options, mask=None)
         masked.paint(*read_painted_masks(options, info))
-        result.device, result.precision = str(masked.device), masked.precision
-        result.runtime = masked.runtime
+        result.computed_by(masked)
         below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))
         timeline, rate = choose_timeline(options, info.rate)
         frames = stretched(reader, info.start_time, options.stretch)
-        gaps = gaps_of(frames, info, timeline, options, result, progress)
+        gaps = gaps_of(
+            frames,
+            info,
+            timeline,
+            result,
+            scene_cut=options.scene_cut,
+            duplicates=options.duplicates,
+            loop=options.loop,
+            strict=options.strict,
+            progress=progress,
+        )
         if picture:
             when = None if at is None else info.start_time + Fraction(str(at)) * options.stretch
             both = _one_new_frame(gaps, above, below, when)
             if both is None:
-                raise MediaError(
-                    f"{os.fspath(source)}: has no new frame{'' if at is None else f' at {at} s'} to compare"
-                )
-            lost = write_picture(path, _stacked(*both, info), _twice_as_high(info))
+                moment = "" if at is None else f" at {at} s"
+                raise MediaError(f"{os.fspath(source)}: has no new frame{moment} to compare")
+            lost: Sequence[str] = write_picture(path, _stacked(*both, info), _twice_as_high(info))
             result.frames_out = 1
-            result.warnings = [*reader.warnings, *lost, *below.warnings]
-            measured(result, below, began)
-            return result
-        copy_from = source if os.fspath(source) != PIPE else None
-        with open_sink_for(path, _twice_as_high(info), rate, options, copy_from, overwrite=overwrite) as sink:
-            for gap, copied in below.masks(gaps):
-                for first, second in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
-                    sink.write(_stacked(first, second, info))
-                    result.frames_out += 1
-        result.warnings = [*reader.warnings, *sink.warnings, *below.warnings]
-        measured(result, below, began)
+        else:
+            copy_from = source if os.fspath(source) != PIPE else None
+            stacked = _twice_as_high(info)
+            with open_sink_for(path, stacked, rate, options, copy_from, overwrite=overwrite) as sink:
+                for gap, copied in below.masks(gaps):
+                    for both in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
+                        sink.write(_stacked(*both, info))
+                        result.frames_out += 1
+            lost = sink.warnings
+        result.warnings = [*reader.warnings, *lost, *below.warnings]
+        result.complete(below, began)
     return result
 
 
@@ -227,7 +224,9 @@ def pair(
         refuse_itself(first, each)
         refuse_itself(second, each)
     info, (start, end) = read_pictures([first, second])
-    renderer = Renderer(painted(interpolator or Interpolator.from_options(options), options, info), info)
+    renderer = Renderer(
+        with_painted_masks(interpolator or Interpolator.from_options(options), options, info), info
+    )
     slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
         lost = write_picture(each, frame, info)
@@ -305,9 +304,7 @@ def rgb_of(frame: Frame, info: SourceInfo) -> Tensor:
 def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
     planes = list(rgb_to_planes(rgb, info.format, info.colour))
     if info.format.alpha:
-        planes.append(
-            torch.full(rgb.shape[-2:], 1.0 if info.format.depth == 32 else 2.0**info.format.depth - 1)
-        )
+        planes.append(torch.full(rgb.shape[-2:], info.format.white))
     return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
 
 

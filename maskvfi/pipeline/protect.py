@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,14 @@ import numpy as np
 
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.models.blend import Blend
-from maskvfi.options import DecodeOptions, Options, ProtectOptions, StillOptions
+from maskvfi.options import DecodeOptions, ProtectOptions
 from maskvfi.paths import PathLike
+from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.putter import FILTER, SMALL, Putter
-from maskvfi.pipeline.run import (
-    PIPE,
-    Progress,
-    Report,
-    Watch,
-    check_report,
-    gaps_of,
-    measured,
-    open_sink_for,
-    open_source_for,
-    refuse_itself,
-    timed,
-    until_damage,
-    weights_of,
-    write_report,
-)
+from maskvfi.pipeline.reading import Progress, gaps_of, timed, until_damage
+from maskvfi.pipeline.report import Report, check_report, write_report
+from maskvfi.pipeline.run import Watch
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
@@ -46,9 +34,10 @@ from maskvfi.timing.timeline import ByFactor
 from maskvfi.video import Frame, Sink, Source, SourceInfo
 from maskvfi.video.images import is_image_source
 from maskvfi.video.kept import others_in
+from maskvfi.video.open import PIPE
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import find_pictures
-from maskvfi.video.planes import Colour
+from maskvfi.video.pixel_format import Colour
 
 # Seconds: what is compared of a short film, and of each part of a long one.
 WHOLE, WINDOW = Fraction(12), Fraction(4)
@@ -132,7 +121,7 @@ class _Run:
         self._fuse = 0.0
         self._said: list[str] = []
         self._outside = self._unlike = 0
-        self.result = Report(os.fspath(source), os.fspath(target), weights=weights_of(options))
+        self.result = Report.begin(source, target, options)
 
     def open(self, stack: ExitStack) -> None:
         """Open both videos, find the clock of the second one, and load the mask network."""
@@ -153,15 +142,12 @@ class _Run:
             first = self._source_time(self._made.info.start_time + Fraction(options.start))
             begin = max(Fraction(0), first - self.info.start_time - 1)
         self._reader: Source = stack.enter_context(open_source_for(self._source, replace(whole, start=begin)))
-        interpolator = Interpolator(
-            Blend(), **options.of_group(StillOptions) | {"protect": None, "release": None, "runtime": "torch"}
-        )
+        interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
         interpolator.paint(*read_painted_masks(options, self.info))
         self._interpolator = interpolator
         self._renderer = Renderer(interpolator, self.info)
         self._putter = Putter(interpolator, self.info, self._made.info, self._colour, self._factor)
-        self.result.device, self.result.precision = str(interpolator.device), interpolator.precision
-        self.result.runtime = interpolator.runtime
+        self.result.computed_by(interpolator)
 
     def open_sink(self, overwrite: bool, resume: bool) -> Sink:
         """Open the target, and choose where the other streams come from."""
@@ -198,9 +184,11 @@ class _Run:
             timed(source, self._waits),
             self.info,
             ByFactor(1),
-            Options(**asdict(self._options)),
             result,
-            self._progress,
+            scene_cut=self._options.scene_cut,
+            duplicates=self._options.duplicates,
+            strict=self._options.strict,
+            progress=self._progress,
         )
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)
@@ -269,7 +257,7 @@ class _Run:
         lines = [*self._reader.warnings, *self._made.warnings, *self._said, *sink.warnings]
         result.warnings = list(dict.fromkeys([*lines, *self._renderer.warnings]))
         result.seconds = {**self._waits, "fuse": self._fuse}
-        measured(result, self._renderer, self._began)
+        result.complete(self._renderer, self._began)
         return result
 
     def _state(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from maskvfi.timing.alignment import UNLIKE
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail
 from maskvfi.video import Frame, SourceInfo
-from maskvfi.video.planes import Colour, planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.pixel_format import Colour
+from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 FILTER = "bicubic"  # how a smaller source is scaled
 SMALL = (64, 36)  # px; pictures of this size are compared
@@ -110,11 +111,9 @@ class Putter:
         made = rgb_to_planes(rgb, fmt, self._colour)
         if not fmt.alpha:
             return made
-        top = 1.0 if fmt.depth == 32 else 2.0**fmt.depth - 1
-        alpha = torch.full_like(made[0], top)
+        alpha = torch.full_like(made[0], fmt.white)
         if frame.format.alpha:
-            own = 1.0 if frame.format.depth == 32 else 2.0**frame.format.depth - 1
-            alpha = self._scaled(planes[-1][None, None])[0, 0] * (top / own)
+            alpha = self._scaled(planes[-1][None, None])[0, 0] * (fmt.white / frame.format.white)
         return (*made, alpha)
 
     def _scaled(self, weight: Tensor) -> Tensor:

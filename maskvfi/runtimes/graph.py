@@ -109,9 +109,8 @@ class GraphRuntime(Runtime, ABC):
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 part = Path(folder) / path.name
                 with torch.no_grad(), warnings.catch_warnings():
-                    warnings.simplefilter(
-                        "ignore"
-                    )  # about sizes taken as constants; the tests compare other sizes
+                    # The tracer warns of sizes taken as constants; the tests compare other sizes.
+                    warnings.simplefilter("ignore")
                     self.convert(copy.deepcopy(module).float().eval(), example, free, part)
                 # The graph itself is moved last, so that the others are there when it is.
                 for file in sorted(Path(folder).iterdir(), key=lambda file: file == part):

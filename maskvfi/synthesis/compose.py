@@ -23,7 +23,8 @@ from maskvfi.ops.grain import as_float, mix_still
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
-from maskvfi.video.planes import Colour, PixelFormat, mask_to_planes, off_backdrop, rgb_to_planes
+from maskvfi.video.pixel_format import Colour, PixelFormat
+from maskvfi.video.planes import mask_to_planes, off_backdrop, rgb_to_planes
 
 SURELY, LIKELY = 0.997, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
 NEAR = 12  # px from such a middle
@@ -115,9 +116,7 @@ class VideoLayout:
 
     @property
     def opaque(self) -> float | None:
-        if not self.format.alpha:
-            return None
-        return 1.0 if self.format.depth == 32 else 2.0**self.format.depth - 1
+        return self.format.white if self.format.alpha else None
 
     @property
     def code(self) -> float:

@@ -12,14 +12,14 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.errors import OptionError
 from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
 from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
 from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
-from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions, option_fields
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
+from maskvfi.runtimes.device import choose_device, choose_precision, mask_type
 from maskvfi.synthesis.compose import (
     RGB,
     Copied,
@@ -32,7 +32,6 @@ from maskvfi.synthesis.compose import (
 from maskvfi.weights.load import load_static, load_vfi
 
 Array = NDArray[np.integer]
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(slots=True)
@@ -119,11 +118,12 @@ class Interpolator:
         self.paint(protect, release)
 
     @classmethod
-    def from_options(cls, options: FrameOptions) -> Interpolator:
+    def from_options(cls, options: MaskOptions, **fields: Any) -> Interpolator:
         """Make an interpolator from options. It has no painted masks yet: these need the size of the video.
 
         Args:
-            options: The options.
+            options: The options; those of other groups than `FrameOptions` are ignored.
+            **fields: Arguments of the constructor, which replace those in `options`.
 
         Returns:
             The interpolator.
@@ -131,8 +131,9 @@ class Interpolator:
         Raises:
             WeightsError, OptionError: As the constructor does.
         """
-        fields = options.of_group(FrameOptions)
-        return cls(**fields | {"protect": None, "release": None})
+        names = [each.name for each in option_fields(FrameOptions) if hasattr(options, each.name)]
+        chosen = {name: getattr(options, name) for name in names}
+        return cls(**chosen | {"protect": None, "release": None} | fields)
 
     def paint(self, protect: Tensor | None, release: Tensor | None) -> None:
         """Set the painted masks.
@@ -254,14 +255,14 @@ class Interpolator:
             return self.mask.classify_between([view.features for view in views if view.features is not None])
         size = len(views[0].rgb), len(views) - 1, height, width
         out = Masks(*(views[0].rgb.new_zeros(size) for _ in Masks._fields))
-        learnt = True
         for tile in parts:
             found = self.mask.classify_between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
-            learnt = found.replaced is not None
+            if found.replaced is None:  # the network has not learnt it
+                out = Masks(out.still, None)
             for whole, part in zip(out, found, strict=True):
                 if whole is not None and part is not None:
                     place_tile(whole, part, tile)
-        return out if learnt else Masks(out.still, None)
+        return out
 
     def _tile_pixels(self, frame: Box) -> int:
         """The largest tile in px: on a CPU, unless the user chose one, half of `at_once` for a large frame."""
@@ -301,12 +302,17 @@ class Interpolator:
                 size = "x".join(str(side) for side in reversed(painted.shape[-2:]))
                 frame = "x".join(str(side) for side in reversed(like.shape[-2:]))
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
-        gaps = range(len(views) - 1)
-        each = [[None if x is None else x[:, k : k + 1] for x in masks] for k in gaps]
+        still, replaced = masks
         return [
-            copied_pixels(still, replaced, self.threshold, self.feather, self.protect, self.release)
-            for still, replaced in each
-            if still is not None
+            copied_pixels(
+                still[:, k : k + 1],
+                None if replaced is None else replaced[:, k : k + 1],
+                self.threshold,
+                self.feather,
+                self.protect,
+                self.release,
+            )
+            for k in range(len(views) - 1)
         ]
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
@@ -360,7 +366,7 @@ class Interpolator:
         """
         time = as_timestep(timestep, gap.start.rgb)
         for tile, prepared in gap.tiles:
-            pair = prepared or self._pair(gap.start, gap.end, tile.box)
+            pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
             motion = None
             if gap.weight is not None:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
@@ -383,68 +389,6 @@ class Interpolator:
         if view.prepared is None:
             view.prepared = self.vfi.prepare(view.rgb, self.scale)
         return view.prepared
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """Choose a torch device.
-
-    Args:
-        device: Its name, or "auto": CUDA, else MPS, else the CPU.
-
-    Returns:
-        The device.
-
-    Raises:
-        OptionError: This machine does not have it.
-    """
-    if device == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(name)
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).cpu()  # "meta" is a device that gives nothing back
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
-        raise OptionError(f"device {str(device)!r} is not available here") from None
-    return chosen
-
-
-def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.dtype]:
-    """Choose a number format for the networks.
-
-    Args:
-        precision: One of PRECISIONS, or "auto": fp16 on CUDA, fp32 elsewhere.
-        device: The device that computes.
-
-    Returns:
-        Its name, and the torch type.
-
-    Raises:
-        OptionError: The name is unknown.
-    """
-    if precision == "auto":
-        precision = "fp16" if device.type == "cuda" else "fp32"
-    if precision not in PRECISIONS:
-        raise OptionError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
-    return precision, PRECISIONS[precision]
-
-
-def mask_type(precision: str, device: torch.device) -> torch.dtype:
-    """Choose a number format for the mask network.
-
-    bfloat16 costs the mask a few thousandths of its F1 (docs/speed.md), and flow more. So "auto" takes it for the mask
-    alone, on every processor that multiplies it.
-
-    Args:
-        precision: As for `choose_precision`.
-        device: The device that computes.
-
-    Returns:
-        The torch type.
-    """
-    abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    if precision == "auto" and device.type == "cpu" and abilities.get("avx512_bf16"):
-        return torch.bfloat16
-    return choose_precision(precision, device)[1]
 
 
 def as_images(picture: Tensor | Array) -> Tensor:

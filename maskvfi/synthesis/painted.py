@@ -22,7 +22,7 @@ from maskvfi.video.pictures import orientation_of_picture
 _TIFF = (b"II*\0", b"MM\0*")  # how TIFF files begin, which OpenCV turns itself
 
 
-def painted(interpolator: Interpolator, options: MaskOptions, info: SourceInfo) -> Interpolator:
+def with_painted_masks(interpolator: Interpolator, options: MaskOptions, info: SourceInfo) -> Interpolator:
     """An interpolator for one video, with the masks that options name.
 
     Args:

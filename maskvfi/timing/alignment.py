@@ -11,9 +11,9 @@ import numpy as np
 MAX_SHIFT = 2.0  # seconds by which the clocks may differ, beside a drift
 MAX_DRIFT = 0.06  # a film sped up for PAL has 0.043
 NEAR = 0.25  # seconds around the common shift in which each window looks for its own
-EXACT = (
-    0.15  # a frame is a source frame if it is that many times nearer to it than the source's next frame is
-)
+# A frame counts as an unchanged source frame if it differs from it by less than this share of the difference
+# between that and the source's next frame.
+EXACT = 0.15
 MOTION = 1.0  # 8-bit code values; frames that differ less say nothing of the time
 SLACK = 0.002  # seconds: what containers round
 UNLIKE = 4.0  # 8-bit code values; that much coding, scaling and sharpening may change
@@ -43,7 +43,6 @@ class Alignment:
     Attributes:
         offset: In seconds.
         drift: The relative difference of the clocks' speed.
-        exact: How many source frames were found unchanged or nearly so.
         difference: How much the pictures differ at equal times, the median of root mean squares in 8-bit code values.
         motion: How much neighbouring source frames differ, in the same unit.
         likeness: The correlation of the changes over time; 1 where the source does not change.
@@ -51,7 +50,6 @@ class Alignment:
 
     offset: Fraction
     drift: Fraction
-    exact: int
     difference: float
     motion: float
     likeness: float
@@ -96,7 +94,6 @@ def align(windows: Sequence[tuple[Samples, Samples]], ratio: float = 1.0) -> Ali
     return Alignment(
         Fraction(offset).limit_denominator(100_000),
         Fraction(drift).limit_denominator(10_000_000),
-        len(matches),
         _median(errors),
         _median(np.concatenate([pair.steps for pair in pairs])),
         min((pair.likeness(offset, drift) for pair in pairs), default=1.0),

@@ -13,9 +13,9 @@ from einops import rearrange
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 from scenedetect.detector import FlashFilter, SceneDetector
 
-from maskvfi.errors import OptionError
 from maskvfi.video import Frame, SourceInfo
-from maskvfi.video.planes import Colour, PixelFormat, opacity_of, over_backdrop, planes_to_rgb
+from maskvfi.video.pixel_format import Colour, PixelFormat
+from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb
 
 THUMBNAIL_WIDTH = 256
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
@@ -54,9 +54,6 @@ class SceneWatcher:
         Args:
             info: Of the source.
             scene_cut: "auto" (AdaptiveDetector), "off", or a threshold for ContentDetector, whose default is 27.
-
-        Raises:
-            OptionError: Another scene_cut.
         """
         self._info = info
         self._delay = 0
@@ -65,14 +62,8 @@ class SceneWatcher:
             self._detector = AdaptiveDetector(min_scene_len=1, min_content_val=20.0)
             self._delay = self._detector.event_buffer_length
         elif scene_cut != "off":
-            try:
-                threshold = float(scene_cut)
-            except ValueError:
-                raise OptionError(
-                    f'scene cut must be "auto", "off" or a threshold, not {scene_cut!r}'
-                ) from None
             self._detector = ContentDetector(
-                threshold, min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
+                float(scene_cut), min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )
         height = max(1, THUMBNAIL_WIDTH * info.height // info.width)
         self._size = (THUMBNAIL_WIDTH, height)
@@ -188,7 +179,7 @@ def _as_bytes(plane: np.ndarray, fmt: PixelFormat) -> np.ndarray:
     """A plane in 8-bit code values; float32 if it has more than 8 bits."""
     if fmt.depth == 8:
         return plane
-    return plane.astype(np.float32) * np.float32(255.0 if fmt.depth == 32 else 255 / (2**fmt.depth - 1))
+    return plane.astype(np.float32) * np.float32(255 / fmt.white)
 
 
 def _same(before: np.ndarray, luma: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from maskvfi.errors import OptionError
-from maskvfi.options import parse_rate
+from maskvfi.options import MAX_RATIO, TimeOptions, parse_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +88,36 @@ class ByRate:
         end = start + duration
         for slot in self.gap(start, end):
             yield Slot(slot.pts, min(slot.duration, end - slot.pts))
+
+
+def choose_timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fraction]:
+    """Choose the times of the output frames.
+
+    Args:
+        options: Factor, frame rate or slow motion.
+        source: The source's frames per second.
+
+    Returns:
+        The timeline, and the output's average number of frames per second.
+
+    Raises:
+        OptionError: There would be more than MAX_RATIO output frames for a source frame, or the other way round.
+    """
+    timeline, rate = _timeline(options, source)
+    slow = options.stretch
+    if not 1 / MAX_RATIO <= rate * slow / source <= MAX_RATIO or not slow >= 1 / MAX_RATIO:
+        raise OptionError(
+            f"the output would have more than {MAX_RATIO} frames for each source frame, or fewer than 1/{MAX_RATIO}"
+        )
+    return timeline, rate
+
+
+def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fraction]:
+    slow = options.stretch
+    if options.fps is not None:
+        by_rate = ByRate(Fraction(options.fps))
+        return by_rate, by_rate.rate
+    if options.factor is None and slow.denominator != 1:
+        return ByRate(source), source
+    by_factor = ByFactor(options.factor or (2 if slow == 1 else int(slow)))
+    return by_factor, source * by_factor.factor / slow

@@ -31,10 +31,10 @@ from maskvfi.options import FrameOptions
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.run import interpolate
 from maskvfi.synthesis.compose import VideoLayout, compose
-from maskvfi.synthesis.interpolator import Interpolator, View
+from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.renderer import group_size
 from maskvfi.tools.demo import render_clip
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.weights.load import load_vfi
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
@@ -147,8 +147,7 @@ def run_bench(
     if isinstance(network, IFNet):
         plain = PlainIFNet(network.variant).eval()
         plain.load_state_dict(network.state_dict())
-    fields = options.of_group(FrameOptions) | {"vfi": network, "protect": None, "release": None}
-    interpolator = Interpolator(**fields)
+    interpolator = Interpolator.from_options(options, vfi=network)
     plain.to(interpolator.device)
     report = BenchReport(
         f"{platform.machine()} {platform.processor()}".strip(),
@@ -251,9 +250,7 @@ def _measure_size(
     interpolator.vfi.expect(height, width)
     planes = [LAYOUT.colour_planes(image) for image in (img0, img1)]
 
-    def view(image: Tensor) -> View:
-        return interpolator.view(image)
-
+    view = interpolator.view
     start, gaps = view(img0), group_size(width, height)
     interpolator.probability([start, view(img1)])  # from now on the start is encoded
     gap = interpolator.gap(view(img0), view(img1), weight, interpolator.boxes(weight))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskvfi.pipeline.preview import compare, mask_video
-from maskvfi.pipeline.run import Progress, interpolate
+from maskvfi.pipeline.reading import Progress
+from maskvfi.pipeline.run import interpolate
 
 WIDTH, HEIGHT, FRAMES, RATE, SOUND_RATE = 640, 360, 60, 20, 48000
 Picture = np.ndarray  # uint8

@@ -16,7 +16,7 @@ import torch
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.runtimes import choose_runtime
-from maskvfi.synthesis.interpolator import choose_device, choose_precision
+from maskvfi.runtimes.device import choose_device, choose_precision
 from maskvfi.version import __version__
 from maskvfi.video.streams import HWACCELS
 from maskvfi.weights.load import load_vfi

@@ -5,7 +5,7 @@ from maskvfi.video.frames import Frame, Sink, Source, SourceInfo
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter
 from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.open import open_sink, open_source
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.reader import VideoReader
 
 __all__ = [

@@ -65,9 +65,7 @@ class _Clock:
     def __init__(self, picture: int, jumps: list[Fraction]) -> None:
         self._picture, self._jumps = picture, jumps
         self._offsets = [Fraction(0)]  # of each recording, in seconds
-        self._reached: list[Fraction | None] = [
-            None
-        ]  # how far each recording has been read, in its own seconds
+        self._reached: list[Fraction | None] = [None]  # how far each was read, in its own seconds
         self._places: dict[int, _Place] = {}
         self._held: list[Packet] = []
 
@@ -83,7 +81,7 @@ class _Clock:
         if self._held and not is_picture:
             self._held.append(packet)
             return
-        if self._jumps_ahead_of_all(packet, place):
+        if self._starts_recording(packet, place):
             if not is_picture:
                 self._held.append(packet)
                 return
@@ -101,7 +99,7 @@ class _Clock:
         self._advance(packet)
         return self._moved(packet)
 
-    def _jumps_ahead_of_all(self, packet: Packet, place: _Place) -> bool:
+    def _starts_recording(self, packet: Packet, place: _Place) -> bool:
         """Whether the packet is the first one of a new recording."""
         return place.recording == len(self._offsets) - 1 and self._jumps_here(packet, place)
 

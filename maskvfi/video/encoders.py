@@ -25,9 +25,10 @@ from maskvfi.video.format_choice import (
 )
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.jpeg import as_jpeg, quality_options
-from maskvfi.video.palette import cleared_after, paletted, without_header
+from maskvfi.video.palette import GIF_TICK, cleared_after, paletted, without_header
+from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.pixels import frame_of
-from maskvfi.video.planes import Colour, PixelFormat, convert_planes
+from maskvfi.video.planes import convert_planes
 
 DEFAULT_CRF = "18"  # no visible loss
 # An encoder, or the suffix of a family: its option for constant quality, and what must be set with that.
@@ -41,7 +42,6 @@ _QUALITY = {
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
-GIF_TICK = Fraction(1, 100)  # seconds
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 _FIXED_RATE = ("mpeg1video", "mpeg2video", "avi", "yuv4mpegpipe")  # encoders and containers
 

@@ -12,8 +12,8 @@ from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError, OptionError
+from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import packing_of, planar_name
-from maskvfi.video.planes import PixelFormat
 from maskvfi.video.priority import kept_priority
 
 # Encoders whose output is for players: the standard, and how many bits of 4:2:0 players take of it.

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from maskvfi.video.hdr import HdrMetadata
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.pixel_format import Colour, PixelFormat
 
 
 @dataclass(slots=True)
@@ -48,7 +48,6 @@ class SourceInfo:
         time_base: Seconds per tick of the container.
         start_time: The pts of the first frame, in seconds.
         sample_aspect_ratio: The width of a pixel divided by its height.
-        rotation: How a player turns the picture, in degrees counter-clockwise.
         display_matrix: FFmpeg's display matrix, nine integers; None where the picture is shown as it is stored.
         frames_estimate: About how many frames there are; None where nothing says so.
         duration: The length in seconds; None where nothing says so.
@@ -68,7 +67,6 @@ class SourceInfo:
     time_base: Fraction
     start_time: Fraction = Fraction(0)
     sample_aspect_ratio: Fraction = Fraction(1)
-    rotation: int = 0
     display_matrix: tuple[int, ...] | None = None
     frames_estimate: int | None = None
     duration: Fraction | None = None
@@ -77,6 +75,11 @@ class SourceInfo:
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     profile: bytes = b""
     described: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> float:
+        """The length in seconds; without a duration it is estimated from the number of frames, and 0 without that."""
+        return float(self.duration or (self.frames_estimate or 0) / self.rate)
 
 
 class Source(Protocol):

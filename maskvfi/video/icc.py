@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from maskvfi.video.jpeg_file import jpeg_pixels, jpeg_segment, jpeg_segments
 from maskvfi.video.png import png_chunk, png_chunks
 
 _LARGEST = 1 << 24  # bytes of a profile; a larger one is not read
@@ -29,7 +30,7 @@ def read_profile(data: bytes, codec: str) -> bytes:
             packed = next((body for kind, body in png_chunks(data) if kind == b"iCCP"), b"\0\0")
             found = zlib.decompressobj().decompress(packed.partition(b"\0")[2][1:], _LARGEST)
         elif codec == "mjpeg":
-            parts = sorted(body for kind, body in _jpeg_segments(data) if _is_part(kind, body))
+            parts = sorted(body for kind, body in jpeg_segments(data) if _is_part(kind, body))
             found = b"".join(body[len(_JPEG_NAME) + 2 :] for body in parts)
         elif codec == "webp":
             found = next((body for kind, body in _riff_chunks(data) if kind == b"ICCP"), b"")
@@ -58,13 +59,13 @@ def put_profile(data: bytes, codec: str, profile: bytes) -> bytes:
         return data[:8] + chunks[0] + head + b"".join(chunks[1:])
     if codec == "mjpeg":
         # FFmpeg has put the profile of a source frame into its own picture, but not into new ones.
-        segments = [(kind, body) for kind, body in _jpeg_segments(data) if not _is_part(kind, body)]
-        rest = data[_jpeg_pixels(data) :]
+        segments = [(kind, body) for kind, body in jpeg_segments(data) if not _is_part(kind, body)]
+        rest = data[jpeg_pixels(data) :]
         cut = [profile[at : at + _JPEG_PART] for at in range(0, len(profile), _JPEG_PART)]
         parts = [(0xE2, _JPEG_NAME + bytes([n, len(cut)]) + part) for n, part in enumerate(cut, 1)]
         first = 1 if segments and segments[0][0] == 0xE0 else 0  # JFIF's segment has to be the first
         segments[first:first] = parts
-        return data[:2] + b"".join(_jpeg_segment(kind, body) for kind, body in segments) + rest
+        return data[:2] + b"".join(jpeg_segment(kind, body) for kind, body in segments) + rest
     return data
 
 
@@ -76,24 +77,6 @@ def keeps_profile(codec: str) -> bool:
 def is_srgb(profile: bytes) -> bool:
     """Whether a profile calls itself sRGB, which is also what a picture without a profile means."""
     return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments before the pixels."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        (size,) = struct.unpack_from(">H", data, at + 2)
-        yield data[at + 1], data[at + 4 : at + 2 + size]
-        at += 2 + max(size, 2)
-
-
-def _jpeg_segment(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
-
-
-def _jpeg_pixels(data: bytes) -> int:
-    """Where the segments before the pixels end."""
-    return 2 + sum(len(body) + 4 for _, body in _jpeg_segments(data))
 
 
 def _is_part(kind: int, body: bytes) -> bool:

@@ -16,7 +16,7 @@ from av.packet import Packet
 from filelock import FileLock, Timeout
 
 from maskvfi.errors import MediaError, reason
-from maskvfi.paths import real_path, written_whole
+from maskvfi.paths import real_path, sha256, written_whole
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -169,6 +169,9 @@ class Journal:
             packets: Its packets.
             frames: How many frames the file has up to its end.
             state: What a run needs to know to continue after it, in terms of JSON.
+
+        Raises:
+            MediaError, OSError: It cannot be written.
         """
         data = b"".join(packet.data for packet in packets)
         with self._path(number, "packets").open("wb") as file:
@@ -234,7 +237,7 @@ class Journal:
             try:
                 number = int(index.stem)
                 segment = Segment(**_read(index))
-                if _sha256(self._path(number, "packets")) == segment.sha256:
+                if sha256(self._path(number, "packets")) == segment.sha256:
                     yield number, segment
             except (TypeError, ValueError, OSError):
                 continue
@@ -259,14 +262,6 @@ def _difference(name: str, old: Any, new: Any) -> str:
         part = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
         return _difference(f"{name}: {part}", old.get(part), new.get(part))
     return f"{name} was {old} and is {new}"
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

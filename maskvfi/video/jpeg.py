@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from maskvfi.video.frames import SourceInfo
+from maskvfi.video.jpeg_file import jpeg_segments
 from maskvfi.video.pictures import find_pictures, is_pattern
-from maskvfi.video.planes import Colour
+from maskvfi.video.pixel_format import Colour
 
 SUFFIXES = (".jpg", ".jpeg")
 GOOD = 2  # FFmpeg's quantiser for pictures that were no JPEG
@@ -45,15 +46,9 @@ def _is_jpeg(file: Path) -> bool:
 
 def _luma_table(data: bytes) -> list[int] | None:
     """The first quantisation table of a JPEG (ITU-T T.81 B.2.4.1), 64 values; None where there is none."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == 0xDB:
-            wide, values = data[at + 4] >> 4, data[at + 5 : at + 2 + length]
-            size = 2 if wide else 1
-            table = [int.from_bytes(values[k : k + size], "big") for k in range(0, 64 * size, size)]
-            return table if len(values) >= 64 * size else None
-        if kind == 0xDA:
-            return None
-        at += 2 + length
-    return None
+    body = next((body for kind, body in jpeg_segments(data) if kind == 0xDB and body), None)
+    if body is None:
+        return None
+    size, values = (2 if body[0] >> 4 else 1), body[1:]
+    table = [int.from_bytes(values[k : k + size], "big") for k in range(0, 64 * size, size)]
+    return table if len(values) >= 64 * size else None

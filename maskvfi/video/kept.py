@@ -11,7 +11,7 @@ from av.stream import Stream
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.frames import SourceInfo
-from maskvfi.video.planes import Colour
+from maskvfi.video.pixel_format import Colour
 from maskvfi.video.reader import VideoReader
 from maskvfi.video.streams import open_input
 

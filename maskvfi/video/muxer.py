@@ -38,10 +38,8 @@ from maskvfi.video.timestamps import Clock
 
 T = TypeVar("T")
 SEGMENT = 120  # frames: a journal's segment has at least that many
-LOOPS = {
-    "apng": "plays",
-    "webp": "loop",
-}  # the option for how often pictures play: 0 is for ever, the default once
+# By muxer the option that says how often pictures play: 0 is for ever, the default once.
+LOOPS = {"apng": "plays", "webp": "loop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,6 @@ class VideoWriter:
             the output begins at 0.
         end: Where the frames end, in the same seconds.
         queue: How many frames may wait for the encoder.
-        time_base: Seconds per tick; `choose_time_base` chooses it by default.
         container_format: FFmpeg's name of the container; by default the suffix decides.
         slow: How many times longer the output lasts than `copy_from`; its other streams are stretched with it.
         facts: What the output depends on, in terms of JSON.
@@ -108,7 +105,6 @@ class VideoWriter:
         start: Fraction | None = None,
         end: Fraction | None = None,
         queue: int = 4,
-        time_base: Fraction | None = None,
         container_format: str | None = None,
         slow: Fraction = Fraction(1),
         facts: Mapping[str, Any] | None = None,
@@ -135,7 +131,7 @@ class VideoWriter:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
-            self.time_base = time_base or choose_time_base(info, rate, self.encoding.codec, muxer)
+            self.time_base = choose_time_base(info, rate, self.encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
             if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:

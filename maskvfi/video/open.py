@@ -18,7 +18,7 @@ from maskvfi.video.kept import others_in
 from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.reader import VideoReader
 
-_PIPE = "-"
+PIPE = "-"
 _PIPE_FORMAT, _PIPE_CODEC = "yuv4mpegpipe", "wrapped_avframe"
 _CODEC_OF_SUFFIX = {
     **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
@@ -34,7 +34,6 @@ def open_source(
     start: Fraction | None = None,
     end: Fraction | None = None,
     rate: Fraction | None = None,
-    queue: int = 4,
     hwaccel: str | None = None,
     interlaced: str = "auto",
     strict: bool = True,
@@ -46,7 +45,6 @@ def open_source(
         start: Give only frames from here on, in seconds from the first frame.
         end: Give only frames before this time, in seconds from the first frame.
         rate: Frames per second of a folder of images, 24 by default, or of a raw stream.
-        queue: How many decoded frames may wait.
         hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
         interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
         strict: Whether an image of a folder that cannot be read is an error; otherwise the one before is shown.
@@ -58,8 +56,8 @@ def open_source(
         MediaError: The source cannot be read.
         OptionError: There is no such `hwaccel`.
     """
-    how: dict[str, Any] = {"start": start, "end": end, "rate": rate, "queue": queue}
-    if os.fspath(path) == _PIPE:
+    how: dict[str, Any] = {"start": start, "end": end, "rate": rate}
+    if os.fspath(path) == PIPE:
         how |= {"container_format": _PIPE_FORMAT, "interlaced": interlaced}
         return VideoReader(sys.stdin.buffer, **how)
     if is_image_source(path):
@@ -79,8 +77,6 @@ def open_sink(
     overwrite: bool = False,
     start: Fraction | None = None,
     end: Fraction | None = None,
-    queue: int = 4,
-    time_base: Fraction | None = None,
     slow: Fraction = Fraction(1),
     facts: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -97,7 +93,7 @@ def open_sink(
         pix_fmt: FFmpeg's name of the pixel format to write; chosen by default, see `choose_encoding`.
         copy_from: The file whose other streams are copied; a pipe or a folder has none.
         overwrite: Replace an output that exists.
-        start, end, queue, time_base, slow, facts, resume: As `VideoWriter` has them; images and pipes ignore them.
+        start, end, slow, facts, resume: As `VideoWriter` has them; images and pipes ignore them.
 
     Returns:
         The opened writer.
@@ -105,19 +101,17 @@ def open_sink(
     Raises:
         MediaError: The output cannot be written, or `resume` is set and it is not a video file.
     """
-    if resume and (os.fspath(path) == _PIPE or is_image_target(path)):
+    if resume and (os.fspath(path) == PIPE or is_image_target(path)):
         raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
-    if copy_from is not None and (os.fspath(copy_from) == _PIPE or is_image_source(copy_from)):
+    if copy_from is not None and (os.fspath(copy_from) == PIPE or is_image_source(copy_from)):
         copy_from = None
-    if os.fspath(path) == _PIPE:
-        piped = _piped(info, rate, codec, options or {}, pix_fmt, queue)
+    if os.fspath(path) == PIPE:
+        piped = _piped(info, rate, codec, options or {}, pix_fmt)
         if copy_from is not None and (others := others_in(copy_from)):
             piped.warnings.append(f"a pipe keeps no {' and no '.join(others)}: left out")
         return piped
     if is_image_target(path):
-        images = ImageFolderWriter(
-            path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt, queue=queue
-        )
+        images = ImageFolderWriter(path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt)
         own = images.encoding.codec
         if codec not in (None, own):
             images.warnings.append(
@@ -145,8 +139,6 @@ def open_sink(
         overwrite=overwrite,
         start=start,
         end=end,
-        queue=queue,
-        time_base=time_base,
         slow=slow,
         facts=facts,
         resume=resume,
@@ -167,7 +159,6 @@ def _piped(
     codec: str | None,
     options: Mapping[str, str],
     pix_fmt: str | None,
-    queue: int,
 ) -> VideoWriter:
     writer = VideoWriter(
         sys.stdout.buffer,
@@ -175,7 +166,6 @@ def _piped(
         rate=rate,
         codec=_PIPE_CODEC,
         pix_fmt=pix_fmt,
-        queue=queue,
         container_format=_PIPE_FORMAT,
     )
     if left := [*(["codec"] if codec not in (None, _PIPE_CODEC) else []), *options]:

@@ -9,15 +9,8 @@ import numpy as np
 import torch
 
 from maskvfi.video.frames import Frame, SourceInfo
-from maskvfi.video.planes import (
-    SITINGS,
-    Colour,
-    PixelFormat,
-    planes_to_rgb,
-    quantise,
-    rgb_to_planes,
-    to_tensors,
-)
+from maskvfi.video.pixel_format import SITINGS, Colour, PixelFormat
+from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 # Suffixes of the containers that say how a picture is turned when it is shown.
 _KEEPING = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avif", ".3gp", ".3g2", ".f4v", ".ismv")
@@ -116,7 +109,7 @@ def upright_info(info: SourceInfo) -> SourceInfo:
     orientation = orientation_of(info)
     if orientation is None:
         return info
-    info = replace(info, rotation=0, display_matrix=None)
+    info = replace(info, display_matrix=None)
     if not orientation.transposed:
         return info
     return replace(

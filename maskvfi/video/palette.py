@@ -10,12 +10,12 @@ from av.filter import Graph
 
 from maskvfi.video.pixels import frame_of
 
+GIF_TICK = Fraction(1, 100)  # seconds
 COLOURS = 256
 OPAQUE = 128  # 8-bit opacity from which on a pixel is opaque: palettes of GIF know no half-transparency
 _CONTROL, _CONTROL_SIZE = b"\x21\xf9\x04", 8  # a graphic control extension begins every picture
 _TO_BACKGROUND = 2  # one of its disposal methods
 _HAS_TABLE = 0x80
-_TICK = Fraction(1, 100)
 _TRANSPARENT = np.uint32(0)  # as the palette has it: 0xAARRGGBB
 
 
@@ -104,7 +104,7 @@ def _approximated(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
     alpha = len(planes) == 4
     frame = frame_of(planes, width, height, "rgba" if alpha else "rgb24")
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=_TICK)
+    source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=GIF_TICK)
     split = graph.add("split")
     chosen = graph.add("palettegen", f"stats_mode=single:reserve_transparent={int(alpha)}")
     used = graph.add("paletteuse", f"new=1:alpha_threshold={OPAQUE}")
@@ -115,7 +115,7 @@ def _approximated(planes: tuple[np.ndarray, ...]) -> av.VideoFrame:
     chosen.link_to(used, 0, 1)
     used.link_to(sink)
     graph.configure()
-    frame.pts, frame.time_base = 0, _TICK
+    frame.pts, frame.time_base = 0, GIF_TICK
     graph.push(frame)
     graph.push(None)
     found = graph.pull()

@@ -21,8 +21,9 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
 from maskvfi.video.orientation import Orientation, orientation_of_matrix, upright_frame, upright_info
+from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.pixels import planar_name, planes_of
-from maskvfi.video.planes import Colour, PixelFormat, convert_planes
+from maskvfi.video.planes import convert_planes
 from maskvfi.video.png import without_metadata
 from maskvfi.video.side_data import display_matrix
 from maskvfi.video.streams import is_animated_webp
@@ -317,7 +318,6 @@ def _info_of(native: av.VideoFrame, file: Path, rate: Fraction) -> SourceInfo:
         colour=colour,
         rate=rate,
         time_base=1 / rate,
-        rotation=native.rotation,
         display_matrix=display_matrix(native),
         codec=CODECS[file.suffix.lower()],
         hdr=HdrMetadata.of_frame(native),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from maskvfi.video.planes import PixelFormat
+from maskvfi.video.pixel_format import PixelFormat
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,157 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maskvfi.ops.bands import bands
+from maskvfi.video.pixel_format import LUMA_WEIGHTS, SITINGS, Colour, PixelFormat
 
-# Kr and Kb: ITU-R BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4 (non-constant luminance); SMPTE 240M and
-# FCC as in ITU-T H.273 table 4.
-LUMA_WEIGHTS = {
-    "bt601": (0.299, 0.114),
-    "bt709": (0.2126, 0.0722),
-    "bt2020": (0.2627, 0.0593),
-    "smpte240m": (0.212, 0.087),
-    "fcc": (0.30, 0.11),
-}
-# ITU-T H.273 table 4 (MatrixCoefficients), which FFmpeg's AVColorSpace follows.
-MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 # What shows through transparent pixels: a colour that pictures seldom have, so that black, white and grey ones show.
 BACKDROP = (1.0, 0.0, 1.0)
 TINY_OPACITY = 1e-4
 HALO = 16  # px; interpolated chroma depends on no rows farther away
-UNSPECIFIED, LIMITED, FULL = 2, 1, 2
-# Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 is halfway.
-SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
-
-_NAME = re.compile(
-    r"(?P<kind>yuva?(?:420|422|444|440|411|410)p|gray|gbra?p)(?P<float>f32)?(?P<depth>9|1[0246])?(?:le)?"
-)
-_LOG2_CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
-
-
-@dataclass(frozen=True, slots=True)
-class PixelFormat:
-    """A planar pixel format: every plane holds one component.
-
-    Attributes:
-        name: FFmpeg's name. RGB planes have FFmpeg's order: G, B, R, then alpha.
-        family: "yuv", "rgb" or "grey".
-        depth: The bits of a code value; float formats have 32, and their white is 1.0.
-        log2_chroma: The logarithms of the chroma subsampling in x and y.
-        alpha: Whether there is an alpha plane.
-    """
-
-    name: str
-    family: str
-    depth: int
-    log2_chroma: tuple[int, int]
-    alpha: bool
-
-    @classmethod
-    def parse(cls, name: str) -> PixelFormat:
-        """The format of an FFmpeg name.
-
-        Args:
-            name: A name such as `yuv420p10le`, `gray` or `gbrap16le`; `yuvj420p` is the old name of full-range
-                `yuv420p`.
-
-        Returns:
-            The format.
-
-        Raises:
-            ValueError: The format is not planar and little-endian, or not known.
-        """
-        found = _NAME.fullmatch(re.sub(r"^yuvj(4\d\dp)$", r"yuv\1", name).replace("gray8", "gray"))
-        if not found or (found["float"] and (found["depth"] or found["kind"].startswith("yuv"))):
-            raise ValueError(f"unknown planar pixel format: {name}")
-        kind = found["kind"]
-        is_float = bool(found["float"])
-        depth = 32 if is_float else int(found["depth"] or 8)
-        suffix = "f32le" if is_float else f"{depth}le" if depth > 8 else ""
-        alpha = kind.startswith(("yuva", "gbra"))
-        if kind == "gray":
-            return cls(kind + suffix, "grey", depth, (0, 0), alpha)
-        if kind.startswith("gbr"):
-            return cls(kind + suffix, "rgb", depth, (0, 0), alpha)
-        return cls(kind + suffix, "yuv", depth, _LOG2_CHROMA[kind[-4:-1]], alpha)
-
-    @property
-    def colour_planes(self) -> int:
-        """How many planes there are without alpha."""
-        return 1 if self.family == "grey" else 3
-
-    @property
-    def dtype(self) -> type[np.number]:
-        """The numpy type of a code value."""
-        return np.float32 if self.depth == 32 else np.uint16 if self.depth > 8 else np.uint8
-
-    def plane_shapes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
-        """(height, width) of every plane, alpha last, for a picture of this size in pixels."""
-        sx, sy = self.log2_chroma
-        chroma = (-(-height >> sy), -(-width >> sx))
-        colour = ((height, width), chroma, chroma)[: self.colour_planes]
-        return (*colour, (height, width)) if self.alpha else colour
-
-
-@dataclass(frozen=True, slots=True)
-class Colour:
-    """What code values mean, and the tags of the file (ITU-T H.273; 0 and 2 are unspecified).
-
-    Attributes:
-        matrix: The YUV matrix, a name of LUMA_WEIGHTS.
-        full_range: Whether code values use the whole range.
-        siting: Where chroma samples sit, a name of SITINGS.
-        primaries: The tag of the colour primaries.
-        transfer: The tag of the transfer function.
-        matrix_tag: The tag of the matrix.
-        range_tag: FFmpeg's tag of the range: 1 limited, 2 full.
-    """
-
-    matrix: str
-    full_range: bool
-    siting: str = "left"
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-    matrix_tag: int = UNSPECIFIED
-    range_tag: int = 0
-
-    @classmethod
-    def from_tags(
-        cls,
-        fmt: PixelFormat,
-        height: int,
-        *,
-        matrix_tag: int = UNSPECIFIED,
-        range_tag: int = 0,
-        primaries: int = UNSPECIFIED,
-        transfer: int = UNSPECIFIED,
-        siting: str | None = None,
-    ) -> Colour:
-        """What a player assumes of a video with these tags.
-
-        An untagged matrix is BT.601 below 720 lines and BT.709 from there on. Untagged YUV is limited range, untagged
-        RGB and grey are full range. An unknown siting is left.
-
-        Args:
-            fmt: The pixel format.
-            height: The height of the picture, in pixels.
-            matrix_tag, range_tag, primaries, transfer: The tags.
-            siting: Where chroma samples sit, a name of SITINGS.
-
-        Returns:
-            The meaning of its code values.
-        """
-        guess = "bt601" if height < 720 else "bt709"
-        full = range_tag == FULL if fmt.family == "yuv" else range_tag != LIMITED
-        matrix = MATRIX_OF_TAG.get(matrix_tag, guess)
-        return cls(matrix, full, siting or "left", primaries, transfer, matrix_tag, range_tag)
 
 
 def planes_to_rgb(planes: Sequence[Tensor], fmt: PixelFormat, colour: Colour) -> Tensor:
@@ -206,8 +68,7 @@ def opacity_of(planes: Sequence[Tensor], fmt: PixelFormat) -> Tensor | None:
     """The alpha plane as opacity [1,1,H,W] in 0..1, float32; None where the format has no alpha."""
     if not fmt.alpha:
         return None
-    top = 1.0 if fmt.depth == 32 else 2.0**fmt.depth - 1
-    return (planes[-1].to(torch.float32) / top).clamp(0, 1)[None, None]
+    return (planes[-1].to(torch.float32) / fmt.white).clamp(0, 1)[None, None]
 
 
 def over_backdrop(rgb: Tensor, opacity: Tensor | None) -> Tensor:
@@ -318,9 +179,8 @@ def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ..
     """
     if fmt.depth == 32:
         return tuple(plane.to(torch.float32).cpu().numpy() for plane in planes)
-    top = 2**fmt.depth - 1
     small = torch.uint8 if fmt.depth == 8 else torch.int32
-    codes = (plane.round().clamp(0, top).to(small).cpu().numpy() for plane in planes)
+    codes = (plane.round().clamp(0, fmt.white).to(small).cpu().numpy() for plane in planes)
     return tuple(code.astype(fmt.dtype, copy=False) for code in codes)
 
 
@@ -341,11 +201,11 @@ def convert_planes(
     converted = quantise(rgb_to_planes(rgb, layout, target), layout)
     if not layout.alpha:
         return converted
-    top = 1.0 if layout.depth == 32 else 2.0**layout.depth - 1
     if not source.alpha:
-        return (*converted, np.full(planes[0].shape, top, layout.dtype))
-    source_top = 1.0 if source.depth == 32 else 2.0**source.depth - 1
-    (alpha,) = quantise([plane * (top / source_top) for plane in to_tensors(planes[-1:], "cpu")], layout)
+        return (*converted, np.full(planes[0].shape, layout.white, layout.dtype))
+    (alpha,) = quantise(
+        [plane * (layout.white / source.white) for plane in to_tensors(planes[-1:], "cpu")], layout
+    )
     return (*converted, alpha)
 
 
@@ -354,13 +214,13 @@ def _luma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
     if fmt.depth == 32:
         return 1.0, 0.0
     if colour.full_range:
-        return 2.0**fmt.depth - 1, 0.0
+        return fmt.white, 0.0
     return 219 * 2.0 ** (fmt.depth - 8), 16 * 2.0 ** (fmt.depth - 8)
 
 
 def _chroma_scale(fmt: PixelFormat, colour: Colour) -> tuple[float, float]:
     """(scale, offset) with code = scale * value + offset, for values in -0.5..0.5."""
-    scale = 2.0**fmt.depth - 1 if colour.full_range else 224 * 2.0 ** (fmt.depth - 8)
+    scale = fmt.white if colour.full_range else 224 * 2.0 ** (fmt.depth - 8)
     return scale, 2.0 ** (fmt.depth - 1)
 
 

@@ -17,8 +17,8 @@ from maskvfi.paths import PathLike
 from maskvfi.video.clock_jumps import may_jump, steady
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.pixel_format import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pixels import planar_name, planes_of
-from maskvfi.video.planes import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
 from maskvfi.video.pump import Prefetch
 from maskvfi.video.side_data import described, display_matrix
 from maskvfi.video.streams import alpha_decoder, chroma_siting, open_input, picture_stream, start_of
@@ -339,7 +339,6 @@ class VideoReader:
             time_base=1 / rate if self._raw_rate else self._time_base(),
             start_time=start_of(stream) if pts is None or self._raw_rate else pts * self._tick(first),
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
-            rotation=first.rotation,
             display_matrix=display_matrix(first),
             frames_estimate=frames,
             duration=length,

@@ -41,9 +41,7 @@ CHUNK = 1 << 18  # bytes read at once
 RECORD = "sha256.json"
 DOWNLOADS = "downloads"  # the folder of unfinished downloads and of locks, inside the user's folder
 
-Progress = Callable[
-    [int, "int | None"], None
-]  # called with the bytes received and their number, None if unknown
+Progress = Callable[[int, "int | None"], None]  # takes the bytes received and their number, None if unknown
 
 
 @dataclass(frozen=True, slots=True)

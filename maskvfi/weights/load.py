@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskvfi.errors import WeightsError
 from maskvfi.models import registry
@@ -24,12 +24,8 @@ from maskvfi.weights.read import HEADER, data_of, first_line, read_header, read_
 
 Vfi = InterpolationNetwork[Any, Any]
 N = TypeVar("N", Vfi, StaticMaskNet)
-BUILD_KEYS = (
-    "kind",
-    "architecture",
-    "variant",
-    "config",
-)  # the entries of a header that say how to build a network
+# The entries of a header that say how to build a network.
+BUILD_KEYS = ("kind", "architecture", "variant", "config")
 
 
 def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None) -> Vfi:
@@ -50,7 +46,7 @@ def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None
     """
     asked = {"variant": find_variant(variant).to_dict()} if variant else None
     label, state, header = _open(source, "vfi")
-    id, config = ("rife", asked) if asked else _identity(header)
+    id, config = ("rife", asked) if asked else (header.get("architecture"), header or None)
     return _filled(label, lambda: registry.build(state, id, config))
 
 
@@ -69,6 +65,22 @@ def load_static(source: PathLike | Mapping[str, Tensor] = DEFAULT_MASK) -> Stati
     label, state, header = _open(source, "static")
     config = header.get("config", {"replaced": _has_two_outputs(state)})
     return _filled(label, lambda: (StaticMaskNet(StaticConfig(**config)), state))
+
+
+def load_any(source: PathLike) -> Vfi | StaticMaskNet:
+    """Load a network of either kind, which the file's header tells.
+
+    Args:
+        source: A name or path.
+
+    Returns:
+        What `load_static` or `load_vfi` returns.
+
+    Raises:
+        WeightsError: The weights are missing or damaged.
+    """
+    is_mask = read_header(find_weights(source)).get("kind") == "static"
+    return load_static(source) if is_mask else load_vfi(source)
 
 
 def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = False, **facts: Any) -> None:
@@ -120,7 +132,7 @@ def convert_weights(
         raise WeightsError(f"{os.fspath(target)}: weights are converted to .safetensors only")
     target = check_target(target, overwrite)
     header = read_header(path)
-    network = load_static(path) if header.get("kind") == "static" else load_vfi(path, variant)
+    network = load_vfi(path, variant) if variant else load_any(path)
     kept = {key: value for key, value in header.items() if key not in BUILD_KEYS}
     origin = {"converted_from": path.name, "source_sha256": sha256(path)}
     save_weights(target, network, **(origin | kept | facts))
@@ -145,24 +157,13 @@ def describe(name: PathLike) -> Iterator[tuple[str, str]]:
     yield "path", str(path)
     yield "size", f"{data_of(path).stat().st_size:,} bytes"
     yield "sha256", sha256(path)
-    network: nn.Module
-    if header.get("kind") == "static":
-        network = load_static(path)
-        yield "kind", "static mask"
-    else:
-        network = load_vfi(path)
-        yield "kind", f"interpolation, {network.traits.name}"
+    network = load_any(path)
+    kind = "static mask" if isinstance(network, StaticMaskNet) else f"interpolation, {network.traits.name}"
+    yield "kind", kind
     yield "parameters", f"{sum(parameter.numel() for parameter in network.parameters()):,}"
     for key, value in header.items():
         if key != "kind":
             yield key, json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
-def _identity(header: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
-    """The architecture that a header names, and its config. Files from before version 0.2 name none and are RIFE's."""
-    if "architecture" in header:
-        return header["architecture"], header
-    return ("rife", header) if "variant" in header else (None, None)
 
 
 def _has_two_outputs(state: Mapping[str, Tensor]) -> bool:

@@ -14,9 +14,7 @@ from maskvfi.weights.catalogue import SOURCES
 from maskvfi.weights.read import read_header, sha256
 
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
-PACKAGE_DATA = (
-    "weight_files"  # the folder of an installed package with the files of the repository's weights/
-)
+PACKAGE_DATA = "weight_files"  # in an installed package: the folder with the files of weights/
 
 
 @dataclass(frozen=True, slots=True)

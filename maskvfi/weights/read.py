@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import warnings
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from maskvfi import paths
 from maskvfi.errors import WeightsError
 from maskvfi.models.rife.ncnn import NUMBERS, read_ncnn
 
@@ -46,12 +46,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a weights file, or of an ncnn folder's flownet.bin, in hexadecimal digits."""
-    with open(data_of(path), "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else _digest(file)
-        )
+    return paths.sha256(data_of(path))
 
 
 def count_parameters(path: Path) -> int | None:
@@ -131,14 +126,6 @@ def _members(file: Any) -> list[str]:
 def data_of(path: Path) -> Path:
     """The file with the numbers: the path itself, or flownet.bin in an ncnn folder."""
     return path / NUMBERS if path.is_dir() else path
-
-
-def _digest(file: Any) -> str:
-    """`hashlib.file_digest` for Python 3.10."""
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def first_line(error: BaseException) -> str:

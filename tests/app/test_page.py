@@ -183,11 +183,11 @@ def test_a_queue_goes_on_after_what_was_cancelled_or_is_broken(page, served, tmp
     assert "⚠ broken.mp4: cannot be read as a video" in page.locator("#facts").inner_text()
     page.locator("#run").click()
     expect_jobs(page, ".working", "/300 frames")
-    picture = page.get_by_alt_text("The frame in work")
+    picture = page.get_by_alt_text("The frame in progress")
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 192]
     expect_jobs(page, ".waiting", "short.mkv")
     page.get_by_role("tab", name="Interpolate").click()
-    page.locator("#run").click()  # the same again, while the first ones are in work
+    page.locator("#run").click()  # the same again, while the first ones are in progress
     playwright.expect(page.locator("#jobs li")).to_have_count(4, timeout=WAIT)
     page.locator("#cancel").click()
     expect_jobs(page, ".cancelled", "Cancelled; nothing was written.")

@@ -20,7 +20,10 @@ from maskvfi.video import muxer
 
 ray = pytest.importorskip("ray")
 
-from maskvfi.batch import batch  # noqa: E402
+from maskvfi.batch import batch, run  # noqa: E402
+from maskvfi.batch.jobs import Job  # noqa: E402
+from maskvfi.batch.results import Row  # noqa: E402
+from maskvfi.video.journal import Journal  # noqa: E402
 
 HOW = {"codec": "ffv1", "vfi": "blend", "mask": None, "device": "cpu"}
 
@@ -137,6 +140,26 @@ def test_the_table_says_what_the_rows_say(folder, made):
         assert getattr(row, name) == pytest.approx(getattr(report, name)), name
     assert int(written[0]["parts"]) == 10
     assert float(written[0]["seconds_network"]) > 0
+
+
+def test_every_warning_is_a_row_s_once():
+    video = run._Video(Job("a.mkv", "b.mkv"), Row("a.mkv", "b.mkv"))
+    for lines in (["of the first part"], ["of the survey", "of the first part"], [], ["of the join"]):
+        video.warn(lines)
+    assert video.row.warnings == "of the first part; of the survey; of the join"
+
+
+def test_a_segment_that_cannot_be_stored_fails_its_video_alone(folder, tmp_path, monkeypatch):
+    whole_put = Journal.put
+
+    def put(journal: Journal, number: int, *rest) -> None:
+        if "a.mkv" in journal.folder.name and number == 1:
+            raise maskvfi.MediaError("no space left")
+        whole_put(journal, number, *rest)
+
+    monkeypatch.setattr(Journal, "put", put)
+    rows = batch([str(folder / name) for name in ("a.mkv", "b.mkv")], str(tmp_path), workers=1, **HOW)
+    assert [(row.status, row.error) for row in rows] == [("failed", "no space left"), ("done", "")]
 
 
 def test_what_is_there_is_left_alone(folder, made):

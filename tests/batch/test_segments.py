@@ -12,7 +12,7 @@ from clips import make_clip
 import maskvfi
 from maskvfi.errors import MediaError
 from maskvfi.options import Options
-from maskvfi.pipeline.run import weights_of
+from maskvfi.pipeline.report import weights_of
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.video import muxer
 from maskvfi.video.journal import Journal

@@ -119,5 +119,3 @@ def test_values_mean_the_same_however_they_are_written():
 def test_what_the_encoder_is_told():
     asked = Options(crf=20, preset="slow", encoder_options={"tune": "film"})
     assert asked.for_encoder == {"crf": "20", "preset": "slow", "tune": "film"}
-    with pytest.warns(DeprecationWarning, match="encoder_options"):
-        assert Options.of({"tune": "film"}, {}).for_encoder == {"tune": "film"}

@@ -76,8 +76,8 @@ def test_a_mask_network_finds_what_cross_fade_copies():
     assert (made - torch.lerp(img0, img1, 0.5))[..., 160:].abs().mean() < 0.01
 
 
-class Nearest(InterpolationNetwork[Tensor, tuple[Tensor, Tensor]]):
-    """Shows the nearer frame, brighter by a learnt amount."""
+class Nearest(InterpolationNetwork[Tensor, Tensor]):
+    """Shows the nearer frame, brighter by a learnt amount. Its pair is one tensor [2,B,3,H,W]."""
 
     architecture = "nearest"
 
@@ -95,10 +95,12 @@ class Nearest(InterpolationNetwork[Tensor, tuple[Tensor, Tensor]]):
     def prepare(self, image: Tensor, scale: float = 1.0) -> Tensor:
         return image.float().clamp(0, 1)
 
-    def pair(self, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-        return start, end
+    def pair(self, start: Tensor, end: Tensor) -> Tensor:
+        return torch.stack((start, end))
 
-    def between(self, pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Interpolation:
+    def between(
+        self, pair: Tensor, time: Tensor, scale: float = 1.0, ensemble: bool = False
+    ) -> Interpolation:
         return Interpolation(self.gain + torch.where(time < 0.5, *pair))
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import maskvfi
 from maskvfi.video import open_source
+from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import frame_of
-from maskvfi.video.planes import PixelFormat
 
 CPU = {"device": "cpu", "runtime": "torch"}
 WIDTH, HEIGHT, STEP = 160, 96, 24

@@ -13,7 +13,9 @@ from clips import make_clip
 
 import maskvfi
 from maskvfi.errors import MediaError
-from maskvfi.pipeline.run import Report, choose_timeline, gaps_of
+from maskvfi.pipeline.reading import gaps_of
+from maskvfi.pipeline.report import Report
+from maskvfi.timing.timeline import choose_timeline
 from maskvfi.video import muxer, open_source
 
 FAST = {"vfi": "blend", "device": "cpu", "scene_cut": "off"}
@@ -240,15 +242,15 @@ def test_of_an_input_that_ends_too_early_the_frames_so_far_are_kept(truncated, t
 
 def test_a_few_frames_before_the_damage_are_kept_too(tmp_path):
     """Fewer than are read ahead to find cuts."""
-    options, result = maskvfi.Options(), Report("in", "out")
+    result = Report("in", "out")
     with open_source(make_clip(tmp_path / "in.mkv", times=2, codec="ffv1", options={})) as reader:
 
         def broken():
             yield from reader
             raise MediaError("damaged")
 
-        timeline, _ = choose_timeline(options, reader.info.rate)
-        gaps = list(gaps_of(broken(), reader.info, timeline, options, result))
+        timeline, _ = choose_timeline(maskvfi.Options(), reader.info.rate)
+        gaps = list(gaps_of(broken(), reader.info, timeline, result))
     assert result.damage == "damaged"
     assert sum(len(gap.slots) for gap in gaps) == 3
 

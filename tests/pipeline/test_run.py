@@ -259,7 +259,7 @@ def test_real_clips_keep_their_frames_and_times(tmp_path, dev_clips):
 )
 def test_numbers_of_frames_that_are_not_for_video_are_refused(tmp_path, asked):
     clip = make_clip(tmp_path / "in.mkv", times=4, codec="ffv1", options={}, size=(32, 32))
-    with pytest.raises(ValueError, match="more than 1000 frames for one"):
+    with pytest.raises(ValueError, match="more than 1000 frames for each"):
         maskvfi.interpolate(clip, tmp_path / "out.mkv", vfi="blend", mask="off", **asked)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 

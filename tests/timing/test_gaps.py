@@ -163,8 +163,3 @@ def test_no_step_of_a_fade_is_a_cut():
         faded = [Frame(p, RGB, n / RATE, 1 / RATE) for n, p in enumerate(planes)]
         made = SourceInfo("made", 64, 48, RGB, Colour.from_tags(RGB, 48), rate=RATE, time_base=1 / RATE)
         assert not any(seen.cut for seen in SceneWatcher(made).watch(faded))
-
-
-def test_an_unknown_setting_is_refused():
-    with pytest.raises(ValueError, match="scene cut must be"):
-        SceneWatcher(info(), "sometimes")

@@ -8,8 +8,8 @@ from clips import make_clip
 from maskvfi.errors import OptionError
 from maskvfi.video import VideoReader
 from maskvfi.video.encoders import choose_encoding, choose_time_base
+from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import planar_name
-from maskvfi.video.planes import PixelFormat
 
 NTSC = Fraction(1001, 30000)
 

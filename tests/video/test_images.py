@@ -23,7 +23,8 @@ from maskvfi.video import (
 )
 from maskvfi.video.images import read_pictures, write_picture
 from maskvfi.video.jpeg import GOOD, quality_options
-from maskvfi.video.planes import Colour, PixelFormat, planes_to_rgb, to_tensors
+from maskvfi.video.pixel_format import Colour, PixelFormat
+from maskvfi.video.planes import planes_to_rgb, to_tensors
 
 
 def noise(seed, dtype, channels, size=(19, 23)):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from clips import picture
 
+from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import frame_of, packing_of, planar_name, planes_of
-from maskvfi.video.planes import PixelFormat
 
 
 @pytest.mark.parametrize(

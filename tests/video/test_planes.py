@@ -7,17 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskvfi.video.planes import (
-    LUMA_WEIGHTS,
-    SITINGS,
-    Colour,
-    PixelFormat,
-    mask_to_planes,
-    planes_to_rgb,
-    quantise,
-    rgb_to_planes,
-    to_tensors,
-)
+from maskvfi.video.pixel_format import LUMA_WEIGHTS, SITINGS, Colour, PixelFormat
+from maskvfi.video.planes import mask_to_planes, planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 KINDS = ["yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "gray", "gbrp"]
 

@@ -51,7 +51,8 @@ def test_info_says_what_the_file_is(tmp_path):
         info = reader.info
     assert (info.width, info.height, info.format.name, info.codec) == (64, 48, "yuv420p", "h264")
     assert (info.rate, info.duration, info.frames_estimate, info.has_audio) == (25, 2, 50, True)
-    assert (info.rotation, info.sample_aspect_ratio) == (90, Fraction(4, 3))
+    assert info.display_matrix[:5:4] == (0, 0)  # a quarter turn
+    assert info.sample_aspect_ratio == Fraction(4, 3)
     assert (info.colour.matrix, info.colour.full_range, info.colour.siting) == ("bt2020", False, "topleft")
     assert (info.colour.primaries, info.colour.transfer) == (9, 16)
 

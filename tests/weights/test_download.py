@@ -274,10 +274,8 @@ def test_a_server_that_falls_silent_is_given_up(server, offer, pickled, monkeypa
     server.ways["f.pkl"] = "stall"
     offer(Mirror(server.url("f.pkl"), digest(pickled)))
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
-    begun = time.monotonic()
     with pytest.raises(WeightsError, match=r"f\.pkl: .*timed out"):
         get_weights(VERSION)
-    assert time.monotonic() - begun < 2
 
 
 def test_a_hash_that_nobody_published_holds_from_the_first_download_on(server, home, offer, pickled):

@@ -12,13 +12,14 @@ from torch import Tensor
 from maskvfi.integrations.comfyui import server
 from maskvfi.integrations.comfyui.networks import Networks
 from maskvfi.options import Options
-from maskvfi.pipeline.run import Report, choose_timeline, gaps_of
+from maskvfi.pipeline.reading import gaps_of
+from maskvfi.pipeline.report import Report
 from maskvfi.synthesis.compose import RGB, Copied, put_back
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.renderer import MAX_GAPS, Renderer
 from maskvfi.timing.gaps import Gap, split
 from maskvfi.timing.scenes import Watched
-from maskvfi.timing.timeline import ByFactor
+from maskvfi.timing.timeline import ByFactor, choose_timeline
 from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 
 CHANNELS = (1, 2, 0, 3)  # of an image, in the order of the planes of a frame: G, B, R, alpha
@@ -60,7 +61,15 @@ def interpolate_images(
     done = 0
     with networks.ready(info.width, info.height) as (interpolator, watch):
         renderer = Renderer(interpolator, info, options.on_cut)
-        gaps = gaps_of(_frames(images, info), info, timeline, options, Report("", ""))
+        gaps = gaps_of(
+            _frames(images, info),
+            info,
+            timeline,
+            Report("", ""),
+            scene_cut=options.scene_cut,
+            duplicates=options.duplicates,
+            loop=options.loop,
+        )
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             for frame in renderer.frames(gap, copied):
                 _put(result[done], frame, new=frame.planes is not gap.start.planes)
@@ -104,7 +113,7 @@ def protect_images(
     result = _room_for(len(interpolated), interpolated)
     with networks.ready(info.width, info.height) as (interpolator, watch):
         renderer = Renderer(interpolator, info)
-        gaps = gaps_of(_frames(images, info), info, ByFactor(1), options, Report("", ""))
+        gaps = gaps_of(_frames(images, info), info, ByFactor(1), Report("", ""), scene_cut=options.scene_cut)
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             first = int(gap.start.pts) * factor
             last = first + factor if gap.end else len(interpolated)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -13,7 +12,8 @@ from maskvfi.integrations.comfyui import server
 from maskvfi.ops.tiles import BYTES, pixels_at_once
 from maskvfi.options import FrameOptions
 from maskvfi.runtimes import on_device
-from maskvfi.synthesis.interpolator import Interpolator, choose_precision, mask_type
+from maskvfi.runtimes.device import choose_precision, mask_type
+from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.weights.load import load_static, load_vfi
 
 
@@ -71,9 +71,9 @@ class Networks:
         limit = pixels_at_once(torch.device("cpu"), self.options.tile)
         server.load(self._patchers, BYTES * min(width * height, limit))
         if self._interpolator is None:
-            fields: dict[str, Any] = self.options.of_group(FrameOptions)
-            fields |= {"vfi": self._vfi, "mask": self._mask, "device": self._device}
-            self._interpolator = Interpolator(**fields | {"protect": None, "release": None})
+            self._interpolator = Interpolator.from_options(
+                self.options, vfi=self._vfi, mask=self._mask, device=self._device
+            )
         interpolator = self._interpolator
         interpolator.at_once = pixels_at_once(self._device, self.options.tile)
         try:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from maskvfi.synthesis.interpolator import choose_device
+from maskvfi.runtimes.device import choose_device
 from maskvfi.weights.locate import SUFFIXES
 
 FOLDER = "frame_interpolation"  # of models/: where the server's own nodes read such networks

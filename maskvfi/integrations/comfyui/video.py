@@ -13,7 +13,8 @@ from maskvfi.integrations.comfyui import server
 from maskvfi.integrations.comfyui.networks import Networks
 from maskvfi.options import Options, ProtectOptions, StillOptions
 from maskvfi.pipeline.protect import protect
-from maskvfi.pipeline.run import Report, interpolate
+from maskvfi.pipeline.report import Report
+from maskvfi.pipeline.run import interpolate
 
 MP4 = (".mp4", ".m4v", ".mov")
 LOG = logging.getLogger("maskvfi")

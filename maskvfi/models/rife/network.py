@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, InterpolationNetwork, Motion, Traits
-from maskvfi.models.rife.stage import Part, Stage, shrunk
+from maskvfi.models.rife.stage import BlockOutput, Stage, shrunk
 from maskvfi.models.rife.variants import HEAD_PLANES, Variant, ensemble_versions
 from maskvfi.ops.warp import backward_warp
 
@@ -243,16 +243,16 @@ class Block(nn.Module):
         head = nn.ConvTranspose2d(width, HEAD_PLANES[variant.head], 4, 2, 1)
         self.lastconv = head if self.deconv else nn.Sequential(head, nn.PixelShuffle(2))
         self.features = variant.features
-        self.hands_on = bool(variant.features) and index + 1 < len(variant.channels)
+        self.passes_features = bool(variant.features) and index + 1 < len(variant.channels)
 
     @property
     def dtype(self) -> torch.dtype:
         """The type in which its convolutions run."""
         return next(self.parameters()).dtype
 
-    def forward(self, stage: Stage, time: Tensor, scale: float) -> Part:
+    def forward(self, stage: Stage, time: Tensor, scale: float) -> BlockOutput:
         """The change of the estimate `stage` at `time` [B,1,1,1]; the input is shrunk by `scale`."""
-        (planes0, planes1), known = stage.seen(scale)
+        (planes0, planes1), known = stage.block_input(scale)
         height, width = planes0.shape[-2:]
         planes = [planes0[:, :3], planes1[:, :3], planes0[:, 3:], planes1[:, 3:]]
         planes += [time.float().expand(planes0.shape[0], 1, height, width), *known]
@@ -260,11 +260,13 @@ class Block(nn.Module):
         y = self.convblock(x)
         out = self.head(y + x if self.skip else y).float()
         factor = 2 * scale if self.deconv else scale
-        return Part(out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.hands_on else None, factor)
+        return BlockOutput(
+            out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.passes_features else None, factor
+        )
 
     def head(self, x: Tensor) -> Tensor:
         """The output of `lastconv`, without the features if no block reads them."""
-        if self.deconv or self.hands_on or not self.features:
+        if self.deconv or self.passes_features or not self.features:
             out: Tensor = self.lastconv(x)
             return out
         head = cast(nn.ConvTranspose2d, cast(nn.Sequential, self.lastconv)[0])

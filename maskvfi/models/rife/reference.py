@@ -15,7 +15,7 @@ from maskvfi.ops.warp import backward_warp
 class PlainStage(Stage):
     """Computes everything at full size after every block, and shrinks that for the next one."""
 
-    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
+    def block_input(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
         if not self.parts:
             return [_shrunk(x, scale) for x in self.planes], []
         flows = self.flow.split(2, dim=1)
@@ -46,7 +46,7 @@ class PlainIFNet(IFNet):
             if isinstance(module, ResConv):
                 module.fold = False
             elif isinstance(module, Block):
-                module.hands_on = bool(variant.features)
+                module.passes_features = bool(variant.features)
 
 
 def _shrunk(x: Tensor, scale: float) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from maskvfi.ops.warp import backward_warp
 
 
-class Part(NamedTuple):
+class BlockOutput(NamedTuple):
     """The output of one block, on its own grid.
 
     Attributes:
@@ -27,14 +27,14 @@ class Part(NamedTuple):
     features: Tensor | None
     factor: float
 
-    def reversed(self) -> Part:
+    def reversed(self) -> BlockOutput:
         """The same with the two frames exchanged."""
         flow = torch.cat(self.flow.split(2, dim=1)[::-1], dim=1)
-        return Part(flow, -self.logit, self.features, self.factor)
+        return BlockOutput(flow, -self.logit, self.features, self.factor)
 
-    def mean(self, other: Part) -> Part:
+    def mean(self, other: BlockOutput) -> BlockOutput:
         """The average of two outputs, without features."""
-        return Part((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
+        return BlockOutput((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
 
     def exceeds(self, limit: float) -> bool:
         """Whether both halves of the flow are longer than `limit` px anywhere, in x or y."""
@@ -51,7 +51,7 @@ class Stage:
         add: Whether blend logits are summed over the blocks; otherwise the last one counts.
     """
 
-    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[Part, ...], add: bool) -> None:
+    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[BlockOutput, ...], add: bool) -> None:
         self.planes, self.parts, self.add = planes, parts, add
         # Not functools.cached_property, whose lock torch.compile cannot trace.
         self._flow: Tensor | None = None
@@ -59,7 +59,7 @@ class Stage:
         self._warped: tuple[Tensor, Tensor] | None = None
         self._before: Tensor | None = None  # full-size flow of all parts but the last
 
-    def refined(self, part: Part) -> Stage:
+    def refined(self, part: BlockOutput) -> Stage:
         """The estimate after another block."""
         stage = type(self)(self.planes, (*self.parts, part), self.add)
         stage._before = self._flow
@@ -69,7 +69,7 @@ class Stage:
         """The same estimate for `planes`, which are `factor` times as large as its own."""
         if factor == 1:
             return self
-        whole = Part(self.flow * factor, self.logit, None, factor)
+        whole = BlockOutput(self.flow * factor, self.logit, None, factor)
         return type(self)(planes, (whole,), self.add)
 
     def reversed(self) -> Stage:
@@ -108,7 +108,7 @@ class Stage:
         """[B,3,H,W], the warped frames blended."""
         return torch.lerp(*self.warped[::-1], torch.sigmoid(self.logit))
 
-    def seen(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
+    def block_input(self, scale: float) -> tuple[list[Tensor], list[Tensor]]:
         """The input of a block that shrinks its input by `scale`, at that size.
 
         The networks are trained on full-size planes shrunk bilinearly. By an even factor that reads the four pixels
@@ -145,7 +145,7 @@ class Stage:
             known.append(_sum(self._at(part.flow, part.factor, scale) for part in self.parts) / scale)
         return frames, known
 
-    def _logits(self) -> tuple[Part, ...]:
+    def _logits(self) -> tuple[BlockOutput, ...]:
         """The parts whose logits count."""
         return self.parts if self.add else self.parts[-1:]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -11,13 +11,6 @@ from typing import Any
 HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
 MAX_BLOCKS, MAX_WIDTH = 16, 4096  # limits for headers, which are untrusted
-
-# Fields in the headers of older files, and what a network does for which they are neither 0 nor empty.
-_GONE = {
-    "start": "starts from DIS flow",
-    "fallback": "falls back to a cross-fade",
-    "doubt": "falls back to a cross-fade",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +77,13 @@ class Variant:
             values: Untrusted.
 
         Raises:
-            TypeError: Keys are missing or unknown.
-            ValueError: The values describe no network, or one that only version 0.1 computes.
+            TypeError: Keys are missing.
+            ValueError: A key is unknown, or the values describe no network.
         """
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        for name, what in _GONE.items():
-            if fields.pop(name, None):
-                raise ValueError(f"its network {what}, which only maskvfi 0.1 computes")
-        found = cls(**fields)
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if unknown := given.keys() - {each.name for each in fields(cls)}:
+            raise ValueError(f"its header has an unknown entry: {', '.join(sorted(unknown))}")
+        found = cls(**given)
         if not (
             0 < len(found.channels) == len(found.scales) <= MAX_BLOCKS
             and all(0 < size <= MAX_WIDTH for size in (*found.channels, *found.scales))

@@ -221,9 +221,9 @@ class StaticMaskNet(nn.Module):
         """
         height, width = frame.shape[-2:]
         colour = frame.float().clamp(0, 1)
-        if pad := (-height % STRIDE or -width % STRIDE):
-            pad = (0, -width % STRIDE, 0, -height % STRIDE)  # type: ignore[assignment]
-            colour = F.pad(colour, pad, mode="replicate")  # type: ignore[arg-type]
+        pad = (0, -width % STRIDE, 0, -height % STRIDE)
+        if any(pad):
+            colour = F.pad(colour, pad, mode="replicate")
         with torch.autocast(colour.device.type, enabled=False):  # half precision loses small differences
             cells, detail = _cells_and_detail(colour)
         return FrameFeatures((height, width), cells, detail, *self.encoder(colour))

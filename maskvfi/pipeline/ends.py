@@ -1,0 +1,127 @@
+"""Both ends of a run: the source and the target of a command, opened as its options say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.options import DecodeOptions, EncodeOptions, TimeOptions
+from maskvfi.paths import PathLike, same_file
+from maskvfi.video import Sink, Source, SourceInfo, open_sink, open_source
+from maskvfi.video.images import is_image_source
+from maskvfi.video.open import PIPE
+from maskvfi.video.pictures import folder_of
+
+
+def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
+    """Open a source for reading.
+
+    Args:
+        source: A video file, a folder of images or "-".
+        options: Which part of it is read, and how.
+
+    Returns:
+        A reader of its frames.
+
+    Raises:
+        MediaError: It cannot be read.
+        OptionError: The decoding device is unknown.
+    """
+    return open_source(
+        source,
+        start=options.start,  # type: ignore[arg-type]
+        end=options.end,  # type: ignore[arg-type]
+        rate=options.rate,  # type: ignore[arg-type]
+        hwaccel=options.hwaccel,
+        interlaced=options.interlaced,
+        strict=options.strict,
+    )
+
+
+def open_sink_for(
+    target: PathLike,
+    info: SourceInfo,
+    rate: Fraction,
+    options: EncodeOptions,
+    copy_from: PathLike | None = None,
+    facts: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Sink:
+    """Open a target for writing.
+
+    Args:
+        target: A video file, a folder of images or "-".
+        info: The source's size, pixel format and times.
+        rate: The average number of output frames per second.
+        options: How frames are encoded. If they have `DecodeOptions` and `TimeOptions` too, these say which part of the
+            other streams is copied.
+        copy_from: The file whose other streams, chapters and tags are copied.
+        facts: What the output depends on (`facts_of`); without them it cannot be resumed.
+        overwrite: Replace a target that exists.
+        resume: Continue an interrupted run.
+
+    Returns:
+        A writer of frames.
+
+    Raises:
+        MediaError: The target cannot be written, or not be resumed.
+        OptionError: The encoder is unknown or refuses its options.
+    """
+    if facts is None and resume:
+        raise MediaError("a pipe cannot be read again: only a file can be resumed")
+    cut = options if isinstance(options, DecodeOptions) else DecodeOptions()
+    return open_sink(
+        target,
+        info,
+        rate=rate,
+        codec=options.codec,
+        options=options.for_encoder,
+        pix_fmt=options.pix_fmt,
+        copy_from=copy_from,
+        overwrite=overwrite,
+        start=cut.start,  # type: ignore[arg-type]
+        end=cut.end,  # type: ignore[arg-type]
+        slow=options.stretch if isinstance(options, TimeOptions) else Fraction(1),
+        facts=facts,
+        resume=resume,
+    )
+
+
+def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
+    """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4; shots/%04d.png is shots.
+
+    Args:
+        source: The input.
+        faster: Output frames per second divided by the source's.
+        slow: The output's duration divided by the source's.
+
+    Returns:
+        The path.
+
+    Raises:
+        OptionError: The source is a pipe.
+    """
+    if os.fspath(source) == PIPE:
+        raise OptionError("an output must be named when the input is a pipe")
+    path = Path(source)
+    if is_image_source(path):
+        path = folder_of(path).resolve()
+    label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
+    return path.with_name(
+        f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"
+    )
+
+
+def refuse_itself(source: PathLike, target: PathLike) -> None:
+    """Check that a target is not what it is made from.
+
+    Raises:
+        MediaError: It is.
+    """
+    if same_file(folder_of(source), folder_of(target)):
+        raise MediaError(f"{os.fspath(target)}: is the input itself")

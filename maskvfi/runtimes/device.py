@@ -1,0 +1,71 @@
+"""Choose the device that computes, and the number formats of the networks on it."""
+
+from __future__ import annotations
+
+import torch
+
+from maskvfi.errors import OptionError
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Choose a torch device.
+
+    Args:
+        device: Its name, or "auto": CUDA, else MPS, else the CPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        OptionError: This machine does not have it.
+    """
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(name)
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen).cpu()  # "meta" is a device that gives nothing back
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        raise OptionError(f"device {str(device)!r} is not available here") from None
+    return chosen
+
+
+def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.dtype]:
+    """Choose a number format for the networks.
+
+    Args:
+        precision: One of PRECISIONS, or "auto": fp16 on CUDA, fp32 elsewhere.
+        device: The device that computes.
+
+    Returns:
+        Its name, and the torch type.
+
+    Raises:
+        OptionError: The name is unknown.
+    """
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" else "fp32"
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
+    return precision, PRECISIONS[precision]
+
+
+def mask_type(precision: str, device: torch.device) -> torch.dtype:
+    """Choose a number format for the mask network.
+
+    bfloat16 costs the mask a few thousandths of its F1 (docs/speed.md), and flow more. So "auto" takes it for the mask
+    alone, on every processor that multiplies it.
+
+    Args:
+        precision: As for `choose_precision`.
+        device: The device that computes.
+
+    Returns:
+        The torch type.
+    """
+    abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    if precision == "auto" and device.type == "cpu" and abilities.get("avx512_bf16"):
+        return torch.bfloat16
+    return choose_precision(precision, device)[1]
