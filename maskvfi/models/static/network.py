@@ -279,8 +279,8 @@ class StaticMaskNet(nn.Module):
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         height, width = frames[0].size
-        sure = [F.pixel_shuffle(x.contiguous(), 2)[..., :height, :width].float() for x in logits]
-        still, *replaced = torch.stack(sure, dim=2).unbind(dim=1)
+        pixels = F.pixel_shuffle(torch.stack(logits, dim=1).flatten(0, 1), 2)[..., :height, :width].float()
+        still, *replaced = pixels.unflatten(0, (-1, gaps)).unbind(dim=2)
         return Masks(still, replaced[0] if replaced else None)
 
     def _say(self, x: Tensor, planes: int) -> Tensor:
