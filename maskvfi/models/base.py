@@ -242,7 +242,7 @@ def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
     if isinstance(timestep, int | float):  # checked on the CPU: reading a tensor would wait for the device
         if not 0 <= timestep <= 1:
             raise ValueError(f"timestep must lie in 0..1, not {timestep}")
-        return torch.full((like.shape[0], 1, 1, 1), float(timestep), device=like.device)
+        return torch.full((like.shape[0], 1, 1, 1), float(timestep), dtype=torch.float32, device=like.device)
     time = torch.as_tensor(timestep, dtype=torch.float32, device=like.device)
     if time.numel() not in (1, like.shape[0]):
         raise ValueError(

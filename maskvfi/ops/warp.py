@@ -24,7 +24,9 @@ def backward_warp(
         [B,C,h,w], of image's type.
     """
     height, width = image.shape[-2:]
-    ys, xs = (torch.linspace(-1, 1, size, device=flow.device) for size in (height, width))
+    ys, xs = (
+        torch.linspace(-1, 1, size, dtype=torch.float32, device=flow.device) for size in (height, width)
+    )
     if rows is not None and columns is not None:
         ys, xs = ys[rows], xs[columns]
     ys, xs = ys[:, None], xs[None]

@@ -184,7 +184,7 @@ def pair(
     second: PathLike,
     target: PathLike,
     *,
-    at: Sequence[float] = (0.5,),
+    at: Iterable[float] = (0.5,),
     interpolator: Interpolator | None = None,
     options: FrameOptions | None = None,
     overwrite: bool = False,
@@ -212,6 +212,7 @@ def pair(
         MediaError, WeightsError, OptionError: As `interpolate` does.
     """
     options = FrameOptions.of(options, fields)
+    at = [float(t) for t in at]
     if not at:
         raise OptionError("give at least one time between 0 and 1")
     for t in at:
@@ -219,6 +220,8 @@ def pair(
             raise OptionError(f"a time must lie between 0 and 1, not {t}")
     path = Path(target)
     paths = [path if len(at) == 1 else path.with_name(f"{path.stem}_{t:g}{path.suffix}") for t in at]
+    if len({*paths}) < len(paths):
+        raise OptionError("two of the times are equal in six digits, which name the pictures")
     for each in paths:
         check_target(each, overwrite)
         refuse_itself(first, each)

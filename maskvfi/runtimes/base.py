@@ -21,7 +21,10 @@ Vfi = TypeVar("Vfi", bound=InterpolationNetwork[Any, Any])
 
 
 def choose_runtime(
-    name: str, device: torch.device, network: InterpolationNetwork[Any, Any]
+    name: str,
+    device: torch.device,
+    network: InterpolationNetwork[Any, Any],
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[str, str]:
     """Choose a runtime.
 
@@ -31,6 +34,7 @@ def choose_runtime(
             GPUs they have not been measured.
         device: Where frames are.
         network: What is to be computed.
+        dtype: In which number format.
 
     Returns:
         One of RUNTIMES, and the reason for it in words.
@@ -49,6 +53,8 @@ def choose_runtime(
         return name, "asked for"
     if obstacle:
         return "torch", obstacle
+    if dtype == torch.float16:
+        return "torch", "OpenVINO does not compute in fp16"
     if not network.traits.gains_from_graph:
         return "torch", f"{network.traits.name} is not faster elsewhere"
     return "openvino", "the fastest on a CPU"
@@ -88,16 +94,17 @@ def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Net
     """Move a network, in half precision with channels last, the layout that is faster for its convolutions.
 
     Args:
-        network: Any module; in float32 it is moved itself.
+        network: Any module; one that has the number format already is moved itself.
         device, dtype: Where and in which number format it computes.
 
     Returns:
-        The module; in half precision a copy, since rounding would spoil the caller's.
+        The module; a copy if it is rounded, which would spoil the caller's.
     """
-    if dtype == torch.float32:
-        return network.to(device, dtype)
-    half: Network = copy.deepcopy(network).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return half
+    if all(parameter.dtype == dtype for parameter in network.parameters()):
+        return network.to(device)
+    layout = torch.preserve_format if dtype == torch.float32 else torch.channels_last
+    rounded: Network = copy.deepcopy(network).to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
+    return rounded
 
 
 def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any, Any]) -> str:

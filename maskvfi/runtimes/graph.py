@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from maskvfi.errors import MediaError, reason
+from maskvfi.errors import MediaError, reason, short_of_memory
 from maskvfi.models.base import Runtime
 from maskvfi.paths import cache_folder
 from maskvfi.runtimes.expected import ExpectedSize
@@ -85,8 +85,21 @@ class GraphRuntime(Runtime, ABC):
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
         shapes = tuple(tuple(x.shape) for x in given) if self._expected.fits(given) else None
         if (name, shapes) not in self._loaded:
-            self._loaded[name, shapes] = self.load(self._graph(name, module, given, multiple), shapes)
+            self._loaded[name, shapes] = self._load(name, module, given, multiple, shapes)
         return self._loaded[name, shapes](given)
+
+    def _load(
+        self, name: str, module: nn.Module, given: list[Tensor], multiple: int, shapes: Shapes | None
+    ) -> Run:
+        """Load the graph of a module. If the file in the cache is damaged it is converted anew."""
+        path = self._graph(name, module, given, multiple)
+        try:
+            return self.load(path, shapes)
+        except Exception as error:  # runtimes have many types for it
+            if short_of_memory(error):
+                raise
+            path.unlink(missing_ok=True)
+        return self.load(self._graph(name, module, given, multiple), shapes)
 
     def _graph(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> Path:
         """The file of the converted module; it is converted if that is not there.

@@ -69,7 +69,9 @@ class PreparedGap:
 class Interpolator:
     """Makes the frame at any time between two frames: still pixels are copied, moving pixels are warped.
 
-    `vfi.expect(height, width)` prepares its runtime for whole frames of a size.
+    `vfi.expect(height, width)` prepares its runtime for whole frames of a size. Other runtimes than torch keep the
+    weights as they are when the first frame is made: after training, make a new interpolator. Several threads may share
+    one; painted masks are shared too.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class Interpolator:
         self.precision, dtype = choose_precision(options.precision, self.device)
         network = vfi if isinstance(vfi, InterpolationNetwork) else load_vfi(vfi)
         network.check(options.scale, options.ensemble)
-        self.runtime, _ = choose_runtime(options.runtime, self.device, network)
+        self.runtime, _ = choose_runtime(options.runtime, self.device, network, dtype)
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         off = mask is None or (isinstance(mask, str) and mask == "off")
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
@@ -140,13 +142,21 @@ class Interpolator:
 
         Args:
             protect, release: As the constructor takes them; None removes the mask.
+
+        Raises:
+            ValueError: A mask is not in 0..1.
         """
         self.protect, self.release = (
-            None
-            if painted is None
-            else painted.reshape(1, 1, *painted.shape[-2:]).to(self.device, torch.float32)
+            None if painted is None else self._painted(torch.as_tensor(painted))
             for painted in (protect, release)
         )
+
+    def _painted(self, mask: Tensor) -> Tensor:
+        """A painted mask [1,1,H,W] on the device."""
+        painted = mask.reshape(1, 1, *mask.shape[-2:]).to(self.device, torch.float32)
+        if not bool(((painted >= 0) & (painted <= 1)).all()):
+            raise ValueError("a painted mask must lie in 0..1")
+        return painted
 
     def between_equal(self, height: int, width: int) -> Copied:
         """How pixels are copied between two equal frames of this size in px: all but those that were released."""
@@ -168,7 +178,7 @@ class Interpolator:
     def __call__(
         self, img0: Tensor | Array, img1: Tensor | Array, timestep: float | Tensor = 0.5
     ) -> Tensor | Array:
-        """Make the frame at a time between two frames.
+        """Make the frame at a time between two frames, without gradients.
 
         Args:
             img0, img1: Float tensors [3,H,W] or [B,3,H,W], RGB in 0..1, or uint8 or uint16 arrays [H,W,3] or [B,H,W,3].
@@ -186,7 +196,9 @@ class Interpolator:
         check_pair(start.rgb, end.rgb)
         out = self.between(start, end, timestep)
         if isinstance(img0, Tensor):
-            return out.to(img0.device, img0.dtype).reshape(img0.shape)
+            return (
+                out.to(img0.device, img0.dtype).reshape(img0.shape).clone()
+            )  # an ordinary tensor, outside of inference
         top = np.iinfo(img0.dtype).max
         codes = rearrange((out.clamp(0, 1) * top).round().to(torch.int32), "b c h w -> b h w c").cpu().numpy()
         return codes.astype(img0.dtype).reshape(img0.shape)

@@ -26,7 +26,7 @@ from maskvfi.errors import OptionError
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.rife import IFNet
 from maskvfi.models.rife.reference import PlainIFNet
-from maskvfi.models.rife.variants import find_variant
+from maskvfi.models.rife.variants import VARIANTS, find_variant, version_of
 from maskvfi.options import FrameOptions
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.run import interpolate
@@ -139,9 +139,10 @@ def run_bench(
     """
     options = options or FrameOptions()
     say = progress or (lambda _: None)
-    try:
-        network: InterpolationNetwork[Any, Any] = IFNet(find_variant(str(options.vfi))).eval()
-    except ValueError:
+    network: InterpolationNetwork[Any, Any]
+    if version_of(str(options.vfi)) in {version for variant in VARIANTS for version in variant.versions}:
+        network = IFNet(find_variant(str(options.vfi))).eval()
+    else:
         network = load_vfi(options.vfi)
     plain = copy.deepcopy(network)
     if isinstance(network, IFNet):
@@ -347,10 +348,12 @@ def _pictures(width: int, height: int, device: torch.device) -> tuple[Tensor, Te
 
 
 def _minterpolate(img0: Tensor, img1: Tensor) -> float | None:
-    """Seconds per new frame of ffmpeg's minterpolate, without the start of the program."""
+    """Seconds per new frame of ffmpeg's minterpolate, without the start of the program; None where it cannot run."""
     if not (ffmpeg := shutil.which("ffmpeg")):
         return None
     height, width = img0.shape[-2:]
+    if min(height, width) < 32:  # it refuses them
+        return None
     frames = [rearrange((x[0] * 255).byte(), "c h w -> h w c").cpu().numpy().tobytes() for x in (img0, img1)]
     command = [
         ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "1", "-i", "-",

@@ -34,8 +34,9 @@ def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None
     Args:
         source: A name ("vfi-s", "rife-4.25"), a state dict, or a path: .safetensors, .pkl, .pth, a .zip that holds a
             flownet.pkl, or a folder with flownet.param and flownet.bin of an ncnn port.
-        variant: A RIFE version such as "4.25.lite"; by default the header says which network it is, else keys and
-            shapes do.
+        variant: A RIFE version such as "4.25.lite", "vfi-m" or "vfi-s"; by default the header says which network it is,
+            else keys and shapes do. These do not tell `vfi-m` from RIFE 4.0, nor the scales of a network of your own:
+            `save_weights` writes a header.
 
     Returns:
         The network in evaluation mode, on the CPU, in float32.
@@ -194,12 +195,13 @@ def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> 
         WeightsError: For any exception, since a damaged header or state dict can cause many types.
     """
     try:
-        with torch.device("meta"):
+        with torch.inference_mode(False), torch.device("meta"):
             network, state = build()
         shapes = {key: value.detach().to("meta", torch.float32) for key, value in state.items()}
         network.load_state_dict(shapes, assign=True)
-        own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
-        network.load_state_dict(own, assign=True)
+        with torch.inference_mode(False):  # else the parameters could not be used outside of it
+            own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
+            network.load_state_dict(own, assign=True)
     except Exception as error:
         raise WeightsError(f"{label}: {first_line(error)}") from None
     network.eval()

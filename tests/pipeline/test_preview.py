@@ -88,6 +88,16 @@ def test_a_programs_own_interpolator_is_left_as_it_is(tmp_path):
         maskvfi.pair(paint, paint, tmp_path / "pair.png", interpolator=own, protect=tmp_path / "missing.png")
 
 
+def test_times_of_a_pair_may_be_any_numbers_and_differ(tmp_path):
+    a, b = (half_painted(tmp_path / name) for name in ("a.png", "b.png"))
+    made = maskvfi.pair(
+        a, b, tmp_path / "m.png", at=(x for x in np.float32([0.25, 0.5])), vfi="blend", mask=None
+    )
+    assert [path.name for path in made] == ["m_0.25.png", "m_0.5.png"]
+    with pytest.raises(maskvfi.OptionError, match="two of the times are equal"):
+        maskvfi.pair(a, b, tmp_path / "n.png", at=(0.3333333, 0.33333334), vfi="blend", mask=None)
+
+
 @pytest.mark.parametrize("command", ["mask", "compare", "pair"])
 def test_the_input_is_never_replaced(tmp_path, command):
     is_pair = command == "pair"

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,38 @@ def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvi
     torch.testing.assert_close(changed.flow, plain(img0, img1, 0.5).flow, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+def test_a_damaged_graph_in_the_cache_is_converted_anew(cache, runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    img0, img1 = frames(64, 64)
+    plain = network()
+    before = with_runtime(plain, runtime, CPU, torch.float32)(img0, img1, 0.5).frame
+    graphs = [path for suffix in ("xml", "onnx") for path in cache.rglob(f"*.{suffix}")]
+    assert graphs
+    for path in graphs:
+        path.write_bytes(path.read_bytes()[:500])
+    again = with_runtime(plain, runtime, CPU, torch.float32)(img0, img1, 0.5).frame
+    torch.testing.assert_close(again, before)
+
+
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+def test_threads_that_share_a_network_get_their_own_frames(cache, runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    compiled = with_runtime(network(), runtime, CPU, torch.float32)
+    pairs = [frames(64, 96) for _ in range(4)]
+    with torch.inference_mode():
+        alone = [compiled(*pair, 0.5).frame for pair in pairs]
+
+    def many(pair: tuple[torch.Tensor, torch.Tensor]) -> list[torch.Tensor]:
+        with torch.inference_mode():
+            return [compiled(*pair, 0.5).frame for _ in range(15)]
+
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        for made, expected in zip(pool.map(many, pairs), alone, strict=True):
+            for frame in made:
+                torch.testing.assert_close(frame, expected)
+
+
 def test_bf16_is_near(openvino):
     img0, img1 = frames(96, 128)
     plain = network()
@@ -104,6 +137,7 @@ def test_the_choice_says_why(openvino):
         assert choose_runtime("auto", CPU, maskvfi.load_vfi(name))[0] == "openvino"
     assert "not faster elsewhere" in choose_runtime("auto", CPU, maskvfi.load_vfi("blend"))[1]
     assert "from the CPU" in choose_runtime("auto", torch.device("meta"), network())[1]
+    assert "fp16" in choose_runtime("auto", CPU, network(), torch.float16)[1]
     old = IFNet(find_variant("4.0"))
     assert "changes its scales" in choose_runtime("auto", CPU, old)[1]
     with pytest.raises(ValueError, match="changes its scales"):

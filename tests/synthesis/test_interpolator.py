@@ -38,6 +38,13 @@ def test_tensors_come_back_as_the_tensors_they_are(interpolator, shape, dtype):
     assert out.shape == shape
 
 
+def test_a_tensor_that_comes_back_can_be_changed_and_used_in_a_loss(interpolator):
+    out = interpolator(torch.rand(3, 40, 52), torch.rand(3, 40, 52), 0.5)
+    weight = torch.ones(1, requires_grad=True)
+    (out.mul_(2) * weight).sum().backward()
+    assert weight.grad == out.sum()
+
+
 def test_arrays_and_tensors_give_the_same_picture(interpolator):
     a, b = pictures(np.uint8, (40, 52, 3))
     tensors = [torch.from_numpy(x).permute(2, 0, 1) / 255 for x in (a, b)]
@@ -78,6 +85,13 @@ def test_painted_masks_win_over_the_network():
     guarded = maskvfi.Interpolator(**CPU, protect=left, release=1 - left)(a, b, 0.5)
     assert torch.allclose(guarded[..., :32], ((a + b) / 2)[..., :32], atol=1e-6)
     assert torch.allclose(guarded[..., 32:], moving[..., 32:], atol=1e-6)
+
+
+def test_a_painted_mask_may_be_an_array_and_lies_in_0_to_1():
+    mask = np.zeros((40, 52), np.float32)
+    assert maskvfi.Interpolator("blend", None, protect=mask, **CPU).protect.shape == (1, 1, 40, 52)
+    with pytest.raises(ValueError, match=r"a painted mask must lie in 0\.\.1"):
+        maskvfi.Interpolator("blend", None, protect=mask + 255, **CPU)
 
 
 def test_a_painted_mask_of_another_size_is_refused():

@@ -17,7 +17,7 @@ from maskvfi.synthesis.compose import (
     copied_pixels,
     moving_layer,
 )
-from maskvfi.video.planes import Colour, PixelFormat
+from maskvfi.video.pixel_format import Colour, PixelFormat
 
 CPU = {"device": "cpu", "runtime": "torch"}
 

@@ -138,6 +138,21 @@ def test_a_file_of_ours_says_what_it_is(tmp_path, small):
     assert (header["kind"], header["variant"]["family"], header["steps"]) == ("vfi", "small", 12)
 
 
+def test_a_state_dict_of_the_box_is_the_network_it_was():
+    for name, variant in (("vfi-s", None), ("vfi-m", "vfi-m")):
+        network = load_vfi(name)
+        wrapped = {f"_orig_mod.{key}": value for key, value in network.state_dict().items()}
+        assert load_vfi(wrapped, variant).variant == network.variant
+
+
+def test_networks_that_are_loaded_in_inference_mode_can_be_used_outside_of_it():
+    with torch.inference_mode():
+        network = load_static()
+    loss = network(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).mean()
+    loss.backward()
+    assert network.head.weight.grad is not None
+
+
 def test_hidden_files_have_no_name(tmp_path, small, monkeypatch):
     save_weights(tmp_path / ".mine.partial.safetensors", small)
     monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))

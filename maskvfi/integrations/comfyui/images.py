@@ -107,7 +107,7 @@ def protect_images(
         raise ValueError("these networks were loaded without a mask")
     if images.shape[1:3] != interpolated.shape[1:3]:
         raise ValueError(f"the images are {_size(images)}, the interpolated ones {_size(interpolated)}")
-    factor = _factor(len(images), len(interpolated))
+    factor = _factor(len(images), interpolated)
     options = Options.of(None, _fields(networks) | {"scene_cut": scene_cut})
     info = _info(images)
     result = _room_for(len(interpolated), interpolated)
@@ -251,14 +251,20 @@ def _views(interpolator: Interpolator, images: Tensor, first: int) -> tuple[tupl
     return (start,), (end,)
 
 
-def _factor(images: int, interpolated: int) -> int:
-    """How many images another node made of one: N became (N-1)*k+1, or N*k."""
+def _factor(images: int, interpolated: Tensor) -> int:
+    """How many images another node made of one: N became (N-1)*k+1, or N*k, where the last one is held."""
     if images < 2:
         raise ValueError("protecting needs two images or more")
-    for made, given in ((interpolated - 1, images - 1), (interpolated, images)):
-        if made >= given and made % given == 0:
-            return made // given
-    raise ValueError(f"{images} images cannot have become {interpolated}: (N-1)*k+1 or N*k are expected")
+    count = len(interpolated)
+    fits = [
+        made // given
+        for made, given in ((count - 1, images - 1), (count, images))
+        if made >= given and made % given == 0
+    ]
+    if not fits:
+        raise ValueError(f"{images} images cannot have become {count}: (N-1)*k+1 or N*k are expected")
+    held = all(torch.equal(interpolated[-1], image) for image in interpolated[-fits[-1] : -1])
+    return fits[-1] if len(fits) == 2 and held else fits[0]
 
 
 def _size(images: Tensor) -> str:

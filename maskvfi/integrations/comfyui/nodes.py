@@ -91,6 +91,7 @@ def _socket(each: OptionField, advanced: bool) -> Socket:
     if found is None or isinstance(each.default, str):
         return Socket(kind="STRING", tooltip=each.help, default=each.default or "", **shared)
     kind, step = found
+    step = each.low if kind == "FLOAT" and each.low else step  # the server rounds to multiples of the step
     if each.default is None:
         unset = _unset(each)
         tooltip = f"{each.help} {unset} leaves it out."

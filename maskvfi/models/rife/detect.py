@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from maskvfi.models.rife.variants import HEAD_PLANES, VARIANTS, Variant
+from maskvfi.models.rife.variants import HEAD_PLANES, VARIANTS, VFI_S, Variant
 
 _NOT_FOR_INFERENCE = ("contextnet.", "unet.", "teacher.", "caltime.", "block_tea.")
-_WRAPPER = re.compile(r"^(?:(?:module|flownet|model)\.)+")
+_WRAPPER = re.compile(r"^(?:(?:module|flownet|model|_orig_mod)\.)+")
 _BLOCK = re.compile(r"^blocks\.(\d+)\.")
 _ENCODER_NAMES = (("0", "1"), ("0", "2", "4", "6"), ("cnn0", "cnn1", "cnn2", "cnn3"))
 
@@ -19,7 +19,8 @@ _ENCODER_NAMES = (("0", "1"), ("0", "2", "4", "6"), ("cnn0", "cnn1", "cnn2", "cn
 def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a state dict's tensors as in an official checkpoint and drop those that only training needs.
 
-    Checkpoints from elsewhere put the network inside `module.`, `flownet.` or `model.`, or call its blocks `blocks.N.`
+    Checkpoints from elsewhere put the network inside `module.`, `flownet.`, `model.` or `_orig_mod.`, or call its
+    blocks `blocks.N.`
 
     Args:
         state: Tensors by name.
@@ -54,7 +55,7 @@ def detect(state: Mapping[str, Tensor]) -> Variant:
         found = _describe(state)
     except (KeyError, IndexError, StopIteration) as error:
         raise ValueError(f"not a RIFE 4.x state dict (looked for {error})") from None
-    alike = [variant for variant in VARIANTS if _shape_of(variant) == _shape_of(found)]
+    alike = [variant for variant in (*VARIANTS, VFI_S) if _shape_of(variant) == _shape_of(found)]
     named = [variant for variant in alike if variant.encoder_names == found.encoder_names]
     return next(iter(named + alike), found)
 
@@ -120,5 +121,11 @@ def _encoder_names(state: Mapping[str, Tensor]) -> tuple[str, ...]:
 def _shape_of(variant: Variant) -> Variant:
     """The variant without what the shapes of its tensors do not depend on."""
     return replace(
-        variant, family="", versions=(), scales=(), encoder_names=("",) * len(variant.encoder_names)
+        variant,
+        family="",
+        versions=(),
+        scales=(),
+        encoder_names=("",) * len(variant.encoder_names),
+        dynamic_scale=False,
+        shrink=1,
     )

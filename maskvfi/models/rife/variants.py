@@ -188,21 +188,30 @@ VARIANTS: tuple[Variant, ...] = (
     _V422_LITE, _V425, _V425_LITE, _V425_HEAVY, _V426_HEAVY,
 )  # fmt: skip
 
+# Those of the networks in the box. vfi-m differs from 4.0 in nothing that a state dict shows.
+VFI_M = replace(_V40, family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
+VFI_S = replace(
+    VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2), shrink=2
+)
+OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
+
 
 def find_variant(name: str) -> Variant:
-    """The variant of a version.
+    """The variant of a version, or of a network in the box.
 
     Args:
-        name: Such as "4.25", "v4.6" or "rife-4.22.lite".
+        name: Such as "4.25", "v4.6", "rife-4.22.lite" or "vfi-m".
 
     Raises:
         ValueError: There is no such version; the message lists those there are.
     """
+    if name in OWN:
+        return OWN[name]
     wanted = version_of(name)
     for variant in VARIANTS:
         if wanted in variant.versions:
             return variant
-    known = ", ".join(version for variant in VARIANTS for version in variant.versions)
+    known = ", ".join(version for variant in (*VARIANTS, *OWN.values()) for version in variant.versions)
     raise ValueError(f"unknown RIFE variant {name!r}; known: {known}")
 
 
