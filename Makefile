@@ -18,7 +18,7 @@ test: $(READY)
 
 # On a machine with a card, in an environment of its own with torch for that card. It can be resumed.
 gpu:
-	$(PYTHON) benchmarks/gpu.py --out gpu.json
+	$(PYTHON) -m benchmarks.gpu --out gpu.json
 
 docs: $(READY)
 	$(BIN)/typer maskvfi.cli.main utils docs --name maskvfi --output docs/commands.md

@@ -1,10 +1,10 @@
 """Ablations of the mask's network, loss and labels: one short training for each variant, scored by StaticBench.
 
-python benchmarks/ablate.py network|loss|labels --data SHARDS --clips CLIPS --out FOLDER
+python -m benchmarks.ablate network|loss|labels --data SHARDS --clips CLIPS --out FOLDER
 
 Every variant sees the same samples in the same order, and differs in one thing from the first row. One row of the
-losses differs from it in its first weights alone, and so shows how far chance goes. An interrupted command continues
-when it is given again.
+losses differs only in its first weights, and shows what chance does. An interrupted command continues when it is given
+again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from distill.data.labels import PUBLISHED, Rule, static_labels
 from distill.data.mask_samples import Stills
 from distill.data.teachers import load_teacher
 from distill.data.tensors import as_batch
-from distill.evaluate.judges import PUBLISHED as PUBLISHED_UNET
+from distill.evaluate.judges import PUBLISHED_PREFIX
 from distill.evaluate.staticbench import measure_static, static_table
 from distill.options import FitOptions
 from distill.synthetic.degrade import degrade
 from distill.synthetic.overlays import paste, random_overlays
 from distill.training.loop import Batch, Losses, Schedule, fit
 from distill.training.losses import balanced_bce, bce_dice, published_l1, soft_dice
-from distill.training.mask import Judge, as_floats, as_pairs, static_losses
+from distill.training.mask import TrainableMask, as_floats, as_pairs, static_losses
 from distill.training.published import PublishedUNet
 from maskvfi.models.static import StaticConfig, StaticMaskNet
 from maskvfi.paths import written_whole
@@ -94,8 +94,8 @@ class Drawn(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         place = index % len(self.kept["frames"])
-        pick = {"frames": (), "static": (self.label,), "sure": (self.label,)}
-        return {key: torch.from_numpy(self.kept[key][(place, *part)].copy()) for key, part in pick.items()}
+        pick = {"frames": (place,), "static": (place, self.label), "sure": (place, self.label)}
+        return {key: torch.from_numpy(self.kept[key][index].copy()) for key, index in pick.items()}
 
 
 def main(
@@ -118,7 +118,7 @@ def main(
         torch.manual_seed(SEED + (name == CHANCE))
         network = StaticMaskNet(config) if config else PublishedUNet()
         fit(network, Drawn(kept, label), loss, schedule, run, FitOptions(cpu=True, store_every=200))
-        judged.append(f"{'' if config else PUBLISHED_UNET}{run / 'weights.safetensors'}")
+        judged.append(f"{'' if config else PUBLISHED_PREFIX}{run / 'weights.safetensors'}")
     Console(width=200).print(static_table(measure_static(clips, judged, cases)))
 
 
@@ -147,7 +147,7 @@ def pairs_and_sequences(loss: Loss) -> Losses:
         frames, static, sure = as_floats(batch)
         if step % 3 == 0:
             frames, static, sure = as_pairs(frames, static, sure)
-        return {"total": loss(cast(Judge, network).logits(frames), static, sure)}
+        return {"total": loss(cast(TrainableMask, network).logits(frames), static, sure)}
 
     return losses
 

@@ -1,6 +1,6 @@
 """Interpolate every clip of a folder with a lossless encoder and check counts, times, streams and source frames.
 
-python benchmarks/check_clips.py CLIPS [--seconds 0.5] [--plain]
+python -m benchmarks.check_clips CLIPS [--seconds 0.5] [--plain]
 """
 
 from __future__ import annotations

@@ -122,12 +122,12 @@ class Server:
         self._log.close()
 
     def forget_peak(self) -> int:
-        """Begin to measure the most memory anew; returns the bytes in use now."""
+        """Start to measure the peak of memory again; returns the bytes in use now."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         return self.memory("VmRSS")
 
     def memory(self, line: str) -> int:
-        """Resident bytes of the server: VmRSS now, or VmHWM, the most since `forget_peak`."""
+        """Resident bytes of the server: VmRSS now, or VmHWM, the peak since `forget_peak`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * next(int(each.split()[1]) for each in status.splitlines() if each.startswith(line))
 

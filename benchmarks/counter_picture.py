@@ -38,14 +38,14 @@ class Unknowing(StaticMaskNet):
 def main(
     clips: Annotated[Path, typer.Option(help="A folder of clips.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    name: Annotated[str, typer.Option(help="The clip's name begins so.")] = "",
+    name: Annotated[str, typer.Option(help="How the name of the clip begins.")] = "",
     mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
     vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = "vfi-m",
     seed: int = 1,
 ) -> None:
-    """Render the frames and write them side by side, each with its place in a row."""
+    """Render the frames and write them side by side, in one row."""
     clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
-    run = Footage(clip.path, SIDE, np.random.default_rng(seed), textures=1, runs=4).runs[0]
+    run = Footage(clip, SIDE, np.random.default_rng(seed), textures=1, runs=4).runs[0]
     frames = paste(run[:2], [counter(), subtitle()]).frames
     knowing = load_static(mask)
     unknowing = Unknowing(knowing.config)

@@ -1,6 +1,6 @@
 """Interrupt real runs: kill them, press Ctrl-C, fill the disk, fail reads, close the pipe they write to.
 
-python benchmarks/faults.py [--times 20] [--seed 0]    (disk full: as root; read errors: with strace)
+python -m benchmarks.faults [--times 20] [--seed 0]    (disk full: as root; read errors: with strace)
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def command(source: Path, target: Path | str, *more: str) -> list[str]:
 
 def start(source: Path, target: Path | str, binary: bool = False) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": not binary}
-    return subprocess.Popen(command(source, target), **pipes)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command(source, target), **pipes)  # type: ignore[call-overload]
 
 
 def run(source: Path, target: Path, *more: str, before: list[str] | None = None) -> Result:

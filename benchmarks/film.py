@@ -4,7 +4,7 @@ The clip is a second of Big Buck Bunny (Blender Foundation, CC-BY 3.0) with a ca
 libraries/test_data/src/test/assets/media/mkv/bbb_1920x1080_60fps_vp8.webm of github.com/androidx/media. It is scaled,
 and every fourth frame is kept; the others are made anew.
 
-    python benchmarks/film.py CLIP docs/film.webp
+    python -m benchmarks.film CLIP docs/film.webp
 """
 
 from __future__ import annotations

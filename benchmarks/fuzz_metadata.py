@@ -1,28 +1,24 @@
 """Give pictures random metadata, damage some, and use them: each use must succeed, or fail in one line without a file.
 
-python benchmarks/fuzz_metadata.py --cases 2000 [--seed 0] [--keep FOLDER]
+python -m benchmarks.fuzz_metadata --cases 2000 [--seed 0] [--keep FOLDER]
 """
 
 from __future__ import annotations
 
 import io
-import shutil
 import struct
-import tempfile
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import av
 import cv2
 import numpy as np
 import typer
-from fuzz_media import Worker, damaged, numbers, serve
-from rich.console import Console
-from rich.table import Table
+
+from benchmarks.fuzzing import Case, count_ends, damaged, print_ends, serve
 
 DAMAGED = 0.4  # the share of pictures that are damaged
 DIFFERENT = 0.3  # the share of cases whose second picture has other metadata and pixels
@@ -44,50 +40,28 @@ def main(
     if child:
         serve(_use)
         return
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-    ends: dict[str, Counter[str]] = {name: Counter() for name in MAKERS}
-    worker = Worker(__file__)
-    with tempfile.TemporaryDirectory() as folder:
-        for number in numbers(cases):
-            name = list(MAKERS)[number % len(MAKERS)]
-            rng = np.random.default_rng((seed, number))
-            work = Path(folder) / "work"
-            shutil.rmtree(work, ignore_errors=True)
-            (work / "in").mkdir(parents=True)
+    print_ends("picture", count_ends(__file__, list(MAKERS), _draw, cases, seed, keep))
+
+
+def _draw(name: str, rng: np.random.Generator, work: Path) -> Case:
+    (work / "in").mkdir()
+    data = MAKERS[name](rng)
+    for n in range(2):
+        if n and rng.random() < DIFFERENT:
             data = MAKERS[name](rng)
-            for n in range(2):
-                if n and rng.random() < DIFFERENT:
-                    data = MAKERS[name](rng)
-                data = damaged(data, rng) if rng.random() < DAMAGED else data
-                (work / "in" / f"{n}.{name}").write_bytes(data)
-            source, use = str(work / "in"), str(rng.choice(USES))
-            if "." in name:  # a video of such pictures
-                source, use = str(work / "in" / f"0.{name}"), "video"
-            end, line = worker.run(source, str(work), use)
-            if end in ("refused", "crashed", "too long") and len(list(work.iterdir())) > 1:
-                end = "half file"
-            ends[name][end] += 1
-            if end not in ("made", "refused"):
-                Console(stderr=True).print(f"case {number} ({name}, {use}): {end}: {line}", highlight=False)
-                if keep is not None:
-                    shutil.copytree(work / "in", keep / f"{seed}-{number}-{name}", dirs_exist_ok=True)
-        worker.stop()
-    table = Table("picture", "made", "refused in a line", "crashed", "too long", "half files")
-    total = sum(ends.values(), Counter())
-    for name, counts in [*ends.items(), ("all", total)]:
-        kinds = ("made", "refused", "crashed", "too long", "half file")
-        table.add_row(name, *(str(counts[kind]) for kind in kinds))
-    Console().print(table)
-    if total["made"] + total["refused"] < sum(total.values()):
-        raise typer.Exit(1)
+        data = damaged(data, rng) if rng.random() < DAMAGED else data
+        (work / "in" / f"{n}.{name}").write_bytes(data)
+    source, use = work / "in", str(rng.choice(USES))
+    if "." in name:  # a video of such pictures
+        source, use = work / "in" / f"0.{name}", "video"
+    return Case((str(source), str(work), use), work / "in", use)
 
 
 def _use(source: str, work: str, use: str) -> None:
     """Use a folder with two pictures, or a video. `work` is where the result goes."""
     import maskvfi
 
-    plain = {"vfi": "blend", "mask": None, "device": "cpu"}
+    plain: dict[str, Any] = {"vfi": "blend", "mask": None, "device": "cpu"}
     target = Path(work)
     if use == "video":
         maskvfi.interpolate(source, target / "out.mkv", codec="ffv1", **plain)
@@ -160,7 +134,7 @@ def _exif(
         body = _icc(rng) if tag == 34675 else XMP if tag == 700 else _text(rng)
         kind = int(rng.choice((1, 2, 3, 4, 5, 7, 9, 10, 12)))
         if tag in (34665, 34853):
-            body = struct.pack(f"{order}I", int(rng.choice((8, 0, 26, 1 << 31, rng.integers(400)))))
+            body = struct.pack(f"{order}I", int(rng.choice((8, 0, 26, 1 << 31, int(rng.integers(400))))))
             kind = 4
         sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8, 12: 8}
         entries.append((int(tag), kind, max(1, len(body) // sizes[kind]), body))

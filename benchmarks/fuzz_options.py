@@ -1,6 +1,6 @@
 """Give the command odd options and file names: each must succeed, or fail in one line, within a minute.
 
-python benchmarks/fuzz_options.py --cases 500 [--seed 0]
+python -m benchmarks.fuzz_options --cases 500 [--seed 0]
 """
 
 from __future__ import annotations

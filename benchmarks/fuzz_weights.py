@@ -1,6 +1,6 @@
 """Damage weights files at random and load them: each must load, or be refused in one line that names it.
 
-python benchmarks/fuzz_weights.py --cases 2000 [--seed 0]
+python -m benchmarks.fuzz_weights --cases 2000 [--seed 0]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import struct
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -18,18 +19,17 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from fuzz_media import damaged, numbers
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.fuzzing import MEMORY, damaged, numbers, print_ends
 from maskvfi.errors import WeightsError
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.weights.load import load_static, load_vfi
 from maskvfi.weights.locate import find_weights
 
-MEMORY = 6 << 30  # bytes of address space
 LONG = 20.0  # seconds that a case may take
-LOADERS = {"vfi": load_vfi, "static": load_static}
+ENDS = {"loaded": "loaded", "refused": "refused in a line", "crashed": "crashed", "too long": "too long"}
+LOADERS: dict[str, Callable[[Path], object]] = {"vfi": load_vfi, "static": load_static}
 
 
 def main(
@@ -60,15 +60,7 @@ def main(
                 end = "crashed"
                 Console(stderr=True).print(f"case {number} ({name}): {error!r}"[:300], highlight=False)
             ends[name]["too long" if time.monotonic() - began > LONG else end] += 1
-    table, total = (
-        Table("source", "loaded", "refused in a line", "crashed", "too long"),
-        sum(ends.values(), Counter()),
-    )
-    for name, counts in [*ends.items(), ("all", total)]:
-        table.add_row(name, *(str(counts[end]) for end in ("loaded", "refused", "crashed", "too long")))
-    Console().print(table)
-    if total["loaded"] + total["refused"] < sum(total.values()):
-        raise typer.Exit(1)
+    print_ends("source", ends, ENDS)
 
 
 def _sources(folder: Path) -> dict[str, tuple[str, bytes]]:

@@ -1,8 +1,8 @@
-"""All that a card is wanted for, in one command: `make gpu`. Writes one JSON and prints the table for docs/speed.md.
+"""Measure what needs a graphics card: `make gpu`. Writes one JSON and prints the table for docs/speed.md.
 
-python benchmarks/gpu.py --out gpu.json [--device cuda]
+python -m benchmarks.gpu --out gpu.json [--device cuda]
 
-It can be resumed: a part that the JSON already has is not measured again. A part that fails has its error there.
+It can be resumed: a part that the JSON already has is not measured again. Of a part that fails it has the error.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,9 +46,9 @@ def main(
     frames = 6 if small else FRAMES
     parts: dict[str, Callable[[], Any]] = {"tests": lambda: _tests(small)}
     for runtime, precision in WAYS:
-        parts[f"{runtime} {precision}"] = lambda r=runtime, p=precision: _bench(device, r, p, vfi, sizes)
+        parts[f"{runtime} {precision}"] = partial(_bench, device, runtime, precision, vfi, sizes)
     for codec, hwaccel in FILE:
-        parts[f"file {codec}"] = lambda c=codec, h=hwaccel: _file(device, c, h, sizes[-1], frames)
+        parts[f"file {codec}"] = partial(_file, device, codec, hwaccel, sizes[-1], frames)
     parts["8K in tiles"] = lambda: _file(device, "libx264", "none", (640, 360) if small else (7680, 4320), 3)
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     found["device"] = torch.cuda.get_device_name() if device.startswith("cuda") else device
@@ -61,8 +62,8 @@ def main(
         except Exception as error:
             found[name] = {"error": " ".join(str(error).split())[:300]}
         found[name]["took"] = time.perf_counter() - began
-        with written_whole(out) as partial:
-            partial.write_text(json.dumps(found, indent=2) + "\n")
+        with written_whole(out) as unfinished:
+            unfinished.write_text(json.dumps(found, indent=2) + "\n")
     for table in _tables(found):
         Console(width=140).print(table)
 

@@ -1,7 +1,7 @@
 """What eight-bit integers (int8) would win and cost: speed, the mask's F1, and the frames' PSNR and ST-LPIPS.
 
 pip install nncf
-python benchmarks/int8.py --train CLIPS --clips CLIPS [--threads 2] [--runs 2]
+python -m benchmarks.int8 --train CLIPS --clips CLIPS [--threads 2] [--runs 2]
 
 The exported graphs of the networks in the box are quantised after training (NNCF, MIXED preset) and computed by
 OpenVINO, as whole frames, in every precision.
@@ -42,7 +42,7 @@ from maskvfi.weights.load import load_static
 MASK, NETWORKS = "static-s", ("vfi-s", "vfi-m")
 PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
 HEIGHT, WIDTH = 720, 1280
-CALIBRATION = 48  # clips, of each of which one pair of frames at most chooses the ranges of the integers
+CALIBRATION = 48  # clips; at most one pair of frames of each sets the ranges of the integers
 MIDDLE = np.full((1, 1, 1, 1), 0.5, np.float32)
 Compiled = Callable[[Image, Image], np.ndarray]
 
@@ -56,9 +56,7 @@ def main(
 ) -> None:
     """Quantise, measure and print one row for each network and precision."""
     table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
-    pairs = [
-        (run[0], run[1]) for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip.path, 1)
-    ]
+    pairs = [(run[0], run[1]) for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip, 1)]
     timed = pairs[0]
     with tempfile.TemporaryDirectory() as folder:
         for name in (MASK, *NETWORKS):
@@ -155,7 +153,7 @@ def _frames(compute: Compiled, clips: Path, runs: int) -> list[str]:
     similarity, by_clip = Similarity(["psnr", "stlpips"]), []
     for clip in track(find_clips(clips), os.fspath(clips), console=Console(stderr=True)):
         scores = []
-        for run in moving_runs(clip.path, runs, 2):
+        for run in moving_runs(clip, runs, 2):
             made = np.round(255 * np.clip(compute(run[0], run[2])[0], 0, 1)).astype(np.uint8)
             found = similarity.measures([run[0], rearrange(made, "c h w -> h w c"), run[2]], run)
             scores.append([found["psnr"], found["stlpips"]])

@@ -1,6 +1,6 @@
 """Photograph the page and its queue: docs/page.png and docs/queue.png.
 
-python benchmarks/page_pictures.py --out docs    (needs gradio, playwright and a Chromium)
+python -m benchmarks.page_pictures --out docs    (needs gradio, playwright and a Chromium)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 1280, 900  # px, the browser's window
 
 
 def main(out: Annotated[Path, typer.Option(help="Folder for page.png and queue.png.")]) -> None:
-    """Drop two clips on a real page in a real browser, look at the first, and interpolate both."""
+    """Drop two clips on the page in a browser, and photograph the preview of the first and the queue of both."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit("a Chromium is needed: " + ", ".join(BROWSERS))

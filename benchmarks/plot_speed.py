@@ -1,6 +1,6 @@
 """Plot what `maskvfi bench --json` wrote: seconds over frame size, and the gain over the share that stands still.
 
-python benchmarks/plot_speed.py torch.json openvino.json --out docs/speed.svg
+python -m benchmarks.plot_speed torch.json openvino.json --out docs/speed.svg
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ A clip is read at its full rate and gets overlays: a score, a subtitle and a fra
 to the other program, which makes the rest; the frames left out say how good its frames are. Prints PSNR of the new
 frames inside the overlays and elsewhere, and ST-LPIPS of all of them, before and after `protect`.
 
-    python benchmarks/protect_others.py CLIP --frames 13 --width 320 --stride 2
+    python -m benchmarks.protect_others CLIP --frames 13 --width 320 --stride 2
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def draw_overlays(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 cv2.putText(
                     image, text, at, cv2.FONT_HERSHEY_DUPLEX, size * scale, colour, thick + extra, cv2.LINE_AA
                 )
-        corners = [(round(0.76 * width), round(0.07 * height)), (round(0.96 * width), round(0.36 * height))]
-        cv2.rectangle(image, *corners, colours[2], thick + 1)
+        first, last = (round(0.76 * width), round(0.07 * height)), (round(0.96 * width), round(0.36 * height))
+        cv2.rectangle(image, first, last, colours[2], thick + 1)
     return drawn, mark > 0
 
 

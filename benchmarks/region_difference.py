@@ -1,6 +1,6 @@
 """Compare frames that are computed in boxes with frames that are computed whole, on real clips.
 
-python benchmarks/region_difference.py --clips CLIPS [--vfi NAME] [--runs 4]
+python -m benchmarks.region_difference --clips CLIPS [--vfi NAME] [--runs 4]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(
     table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
     everything = []
     for clip in track(find_clips(clips), console=Console(stderr=True)):
-        rows = [row for run in moving_runs(clip.path, runs) if (row := _compared(interpolator, run))]
+        rows = [row for run in moving_runs(clip, runs) if (row := _compared(interpolator, run))]
         if rows:
             everything.extend(rows)
             table.add_row(clip.path.name, str(len(rows)), *_cells(rows))
@@ -46,14 +46,14 @@ def main(
 
 def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
     """The computed share, the mean and 99.9th percentile of the difference in the boxes (of 255), and both PSNR."""
-    views = [interpolator.view(as_batch([frame])) for frame in (run[0], run[2])]
-    weight = interpolator.weight(*views)
+    start, end = (interpolator.view(as_batch([frame])) for frame in (run[0], run[2]))
+    weight = interpolator.weight(start, end)
     boxes = interpolator.boxes(weight)
     height, width = run[0].shape[:2]
     whole = [Box(0, 0, height, width)]
     if not boxes or boxes == whole:
         return None
-    boxed, full = (interpolator.between(*views, 0.5, chosen) for chosen in (boxes, whole))
+    boxed, full = (interpolator.between(start, end, 0.5, chosen) for chosen in (boxes, whole))
     change = 255 * torch.cat([(box.of(boxed) - box.of(full)).abs().flatten() for box in boxes]).numpy()
     share = sum(box.area for box in boxes) / (height * width)
     scores = (psnr(as_picture(x), run[1]) for x in (full, boxed))

@@ -1,6 +1,6 @@
 """Estimate what an hour of video costs, by size and by how much moves, and compare with batches of real clips.
 
-python benchmarks/scaling.py --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/scaling.md)
+python -m benchmarks.scaling --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/scaling.md)
 """
 
 from __future__ import annotations
@@ -31,18 +31,15 @@ from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch import Row, Summary, batch
 from maskvfi.batch.jobs import VIDEO_SUFFIXES
 from maskvfi.timing.scenes import SceneWatcher
-from maskvfi.video import open_source
+from maskvfi.video import Frame, SourceInfo, open_source
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 MOVING = (1.0, 0.5, 0.1)  # shares of the picture that move
 STAGES = ("read", "convert", "mask", "network", "fuse", "write")
 HOURS = 10_000
 RATE = 24  # frames per second of the source; the output has twice as many
-NETWORKS: dict[str, Any] = {
-    "device": "cpu",
-    "runtime": "torch",
-    "precision": "fp32",
-}  # of clips and batches alike
+# Of clips and batches alike.
+NETWORKS: dict[str, Any] = {"device": "cpu", "runtime": "torch", "precision": "fp32"}
 FASTER = (1, 10, 100)  # how many times as fast as one core the networks are assumed to be
 console = Console(stderr=True)
 
@@ -81,9 +78,9 @@ class Rates:
 
 def main(
     clips: Annotated[Path, typer.Option(help="A folder of videos, for the batches.")],
-    seconds: Annotated[float, typer.Option(help="Of each of them.")] = 1.0,
-    frames: Annotated[int, typer.Option(help="Of each made clip.")] = 9,
-    repeats: Annotated[int, typer.Option(help="Of the batches; the fastest counts.")] = 2,
+    seconds: Annotated[float, typer.Option(help="Seconds of each video.")] = 1.0,
+    frames: Annotated[int, typer.Option(help="Frames of each made clip.")] = 9,
+    repeats: Annotated[int, typer.Option(help="Runs of the batches; the fastest counts.")] = 2,
 ) -> None:
     """Measure one core, then batches on one core and on two. Prints tables in Markdown."""
     keep_freed_memory()  # as `maskvfi batch` and its workers do
@@ -203,7 +200,7 @@ def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
         copy = path.with_suffix(".mp4")
         with open_source(path) as reader:
             frames = list(reader)
-            watch += best(lambda info=reader.info, frames=frames: deque(SceneWatcher(info).watch(frames), 0))
+            watch += best(watched, reader.info, frames)
             writer = maskvfi.video.VideoWriter(copy, reader.info, rate=reader.info.rate)
             since = time.perf_counter()
             with writer:
@@ -211,17 +208,27 @@ def coding(paths: Sequence[Path]) -> tuple[float, float, float, float]:
                     writer.write(frame)
             encode += time.perf_counter() - since
             pixels += len(frames) * reader.info.width * reader.info.height / 1e6
-        decode += best(lambda copy=copy: deque(open_source(copy), 0))
+        decode += best(read, copy)
         packed += copy.stat().st_size
     return decode / pixels, watch / pixels, encode / pixels, packed / pixels
 
 
-def best(work: Callable[[], object]) -> float:
+def watched(info: SourceInfo, frames: Sequence[Frame]) -> None:
+    """Look for cuts and repeats in frames."""
+    deque(SceneWatcher(info).watch(frames), 0)
+
+
+def read(path: Path) -> None:
+    """Decode a video."""
+    deque(open_source(path), 0)
+
+
+def best(work: Callable[..., None], *given: object) -> float:
     """The shortest of three runs, in seconds."""
     took = []
     for _ in range(3):
         since = time.perf_counter()
-        work()
+        work(*given)
         took.append(time.perf_counter() - since)
     return min(took)
 

@@ -1,6 +1,6 @@
 """Interpolate a long video of small frames: memory, threads and open files must not grow, and times must not drift.
 
-python benchmarks/soak.py [--minutes 30] [--mask static-s]
+python -m benchmarks.soak [--minutes 30] [--mask static-s]
 """
 
 from __future__ import annotations

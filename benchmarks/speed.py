@@ -1,9 +1,9 @@
 """Print every table of docs/speed.md in one run, and draw its plot.
 
-python benchmarks/speed.py --clips CLIPS --out FOLDER [--train CLIPS]
+python -m benchmarks.speed --clips CLIPS --out FOLDER [--train CLIPS]
 
-It takes twenty minutes on two cores, which should have nothing else to do. What a command printed is kept as a file in
-the folder; a run that is given again continues with the first command that has none. With --train and NNCF installed
+It takes twenty minutes on two cores, which should have nothing else to do. The output of every command is kept as a
+file in the folder; the same command again continues with the first that has none. With --train and NNCF installed
 (`pip install nncf`) int8 is measured too.
 """
 
@@ -23,12 +23,9 @@ from rich.console import Console
 
 from maskvfi.paths import written_whole
 
-HERE = Path(__file__).parent
 MASKVFI = [sys.executable, "-m", "maskvfi.cli"]
-WHOLE = (
-    "sam2_juggle.mp4",
-    "orig_tracks_hdr10_vfr_aac.mp4",
-)  # one mostly still clip, one that moves everywhere
+# One mostly still clip, and one that moves everywhere.
+WHOLE = ("sam2_juggle.mp4", "orig_tracks_hdr10_vfr_aac.mp4")
 MEMORY = {"1920x1080": 8, "3840x2160": 4, "7680x4320": 3}  # frames by size
 RUNTIMES = (("torch", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
 console = Console(stderr=True)
@@ -65,7 +62,7 @@ def _commands(clips: Path, out: Path, train: Path | None) -> Iterator[tuple[str,
     yield "rife 4.25 by size", [*sizes, "--json", figures]
     yield (
         "plot",
-        [sys.executable, f"{HERE / 'plot_speed.py'}", figures, "--out", os.fspath(out / "speed.svg")],
+        [sys.executable, "-m", "benchmarks.plot_speed", figures, "--out", os.fspath(out / "speed.svg")],
     )
     for vfi in ("vfi-m", "vfi-s"):
         for runtime, precision in RUNTIMES:
@@ -73,13 +70,13 @@ def _commands(clips: Path, out: Path, train: Path | None) -> Iterator[tuple[str,
             yield f"{vfi} {runtime} {precision}", [*bench, "--vfi", vfi, "--size", "1280x720", *chosen]
     yield (
         "whole files",
-        [sys.executable, f"{HERE / 'whole_files.py'}", *(os.fspath(clips / x) for x in WHOLE)],
+        [sys.executable, "-m", "benchmarks.whole_files", *(os.fspath(clips / x) for x in WHOLE)],
     )
-    boxes = [sys.executable, f"{HERE / 'region_difference.py'}", "--clips", os.fspath(clips), "--runs", "3"]
+    boxes = [sys.executable, "-m", "benchmarks.region_difference", "--clips", os.fspath(clips), "--runs", "3"]
     yield "boxes", boxes
     if train is not None:
         given = ["--train", os.fspath(train), "--clips", os.fspath(clips)]
-        yield "int8", [sys.executable, f"{HERE / 'int8.py'}", *given]
+        yield "int8", [sys.executable, "-m", "benchmarks.int8", *given]
 
 
 def _memory(out: Path) -> str:

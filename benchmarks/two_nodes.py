@@ -1,6 +1,6 @@
 """Run `maskvfi batch` on a Ray cluster of two nodes in network namespaces, and lose one midway (Linux, as root).
 
-    python benchmarks/two_nodes.py CLIP [CLIP ...]
+    python -m benchmarks.two_nodes CLIP [CLIP ...]
 
 Each node has its own network stack and its own address, so that everything between them goes through the network.
 When the first result is there, the cable of the second node is pulled. Prints when it was lost, and whether the files
@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 BRIDGE = "maskvfi0"
 NODES = {"maskvfi-a": "10.87.0.1", "maskvfi-b": "10.87.0.2"}
@@ -81,7 +82,7 @@ def ray_nodes(folder: Path) -> Iterator[None]:
             own = [*role, "--node-ip-address", address]
             if where == head:
                 own += ["--temp-dir", str(folder)]
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             started.append(
                 subprocess.Popen(
                     [*inside(where), *ray, *own], env=ENVIRONMENT, start_new_session=True, **quiet
@@ -96,9 +97,9 @@ def ray_nodes(folder: Path) -> Iterator[None]:
             left = subprocess.run(
                 ["ip", "netns", "pids", node], check=True, capture_output=True
             ).stdout.split()
-            for process in left:
+            for pid in left:
                 with suppress(ProcessLookupError):
-                    os.kill(int(process), signal.SIGKILL)
+                    os.kill(int(pid), signal.SIGKILL)
         for process in started:
             process.wait()
 
@@ -119,6 +120,11 @@ def batch(clips: Sequence[Path], out: Path, *more: str) -> list[str]:
     return [program, "batch", *map(str, clips), "--out", str(out), *more]
 
 
+def has_results(out: Path, clips: Sequence[Path]) -> bool:
+    """Whether a segment of a clip has come back, or a whole clip is there."""
+    return any(out.rglob("*.packets")) or any((out / clip.name).exists() for clip in clips)
+
+
 def lose_a_node(clips: Sequence[Path], folder: Path) -> bool:
     """Run the batch on two nodes, pull the cable of one, and compare with one node alone; True if all is right."""
     (head, address), _ = NODES.items()
@@ -129,7 +135,7 @@ def lose_a_node(clips: Sequence[Path], folder: Path) -> bool:
             [*inside(head), *batch(clips, out, "--workers", "2", "--address", f"{address}:{PORT}")],
             env=ENVIRONMENT,
         )
-        while run.poll() is None and not any(out.rglob("part-*")) and not any(out.glob("*.m*")):
+        while run.poll() is None and not has_results(out, clips):
             time.sleep(0.2)
         command("ip", "link", "set", f"{BRIDGE}-1", "down")
         print(f"{time.perf_counter() - began:.0f} s: the second node is lost", flush=True)

@@ -1,6 +1,6 @@
 """Time whole files, as a person runs the command, beside ffmpeg's minterpolate: the table of docs/speed.md.
 
-python benchmarks/whole_files.py CLIP... [--seconds 1] [--size 1280x720] [--times 3] [--options "--vfi vfi-s"]
+python -m benchmarks.whole_files CLIP... [--seconds 1] [--size 1280x720] [--times 3] [--options "--vfi vfi-s"]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m distill: data, training and evaluation; every command only calls the modules beside it."""
+"""python -m distill: data, training and evaluation. The commands only call the other modules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from distill.options import (
     VfiTraining,
 )
 from maskvfi.cli.options import with_options
-from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF
 
 app = typer.Typer(
     help="Train and measure maskvfi's networks.",
@@ -38,7 +38,7 @@ app = typer.Typer(
 evaluation = typer.Typer(help="Measure weights.", no_args_is_help=True)
 app.add_typer(evaluation, name="evaluate")
 console = Console(stderr=True)
-paper = Console(width=None if sys.stdout.isatty() else 200)  # tables in a file are as wide as they want to be
+paper = Console(width=None if sys.stdout.isatty() else 200)  # a table in a file is not squeezed
 
 Data = Annotated[Path, typer.Option(help="The folder of shards that `prepare` made.")]
 Run = Annotated[Path, typer.Option(help="Where state, log and weights go; a run there is continued.")]
@@ -111,7 +111,7 @@ def mine_hard(
     data: Data,
     mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = DEFAULT_MASK,
     teacher: Annotated[str, typer.Option(help="As `label` takes it.")] = f"dis+rife:{DEFAULT_VFI}",
-    every: Annotated[int, typer.Option(help="Look at each so many-th tuple.", min=1)] = 1,
+    every: Annotated[int, typer.Option(help="Look at one tuple of this many.", min=1)] = 1,
 ) -> None:
     """Find the tuples that a mask gets wrong: `train` sees them more often."""
     from distill.data.mining import mine
@@ -182,10 +182,10 @@ def quality(
     name: Annotated[str | None, typer.Option("--set", help=f"A test set: {', '.join(SETS)}.")] = None,
     clips: Annotated[Path | None, typer.Option(help="A folder of videos, in place of a test set.")] = None,
 ) -> None:
-    """How good made frames are, on videos or on a test set, beside blending, DIS and ffmpeg's minterpolate."""
+    """Measure made frames, on videos or a test set, beside blending, DIS and ffmpeg's minterpolate."""
     from distill.evaluate.quality import measure_quality, measure_set, quality_tables, set_tables
 
-    mask = None if options.mask == "none" else options.mask
+    mask = None if options.mask == OFF else options.mask
     if name and path and not clips:
         measured = measure_set(name, path, options.vfi, mask, options.runs, options.times, options.chosen())
         tables = set_tables(measured, name)

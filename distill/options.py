@@ -1,6 +1,6 @@
 """Every option of preparing data, training and measuring, declared once.
 
-The functions of the training side and `python -m distill` are both made from what stands here. Nothing here imports
+The functions of the training side and `python -m distill` both take their options from here. Nothing here imports
 torch, so that the command line answers at once.
 """
 
@@ -13,29 +13,12 @@ from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OptionGroup, option
 
 TEACHER = "dis"
 TEACHER_DEVICE = "cpu"
-TEACHER_SCALE = 1.0  # size at which a teacher sees the frames, of their own
-PLACES = 12  # runs of frames that the quality bench takes from a clip, at most
-TIMES = 2  # gaps between the frames that it keeps; those between are made
-SETS = (
-    "vimeo90k",
-    "snu-film",
-    "xiph",
-    "x-test",
-    "davis",
-    "atd12k",
-    "gdm",
-)  # published test sets that can be read
-MEASURES = (
-    "psnr",
-    "psnr_div",
-    "stlpips",
-    "sharpness",
-    "ssim",
-    "lpips",
-    "ssimulacra2",
-    "vmaf",
-    "flicker",
-)
+TEACHER_SCALE = 1.0  # size at which a teacher sees the frames, relative to their own
+PLACES = 12  # runs of frames that `evaluate quality` takes from a clip, at most
+TIMES = 2  # gaps in such a run; its ends are given, and the frames between are made
+# Published test sets that can be read.
+SETS = ("vimeo90k", "snu-film", "xiph", "x-test", "davis", "atd12k", "gdm")
+MEASURES = ("psnr", "psnr_div", "stlpips", "sharpness", "ssim", "lpips", "ssimulacra2", "vmaf", "flicker")
 STILL_CASES = 7  # the still-things benchmark's composites per clip
 CASES = 3  # StaticBench's composites per clip and kind
 DMAP_CASES = 4  # the D-map benchmark's composites per clip
@@ -66,12 +49,12 @@ class QualityOptions(OptionGroup):
     """How made frames are compared with true ones."""
 
     vfi: str = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
-    mask: str = option(DEFAULT_MASK, 'Mask weights for frames under overlays, or "none".')
+    mask: str = option(DEFAULT_MASK, 'Mask weights for frames under overlays, or "off".')
     runs: int | None = option(
         None, f"Places per clip ({PLACES} unless given), or in a part of a set (all).", low=1
     )
     times: int | None = option(
-        None, f"Gaps of which one is kept ({TIMES} unless given; 8 for x-test, which also knows 4).", low=2
+        None, f"Gaps in a run, whose inner frames are made ({TIMES} unless given; for x-test 8, or 4).", low=2
     )
     measures: str = option("all", f"Which to take, with commas between: {', '.join(MEASURES)}.")
 
@@ -94,13 +77,13 @@ class StillBenchOptions(OptionGroup):
 class FitOptions(OptionGroup):
     """How a training runs, whatever is trained."""
 
-    cpu: bool = option(False, "Train on the CPU though there is a GPU.")
+    cpu: bool = option(False, "Train on the CPU even if there is a GPU.")
     precision: str = option(
-        "no", "Of the forward pass: no (float32), bf16 or fp16.", choices=("no", "bf16", "fp16")
+        "fp32", "Of the forward pass: fp32, bf16 or fp16.", choices=("fp32", "bf16", "fp16")
     )
     log_every: int = option(50, "Steps between two lines of the log.", low=1)
     store_every: int = option(250, "Steps between two states that are stored.", low=1)
-    stop_after: int | None = option(None, "End after this step, to go on another time.", low=1)
+    stop_after: int | None = option(None, "Stop after this step; the same command continues later.", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +120,7 @@ class Terms(OptionGroup):
     perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).")
     taught: float = option(0.0, "Weight of a teacher's flow and blend (needs --teacher).")
     imitated: float = option(
-        0.0, "Share of the run, at first, in which each block learns its teacher's.", low=0, high=1
+        0.0, "Share of the run, at its start, in which each block learns its teacher's block.", low=0, high=1
     )
     decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.")
 

@@ -15,8 +15,8 @@ import numpy as np
 from av.packet import Packet
 
 from maskvfi.video import Frame, VideoReader, VideoWriter
+from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import frame_of, planar_name
-from maskvfi.video.planes import PixelFormat
 
 LOSSLESS = {
     "libx264": {"qp": "0", "preset": "ultrafast"},

@@ -17,14 +17,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rich.console import Console
 
 from distill.arrays import Image
 from maskvfi.paths import written_whole
 
 Sample = tuple[str, list[Image], dict[str, Any]]  # key, pictures, facts
 
+MOST_FRAMES = 10**8  # more is not a video's length, but a container that does not know it
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
-CUT = 0.10  # mean change of a 32x32 thumbnail from one frame to the next, of 1, above which there is a cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +41,49 @@ def find_clips(folder: Path) -> list[Clip]:
     """The videos of a folder and of the folders in it.
 
     Args:
-        folder: Where to look. A manifest.json there, or one folder up, says of what kind the videos are.
+        folder: Where to look. A manifest.json there, or one folder up, says what kind of footage the videos are.
 
     Returns:
         The clips, in order of their paths; without a manifest their kind is "natural".
 
     Raises:
-        ValueError: There is no video.
+        ValueError: There is no video, or none that can be read. Others that cannot be read are left out by name.
     """
     kinds: dict[str, str] = {}
     for place in (folder, folder.parent):
-        if (place / "manifest.json").is_file():
-            kinds |= {
-                Path(entry["file"]).name: entry["kind"]
-                for entry in json.loads((place / "manifest.json").read_text())
-            }
+        kinds |= _kinds(place / "manifest.json")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise ValueError(f"{folder}: holds no video")
-    counted = ((path, int(cv2.VideoCapture(os.fspath(path)).get(cv2.CAP_PROP_FRAME_COUNT))) for path in paths)
-    return [Clip(path, kinds.get(path.name, "natural"), frames) for path, frames in counted]
+    clips = []
+    for path in paths:
+        if frames := _count(path):
+            clips.append(Clip(path, kinds.get(path.name, "natural"), frames))
+        else:
+            Console(stderr=True).print(f"{path}: cannot be read, left out", markup=False, soft_wrap=True)
+    if not clips:
+        raise ValueError(f"{folder}: holds no video that can be read")
+    return clips
+
+
+def _kinds(manifest: Path) -> dict[str, str]:
+    """The kinds of footage by file name; none where there is no manifest, or another program's."""
+    try:
+        return {Path(entry["file"]).name: entry["kind"] for entry in json.loads(manifest.read_text())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _count(path: Path) -> int:
+    """How many frames a video has: what its container says, or what can be read where that says nothing."""
+    video = cv2.VideoCapture(os.fspath(path))
+    promised = video.get(cv2.CAP_PROP_FRAME_COUNT)
+    if 0 < promised < MOST_FRAMES:
+        return int(promised)
+    count = 0
+    while video.grab():
+        count += 1
+    return count
 
 
 def write_shard(path: Path, samples: Iterable[Sample], kind: str) -> int:
@@ -149,6 +173,14 @@ class Shards:
             if name != "json"
         }
         return [self._picture(parts[number]) for number in sorted(parts)]
+
+    def check_size(self, size: int) -> None:
+        """Raise ValueError if squares of `size` px do not fit into the pictures of the first sample."""
+        side = min(self.frames(0)[0].shape[:2])
+        if side < size:
+            raise ValueError(
+                f"{self.paths[0]}: its pictures are {side} px wide, samples of {size} px do not fit"
+            )
 
     def _picture(self, place: tuple[int, int, int]) -> Image:
         picture = cv2.imdecode(np.frombuffer(self._read(place), np.uint8), cv2.IMREAD_UNCHANGED)

@@ -7,7 +7,7 @@ import numpy as np
 
 from distill.arrays import Floats, Image
 
-MIN_SIDE = 32  # px; DIS needs some room, so smaller pictures are enlarged by their rims
+MIN_SIDE = 32  # px; smaller pictures are padded with their edges, since DIS needs some room
 
 
 def search(start: Image, end: Image) -> Floats:

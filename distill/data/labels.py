@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
+from distill.arrays import Bools, Image
 from distill.data.clips import Sample, Shards, remove_partial, write_shard
-from distill.data.teachers import GapMotion, Teacher, measure
+from distill.data.teachers import Dis, GapMotion, Teacher, measure
 from distill.data.tensors import as_batch
 from distill.options import TEACHER_SCALE
 
 MOVING, UNSURE, STATIC = 0, 128, 255  # as stored
-SLOW = 1.0  # px per gap, under which a flow sees nothing move
-MOST_SLOW = 0.05  # of the picture, in a gap of which everything moves
+SLOW = 1.0  # px per gap, below which a pixel counts as slow
+MOST_SLOW = 0.05  # share of a picture that may be slow, if everything in the gap is to count as moving
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,11 @@ class Rule:
         still_below: A pixel is still if it is slower than this, in px per gap, by every flow that the teacher gave.
         moving_above: It moves if it is at least this fast by every one of them.
         components: Measure speed as the larger of x and y, not as their length.
-        photometric: Also compare the frames at zero motion. Still pixels must look alike, and moving ones must not.
-            A flat place, where motion cannot be seen, is still only if what surrounds it is.
-        unseen: In a gap of which everything moves, what flow alone says moves does: also a flat place.
-        noise: Code values of 255 that pixels which look alike may differ by, mean over 5x5 px.
-        visible: Code values of slope under which a place is flat.
+        photometric: Also compare the frames in place. Still pixels must look alike, and moving ones must not. A flat
+            place, where motion cannot be seen, is still only if what surrounds it is.
+        unseen: In a gap in which everything moves, trust the flow alone: flat places move too.
+        noise: Code values by which pixels that look alike differ at most, mean over 5x5 px.
+        visible: Code values of slope below which a place is flat.
     """
 
     still_below: float = 0.3
@@ -47,7 +48,7 @@ class Rule:
 
 
 TRAINING = Rule(unseen=True)  # benchmarks judge by Rule() alone
-# StaticMaskNet's own rule: all components of the flow at t = 0.5, which is half the way of a gap, under 0.5 px.
+# StaticMaskNet's own rule: every component of the flow from t = 0.5, which covers half a gap, is under 0.5 px.
 PUBLISHED = Rule(still_below=1.0, moving_above=1.0, components=True, photometric=False)
 
 
@@ -81,6 +82,24 @@ def static_labels(
     flat = alike & (slope <= rule.visible) & ~_near(moves, 31) & _near(seen_still, 61)
     static = seen_still | flat
     return static, ~static & ~moves
+
+
+def surely_moves(frames: Sequence[Image]) -> Bools:
+    """Where DIS, in both directions, and the difference of the frames say that something moves; by `Rule()`.
+
+    Benchmarks count pixels of real footage as moving where this says so.
+
+    Args:
+        frames: N pictures [H,W,3] in order.
+
+    Returns:
+        [N-1,H,W], for each gap.
+    """
+    images = as_batch(frames)
+    first, second = images[:-1], images[1:]
+    static, unsure = static_labels(Dis().motion(first, second), first, second, Rule())
+    moves: Bools = (~static & ~unsure).numpy()
+    return moves
 
 
 def as_codes(static: Tensor, unsure: Tensor) -> Tensor:

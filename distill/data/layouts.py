@@ -1,4 +1,4 @@
-"""Published data sets, told by their folders: the picture files of their training sequences."""
+"""Published data sets, recognised by their folders: the picture files of their training sequences."""
 
 from __future__ import annotations
 

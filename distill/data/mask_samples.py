@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from distill.arrays import Bools, Image, Rng
+from distill.arrays import Bools, Image, Rng, quantised
 from distill.data.clips import Shards
+from distill.data.endless import Endless
 from distill.data.labels import STATIC, TRAINING, UNSURE, static_labels
 from distill.data.mining import Hard
 from distill.data.teachers import Dis
@@ -40,8 +40,7 @@ FAINTLY_SHOWN = 1.0  # the same over soft drifts
 NEAR = 61  # px, side of the square around seen motion in which unseen motion counts as moving
 NEAR_OWN = 181  # px, the same around seen motion of the same layer
 LEAPING = 0.15  # chance that an object leaps
-STANDING = 0.35  # chance that what repeats, or is soft, stands still all the same
-MAX_INDEX = 1 << 40  # a data set of samples that are drawn has no end
+STANDING = 0.35  # chance that a texture that repeats, or a soft one, stands still
 
 
 class Composed(NamedTuple):
@@ -62,8 +61,8 @@ class Composed(NamedTuple):
     noise: float
 
 
-class Stills(Dataset[dict[str, Tensor]]):
-    """Sequences and which of their pixels stand still, without end. Sample k depends on the seed and on k alone.
+class Stills(Endless):
+    """Sequences, and which of their pixels stand still. Sample k depends on the seed and on k alone.
 
     A sample is "frames" [N,3,S,S] uint8, and "static", "sure", "replaced" and "replaced_sure" [N-1,S,S] bool.
 
@@ -95,9 +94,7 @@ class Stills(Dataset[dict[str, Tensor]]):
         Raises:
             ValueError: There are no such shards, their labels are not those of their tuples, or tuples are too short.
         """
-        cv2.setNumThreads(
-            1
-        )  # before workers fork: they would wait for OpenCV's threads, which a fork does not copy
+        super().__init__()
         self.tuples = Shards(folder)
         self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples)
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
@@ -107,15 +104,15 @@ class Stills(Dataset[dict[str, Tensor]]):
             )
         if (found := len(self.tuples.frames(0))) < length:
             raise ValueError(f"{folder}: its tuples have {found} frames, the mask is trained on {length}")
+        self.tuples.check_size(size)
+        if size % 2:
+            raise ValueError(f"samples must be an even number of px wide, as video is, not {size}")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 1, 16) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
         self.hard = Hard(folder, self.tuples.keys)
         self.size, self.length, self.seed, self.clean = size, length, seed, clean
         self._drawn: dict[int, Composed] = {}
-
-    def __len__(self) -> int:
-        return MAX_INDEX
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         newest, visit = divmod(index, VISITS)
@@ -245,7 +242,7 @@ class Backdrops:
             picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.7, 4)))
         if rng.random() < 0.3:
             contrast, level = np.float32(rng.uniform(0.1, 0.8)), np.float32(rng.uniform(0, 255))
-            picture = np.clip(np.rint(level + contrast * (picture - level)), 0, 255).astype(np.uint8)
+            picture = quantised(level + contrast * (picture - level))
         return [np.ascontiguousarray(picture)]
 
 
@@ -265,7 +262,7 @@ def _turned(composed: Composed, rng: Rng) -> Composed:
 def _gap(scene: Scene, start: int, frame0: Image, frame1: Image, shown: float) -> tuple[Bools, Bools]:
     """Still and unsure pixels of a gap; motion that cannot be seen, far from any that can be, is unsure.
 
-    A flat place moves with its layer, so motion of this is looked for farther away.
+    A flat place moves with its layer, so motion of the same layer counts from farther away.
     """
     distance = scene.reach((float(start), start + 0.25, start + 0.5, start + 0.75, start + 1.0))
     moves = distance > RULE.moving_above

@@ -1,4 +1,4 @@
-"""Tuples on which a mask calls still what trusted flows say moves: the hardest material there is."""
+"""Tuples in which a mask calls still what trusted flows see moving: the hardest material there is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mine(data: Path, mask: PathLike, teacher: Teacher, every: int = 1, share: fl
         data: The folder of shards that `prepare` made.
         mask: The mask's weights, by name or path.
         teacher: Whose flow counts.
-        every: Look at each so many-th tuple.
+        every: Look at one tuple of this many.
         share: The share of wrong pixels in a tuple's worst gap from which it counts as hard.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Videos, data sets and pictures into shards: first a plan of what to cut, then every shard by itself.
+"""Cut videos, data sets and pictures into shards: first a plan of what to cut, then one shard after another.
 
 Tuples are drawn by kind of clip and by how much moves, not by frame, because most footage hardly moves.
 """
@@ -17,8 +17,19 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from distill.arrays import Image, Rng
-from distill.data.clips import CUT, Clip, Sample, Shards, find_clips, remove_partial, write_shard
+from distill.arrays import Floats, Image, Rng
+from distill.data.clips import Clip, Sample, Shards, find_clips, remove_partial, write_shard
+from distill.data.frames import (
+    CUT,
+    at_least,
+    change,
+    cropped,
+    decoded,
+    liveliest,
+    random_squares,
+    sometimes_halved,
+    thumbnail,
+)
 from distill.data.layouts import PICTURE_SUFFIXES, FrameSequence, find_sequences
 from distill.options import Recipe
 from maskvfi.paths import written_whole
@@ -56,7 +67,7 @@ class ClipPart:
             yield f"{number:05d}-{self.clip.path.stem}-{index:04d}".replace(".", "_"), frames, facts
 
     def _tuples(self, recipe: Recipe, rng: Rng) -> Iterator[tuple[list[Image], float]]:
-        """BGR crops with no cut inside, and how much each moves (mean difference of its ends)."""
+        """BGR crops without a cut inside, and how much each moves: the mean difference of its first and last frame."""
         starts: dict[int, list[int]] = {}
         for start in rng.integers(self.first, self.last, self.wanted * 2):
             step = int(rng.choice([1, 1, 1, 2, 3]))
@@ -65,11 +76,11 @@ class ClipPart:
         window: deque[Image] = deque(maxlen=longest)
         jumps: deque[float] = deque(maxlen=longest)
         found: list[tuple[list[Image], float]] = []
-        before: np.ndarray | None = None
-        for number, frame in _decoded(self.clip.path, self.first, max(starts) + 1):
-            thumb = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-            jumps.append(float(np.abs(thumb - before).mean()) if before is not None else 0.0)
-            before = thumb
+        before: Floats | None = None
+        for number, frame in decoded(self.clip.path, range(self.first, max(starts) + 1)):
+            small = thumbnail(frame)
+            jumps.append(change(before, small) if before is not None else 0.0)
+            before = small
             window.append(frame)
             for step in starts.get(number, []):
                 span = (recipe.length - 1) * step
@@ -113,11 +124,13 @@ def prepare(clips: Path, out: Path, recipe: Recipe) -> int:
         How many tuples there are now.
 
     Raises:
-        ValueError: The folder holds neither.
+        ValueError: The folder holds neither, or nothing long enough.
     """
     for number, part in track(uncut(clips, out, recipe), description="cutting tuples"):
         cut(part, number, out, recipe)
-    return prepared(out)
+    if not (count := prepared(out)):
+        raise ValueError(f"{clips}: has no stretch of {recipe.length + 1} frames without a cut")
+    return count
 
 
 def prepared(out: Path) -> int:
@@ -128,8 +141,8 @@ def prepared(out: Path) -> int:
 def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     """The shards that still have to be cut, with their numbers.
 
-    Shards of another plan are deleted, with their labels and with what was mined in them; so are unfinished ones that
-    killed runs left behind.
+    Shards of another plan are deleted, with their labels and with what was mined in them. Unfinished shards, which
+    killed runs left behind, are deleted too.
 
     Args:
         clips, out, recipe: As `prepare` has them.
@@ -213,7 +226,7 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
         How many were written; pictures that cannot be read are left out.
 
     Raises:
-        ValueError: The folder holds no picture.
+        ValueError: The folder holds no picture that can be read.
     """
     paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
@@ -229,20 +242,23 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
             picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
             if picture is None:
                 continue
-            picture = _at_least(picture, size)
+            picture = at_least(picture, size)
             if rng.random() < 0.5 and min(picture.shape[:2]) > 1.3 * size:
-                picture = _at_least(
+                picture = at_least(
                     cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), size
                 )
             yield f"texture-{index:05d}", [_crop(picture, size, rng)], {"picture": path.name}
 
     starts = range(0, count, PER_SHARD)
-    return sum(
+    written = sum(
         write_shard(
             out / f"textures-{number:04d}.tar", crops(range(start, min(start + PER_SHARD, count))), "jpg"
         )
         for number, start in enumerate(track(starts, description="cutting textures"))
     )
+    if not written:
+        raise ValueError(f"{pictures}: holds no picture that can be read")
+    return written
 
 
 def _shard(out: Path, number: int) -> Path:
@@ -266,39 +282,12 @@ def _read_picture(path: Path) -> Image:
     return picture
 
 
-def _decoded(path: Path, first: int, last: int) -> Iterator[tuple[int, Image]]:
-    """The BGR frames `first` up to `last` of a video, with their numbers."""
-    video = cv2.VideoCapture(os.fspath(path))
-    for number in range(last):
-        if not video.grab():
-            return
-        if number >= first:
-            found, frame = video.retrieve()
-            if not found:
-                return
-            yield number, frame
-
-
 def _choose_crop(frames: list[Image], size: int, rng: Rng) -> tuple[list[Image], float]:
     """A square crop, mostly where much moves, and the mean difference of its first and last frame."""
-    if min(frames[0].shape[:2]) >= 2 * size and rng.random() < 0.5:
-        frames = [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
-    frames = [_at_least(frame, size) for frame in frames]
-    height, width = frames[0].shape[:2]
-    difference = cv2.absdiff(frames[0], frames[-1]).mean(axis=2)
-    corners = [
-        (int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))) for _ in range(4)
-    ]
-    motion = [float(difference[y : y + size, x : x + size].mean()) for y, x in corners]
-    y, x = corners[int(np.argmax(motion)) if rng.random() < 0.8 else 0]
-    crops = [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in frames]
-    return crops, float(difference[y : y + size, x : x + size].mean())
-
-
-def _at_least(picture: Image, size: int) -> Image:
-    """The picture, enlarged where a side is shorter than `size`."""
-    factor = size / min(picture.shape[:2])
-    return cv2.resize(picture, None, fx=factor + 1e-3, fy=factor + 1e-3) if factor > 1 else picture
+    frames = [at_least(frame, size) for frame in sometimes_halved(frames, size, rng)]
+    squares = random_squares(frames, size, rng)
+    square, motion = liveliest(squares) if rng.random() < 0.8 else squares[0]
+    return cropped(frames, square), motion
 
 
 def _crop(picture: Image, size: int, rng: Rng) -> Image:

@@ -1,4 +1,4 @@
-"""Shards made by many machines: Ray's workers cut videos, or hold a teacher, and make one shard after another."""
+"""Shards made by many machines: each of Ray's workers makes one shard after another."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ def label_on_ray(data: Path, teacher: str, rule: Rule, scale: float, device: str
         teacher: A name, as `load_teacher` takes it.
         rule, scale: As `label_tuples` has them.
         device: Where a teacher's network computes.
-        address: That of a Ray cluster; None starts Ray here, for as long as this lasts.
+        address: That of a Ray cluster; None starts Ray on this machine until the work is done.
 
     Returns:
         How many gaps were labelled now.
 
     Raises:
-        ValueError: Ray is not installed or has no such device; or, when all others are labelled, some shards cannot
-            be.
+        ValueError: Ray is not installed, has no such device, or some shards could not be labelled; all others are.
         ConnectionError: No cluster answers at the address.
     """
     kind = device.partition(":")[0]
@@ -53,7 +52,7 @@ def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None) 
         How many tuples there are now.
 
     Raises:
-        ValueError: Ray is not installed; there is nothing to cut; or, when all others are cut, some shards cannot be.
+        ValueError: Ray is not installed, there is nothing to cut, or some shards could not be cut; all others are.
         ConnectionError: No cluster answers at the address.
     """
     left = uncut(clips, out, recipe)
@@ -99,7 +98,7 @@ def _on_ray(
     device: str,
     address: str | None,
 ) -> int:
-    """Make every shard once, with as many workers as there is room for.
+    """Make every shard once, by as many workers as Ray has room for.
 
     Args:
         shards: What `Maker.make` takes.
@@ -113,7 +112,7 @@ def _on_ray(
         The sum of what `make` returned.
 
     Raises:
-        ValueError: Ray failed; or, when all other shards are made, some could not be.
+        ValueError: Ray failed, or some shards could not be made; all others are.
     """
     ray, cluster = _import_ray()
     if not shards:

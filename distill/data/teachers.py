@@ -33,7 +33,7 @@ class GapMotion:
     """What a teacher saw between two frames.
 
     Attributes:
-        times: K times in 0..1. A teacher of flow from frame to frame sees at 0 and 1.
+        times: K times in 0..1 at which the flows start; of flow from frame to frame these are 0 and 1.
         flows: [B,K,4,H,W] in px, (x,y) from each time to frame 0, then to frame 1.
     """
 
@@ -104,12 +104,12 @@ def measure(
 ) -> GapMotion:
     """What a teacher sees between frames of any size, tile by tile and blended.
 
-    Flow is right only where motion is shorter than what a tile sees around it.
+    Motion that leads out of a tile cannot be measured.
 
     Args:
         teacher: Who measures.
         img0, img1: [B,3,H,W], RGB in 0..1.
-        scale: The size at which it sees the frames, of their own. At 0.5 motion of less than a pixel is lost.
+        scale: The size at which it sees the frames, relative to their own. At 0.5 motion of under a pixel is lost.
         tile: Side in px of what it sees at once.
 
     Returns:
@@ -197,8 +197,8 @@ class Rife:
 class Both:
     """DIS from frame to frame, and RIFE weights in the middle of the gap.
 
-    Each errs where the other does not: DIS on slow soft motion, both on repetition but seldom alike. The rules of
-    `distill.data.labels` ask every flow, so that a pixel is labelled only where they agree.
+    They err in different places: DIS where something soft moves slowly, and both on repetition, but seldom alike. The
+    rules of `distill.data.labels` ask every flow, so that a pixel is labelled only where both agree.
     """
 
     def __init__(self, weights: str, device: str) -> None:
@@ -254,7 +254,7 @@ class Ptlflow:
 
 
 class Memfof:
-    """MEMFOF (Bargatin et al., ICCV 2025), which sees three frames; here the other frame stands on both sides."""
+    """MEMFOF (Bargatin et al., ICCV 2025). It takes three frames: here the other one twice, around its own."""
 
     def __init__(self, checkpoint: str, device: str) -> None:
         from memfof import MEMFOF

@@ -41,7 +41,7 @@ SNU_LEVELS = ("easy", "medium", "hard", "extreme")
 ATD_LEVELS = {0: "easy", 1: "medium", 2: "hard"}
 ATD_SIZE = (960, 540)  # px, width and height
 DAVIS_SIZE = (848, 480)  # px
-FIRST = 3  # the frame that DAVIS and GDM make first, since methods of four frames look that far back
+FIRST = 3  # the first frame of a clip of DAVIS or GDM that is made: methods of four frames look that far back
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def find_runs(name: str, folder: Path, times: int | None = None, most: int | Non
         name: One of SETS.
         folder: The set's.
         times: Gaps in a run: 8 or 4 for X-TEST (8 if None), 2 for all others.
-        most: So many runs of each part, evenly spread; None: all.
+        most: How many runs of each part, evenly spread; None: all.
 
     Raises:
         ValueError: The folder does not have the set's layout, or the set has no such runs.
@@ -118,7 +118,7 @@ def _snu_film(folder: Path) -> Iterator[TestRun]:
 
 
 def _listed(folder: Path, entry: str) -> Path:
-    """A picture of SNU-FILM's lists, which name it from a folder of their authors' on: data/SNU-FILM/test/..."""
+    """A picture that SNU-FILM's lists name by a path on their authors' machine: data/SNU-FILM/test/..."""
     parts = Path(entry).parts
     start = next((k for k, part in enumerate(parts) if part in ("GOPRO_test", "YouTube_test")), 0)
     inner = Path(*parts[start:])

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from distill.arrays import Bools, Floats, Image, Rng
+from distill.arrays import Bools, Floats, Image, Rng, quantised
 from distill.data.clips import Shards
 from distill.data.dis import search
-from distill.data.mask_samples import MAX_INDEX
+from distill.data.endless import Endless
 from distill.data.tensors import grey
 from distill.options import VfiTraining
 from distill.synthetic.motion import random_scene
@@ -24,14 +23,14 @@ from distill.synthetic.overlays import Overlay, paste, random_overlays
 SPANS = (2, 2, 2, 2, 2, 3)  # gaps of a tuple, if it has as many, between the two frames that are given
 
 
-class Triplets(Dataset[dict[str, Tensor]]):
-    """Samples without end. Sample k depends on the seed and on k alone, so that a run can be resumed.
+class Triplets(Endless):
+    """Two frames, a time and the frame there. Sample k depends on the seed and on k alone.
 
     A sample has:
 
         img0, truth, img1   [3,S,S] uint8
         time                [1,1,1] in 0..1, when the truth is
-        flow, trust         [4,S,S] in px from the truth to both ends, and [2,S,S] in 0..1, how far each half is right
+        flow, trust         [4,S,S] in px from the truth to both ends, and [2,S,S] in 0..1, how far to trust each half
         covered             [1,S,S] bool, where an overlay stands still
         clear               [1,S,S] bool, where no overlay makes the truth unsure
 
@@ -63,20 +62,18 @@ class Triplets(Dataset[dict[str, Tensor]]):
             spans: How many gaps of a real tuple may lie between both ends; one of them is drawn.
 
         Raises:
-            ValueError: There are no such shards, or damaged ones.
+            ValueError: There are no such shards, or damaged ones, or their tuples are too small or too short.
         """
-        cv2.setNumThreads(
-            1
-        )  # before workers fork: they would wait for OpenCV's threads, which a fork does not copy
+        super().__init__()
         self.tuples, self.textures = Shards(folder), Shards(folder, "textures")
+        self.tuples.check_size(size)
+        if (found := len(self.tuples.frames(0))) < 3:
+            raise ValueError(f"{folder}: its tuples have {found} frames, interpolation is trained on 3")
         motion = np.array([facts["motion"] for facts in self.tuples.facts])
         chance = np.clip(motion, 0.5, 12) ** 0.5
         self.cumulative = np.cumsum(chance / chance.sum())
         self.size, self.seed, self.spans = size, seed, spans
         self.synthetic, self.overlays, self.speed, self.noise = synthetic, overlays, speed, noise
-
-    def __len__(self) -> int:
-        return MAX_INDEX
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index))
@@ -145,7 +142,7 @@ def _add_noise(frames: list[Image], sigma: float, rng: Rng) -> None:
     """Add a sensor's noise to both ends; the frame between them, which is to be made, stays clean."""
     for side in (0, 2):
         noisy = frames[side] + rng.normal(0, sigma, frames[side].shape).astype(np.float32)
-        frames[side] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        frames[side] = quantised(noisy)
 
 
 def _even(overlay: Overlay, time: float) -> Overlay:

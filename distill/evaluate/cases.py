@@ -9,13 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from distill.arrays import Bools, Image, Rng
-from distill.data.labels import Rule, static_labels
-from distill.data.teachers import Dis
-from distill.data.tensors import as_batch
+from distill.arrays import Bools, Image, Rng, quantised
+from distill.data.labels import Rule, surely_moves
 from distill.evaluate.footage import RUN, Footage, footages
 from distill.synthetic.changes import random_changes
-from distill.synthetic.degrade import degrade
+from distill.synthetic.degrade import degrade, gaussian
 from distill.synthetic.motion import Scene, random_scene
 from distill.synthetic.overlays import Overlay, paste, random_overlays
 from distill.synthetic.patterns import drifting_scene, repeating_scene
@@ -203,9 +201,7 @@ def _real_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], B
     for index in rng.permutation(len(footage.runs)):
         start = int(rng.integers(RUN - count + 1))
         frames = footage.runs[index][start : start + count]
-        images = as_batch(frames)
-        static, unsure = static_labels(Dis().motion(images[:-1], images[1:]), images[:-1], images[1:], RULE)
-        moves: Bools = (~static & ~unsure).numpy()
+        moves = surely_moves(frames)
         if moves.mean(axis=(1, 2)).min() > MIN_MOVING:
             return frames, moves
     return None
@@ -241,7 +237,7 @@ def _relit(frames: Sequence[Image], rng: Rng) -> list[Image]:
         if mood > 0.4:
             shadow = 1 / (1 + np.exp(np.clip((across - edge - pace * index) / soft, -30, 30)))
             lit = lit * (1 - np.float32(depth) * shadow[..., None].astype(np.float32))
-        out.append(np.clip(np.rint(lit * 255), 0, 255).astype(np.uint8))
+        out.append(quantised(lit * 255))
     return _noisy(out, float(rng.uniform(0, 5)), rng)
 
 
@@ -251,7 +247,7 @@ def _noisy(frames: Sequence[Image], sigma: float, rng: Rng) -> list[Image]:
     grain, strength = (2, 1.5 * sigma) if rng.random() < 0.5 else (1, sigma)
     out = []
     for frame in frames:
-        noise = rng.standard_normal((height // grain, width // grain, 3), np.float32) * np.float32(strength)
+        noise = gaussian((height // grain, width // grain, 3), strength, rng)
         noise = cv2.resize(noise, (width, height)) if grain > 1 else noise
-        out.append(np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8))
+        out.append(quantised(frame + noise))
     return out

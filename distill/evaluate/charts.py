@@ -18,7 +18,7 @@ class Line:
     Attributes:
         colour: N of the style sheet's class "line-N".
         points: (x,y) along it.
-        dots: (x,y) that are marked.
+        dots: (x,y) of points that are marked.
     """
 
     colour: int

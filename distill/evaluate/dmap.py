@@ -56,7 +56,7 @@ class DmapCase:
 class DmapScore:
     """What a method earned, over all pixels of all cases.
 
-    The D-map marks overlays and no other still things. So it says nothing where it is 0.
+    The D-map marks overlays alone. Where it is 0, other things may stand still or move.
 
     Attributes:
         method: Its name.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,18 @@ import cv2
 import numpy as np
 
 from distill.arrays import Image, Rng
-from distill.data.clips import CUT, find_clips
+from distill.data.clips import Clip, find_clips
+from distill.data.frames import (
+    CUT,
+    at_least,
+    change,
+    cropped,
+    decoded,
+    liveliest,
+    random_squares,
+    sometimes_halved,
+    thumbnail,
+)
 
 RUN = 5  # frames
 
@@ -24,11 +34,11 @@ class Footage:
             at half of it, mostly where something moves.
     """
 
-    def __init__(self, path: Path, size: int, rng: Rng, textures: int = 6, runs: int = 8) -> None:
+    def __init__(self, clip: Clip, size: int, rng: Rng, textures: int = 6, runs: int = 8) -> None:
         """Read a clip.
 
         Args:
-            path: The video.
+            clip: The video.
             size: Side of a frame in a run, in px.
             rng: Chooses the crops.
             textures, runs: How many to take, at most.
@@ -36,13 +46,13 @@ class Footage:
         Raises:
             ValueError: No frame could be read.
         """
-        total = int(cv2.VideoCapture(os.fspath(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-        still = {int(k) for k in np.linspace(0, total - 1, textures)}
-        starts = [int(k) for k in np.linspace(0, max(total - RUN, 0), runs)]
-        frames = dict(_decode(path, still | {start + k for start in starts for k in range(RUN)}))
+        still = {int(k) for k in np.linspace(0, clip.frames - 1, textures)}
+        starts = [int(k) for k in np.linspace(0, max(clip.frames - RUN, 0), runs)]
+        wanted = still | {start + k for start in starts for k in range(RUN)}
+        frames = {number: frame[..., ::-1] for number, frame in decoded(clip.path, wanted)}
         self._pictures = [_texture(frames[k], size * 7 // 5) for k in sorted(still) if k in frames]
         if not self._pictures:
-            raise ValueError(f"{path}: no frame could be read")
+            raise ValueError(f"{clip.path}: no frame could be read")
         found = ([frames[k] for k in range(start, start + RUN) if k in frames] for start in starts)
         self.runs = [_crop(run, size, rng) for run in found if len(run) == RUN and not _cut(run)]
 
@@ -69,17 +79,7 @@ def footages(clips: Path, size: int, seed: int) -> Iterator[tuple[int, str, Foot
         ValueError: The folder holds no video, or one that cannot be read.
     """
     for number, clip in enumerate(find_clips(clips)):
-        yield number, clip.path.name, Footage(clip.path, size, np.random.default_rng((seed, number)))
-
-
-def _decode(path: Path, wanted: set[int]) -> Iterator[tuple[int, Image]]:
-    """The wanted frames of a video, with their numbers."""
-    video = cv2.VideoCapture(os.fspath(path))
-    for number in range(max(wanted) + 1):
-        if not video.grab():
-            return
-        if number in wanted and (frame := video.retrieve()[1]) is not None:
-            yield number, frame[..., ::-1]
+        yield number, clip.path.name, Footage(clip, size, np.random.default_rng((seed, number)))
 
 
 def _texture(frame: Image, size: int) -> Image:
@@ -91,20 +91,12 @@ def _texture(frame: Image, size: int) -> Image:
 
 
 def _crop(run: list[Image], size: int, rng: Rng) -> list[Image]:
-    """The one of four random crops that moves most."""
-    height, width = run[0].shape[:2]
-    factor = 0.5 if min(height, width) >= 2 * size and rng.random() < 0.5 else 1.0
-    factor = max(factor, size / min(height, width) + 1e-3) if min(height, width) < size else factor
-    if factor != 1:
-        run = [cv2.resize(f, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for f in run]
-    height, width = run[0].shape[:2]
-    change = cv2.absdiff(run[0], run[-1]).mean(axis=2)
-    corners = [(int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))) for _ in range(4)]
-    y, x = max(corners, key=lambda at: float(change[at[0] : at[0] + size, at[1] : at[1] + size].mean()))
-    return [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in run]
+    """The one of some random crops that moves most."""
+    frames = [at_least(frame, size, cv2.INTER_AREA) for frame in sometimes_halved(run, size, rng)]
+    square, _ = liveliest(random_squares(frames, size, rng))
+    return cropped(frames, square)
 
 
 def _cut(run: list[Image]) -> bool:
     """Whether there is a cut inside a run."""
-    thumbs = [cv2.resize(f, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for f in run]
-    return any(float(np.abs(b - a).mean()) > CUT for a, b in pairwise(thumbs))
+    return any(change(*pair) > CUT for pair in pairwise(map(thumbnail, run)))

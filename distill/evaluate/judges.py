@@ -1,4 +1,4 @@
-"""What is measured side by side: mask networks, and baselines that need no training."""
+"""The judges that are measured side by side: mask networks, and baselines that need no training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from maskvfi.models.static import StaticMaskNet
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.weights.load import load_static
 
-PUBLISHED = "published:"
+PUBLISHED_PREFIX = "published:"
 CODES = -np.geomspace(64, 0.5, 43)
 SPEEDS = -np.geomspace(16, 0.02, 59)
 PROBABILITIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
@@ -45,7 +45,7 @@ class Judge:
         name: In tables.
         scores: From N frames [H,W,3] to [N-1,H,W], higher for pixels that are stiller.
         thresholds: Ascending; a pixel counts as still if its score is at least this.
-        unit: "" where scores are probabilities; else they are changes in this unit, less than zero.
+        unit: "" where scores are probabilities; else scores are changes in this unit, with a minus sign.
         replaced: From N frames [H,W,3] to [N-1,H,W] bool, the pixels whose content was replaced in place; None for
             judges that do not know this.
     """
@@ -66,9 +66,9 @@ def load_judge(name: str) -> MaskNetwork:
     Raises:
         WeightsError: The weights are missing, damaged or of another kind.
     """
-    if not name.startswith(PUBLISHED):
+    if not name.startswith(PUBLISHED_PREFIX):
         return load_static(name)
-    path, network = Path(name.removeprefix(PUBLISHED)), PublishedUNet()
+    path, network = Path(name.removeprefix(PUBLISHED_PREFIX)), PublishedUNet()
     try:
         network.load_state_dict(load_file(path), strict=True)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -101,7 +101,7 @@ def difference_judge() -> Judge:
 
 
 def unchanged_judge(frames: int = 3) -> Judge:
-    """A live tool's mask: a pixel is still if it did not change in the last so many frames; see `difference_judge`."""
+    """A live tool's mask: a pixel is still if it did not change in the last `frames`; see `difference_judge`."""
 
     def scores(seen: list[Image]) -> Floats:
         changes = _changes(seen)

@@ -58,8 +58,20 @@ def minterpolate(ffmpeg: str) -> Method:
     return method
 
 
+def find_minterpolate() -> tuple[dict[str, Method], list[str]]:
+    """Look for an ffmpeg with `minterpolate`.
+
+    Returns:
+        The method by its name; and what is missing, if there is none.
+    """
+    ffmpeg = find_ffmpeg("minterpolate")
+    if ffmpeg is None:
+        return {}, ["minterpolate (needs ffmpeg)"]
+    return {"minterpolate": minterpolate(ffmpeg)}, []
+
+
 def network(interpolator: Interpolator) -> Method:
-    """Our interpolation, with whatever mask the interpolator has."""
+    """Our interpolation, with the mask of the interpolator, if it has one."""
 
     def method(start: Image, end: Image, times: int) -> list[Image]:
         return [interpolator(start, end, t) for t in _moments(times)]

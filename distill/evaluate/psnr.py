@@ -1,4 +1,4 @@
-"""PSNR, of whole pictures, of a part of them, and over motion divergence."""
+"""PSNR of whole pictures, of a part of them, and of the places where motion diverges."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def psnr(made: Image, truth: Image, where: Bools | None = None) -> float:
 
 
 def psnr_over_divergence(made: Image, truth: Image, following: Image) -> float:
-    """PSNR of luma where the motion from a made frame to the next one tears apart.
+    """PSNR of luma where the motion from a made frame to the next one diverges.
 
     PSNR_DIV of Daly, Ramsook and Kokaram (QoMEX 2025, arXiv 2510.01361): the divergence of a motion field marks its
     singularities, and errors count only there. The motion is Farneback's, as in the authors' example.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,28 +14,30 @@ from rich.progress import track
 from rich.table import Table
 
 from distill.arrays import Bools, Image, Rng
-from distill.data.clips import find_clips
+from distill.data.clips import Clip, find_clips
 from distill.data.dis import search
-from distill.data.labels import Rule, static_labels
-from distill.data.teachers import Dis
-from distill.data.tensors import as_batch, grey
+from distill.data.frames import decoded
+from distill.data.labels import surely_moves
+from distill.data.tensors import grey
 from distill.data.testsets import find_runs
 from distill.evaluate.cases import standing
-from distill.evaluate.methods import Method, blend, dis, find_ffmpeg, minterpolate, network
+from distill.evaluate.methods import Method, blend, dis, find_minterpolate, network
 from distill.evaluate.psnr import psnr
 from distill.evaluate.regions import RING, regions_of
 from distill.evaluate.similarity import Similarity
 from distill.options import MEASURES, PLACES, TIMES
+from distill.synthetic.degrade import with_noise
 from distill.synthetic.overlays import Composite, paste, random_overlays
 from distill.synthetic.text import PLAIN
 from maskvfi.synthesis.interpolator import Interpolator
 
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
-MOTION = (4.0, 16.0)  # px from end to end, between small, middling and large motion
-RULE = Rule()
+MOTION = (4.0, 16.0)  # px from end to end, the limits of small and of middling motion
 NOISE = 10.0  # code values, the deviation of the noise in the second of the tables under overlays
 # Parts of a picture: all of it; inside overlays; RING px around them; the rest; the part of the rest that surely moves.
 REGIONS = ("all", "inside", "ring", "elsewhere", "moving")
+
+Measures = dict[str, float]  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Score:
     kind: str
     motion: float
     method: str
-    measures: dict[str, float]
+    measures: Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +100,23 @@ def measure_quality(
         ValueError: The folder holds no video in which something moves, or there is no such measure.
     """
     unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
-    seen = Similarity([name for name in wanted if name == "stlpips"])  # beside PSNR, under overlays
-    plain = network(unmasked)
-    methods, quality = _methods(vfi, plain), Quality([], missing=similarity.missing)
-    quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
-    masked = {"mask off": plain, "mask on": network(Interpolator(vfi, mask))} if mask else {}
+    methods, missing = _methods(vfi, network(unmasked))
+    quality = Quality([], missing=[*similarity.missing, *missing])
+    covered = _UnderOverlays(unmasked, Interpolator(vfi, mask), wanted) if mask else None
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
-        truths = list(moving_runs(clip.path, runs, times))
+        truths = list(moving_runs(clip, runs, times))
         motions = [_motion(truth[0], truth[-1]) for truth in truths]
         for name, method in methods.items():
-            made = [[truth[0], *method(truth[0], truth[-1], times), truth[-1]] for truth in truths]
-            measured = [similarity.measures(*pair) for pair in zip(made, truths, strict=True)]
-            vmaf = similarity.vmaf(made, truths) if truths else None
-            for measures, score in zip(measured, vmaf or (), strict=False):
-                measures["vmaf"] = score
-            quality.plain.extend(
-                Score(clip.path.name, clip.kind, motion, name, measures)
-                for motion, measures in zip(motions, measured, strict=True)
-            )
+            for motion, measures in zip(motions, _plain_measures(method, truths, similarity), strict=True):
+                quality.plain.append(Score(clip.path.name, clip.kind, motion, name, measures))
+        if covered is None:
+            continue
         for index, (truth, motion) in enumerate(zip(truths, motions, strict=True)):
-            if not masked:
-                break
             rng = np.random.default_rng((seed, number, index))
-            composite, moves = _overlaid(truth, rng), _moves(truth)
-            still = torch.from_numpy(composite.static.all(axis=0)).float()
-            known = network(Interpolator(unmasked.vfi, None, protect=still))
-            clean = [composite.frames[0], composite.frames[-1]]
-            noisy = [_noisy(frame, rng) for frame in clean]
-            for name, method in (masked | {"true mask": known}).items():
-                for scores, (start, end) in ((quality.overlaid, clean), (quality.noisy, noisy)):
-                    between = method(start, end, times)
-                    measures = _by_region(composite, moves, between)
-                    measures |= seen.measures([start, *between, end], composite.frames)
-                    scores.append(Score(clip.path.name, clip.kind, motion, name, measures))
+            for name, clean, noisy in covered.measures(truth, rng):
+                quality.overlaid.append(Score(clip.path.name, clip.kind, motion, name, clean))
+                quality.noisy.append(Score(clip.path.name, clip.kind, motion, name, noisy))
     if not quality.plain:
         raise ValueError(f"{clips}: nothing moves in its videos, so there is nothing to interpolate")
     return quality
@@ -153,8 +137,8 @@ def measure_set(
         name: One of SETS.
         folder: The set's.
         vfi: Interpolation weights: a name or a path.
-        mask: Mask weights, under which the same network is measured too; None: it is not.
-        runs: So many of each part of the set, evenly spread; None: all.
+        mask: Mask weights; the network is measured with and without them. None: only without.
+        runs: How many of each part of the set, evenly spread; None: all.
         times: As `find_runs` takes it.
         wanted: Some of MEASURES, taken where the tool is installed.
 
@@ -166,11 +150,10 @@ def measure_set(
         ValueError: The folder does not have the set's layout, or there is no such measure.
     """
     found, similarity = find_runs(name, folder, times, runs), Similarity(wanted)
-    methods = _methods(vfi, network(Interpolator(vfi, None)))
+    methods, missing = _methods(vfi, network(Interpolator(vfi, None)))
     if mask:
         methods[f"{Path(vfi).name} + {Path(mask).name}"] = network(Interpolator(vfi, mask))
-    quality = Quality([], missing=similarity.missing)
-    quality.missing.extend([] if "minterpolate" in methods else ["minterpolate (needs ffmpeg)"])
+    quality = Quality([], missing=[*similarity.missing, *missing])
     for run in track(found, name, console=Console(stderr=True)):
         truth = run.frames()
         motion = _motion(truth[0], truth[-1])
@@ -194,33 +177,74 @@ def set_tables(quality: Quality, name: str) -> list[Table]:
     return tables
 
 
-def _methods(vfi: str, plain: Method) -> dict[str, Method]:
-    """What is measured side by side, by name; minterpolate only where an ffmpeg has it."""
-    methods: dict[str, Method] = {"blend": blend, "DIS": dis}
-    if ffmpeg := find_ffmpeg("minterpolate"):
-        methods["minterpolate"] = minterpolate(ffmpeg)
-    return {**methods, Path(vfi).name: plain}
+def _methods(vfi: str, plain: Method) -> tuple[dict[str, Method], list[str]]:
+    """What is measured side by side, by name; and what is missing, with what it needs."""
+    found, missing = find_minterpolate()
+    return {"blend": blend, "DIS": dis, **found, Path(vfi).name: plain}, missing
 
 
-def moving_runs(path: Path, count: int, times: int = TIMES) -> Iterator[list[Image]]:
+def _plain_measures(method: Method, truths: list[list[Image]], similarity: Similarity) -> list[Measures]:
+    """What a method earns on each run of a clip."""
+    made = [[truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]] for truth in truths]
+    measured = [similarity.measures(*pair) for pair in zip(made, truths, strict=True)]
+    vmaf = similarity.vmaf(made, truths) if truths else None
+    for measures, score in zip(measured, vmaf or (), strict=False):
+        measures["vmaf"] = score
+    return measured
+
+
+class _UnderOverlays:
+    """Measures a network under overlays: without a mask, with a mask, and with the true mask.
+
+    Args:
+        unmasked, masked: The network without and with the mask.
+        wanted: Measures; PSNR by region is always taken, and of these ST-LPIPS of the whole picture.
+    """
+
+    def __init__(self, unmasked: Interpolator, masked: Interpolator, wanted: Sequence[str]) -> None:
+        self._unmasked, self._masked = unmasked, masked
+        self._whole = Similarity([name for name in wanted if name == "stlpips"])
+
+    def measures(self, truth: list[Image], rng: Rng) -> Iterator[tuple[str, Measures, Measures]]:
+        """Paste random overlays on a run and make the frames between.
+
+        Args:
+            truth: The run, as `moving_runs` yields it.
+            rng: Chooses overlays and noise.
+
+        Yields:
+            A method's name, its measures, and its measures if the frames that it gets are noisy.
+        """
+        composite, moves = _overlaid(truth, rng), surely_moves([truth[0], truth[-1]])[0]
+        clean = (composite.frames[0], composite.frames[-1])
+        noisy = tuple(with_noise(frame, NOISE, rng) for frame in clean)
+        still = torch.from_numpy(composite.static.all(axis=0)).float()
+        known = Interpolator(self._unmasked.vfi, None, protect=still)
+        named = {"mask off": self._unmasked, "mask on": self._masked, "true mask": known}
+        for name, interpolator in named.items():
+            found = []
+            for start, end in (clean, noisy):
+                between = network(interpolator)(start, end, len(truth) - 1)
+                by_region = _by_region(composite, moves, between)
+                found.append(by_region | self._whole.measures([start, *between, end], composite.frames))
+            yield name, found[0], found[1]
+
+
+def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[list[Image]]:
     """Short runs of frames in which something moves, evenly spread over a clip.
 
     Args:
-        path: The video.
+        clip: The video.
         count: How many, at most.
         times: Gaps in a run.
 
     Yields:
         times + 1 consecutive RGB frames [H,W,3].
     """
-    video = cv2.VideoCapture(os.fspath(path))
-    total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    wanted = {int(place) for place in np.linspace(times, total - 1, min(count, max(total - times, 0)))}
+    last, most = clip.frames - 1, max(clip.frames - times, 0)
+    wanted = {int(place) for place in np.linspace(times, last, min(count, most))}
     window: list[Image] = []
-    for number in range(total):
-        found, frame = video.read()
-        if not found:
-            return
+    for number, frame in decoded(clip.path, range(clip.frames)):
         window = [*window[-times:], np.ascontiguousarray(frame[..., ::-1])]
         if number in wanted and float(cv2.absdiff(window[0], window[-1]).mean()) > STILL:
             yield window
@@ -322,20 +346,7 @@ def _overlaid(truth: list[Image], rng: Rng) -> Composite:
     return paste(truth, [standing(overlay, False, rng) for overlay in overlays])
 
 
-def _moves(truth: list[Image]) -> Bools:
-    """Where [H,W] a run surely moves from end to end."""
-    ends = as_batch([truth[0], truth[-1]])
-    static, unsure = static_labels(Dis().motion(ends[:1], ends[1:]), ends[:1], ends[1:], RULE)
-    moves: Bools = (~static & ~unsure)[0].numpy()
-    return moves
-
-
-def _noisy(frame: Image, rng: Rng) -> Image:
-    noise = rng.standard_normal(frame.shape, np.float32) * np.float32(NOISE)
-    return np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
-
-
-def _by_region(composite: Composite, moves: Bools, made: Sequence[Image]) -> dict[str, float]:
+def _by_region(composite: Composite, moves: Bools, made: Sequence[Image]) -> Measures:
     """PSNR in REGIONS of the frames between against those of the composite."""
     still = np.asarray(composite.static.all(axis=0), bool)
     places = {"all": np.ones_like(still), **regions_of(still)}

@@ -15,7 +15,7 @@ from torch import nn
 from distill.evaluate.cases import KINDS
 from distill.evaluate.charts import Line, line_chart
 from distill.evaluate.dmap import DMAP_HEADERS, DmapScore, dmap_rows, measure_dmap
-from distill.evaluate.judges import PUBLISHED, load_judge
+from distill.evaluate.judges import PUBLISHED_PREFIX, load_judge
 from distill.evaluate.markup import inline, section, table, whole_page
 from distill.evaluate.speed import Cost, measure_cost
 from distill.evaluate.staticbench import (
@@ -257,7 +257,9 @@ def _examples(kind: str, examples: Sequence[Example]) -> str:
 
 def _costs(masks: list[str]) -> list[Cost]:
     """The cost of every mask, and at the end that of the published network, which no weights change."""
-    networks = {name: cast(nn.Module, load_judge(name)) for name in masks if not name.startswith(PUBLISHED)}
+    networks = {
+        name: cast(nn.Module, load_judge(name)) for name in masks if not name.startswith(PUBLISHED_PREFIX)
+    }
     return measure_cost(networks | {"published UNet": PublishedUNet().eval()}, *COST_SIZE)
 
 

@@ -32,7 +32,7 @@ TARGET = ("hud", "fade", "still")  # the kinds whose mean the project aims at
 BINS = 10
 PAN = 20  # px
 KEPT = 4  # examples of a kind
-MIN_PIXELS = 5000  # on which a trusted flow moves in a clip, for a share of them to mean anything
+MIN_PIXELS = 5000  # of a clip that a trusted flow must see moving, for a share of them to mean anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Result:
         reliability: [BINS,3], for each bin of probability its mean, the share that truly is still, and its pixels.
         identical: The share of equal frames that is called still.
         pan: The share of panned frames that is called still, where the pan shows.
-        moving: By clip, the share of what a trusted flow moves, in gaps in which everything does, that is called still,
-            at every threshold.
+        moving: By clip, the share of the pixels that is called still although a trusted flow sees them moving, in gaps
+            in which everything moves, at every threshold.
         swapped: The share of replaced pixels that is called still, at every threshold.
         flicker: The share of the pixels of sequences that change sides from one gap to the next although the truth does
             not, at every threshold.
@@ -147,7 +147,7 @@ class _Tally:
         return scores
 
     def add_moving(self, gap: MovingGap) -> None:
-        """Count a gap in which a trusted flow moves."""
+        """Count the pixels of a gap that a trusted flow sees moving."""
         levels = self._levels(self.judge.scores(gap.frames)[0][gap.moving])
         self.moving[gap.clip] = self.moving.get(gap.clip, 0) + levels
 
@@ -237,7 +237,7 @@ def judge_cases(
         judges: Networks first.
         cases: What they judge.
         pans: Pairs of frames in which all pixels move, and some of them show it.
-        gaps: Real gaps, and where a trusted flow moves.
+        gaps: Real gaps, with the pixels that a trusted flow sees moving.
     """
     tallies = [_Tally(judge) for judge in judges]
     examples: dict[str, list[Example]] = {kind: [] for kind in KINDS}
@@ -398,7 +398,7 @@ def _shares(levels: Floats) -> Floats:
 def _pans(clips: Path, seed: int) -> Iterator[tuple[Image, Image]]:
     """Three pictures of every clip, each paired with itself PAN px further."""
     for number, clip in enumerate(find_clips(clips)):
-        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number)), textures=3, runs=0)
+        footage = Footage(clip, SIDE, np.random.default_rng((seed, number)), textures=3, runs=0)
         for index in range(len(footage)):
             picture = footage.frames(index)[0][:SIDE]
             first, second = picture[:, :SIDE], picture[:, PAN : PAN + SIDE]

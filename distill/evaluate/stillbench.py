@@ -1,4 +1,4 @@
-"""The still-things benchmark: does what stands still stay as it was, and what is the price around it?"""
+"""The still-things benchmark: does what stands still stay as it was, and what does that cost around it?"""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
 
 
 def nearest_truths(frames: list[Image], case: StillCase) -> list[Image]:
-    """For each middle the truth that the frame comes closest to inside; there are two where things are replaced."""
+    """For each middle the truth that is closest to the frame inside; where things are replaced there are two."""
     return [
         max(possible, key=lambda truth: psnr(frame, truth, case.inside))
         for frame, possible in zip(frames, zip(*case.truths, strict=True), strict=True)
@@ -231,7 +231,7 @@ def still_rows(bench: StillBench) -> list[tuple[str, list[str], list[list[str]]]
 
 
 def _flicker(case: StillCase, frames: list[Image], truths: list[Image]) -> float:
-    """See StillScore. Noise and codecs flicker by themselves: that is part of what is seen of every method."""
+    """See StillScore. The given frames may be noisy or coded, and then flicker themselves: a viewer sees that too."""
     shown, true = ([a[0], b[0], a[1], b[1], a[2]] for a, b in ((case.given, frames), (case.clean, truths)))
     steps = [np.diff(np.stack(run).astype(np.float32), axis=0)[:, case.inside] for run in (shown, true)]
     return float(np.abs(steps[0] - steps[1]).mean())

@@ -13,7 +13,7 @@ from distill.arrays import Bools, Image, Rng
 from distill.data.labels import Rule
 from distill.evaluate.footage import RUN, Footage, footages
 from distill.synthetic.changes import random_changes
-from distill.synthetic.degrade import encode
+from distill.synthetic.degrade import encode, with_noise
 from distill.synthetic.motion import random_scene
 from distill.synthetic.overlays import SHOWS, Overlay, paste, random_overlays
 from distill.synthetic.text import PLAIN
@@ -21,8 +21,8 @@ from distill.synthetic.text import PLAIN
 KINDS = ("hud", "glass", "fade", "codec", "noise", "replaced", "wall")
 SIDE = 256  # px
 MOVES = 2.0  # mean change from end to end, in code values, above which real frames are a background
-LEAST, MOST = 0.004, 0.6  # shares of the picture that what stands still has; of a wall it may have more
-MOST_WALL = 0.95
+LEAST, MOST = 0.004, 0.6  # the smallest and the largest share of the picture that stands still
+MOST_WALL = 0.95  # the largest share in cases of the kind "wall"
 RULE = Rule()
 
 
@@ -34,9 +34,9 @@ class StillCase:
         kind: One of KINDS.
         clip: The name of the clip that it is made of.
         given: The frames [S,S,3] that a method gets, coded or noisy where the kind says so.
-        clean: The same before that.
-        truths: The clean frames in the two middles. Where something was replaced there are two pairs, since it may
-            have happened before the middle or after it; both are right.
+        clean: The same frames before they were coded or got noise.
+        truths: The clean frames in the two middles. Where something was replaced there are two pairs, since that
+            may have happened before the middle or after it. Both are right.
         inside: [S,S], what stands still, or is replaced in place.
     """
 
@@ -129,7 +129,7 @@ def _standing(overlay: Overlay, kind: str, rng: Rng) -> Overlay:
 
 
 def _spread(change: Overlay, late: bool) -> Overlay:
-    """An overlay of the given frames over all frames; those between show what is before them, or after them."""
+    """An overlay of the given frames, spread over all frames; those between show the frame before, or the one after."""
     shown = [(k + late) // 2 for k in range(RUN)]
     return replace(
         change,
@@ -143,7 +143,6 @@ def _degraded(kind: str, frames: list[Image], rng: Rng) -> list[Image]:
     if kind == "codec":
         return encode(frames, str(rng.choice(["libx264", "libx265"])), int(rng.integers(23, 35)))
     if kind == "noise":
-        sigma = np.float32(rng.uniform(4, 10))
-        noisy = (frame + sigma * rng.standard_normal(frame.shape, np.float32) for frame in frames)
-        return [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in noisy]
+        sigma = rng.uniform(4, 10)
+        return [with_noise(frame, sigma, rng) for frame in frames]
     return frames

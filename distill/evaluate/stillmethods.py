@@ -18,7 +18,7 @@ import torch
 from distill.arrays import Image
 from distill.data.layouts import PICTURE_SUFFIXES
 from distill.evaluate.judges import Judge, unchanged_judge
-from distill.evaluate.methods import Method, blend, find_ffmpeg, minterpolate, network
+from distill.evaluate.methods import Method, blend, find_minterpolate, network
 from distill.evaluate.stillcases import StillCase
 from maskvfi.errors import WeightsError
 from maskvfi.synthesis.interpolator import Interpolator
@@ -60,10 +60,9 @@ def all_makers(
         missing.append(str(error))
     makers["HUD lock"] = lock(warped, unchanged_judge(), LOCK)
     makers["painted mask"] = lambda case: of_pairs(network(_painted(plain, case)))(case)
-    if ffmpeg := find_ffmpeg("minterpolate"):
-        makers["minterpolate"] = of_pairs(minterpolate(ffmpeg))
-    else:
-        missing.append("minterpolate (needs ffmpeg)")
+    found, gone = find_minterpolate()
+    makers |= {name: of_pairs(method) for name, method in found.items()}
+    missing += gone
     makers["blend"] = of_pairs(blend)
     for given in commands:
         name, sign, command = given.partition("=")

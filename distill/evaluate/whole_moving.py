@@ -1,7 +1,7 @@
-"""Real footage of which everything moves: what a mask calls still there, where a trusted flow moves, is wrong.
+"""Real footage in which everything moves: a pixel is wrong that a mask calls still and trusted flows see moving.
 
-Gaps in which something stands are left out. Beside it flows are not to be trusted: they spread from what moves over the
-plain road beside it.
+Gaps in which something stands still are left out. There flows are not to be trusted: from what moves they spread over
+the plain road beside it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MovingGap:
     Attributes:
         clip: Its file's name.
         frames: Two pictures [S,S,3].
-        moving: [S,S], the pixels on which a trusted flow moves.
+        moving: [S,S], the pixels that trusted flows see moving.
     """
 
     clip: str
@@ -44,7 +44,7 @@ class MovingGap:
 
 
 def moving_gaps(clips: Path, seed: int, weights: str = DEFAULT_VFI) -> Iterator[MovingGap]:
-    """Gaps of the clips of a folder in which everything moves, and where a trusted flow does by more than SPEED.
+    """Gaps in which everything moves, with the pixels that trusted flows see moving by more than SPEED.
 
     Args:
         clips: The folder.
@@ -56,7 +56,7 @@ def moving_gaps(clips: Path, seed: int, weights: str = DEFAULT_VFI) -> Iterator[
     """
     teacher = Rife(weights, "cpu", times=(0.5,))
     for number, clip in enumerate(find_clips(clips)):
-        footage = Footage(clip.path, SIDE, np.random.default_rng((seed, number, 2)), textures=1, runs=RUNS)
+        footage = Footage(clip, SIDE, np.random.default_rng((seed, number, 2)), textures=1, runs=RUNS)
         for first, second, *_ in footage.runs:
             if whole_moving(first, second):
                 yield MovingGap(clip.path.name, [first, second], trusted_motion(first, second, teacher))
@@ -77,7 +77,7 @@ def trusted_motion(first: Image, second: Image, teacher: Rife) -> Bools:
 
     Args:
         first, second: The frames.
-        teacher: RIFE weights that are asked at the time 0.5.
+        teacher: RIFE weights, whose flow is from the time 0.5.
     """
     grey0, grey1 = grey(first), grey(second)
     ahead, back = search(grey0, grey1), search(grey1, grey0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from distill.arrays import Floats, Image, Rng
+from distill.arrays import Floats, Image, Rng, quantised
 
 
 def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0, noisy: float = 0.5) -> list[Image]:
@@ -37,7 +37,7 @@ def degrade(frames: Sequence[Image], rng: Rng, noise: float = 9.0, noisy: float 
     if rng.random() < 0.12:
         sigma = rng.uniform(0.4, 1.0)
         out = [cv2.GaussianBlur(frame, (0, 0), sigma) for frame in out]
-    pictures = [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in out]
+    pictures = [quantised(frame) for frame in out]
     if rng.random() < 0.08:
         step = int(rng.integers(2, 8))
         pictures = [(frame // step * step).astype(np.uint8) for frame in pictures]
@@ -129,18 +129,32 @@ def _shadow(frames: list[Floats], rng: Rng) -> list[Floats]:
     return out
 
 
+def gaussian(shape: tuple[int, ...], sigma: float, rng: Rng) -> Floats:
+    """Gaussian noise, float32, in every pixel and colour by itself.
+
+    Args:
+        shape: Of the noise.
+        sigma: Its standard deviation, in code values.
+        rng: Draws it.
+    """
+    return rng.standard_normal(shape, np.float32) * np.float32(sigma)
+
+
+def with_noise(frame: Image, sigma: float, rng: Rng) -> Image:
+    """A picture with the noise of `gaussian`."""
+    return quantised(frame + gaussian(frame.shape, sigma, rng))
+
+
 def _noise(shape: tuple[int, ...], sigma: float, coarse: bool, rng: Rng) -> Floats:
     """Gaussian noise of `sigma` code values; coarse noise has grains of 2 px."""
     if not coarse:
-        return rng.standard_normal(shape, np.float32) * np.float32(sigma)
-    small = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32) * np.float32(
-        1.5 * sigma
-    )
+        return gaussian(shape, sigma, rng)
+    small = gaussian((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), 1.5 * sigma, rng)
     return cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _jpeg(frame: Image, quality: int, shift: int, rng: Rng) -> Image:
-    """JPEG stands in for a video codec's intra blocks; the block grid is shifted, as inter frames do."""
+    """JPEG, in place of a video codec's blocks; their grid is shifted, as motion compensation shifts it."""
     moved = np.roll(frame, shift, axis=(0, 1))
     _, data = cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, int(np.clip(quality, 20, 97))])
     coded = cv2.imdecode(data, cv2.IMREAD_COLOR)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.arrays import Floats, Image, Rng
+from distill.arrays import Floats, Image, Rng, quantised
 
 LEAP = 160.0, 30.0  # px per gap, fastest and slowest, of objects that hardly overlap with where they were
 
@@ -87,7 +87,7 @@ class Scene:
                 alpha = cv2.warpAffine(layer.coverage, matrix, (self.size, self.size))[..., None]
                 out += alpha * (picture - out)
         assert out is not None
-        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+        return quantised(out)
 
     def visible(self, time: float) -> NDArray[np.intp]:
         """The index [S,S] of the layer that each pixel shows at a time."""
@@ -177,7 +177,8 @@ def _layer(
         picture = picture[:, ::-1]
     lively = velocity != (0.0, 0.0)
 
-    def some() -> float:  # mostly little, now and then a fast turn or zoom: heavier tails than Gauss's
+    def some() -> float:
+        # Mostly little, now and then a fast turn or zoom: the tails are heavier than those of a Gaussian.
         return float(np.clip(0.03 * rng.standard_t(3), -0.4, 0.4)) if lively and rng.random() < 0.5 else 0.0
 
     place = (size / 2, size / 2) if coverage is None else (rng.uniform(0, size), rng.uniform(0, size))

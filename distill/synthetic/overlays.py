@@ -13,13 +13,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from distill.arrays import Bools, Floats, Image, Rng
+from distill.arrays import Bools, Floats, Image, Rng, quantised
 from distill.synthetic.text import DIGITS, Fonts, draw_text, words
 
-SWAPPED = (
-    60.0  # code values by which a drawing differs from the one before where its content was surely replaced
-)
-SHOWS = 16.0  # code values by which frames differ where one can see that something was replaced
+# Code values by which a drawing differs from the one before where its content was surely replaced.
+SWAPPED = 60.0
+# Code values by which frames differ where one can see that something was replaced.
+SHOWS = 16.0
 
 Drawing = tuple[Floats, Floats]  # colour [H,W,3] 0..255, coverage [H,W] 0..1 with anti-aliased rims
 
@@ -125,7 +125,7 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
             unsure[gap] |= overlay.changed(gap)
             if high >= 0.5:
                 replaced[gap] |= overlay.changed(gap, SWAPPED, 0.6)
-    pictures = [np.clip(np.rint(frame), 0, 255).astype(np.uint8) for frame in out]
+    pictures = [quantised(frame) for frame in out]
     shows = [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)]
     return Composite(pictures, static & ~unsure, unsure, replaced & unsure & np.stack(shows))
 
@@ -247,9 +247,8 @@ def _cursor(height: int, width: int, rng: Rng) -> Drawing:
     cv2.fillPoly(inner, [points], 255, cv2.LINE_AA, shift=4)
     cv2.polylines(rim, [points], True, 255, 1, cv2.LINE_AA, shift=4)
     edge = (rim.astype(np.float32) / 255)[..., None]
-    return 255 * (1 - edge) * np.ones((height, width, 3), np.float32), np.maximum(inner, rim).astype(
-        np.float32
-    ) / 255
+    colour = 255 * (1 - edge) * np.ones((height, width, 3), np.float32)
+    return colour, np.maximum(inner, rim).astype(np.float32) / 255
 
 
 def subtitle(height: int, width: int, rng: Rng, fonts: Fonts | None = None) -> Drawing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from distill.arrays import Floats, Image, Rng
+from distill.arrays import Floats, Image, Rng, quantised
 from distill.synthetic.motion import Layer, Scene, Textures, random_scene
 from distill.synthetic.text import draw_text, words
 
@@ -49,7 +49,7 @@ def repeating_scene(textures: Textures, size: int, rng: Rng, still: float = 0.2)
     strength = np.float32(np.exp(rng.uniform(np.log(0.02), np.log(0.4))))
     worn = pattern.picture + strength * (stains - stains.mean())
     cover = _region(sheet, rng)[..., None]
-    picture = np.clip(np.rint(ground + cover * (worn - ground)), 0, 255).astype(np.uint8)
+    picture = quantised(ground + cover * (worn - ground))
     velocity = (0.0, 0.0) if rng.random() < still else camera_speed(pattern.period, rng)
     centre = (size / 2 + rng.uniform(-20, 20), size / 2 + rng.uniform(-20, 20))
     lively = velocity != (0.0, 0.0) and rng.random() < 0.25
@@ -129,7 +129,8 @@ def repeating_texture(textures: Textures, rng: Rng, size: int = SHEET) -> Patter
         joint = max(1, round(min(across, down) * rng.uniform(0.08, 0.4)))
         tile[:joint], tile[:, :joint] = dark, dark
         period = float(across), 0.0
-        if rng.random() < 0.4:  # bricks: every other row is shifted by a half
+        if rng.random() < 0.4:
+            # Bricks: every other row is shifted by a half.
             tile = np.concatenate((tile, np.roll(tile, across // 2, axis=1)))
         elif rng.random() < 0.5:
             period = 0.0, float(down)
@@ -158,7 +159,7 @@ def soft_texture(textures: Textures, rng: Rng, size: int = SHEET) -> Image:
     """
     if rng.random() < 0.4:
         picture = cv2.resize(_any(textures, rng), (size, size)).astype(np.float32)
-        return _quantised(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(4, 16))))
+        return quantised(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(4, 16))))
     low, high = rng.uniform(0, 255, (2, 3)).astype(np.float32)
     cloud = np.zeros((size, size), np.float32)
     fall = rng.uniform(1.4, 2.6)
@@ -168,7 +169,7 @@ def soft_texture(textures: Textures, rng: Rng, size: int = SHEET) -> Image:
         cloud += fall**-octave * cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
     cloud = 1 / (1 + np.exp(-cloud * np.float32(rng.uniform(0.5, 2))))
     slope = np.linspace(0, float(rng.uniform(-0.4, 0.4)), size, dtype=np.float32)[:, None]
-    return _quantised(low + (np.clip(cloud + slope, 0, 1))[..., None] * (high - low))
+    return quantised(low + (np.clip(cloud + slope, 0, 1))[..., None] * (high - low))
 
 
 def _stripes(step: Floats, rng: Rng, size: int) -> Floats:
@@ -204,7 +205,3 @@ def _region(size: int, rng: Rng) -> Floats:
 
 def _any(textures: Textures, rng: Rng) -> Image:
     return textures.frames(int(rng.integers(len(textures))))[0]
-
-
-def _quantised(picture: Floats) -> Image:
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

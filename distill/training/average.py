@@ -21,8 +21,8 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
     """Write the mean of weights, masks' or interpolation networks'.
 
     The mean of runs that continue each other is often better than each of them (Wortsman et al., "Model soups", ICML
-    2022). It has the form of the last network, so that a run from official weights goes last. Mask weights from before
-    networks said what was replaced count in everything but that output.
+    2022). It has the form of the last network, so that a run from official weights goes last. Mask weights that do not
+    say what was replaced count in everything but that output.
 
     Args:
         weights: Names or paths, all of one shape.
@@ -57,10 +57,10 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
 
 
 def with_replaced(network: StaticMaskNet, output: Mapping[str, Tensor] | None = None) -> StaticMaskNet:
-    """A mask network that also says what was replaced, made of one that does not; it says of stillness what that says.
+    """Give a mask network a second output, what was replaced. What it says of stillness stays the same.
 
     Args:
-        network: The network.
+        network: A network without that output.
         output: Rows of the head for the new output, by name; by default they say "not replaced" everywhere.
 
     Returns:

@@ -121,9 +121,10 @@ def refinement_losses(
 ) -> dict[str, Tensor]:
     """The loss of a step of joint refinement.
 
-    The composed frame counts by the logarithm of its squared error, which PSNR counts, so that a clean sample weighs
-    as much as a noisy one, and by the difference of Laplacian pyramids. The mask is held to the truth where that is
-    known: overlays stand, and what a trusted flow moves does not. Elsewhere it is held to what it said before.
+    The composed frame counts by two terms: the logarithm of its squared error, as in PSNR, so that a clean sample
+    weighs as much as a noisy one, and the difference of Laplacian pyramids. The mask is held to the truth where that is
+    known: overlays stand still, and what a trusted flow sees moving does not. Elsewhere it is held to what it said
+    before.
 
     Args:
         network: The `Duet` in training.

@@ -101,7 +101,7 @@ def fit(
     pictures: Pictures | None = None,
     save: Save = save_one,
 ) -> None:
-    """Minimise a loss; a run that was broken off goes on where its stored state ends.
+    """Minimise a loss. A run that was stopped continues from its stored state.
 
     It runs on the device that accelerate finds, and on several under `accelerate launch`. Batch n holds the samples
     n*B to n*B+B-1, of which every process takes the next share. So a resumed run sees what an unbroken one sees,
@@ -123,19 +123,11 @@ def fit(
 
     Raises:
         ValueError: The processes cannot share a batch evenly, they do not see the same `run`, or the state there is
-            that of another network.
+            that of another network, or the loss is not a number.
         MediaError: `run` cannot be written.
     """
-    accelerator = Accelerator(
-        cpu=options.cpu,
-        mixed_precision=options.precision,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    share, rest = divmod(schedule.batch, accelerator.num_processes)
-    if rest:
-        raise ValueError(
-            f"a batch of {schedule.batch} cannot be shared by {accelerator.num_processes} processes"
-        )
+    accelerator = _accelerator(options)
+    share = _share(schedule.batch, accelerator.num_processes)
     torch.manual_seed(schedule.seed)
     network = network.train().to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -145,17 +137,9 @@ def fit(
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
     step = _restore(run / "state.pt", parts)
-    steps = accelerator.gather(torch.tensor([step], device=accelerator.device))
-    if steps.min() != steps.max():
-        raise ValueError(
-            f"{run}: the processes see different states there; all machines must share the folder"
-        )
+    _check_that_all_restored(step, run, accelerator)
     until = min(options.stop_after or schedule.steps, schedule.steps)
-    mine = [
-        number * schedule.batch + accelerator.process_index * share + place
-        for number in range(step, until)
-        for place in range(share)
-    ]
+    mine = _own_samples(range(step, until), schedule.batch, share, accelerator.process_index)
     loader = DataLoader(samples, share, sampler=mine, num_workers=1, prefetch_factor=4)
     objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
     log = _Log(run, step, accelerator)
@@ -163,25 +147,68 @@ def fit(
         batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate_at(step) * group["ratio"]
-        with accelerator.autocast():
-            values = objective(batch, step)
-        stepper.zero_grad()
-        accelerator.backward(values["total"])
-        accelerator.clip_grad_norm_(network.parameters(), 1.0)
-        stepper.step()
+        log.add(_learn(objective, stepper, batch, step, accelerator))
         step += 1
         _follow(average, network, min(0.999, (step + 1) / (step + 20)))
-        log.add(values)
         if step % options.log_every == 0 or step == until:
             log.write(step)
         if accelerator.is_main_process and (step % options.store_every == 0 or step == until):
-            _store(run, step, parts)
             save(run, average, steps=step, schedule=asdict(schedule))
+            _store(run, step, parts)  # last: a run that is killed between the two stores both again
             if pictures:
                 log.show(step, pictures(average, batch))
     log.close()
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def _accelerator(options: FitOptions) -> Accelerator:
+    """The device and the precision that the options ask for; accelerate calls float32 "no"."""
+    return Accelerator(
+        cpu=options.cpu,
+        mixed_precision="no" if options.precision == "fp32" else options.precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def _share(batch: int, processes: int) -> int:
+    """How many samples of a batch each process takes. Raises ValueError where they cannot be shared evenly."""
+    share, rest = divmod(batch, processes)
+    if rest:
+        raise ValueError(f"a batch of {batch} cannot be shared by {processes} processes")
+    return share
+
+
+def _own_samples(steps: range, batch: int, share: int, process: int) -> list[int]:
+    """The numbers of the samples that a process sees, in order."""
+    return [step * batch + process * share + place for step in steps for place in range(share)]
+
+
+def _check_that_all_restored(step: int, run: Path, accelerator: Accelerator) -> None:
+    """Raise ValueError if the processes go on from different steps."""
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device))
+    if steps.min() != steps.max():
+        raise ValueError(
+            f"{run}: the processes see different states there; all machines must share the folder"
+        )
+
+
+def _learn(
+    objective: nn.Module, stepper: Any, batch: Batch, step: int, accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Take a step of the optimiser. Returns the terms of the loss before it."""
+    with accelerator.autocast():
+        values: dict[str, Tensor] = objective(batch, step)
+    # Numbers that are none crash torch's backward warp, and would be stored. A scaler leaves out such steps itself.
+    if accelerator.scaler is None and not torch.isfinite(values["total"]):
+        raise ValueError(
+            f"step {step + 1}: the loss is not a number; what was stored last is kept (a lower rate?)"
+        )
+    stepper.zero_grad()
+    accelerator.backward(values["total"])
+    accelerator.clip_grad_norm_(objective.parameters(), 1.0)
+    stepper.step()
+    return values
 
 
 class _Objective(nn.Module):

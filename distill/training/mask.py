@@ -23,8 +23,8 @@ from maskvfi.weights.load import load_static
 SWAPS = 0.5  # how much the terms of what was replaced count
 
 
-class Judge(Protocol):
-    """A network that can be trained here."""
+class TrainableMask(Protocol):
+    """A mask network that can be trained here."""
 
     def logits(self, frames: Tensor) -> Tensor:
         """From frames [B,N,3,H,W] in 0..1 to logits [B,N-1,H,W]: does a pixel stand still in a gap?"""
@@ -83,7 +83,7 @@ def static_losses(
     which process has which samples. What was replaced does not stand still.
 
     Args:
-        network: A `Judge`; a `StaticMaskNet` also learns what was replaced, if its config says so.
+        network: A `TrainableMask`; a `StaticMaskNet` also learns what was replaced, if its config says so.
         batch: "frames" [B,N,3,H,W] uint8, and [B,N-1,H,W] bool "static", "sure", and if the network learns it
             "replaced" and "replaced_sure".
         step: The step's number.
@@ -102,7 +102,7 @@ def static_losses(
     if step % 3 == 0:
         frames, *labels = as_pairs(frames, *labels)
     if not both:
-        return _still_losses(cast(Judge, network).logits(frames).float(), *labels)
+        return _still_losses(cast(TrainableMask, network).logits(frames).float(), *labels)
     logits, replaced = cast(StaticMaskNet, network).class_logits(frames)
     assert replaced is not None
     static, sure, swapped, swapped_sure = labels
@@ -142,7 +142,7 @@ def as_pairs(frames: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
 def panels(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Pictures for TensorBoard of the first gap of every sequence: both frames, the truth (grey: unsure), the mask."""
     frames, static, sure = as_floats(batch)
-    mask = torch.sigmoid(cast(Judge, network).logits(frames))
+    mask = torch.sigmoid(cast(TrainableMask, network).logits(frames))
     truth = torch.where(sure > 0, static, 0.5)
     grey = [plane[:, :1].expand(-1, 3, -1, -1) for plane in (truth, mask)]
     return {"frames, truth, mask": torch.cat((frames[:, 0], frames[:, 1], *grey), dim=3)}

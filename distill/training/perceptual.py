@@ -55,7 +55,8 @@ class STLPIPS(nn.Module):
         Returns:
             [B]; 0 for equal pictures, more for less alike ones.
         """
-        with torch.autocast(a.device.type, enabled=False):  # in half precision small distances drown
+        # Half precision would round small distances away.
+        with torch.autocast(a.device.type, enabled=False):
             return self._distance(a.float(), b.float())
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from maskvfi.models.rife import IFNet, Variant
 def pruned(network: IFNet, variant: Variant) -> IFNet:
     """A narrower network made of the strongest filters of a wide one with plain blocks.
 
-    Of every block's trunk the same channels are kept in all layers, since it ends in a sum with its own input; the
-    strength of a channel is the mean length of its filters.
+    All layers of a block's trunk keep the same channels, because the trunk adds its input to its output. The strength
+    of a channel is the mean length of its filters.
 
     Raises:
         ValueError: The networks are not of one form, or the other one is not narrower.

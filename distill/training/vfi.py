@@ -50,7 +50,7 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     variant = OWN.get(options.variant) or find_variant(options.variant)
     teacher = at_scales(load_rife(options.teacher), variant) if options.teacher else None
     if options.start:
-        network = looking_as(load_rife(options.start), variant)
+        network = with_rules_of(load_rife(options.start), variant)
     elif teacher:
         network = pruned(teacher, variant)
     else:
@@ -145,7 +145,7 @@ class Pupil(nn.Module):
         return {"total": total, **found, "psnr": (-10 * error.detach().log10()).mean()}
 
     def imitation(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss while every block learns its teacher's block alone, from what the teacher's blocks before it said.
+        """The loss while every block learns its teacher's block from what the teacher's blocks before it give.
 
         A pruned network's errors add up from block to block, and teach nothing at first. Alone, each block has a clear
         task from the first step on (as in block-wise distillation, Li et al., CVPR 2020).
@@ -190,8 +190,8 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
     return total
 
 
-def looking_as(network: IFNet, variant: Variant) -> IFNet:
-    """The network under another variant's rules for the sizes of frames; itself if they differ in more than that."""
+def with_rules_of(network: IFNet, variant: Variant) -> IFNet:
+    """The network with another variant's rules for frame sizes; the same network if the variants differ in more."""
     rules = {name: getattr(variant, name) for name in ("family", "versions", "dynamic_scale", "shrink")}
     if replace(network.variant, **rules) != variant:
         return network
@@ -201,7 +201,7 @@ def looking_as(network: IFNet, variant: Variant) -> IFNet:
 
 
 def at_scales(network: IFNet, pupil: Variant) -> IFNet:
-    """The network with its blocks at the scales of a pupil's, if it has as many blocks."""
+    """The network with its blocks at the scales of a pupil's blocks, if both have as many."""
     if len(pupil.scales) != len(network.variant.scales):
         return network
     other = IFNet(replace(network.variant, scales=pupil.scales, shrink=pupil.shrink, dynamic_scale=False))

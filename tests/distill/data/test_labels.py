@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from distill.data.clips import Shards
-from distill.data.labels import MOVING, PUBLISHED, STATIC, TRAINING, UNSURE, label_tuples, static_labels
+from distill.data.labels import (
+    MOVING,
+    PUBLISHED,
+    STATIC,
+    TRAINING,
+    UNSURE,
+    label_tuples,
+    static_labels,
+    surely_moves,
+)
 from distill.data.mask_samples import Stills
 from distill.data.prepare import Recipe, prepare
 from distill.data.teachers import Dis, GapMotion
@@ -73,3 +82,11 @@ def test_a_flat_place_moves_where_everything_moves():
     assert not unsure.any()
     motion[..., :8] = 0.0  # a fifth of the picture stands: flow may have spread from what moves
     assert static_labels(GapMotion((0.5,), motion), flat, flat, TRAINING)[1].all()
+
+
+def test_what_surely_moves_slides_and_does_not_stand(shards):
+    frames = Shards(shards).frames(0)
+    moves = surely_moves([frames[0], frames[2], frames[2]])
+    assert moves.shape == (2, 256, 256)
+    assert moves[0].mean() > 0.5
+    assert not moves[1].any()

@@ -1,6 +1,7 @@
 """Training samples depend on their number alone, and know what is true of them."""
 
 import numpy as np
+import pytest
 import torch
 
 from distill.data.mask_samples import NEAR, NEAR_OWN, SHOWN, Stills, _gap
@@ -13,6 +14,14 @@ def test_a_sample_depends_on_its_number_alone(shards):
         first = samples[3]
         samples[4]
         assert all(torch.equal(first[key], samples[3][key]) for key in first)
+
+
+def test_samples_that_do_not_fit_are_refused_before_any_is_drawn(shards):
+    for samples in (Stills, Triplets):
+        with pytest.raises(ValueError, match=r"pictures are 256 px wide, samples of 300 px do not fit"):
+            samples(shards, size=300)
+    with pytest.raises(ValueError, match="an even number of px wide, as video is, not 65"):
+        Stills(shards, size=65)
 
 
 def test_samples_know_what_was_replaced(shards):

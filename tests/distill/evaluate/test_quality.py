@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from distill.cli import main
+from distill.data.clips import find_clips
 from distill.evaluate.methods import blend, dis, find_ffmpeg, minterpolate
 from distill.evaluate.psnr import psnr
 from distill.evaluate.quality import measure_quality, measure_set, moving_runs, quality_tables, set_tables
@@ -79,7 +80,8 @@ def test_bench_over_a_clip(tmp_path: Path):
     for k in range(9):
         video.write(pan(3 * k)[..., ::-1].copy())
     video.release()
-    runs = list(moving_runs(path, 3, 2))
+    (clip,) = find_clips(tmp_path)
+    runs = list(moving_runs(clip, 3, 2))
     assert [len(run) for run in runs] == [3, 3, 3]
     assert psnr(runs[0][1], pan(3)) > 30
     measured = measure_quality(tmp_path, "vfi-s", "static-s", runs=1)

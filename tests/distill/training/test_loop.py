@@ -31,6 +31,15 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(shards, tmp_path, monke
         train(shards, tmp_path, steps=1, batch=3, cpu=True)
 
 
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_what_was_stored(shards, tmp_path):
+    options = {"batch": 1, "size": 64, "length": 2, "cpu": True}
+    train(shards, tmp_path, steps=1, **options)
+    before = (tmp_path / "weights.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"step \d+: the loss is not a number; what was stored last is kept"):
+        train(shards, tmp_path, steps=40, rate=1e6, **options)
+    assert (tmp_path / "weights.safetensors").read_bytes() == before
+
+
 def test_a_state_of_another_network_is_named(shards, tmp_path):
     train(shards, tmp_path, steps=1, batch=1, size=64, length=2, cpu=True)
     with pytest.raises(ValueError, match=r"state.pt: does not continue this run, its network differs"):
