@@ -280,8 +280,9 @@ def speed(
     height: int = COST_SIZE[1],
 ) -> None:
     """Parameters, operations and seconds of networks on the CPU."""
-    from distill.evaluate.speed import cost_table, load_any, measure_cost
+    from distill.evaluate.speed import cost_table, measure_cost
     from distill.training.published import PublishedUNet
+    from maskvfi.weights.load import load_any
 
     networks = {name: load_any(name) for name in weights or [DEFAULT_VFI, DEFAULT_MASK]}
     costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)

@@ -11,10 +11,6 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskvfi.weights.load import load_static, load_vfi
-from maskvfi.weights.locate import find_weights
-from maskvfi.weights.read import read_header
-
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -55,12 +51,6 @@ def measure_cost(networks: Mapping[str, nn.Module], width: int, height: int, rep
         parameters = sum(parameter.numel() for parameter in network.parameters())
         costs.append(Cost(name, parameters, counter.get_total_flops() / 1e9, min(seconds)))
     return costs
-
-
-def load_any(name: str) -> nn.Module:
-    """Load weights of a mask or of an interpolation network, by name or path. Raises WeightsError."""
-    is_mask = read_header(find_weights(name)).get("kind") == "static"
-    return load_static(name) if is_mask else load_vfi(name)
 
 
 def cost_table(costs: list[Cost], width: int, height: int) -> Table:

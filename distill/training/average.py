@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.models.static import StaticMaskNet
-from maskvfi.weights.load import Vfi, load_static, load_vfi, save_weights
+from maskvfi.weights.load import load_any, save_weights
 from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header, sha256
 
@@ -34,7 +34,7 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         ValueError: The networks differ in shape.
     """
     paths = [find_weights(each) for each in weights]
-    networks = [_load(path) for path in paths]
+    networks = [load_any(path) for path in paths]
     mean, masks = networks[-1], [each for each in networks if isinstance(each, StaticMaskNet)]
     if len(masks) == len(networks) and len({each.config.replaced for each in masks}) > 1:
         learnt = [each for each in masks if each.config.replaced]
@@ -73,7 +73,3 @@ def with_replaced(network: StaticMaskNet, output: Mapping[str, Tensor] | None = 
         state[name] = torch.cat((state[name], rows - 4.0 if output is None and name == HEAD[1] else rows))
     made.load_state_dict(state)
     return made
-
-
-def _load(path: Path) -> Vfi | StaticMaskNet:
-    return load_static(path) if read_header(path).get("kind") == "static" else load_vfi(path)

@@ -23,11 +23,6 @@ from maskvfi.models.rife import IFNet, Variant, find_variant
 from maskvfi.models.rife.stage import Stage
 from maskvfi.ops.warp import backward_warp
 
-VFI_M = replace(find_variant("4.0"), family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
-VFI_S = replace(
-    VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2), shrink=2
-)
-OWN = {variant.family: variant for variant in (VFI_M, VFI_S)}
 CONTRAST = 5.0  # initial size of the filters that look at the frames, over that of other filters
 
 
@@ -47,7 +42,7 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     """
     options = VfiTraining.of(options, values)
     torch.manual_seed(options.seed)
-    variant = OWN.get(options.variant) or find_variant(options.variant)
+    variant = find_variant(options.variant)
     teacher = at_scales(load_rife(options.teacher), variant) if options.teacher else None
     if options.start:
         network = with_rules_of(load_rife(options.start), variant)

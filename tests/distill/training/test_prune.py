@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from distill.training.prune import pruned
-from distill.training.vfi import VFI_M, VFI_S
 from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.models.rife.variants import VFI_M, VFI_S
 
 
 def test_of_a_wide_network_the_strongest_filters_are_kept():

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.training.vfi import VFI_M, VFI_S, train_vfi
+from distill.training.vfi import train_vfi
 from maskvfi.models.rife import IFNet, find_variant
+from maskvfi.models.rife.variants import VFI_M, VFI_S
 from maskvfi.weights.load import load_vfi, save_weights
 
 SMALL = {"batch": 1, "size": 64, "cpu": True}
