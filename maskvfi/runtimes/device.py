@@ -55,8 +55,8 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
 def mask_type(precision: str, device: torch.device) -> torch.dtype:
     """Choose a number format for the mask network.
 
-    bfloat16 costs the mask no F1 (docs/speed.md), but flow needs float32. So "auto" takes it for the mask alone, on every
-    processor that multiplies it.
+    bfloat16 costs the mask no F1 (docs/speed.md), but flow needs float32. So "auto" takes it for the mask alone, on
+    every processor that multiplies it.
 
     Args:
         precision: As for `choose_precision`.
