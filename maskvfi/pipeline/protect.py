@@ -21,7 +21,7 @@ from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.putter import FILTER, SMALL, Putter
 from maskvfi.pipeline.reading import Progress, gaps_of, timed, until_damage
-from maskvfi.pipeline.report import Report, check_report, write_report
+from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.pipeline.run import Watch
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
@@ -90,7 +90,7 @@ def protect(
             raise OptionError("both videos are read twice: neither can be a pipe")
         refuse_itself(path, target)
     if report is not None:
-        check_report(report, (source, interpolated), target)
+        check_report(report, (source, interpolated, *files_of(options)), target)
     run = _Run(source, interpolated, target, options, progress, watch)
     with ExitStack() as stack:
         run.open(stack)

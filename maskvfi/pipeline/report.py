@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,20 +104,20 @@ class Report:
 
 
 def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike | None) -> None:
-    """Refuse a report that cannot be written, or is one of the videos.
+    """Refuse a report that cannot be written, or is a file of the run.
 
     Args:
         report: Where it will be written.
-        sources, target: The videos; target is None if it has no name yet.
+        sources: The videos, painted masks and weights that are read.
+        target: The video that is written; None if it has no name yet.
 
     Raises:
         MediaError: It is refused.
     """
     check_target(report, overwrite=True)
-    if any(same_file(report, source) for source in sources) or (
-        target is not None and Path(report) == Path(target)
-    ):
-        raise MediaError(f"{os.fspath(report)}: cannot be both the report and a video")
+    written = target is not None and os.path.realpath(report) == os.path.realpath(target)
+    if written or any(same_file(report, source) for source in sources):
+        raise MediaError(f"{os.fspath(report)}: cannot be both the report and a file of the run")
 
 
 def write_report(result: Report, report: PathLike) -> None:
@@ -152,6 +151,12 @@ def peak_memory(device: torch.device) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def files_of(options: MaskOptions) -> list[PathLike]:
+    """The painted masks and weights that options name; weights may be names that are no files."""
+    vfi = options.vfi if isinstance(options, FrameOptions) else None
+    return [name for name in (options.protect, options.release, options.mask, vfi) if name is not None]
 
 
 def weights_of(options: MaskOptions) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from maskvfi.paths import PathLike
 from maskvfi.pipeline.ends import default_target, open_sink_for, open_source_for, refuse_itself
 from maskvfi.pipeline.fingerprint import facts_of
 from maskvfi.pipeline.reading import Progress, gaps_of, timed
-from maskvfi.pipeline.report import Report, check_report, write_report
+from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import with_painted_masks
 from maskvfi.synthesis.renderer import Renderer
@@ -61,10 +61,13 @@ def interpolate(
     """
     options = Options.of(options, fields)
     run = _Run(source, target, options, progress, watch, interpolator)
+    read = (source, *files_of(options))
     if report is not None:
-        check_report(report, (source,), target)
+        check_report(report, read, target)
     with open_source_for(source, options) as reader:
         run.open(reader)
+        if report is not None and target is None:
+            check_report(report, read, run.target)
         with open_sink_for(
             run.target, reader.info, run.rate, options, source, run.facts, overwrite, resume
         ) as sink:

@@ -175,7 +175,7 @@ class ImageFolderWriter:
         if info.display_matrix is not None and orientation_of(info) is None:
             self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
         self.warnings += _check_options(self._name, self.encoding)
-        self._partial = partial_path(self._folder)
+        self._partial = partial_path(self._folder.absolute())
         with _named(self._name):
             self._check_target()
             self._partial.mkdir()

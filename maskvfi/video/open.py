@@ -142,7 +142,7 @@ def open_sink(
         slow=slow,
         facts=facts,
         resume=resume,
-        container_format="apng" if animated else None,
+        container_format="apng" if animated else "mp4" if suffix == ".m4v" else None,  # ipod holds less
     )
     if pix_fmt is None and suffix in (*_PHONES, ".webm"):
         writer.warnings += playing_note(writer.encoding)

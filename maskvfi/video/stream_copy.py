@@ -46,12 +46,14 @@ class _Route:
         converts: Whether they are subtitles to be encoded again.
         last: The decoding time of the last one, in ticks.
         moved: Whether the time of any was moved to keep the order.
+        damaged: Whether any was left out, since it cannot be read.
     """
 
     target: Stream
     converts: bool = False
     last: int | None = None
     moved: bool = False
+    damaged: bool = False
 
 
 class CopiedStreams:
@@ -323,14 +325,21 @@ class CopiedStreams:
         return (self._first is None or begin >= self._first) and (self._last is None or begin < self._last)
 
     def _mux(self, packet: Packet, route: _Route) -> None:
-        if route.converts:
-            packet = self._convert(packet, route)
-        if not is_cover(packet.stream):
-            self._move(packet)
-            self._keep_order(packet, route)
-        packet.stream = route.target
+        stream = packet.stream
         try:
+            if route.converts:
+                packet = self._convert(packet, route)
+            if not is_cover(packet.stream):
+                self._move(packet)
+                self._keep_order(packet, route)
+            packet.stream = route.target
             self._output.mux(packet)
+        except (av.error.InvalidDataError, av.error.PatchWelcomeError):  # of this packet alone
+            if not route.damaged:
+                self.warnings.append(
+                    f"stream {stream.index} ({_describe(stream)}) is damaged: parts are left out"
+                )
+            route.damaged = True
         except av.error.FFmpegError as error:
             what = f"{_describe(route.target)} cannot be copied"
             raise MediaError(f"{self._name}: {what} ({reason(error)})") from error

@@ -272,11 +272,24 @@ def test_a_report_that_cannot_be_written_is_refused_at_the_start(tmp_path):
     for report, why in ((none, "there is no folder"), (tmp_path / "folder", "is a folder")):
         with pytest.raises(MediaError, match=why):
             maskvfi.interpolate(source, target, report=report, vfi="blend", mask="off", **CPU)
-    for report in (source, target, tmp_path / "link.json"):
-        with pytest.raises(MediaError, match="cannot be both the report and a video"):
+    beside = tmp_path / "folder" / ".." / "out.mp4"  # the target by another name
+    for report in (source, target, tmp_path / "link.json", beside):
+        with pytest.raises(MediaError, match="cannot be both the report and a file of the run"):
             maskvfi.interpolate(source, target, report=report, vfi="blend", mask="off", **CPU)
     assert not target.exists()
     assert len(read(source)) == 3
+
+
+def test_a_report_spares_a_target_without_a_name_and_painted_masks(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    painted = tmp_path / "m.png"
+    cv2.imwrite(str(painted), np.zeros((48, 64), np.uint8))
+    before = painted.read_bytes()
+    for report, more in ((tmp_path / "in_2x.mp4", {}), (painted, {"protect": painted})):
+        with pytest.raises(MediaError, match="cannot be both the report and a file of the run"):
+            maskvfi.interpolate(source, report=report, vfi="blend", mask="off", **more, **CPU)
+    assert painted.read_bytes() == before
+    assert not (tmp_path / "in_2x.mp4").exists()
 
 
 def test_a_report_is_written_through_a_link(tmp_path):
@@ -304,3 +317,19 @@ def test_a_pixel_format_is_an_option_of_every_call(tmp_path):
     with pytest.raises(OptionError, match="pix_fmt 'gbrp99' is not one that libx264 takes"):
         maskvfi.interpolate(source, tmp_path / "none.mp4", pix_fmt="gbrp99", **fast)
     assert not (tmp_path / "none.mp4").exists()
+
+
+def test_sound_with_lost_packets_is_kept_but_for_these(tmp_path):
+    """As a recording with poor reception: one in five of the sound's transport packets is missing."""
+    whole = make_clip(tmp_path / "whole.ts", times=75, audio="aac").read_bytes()
+    packets = [whole[at : at + 188] for at in range(0, len(whole), 188)]
+    sound = [number for number, packet in enumerate(packets) if packet[1] & 0x1F == 1 and packet[2] == 1]
+    lost = set(sound[5::5])
+    assert lost
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(packet for number, packet in enumerate(packets) if number not in lost))
+    report = maskvfi.interpolate(source, tmp_path / "out.mp4", vfi="blend", mask="off", **CPU)
+    assert report.frames_out == 149
+    assert any("audio aac) is damaged: parts are left out" in line for line in report.warnings)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio
