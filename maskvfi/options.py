@@ -109,6 +109,11 @@ class OptionGroup:
         """The values of the options that `group` declares, by name."""
         return {each.name: getattr(self, each.name) for each in fields(group)}
 
+    def as_group(self, group: type[O]) -> O:
+        """Options of another group: those that this one declares too as they are here, the others by default."""
+        names = [each.name for each in fields(group) if hasattr(self, each.name)]
+        return group(**{name: getattr(self, name) for name in names})
+
     def to_dict(self) -> dict[str, Any]:
         """All values by name, as JSON types."""
         return {name: _plain(value) for name, value in asdict(self).items()}

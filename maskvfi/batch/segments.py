@@ -129,16 +129,7 @@ def survey(
         computed = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
         yield facts_of(source, options, computed, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
-        gaps = gaps_of(
-            frames,
-            info,
-            timeline,
-            report,
-            scene_cut=options.scene_cut,
-            duplicates=options.duplicates,
-            loop=options.loop,
-            strict=options.strict,
-        )
+        gaps = gaps_of(frames, info, timeline, options, report)
         yield from _mark_last(_parts(groups_of(gaps, info), clock, min_frames, computed_by["at_once"]))
         report.frames_out = clock.at.count
         report.warnings = reader.warnings

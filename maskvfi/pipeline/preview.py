@@ -79,7 +79,7 @@ def mask_video(
         result.computed_by(interpolator)
         renderer = Renderer(interpolator, info)
         every = ByFactor(1)
-        gaps = gaps_of(iter(reader), info, every, result, strict=options.strict, progress=progress)
+        gaps = gaps_of(iter(reader), info, every, options, result, progress)
         white = torch.ones(1, 1, info.height, info.width)
         last, shown = Copied(white), upright_info(info)
         with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
@@ -146,17 +146,7 @@ def compare(
         below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))
         timeline, rate = choose_timeline(options, info.rate)
         frames = stretched(reader, info.start_time, options.stretch)
-        gaps = gaps_of(
-            frames,
-            info,
-            timeline,
-            result,
-            scene_cut=options.scene_cut,
-            duplicates=options.duplicates,
-            loop=options.loop,
-            strict=options.strict,
-            progress=progress,
-        )
+        gaps = gaps_of(frames, info, timeline, options, result, progress)
         if picture:
             when = None if at is None else info.start_time + Fraction(str(at)) * options.stretch
             both = _one_new_frame(gaps, above, below, when)

@@ -181,14 +181,7 @@ class _Run:
         if self._upright:
             source = (upright_frame(frame, self._stored) for frame in source)
         gaps = gaps_of(
-            timed(source, self._waits),
-            self.info,
-            ByFactor(1),
-            result,
-            scene_cut=self._options.scene_cut,
-            duplicates=self._options.duplicates,
-            strict=self._options.strict,
-            progress=self._progress,
+            timed(source, self._waits), self.info, ByFactor(1), self._options, result, self._progress
         )
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from maskvfi.errors import MediaError
+from maskvfi.options import OptionGroup, Options
 from maskvfi.pipeline.report import Report
 from maskvfi.timing.gaps import Gap, split
 from maskvfi.timing.scenes import SceneWatcher, Watched
@@ -19,12 +20,8 @@ def gaps_of(
     frames: Iterator[Frame],
     info: SourceInfo,
     timeline: Timeline,
+    options: OptionGroup,
     result: Report,
-    *,
-    scene_cut: str | float = "auto",
-    duplicates: str = "keep",
-    loop: bool = False,
-    strict: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Gap]:
     """Divide the frames of a source into gaps.
@@ -33,8 +30,8 @@ def gaps_of(
         frames: The source's frames.
         info: What is known of the source.
         timeline: At which times there are output frames.
+        options: How cuts, repeats and damage are treated, if they say so; else by default.
         result: Counts frames, cuts and repeats, and gets the damage, while the gaps are read.
-        scene_cut, duplicates, loop, strict: As the options of these names.
         progress: Called with the number of frames read and the total number, which is None if unknown.
 
     Returns:
@@ -43,14 +40,15 @@ def gaps_of(
     Raises:
         MediaError: While iterating, if the source cannot be read or has no frames.
     """
-    watcher = SceneWatcher(info, scene_cut)
-    readable = frames if strict else until_damage(frames, result)
+    how = options.as_group(Options)
+    watcher = SceneWatcher(info, how.scene_cut)
+    readable = frames if how.strict else until_damage(frames, result)
     watched = _counting(watcher.watch(readable), result, info.frames_estimate, progress)
     return split(
         _at_least_one(watched, info.path),
         timeline,
-        resolve=duplicates == "resolve",
-        loop=loop,
+        resolve=how.duplicates == "resolve",
+        loop=how.loop,
     )
 
 

@@ -119,17 +119,7 @@ class _Run:
         """Render the output's frames, except those that an earlier run has made."""
         info, result = reader.info, self.result
         frames = stretched(reader, info.start_time, self._options.stretch)
-        gaps = gaps_of(
-            timed(frames, self._waits),
-            info,
-            self.timeline,
-            result,
-            scene_cut=self._options.scene_cut,
-            duplicates=self._options.duplicates,
-            loop=self._options.loop,
-            strict=self._options.strict,
-            progress=self._progress,
-        )
+        gaps = gaps_of(timed(frames, self._waits), info, self.timeline, self._options, result, self._progress)
         if sink.kept:
             result.resumed_at = sink.kept
             self.renderer.state = sink.state

@@ -16,7 +16,7 @@ from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
 from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
 from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
-from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions, option_fields
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
 from maskvfi.runtimes.device import choose_device, choose_precision, mask_type
@@ -133,8 +133,7 @@ class Interpolator:
         Raises:
             WeightsError, OptionError: As the constructor does.
         """
-        names = [each.name for each in option_fields(FrameOptions) if hasattr(options, each.name)]
-        chosen = {name: getattr(options, name) for name in names}
+        chosen = options.as_group(FrameOptions).of_group(FrameOptions)
         return cls(**chosen | {"protect": None, "release": None} | fields)
 
     def paint(self, protect: Tensor | None, release: Tensor | None) -> None:
@@ -153,10 +152,9 @@ class Interpolator:
 
     def _painted(self, mask: Tensor) -> Tensor:
         """A painted mask [1,1,H,W] on the device."""
-        painted = mask.reshape(1, 1, *mask.shape[-2:]).to(self.device, torch.float32)
-        if not bool(((painted >= 0) & (painted <= 1)).all()):
+        if not bool(((mask >= 0) & (mask <= 1)).all()):
             raise ValueError("a painted mask must lie in 0..1")
-        return painted
+        return mask.reshape(1, 1, *mask.shape[-2:]).to(self.device, torch.float32)
 
     def between_equal(self, height: int, width: int) -> Copied:
         """How pixels are copied between two equal frames of this size in px: all but those that were released."""

@@ -250,7 +250,7 @@ def test_a_few_frames_before_the_damage_are_kept_too(tmp_path):
             raise MediaError("damaged")
 
         timeline, _ = choose_timeline(maskvfi.Options(), reader.info.rate)
-        gaps = list(gaps_of(broken(), reader.info, timeline, result))
+        gaps = list(gaps_of(broken(), reader.info, timeline, maskvfi.Options(), result))
     assert result.damage == "damaged"
     assert sum(len(gap.slots) for gap in gaps) == 3
 

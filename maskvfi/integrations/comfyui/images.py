@@ -61,15 +61,7 @@ def interpolate_images(
     done = 0
     with networks.ready(info.width, info.height) as (interpolator, watch):
         renderer = Renderer(interpolator, info, options.on_cut)
-        gaps = gaps_of(
-            _frames(images, info),
-            info,
-            timeline,
-            Report("", ""),
-            scene_cut=options.scene_cut,
-            duplicates=options.duplicates,
-            loop=options.loop,
-        )
+        gaps = gaps_of(_frames(images, info), info, timeline, options, Report("", ""))
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             for frame in renderer.frames(gap, copied):
                 _put(result[done], frame, new=frame.planes is not gap.start.planes)
@@ -113,7 +105,7 @@ def protect_images(
     result = _room_for(len(interpolated), interpolated)
     with networks.ready(info.width, info.height) as (interpolator, watch):
         renderer = Renderer(interpolator, info)
-        gaps = gaps_of(_frames(images, info), info, ByFactor(1), Report("", ""), scene_cut=options.scene_cut)
+        gaps = gaps_of(_frames(images, info), info, ByFactor(1), options, Report("", ""))
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             first = int(gap.start.pts) * factor
             last = first + factor if gap.end else len(interpolated)

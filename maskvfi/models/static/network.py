@@ -291,7 +291,9 @@ class StaticMaskNet(nn.Module):
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
         pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
-        return View(pixels, frame.fine, grey, self.compare4(frame.fine).contiguous())
+        return View(
+            pixels, frame.fine, grey, self.compare4(frame.fine).contiguous()
+        )  # keys are displaced faster so
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """The same values in the memory layout of the weights, which is another one in half precision."""
@@ -374,7 +376,7 @@ class TemporalMix(nn.Module):
     def at(self, gaps: list[Tensor], gap: int, *more: Tensor) -> Tensor:
         """The new features of one of several gaps. `more` are further features of it."""
         before, after = gaps[gap - 1 if gap else 1], gaps[gap + 1 if gap + 1 < len(gaps) else gap - 1]
-        width = before.shape[1]
+        width = before.shape[1]  # each by its part of the filter, without a copy of all side by side
         told = F.conv2d(before, self.project.weight[:, :width], self.project.bias)
         for k, x in enumerate((after, *more), start=1):
             told += F.conv2d(x, self.project.weight[:, k * width : (k + 1) * width])
