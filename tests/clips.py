@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -186,3 +187,8 @@ def pitch(samples: np.ndarray) -> float:
     """The loudest frequency, in Hz of 48000 samples a second."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * 48000 / len(samples))
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run FFmpeg's command, which overwrites."""
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)

@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import BinaryIO
 
 import av
+from av.codec.context import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError, reason
+from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.completeness import Completeness
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixel_format import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
@@ -33,6 +35,9 @@ _MATRIX_NAMES = {
 }
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
 _FASTEST = 1_000_000  # frames per second; damaged headers state more
+_HELD = Fraction(
+    1, 4
+)  # seconds: a frame that is shown longer is not left out because it began before the window
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
@@ -76,17 +81,18 @@ class VideoReader:
         self._start, self._end = start, end
         self._queue = queue
         self._prefetch: Prefetch[Frame] | None = None
-        self._damaged = 0
         self._jumps: list[Fraction] = []  # when the container's clock jumps
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
+            self._noted = Completeness(self._name, self._stream)
             self._decoded = self._decode()
             self._first = self._first_frame()
             self._raw_rate = self._choose_raw_rate(rate)
             self._uniform = UniformFrames(self._name, self._first, interlaced, self.warnings)
             self._interlaced = interlaced
             self.info = self._describe(self._first)
+            self._held = min(2 / self.info.rate, _HELD)
         except BaseException:
             self._container.close()
             raise
@@ -113,32 +119,54 @@ class VideoReader:
         self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
-        """The frames between start and end. The duration of a frame is the time to the next one."""
+        """The frames between start and end; warns of damage then, and raises MediaError if the file is cut off."""
+        ended = yield from self._window()
+        self._note_jumps()
+        self.warnings += self._noted.damage(self._jumps)
+        if ended:
+            self._noted.check_end(self._jumps, self.info.rate)
+
+    def _window(self) -> Generator[Frame, None, bool]:
+        """The frames between start and end, and whether the file ends there.
+
+        The duration of a frame is the time to the next one. A frame that is held for long when the window begins is
+        shown from there on.
+        """
         origin = self.info.start_time
         first_time = origin + (self._start or 0)
         end_time = None if self._end is None else origin + self._end
         waiting: tuple[av.VideoFrame, Fraction] | None = None
+        before: tuple[av.VideoFrame, Fraction] | None = None  # the last one that begins before the window
         gap = 1 / self.info.rate
         for native, pts in self._timed(first_time):
+            if pts < first_time:
+                before = native, pts
+                continue
+            if waiting is None and before and pts - first_time > self._held:
+                waiting = before[0], first_time
             if waiting is not None:
                 gap = pts - waiting[1]
                 yield self._frame(*waiting, gap)
             waiting = None
             if end_time is not None and pts >= end_time:
-                return
-            if pts >= first_time:
-                waiting = native, pts
+                return False
+            waiting = native, pts
         if waiting is not None:
-            native, pts = waiting
-            last = gap if self._raw_rate else self._last_duration(native, pts) or gap
-            yield self._frame(native, pts, last)
-        self._note_what_is_missing(waiting[1] if waiting else None)
+            yield self._frame(*waiting, self._last_duration(*waiting) or gap)
+        elif before is not None:
+            native, pts = before
+            rest = pts + (self._last_duration(native, pts) or gap) - first_time
+            if rest > self._held:
+                yield self._frame(native, first_time, rest)
+        return True
 
     def _last_duration(self, native: av.VideoFrame, pts: Fraction) -> Fraction | None:
         """The duration of the last frame: up to the end of the track, or else the frame's own.
 
         With B-frames, MP4 has no durations of frames.
         """
+        if self._raw_rate:
+            return None
         if self._stream.duration and not self._jumps:
             rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
             if 0 < rest <= _MAX_LAST_DURATION:
@@ -219,12 +247,12 @@ class VideoReader:
             self._source.seek(0)
         self._container, _ = open_input(self._source, *self._opened_as)
         self._stream = picture_stream(self._container, self._name)
-        self._jumps, self._damaged = [], 0
+        self._jumps, self._noted = [], Completeness(self._name, self._stream)
 
     def _first_frame(self) -> av.VideoFrame:
         first = next(self._decoded, None)
         if first is None:
-            raise MediaError(f"{self._name}: no frame could be decoded; the file is damaged or empty")
+            raise self._noted.nothing()
         return first
 
     def _packets(self, first_time: Fraction | None) -> Iterator[Packet]:
@@ -247,52 +275,31 @@ class VideoReader:
     def _decode(self, first_time: Fraction | None = None) -> Generator[av.VideoFrame, None, None]:
         """Frames in the decoder's order, from a key frame at or before `first_time`.
 
-        Errors before the first frame are skipped: a recording may start between key frames.
+        After the first frame, pictures that damage has broken are shown as they are: the next key frame may be far.
         """
-        count, time, cut = 0, Fraction(0), False
         decoder = alpha_decoder(self._stream)
+        context = decoder or self._stream.codec_context
         try:
             for packet in self._packets(first_time):
                 if packet.size:
-                    self._damaged += cut
-                    cut = packet.is_corrupt
+                    self._noted.packet(packet)
                 try:
                     frames = decoder.decode(packet if packet.size else None) if decoder else packet.decode()
-                except av.error.FFmpegError:
-                    if count:
-                        raise
+                except av.error.FFmpegError as error:
+                    self._noted.undecodable(error)
                     continue
                 for frame in frames:
-                    if frame.pts is not None:
-                        time = frame.pts * self._tick(frame)
-                    count += 1
+                    context.flags |= Flags.output_corrupt
+                    self._noted.frame(frame, None if frame.pts is None else frame.pts * self._tick(frame))
                     yield frame
         except av.error.FFmpegError as error:
-            where = (
-                f"decoding stopped after frame {count} at {float(time):.3f} s"
-                if count
-                else "cannot be decoded"
-            )
-            raise MediaError(f"{self._name}: {where} ({reason(error)})") from error
-        if cut and count:
-            raise MediaError(f"{self._name}: is cut off after frame {count} at {float(time):.3f} s")
+            self._noted.undecodable(error)
 
-    def _note_what_is_missing(self, last: Fraction | None) -> None:
-        """Warn of damaged packets; raise MediaError where the file ends before the length it states."""
+    def _note_jumps(self) -> None:
         if self._jumps:
             places = ", ".join(f"{float(time - self.info.start_time):.3f} s" for time in self._jumps)
             self.warnings.append(
                 f"{self._name}: its clock jumps at {places}, as in joined recordings: what follows goes on there"
-            )
-        # A joint breaks the count of MPEG-TS packets, so that the picture before it counts as damaged.
-        if (damaged := self._damaged - len(self._jumps)) > 0:
-            self.warnings.append(f"{self._name}: {damaged} damaged packets; pictures may be broken")
-        promised = _stated_length(self._stream)
-        if promised is None or last is None or self._jumps:
-            return
-        if promised - (last - self.info.start_time) > 1 + 2 / self.info.rate:
-            raise MediaError(
-                f"{self._name}: ends at {float(last):.3f} s but says it is {float(promised):.3f} s long; it is cut off"
             )
 
     def _is_raw(self) -> bool:
@@ -381,17 +388,6 @@ class VideoReader:
 
     def _tick(self, frame: av.VideoFrame) -> Fraction:
         return Fraction(frame.time_base or self._time_base())
-
-
-def _stated_length(stream: VideoStream) -> Fraction | None:
-    """The length in seconds that the container states for this stream; Matroska has it in a tag."""
-    if stream.duration and stream.time_base:
-        return stream.duration * Fraction(stream.time_base)
-    hours, minutes, seconds = [*stream.metadata.get("DURATION", "").split(":"), "", ""][:3]
-    try:
-        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
-    except ValueError:
-        return None
 
 
 def _tag(of_frame: int, of_stream: int) -> int:

@@ -1,7 +1,6 @@
 """Videos as frames with exact times; broken ones as one line that names file and cause."""
 
 import struct
-import subprocess
 import threading
 from fractions import Fraction
 
@@ -9,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import copy, digest, make_clip, picture, read
+from clips import copy, digest, ffmpeg, make_clip, picture, read
 
 import maskvfi
 from maskvfi.video import MediaError, VideoReader
@@ -161,10 +160,6 @@ def test_frames_after_a_change_of_size_or_format_are_made_like_the_first(tmp_pat
     shown = frames[15].planes[0].astype(float)
     original = picture(5, width, height, "yuv420p").to_ndarray()[:height]
     assert np.abs(shown - cv2.resize(original, (64, 48)).astype(float)).mean() < 12
-
-
-def ffmpeg(*arguments):
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
 FLAGGED = ("-c:v", "mpeg2video", "-q:v", 2, "-bf", 0, "-flags", "+ildct+ilme", "-top", 1)
@@ -364,3 +359,21 @@ def test_a_file_object_is_read_like_a_file(tmp_path):
     with clip.open("rb") as file, VideoReader(file, start=Fraction(3)) as reader:
         got = [digest(frame) for frame in reader]
     assert got == [d for pts, _, d in read(clip) if pts >= 3]
+
+
+@pytest.mark.parametrize("start", ["4.4", "1", "2.45", "3"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_frame_that_is_held_when_the_window_begins_is_shown_from_there(tmp_path, suffix, start):
+    clip = make_clip(
+        tmp_path / f"a{suffix}", times=(0, 40, 80, 3000, 3040, 6000), time_base=Fraction(1, 1000)
+    )
+    whole = read(clip)
+    origin, start = whole[0][0], Fraction(start)
+    got = read(clip, start=start)
+    shown = max(n for n, (pts, _, _) in enumerate(whole) if pts - origin <= start)
+    assert [d for _, _, d in got] == [d for _, _, d in whole[shown:]]
+    assert [pts - origin for pts, _, _ in got] == [start, *(pts - origin for pts, _, _ in whole[shown + 1 :])]
+    assert [pts + duration for pts, duration, _ in got][:-1] == [pts for pts, _, _ in got][1:]
+    (held,) = read(clip, start=start, end=start + Fraction(1, 100))
+    assert held[:2] == (got[0][0], Fraction(1, 100))
+    assert held[2] == got[0][2]

@@ -1,0 +1,114 @@
+"""Whether a video was read whole: what of it is damaged, and whether it ends before the length that it states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from maskvfi.errors import MediaError, reason
+from maskvfi.video.streams import start_of
+
+
+class Completeness:
+    """Notes what is read of a stream, and says at its end what was missing.
+
+    Packets that cannot be decoded are only counted, as long as frames follow.
+
+    Args:
+        name: What messages call the file.
+        stream: The stream that is read.
+
+    Attributes:
+        frames: How many frames were decoded.
+    """
+
+    def __init__(self, name: str, stream: VideoStream) -> None:
+        self.frames = 0
+        self._name, self._stream = name, stream
+        self._time = Fraction(0)  # of the last frame, in seconds
+        self._reached = Fraction(0)  # where the last packet ends, in seconds
+        self._packets_damaged, self._frames_damaged = 0, 0
+        self._cut = False  # whether the last packet was stored only in part
+        self._failure: av.error.FFmpegError | None = None  # since the last frame
+
+    def packet(self, packet: Packet) -> None:
+        """Note a packet that is about to be decoded."""
+        self._packets_damaged += self._cut
+        self._cut = packet.is_corrupt
+        stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
+        if stamps:
+            end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)
+            self._reached = max(self._reached, end)
+
+    def undecodable(self, error: av.error.FFmpegError) -> None:
+        """Note that a packet could not be read or decoded. Before the first frame, a recording may just begin so."""
+        self._failure = error
+        self._packets_damaged += self.frames > 0 and not self._cut
+
+    def frame(self, frame: av.VideoFrame, time: Fraction | None) -> None:
+        """Note a decoded frame and its time in seconds, if it has one."""
+        self.frames += 1
+        self._time = self._time if time is None else time
+        self._frames_damaged += frame.is_corrupt
+        self._failure = None
+
+    def nothing(self) -> MediaError:
+        """The error that says why there is no frame."""
+        why = f"cannot be decoded ({reason(self._failure)})" if self._failure else "no frame could be decoded"
+        return MediaError(f"{self._name}: {why}; the file is damaged or empty")
+
+    def damage(self, jumps: Sequence[Fraction]) -> list[str]:
+        """What was damaged so far, in at most one line.
+
+        Args:
+            jumps: Where the clock jumps. A joint breaks the count of MPEG-TS packets, so that the picture before it
+                counts as damaged.
+        """
+        packets = max(0, self._packets_damaged - len(jumps))
+        if not packets and not self._frames_damaged:
+            return []
+        what = f"{packets} of its packets, {self._frames_damaged} of its pictures came out broken"
+        return [f"{self._name}: is damaged: {what}"]
+
+    def check_end(self, jumps: Sequence[Fraction], rate: Fraction) -> None:
+        """Check that the file ends where it should.
+
+        Args:
+            jumps: Where the clock jumps. The stated length then holds for one of the recordings.
+            rate: Frames per second.
+
+        Raises:
+            MediaError: It is cut off, or nothing could be decoded from some place on.
+        """
+        where = f"after frame {self.frames} at {float(self._time):.3f} s"
+        if self._failure is not None:
+            raise MediaError(f"{self._name}: decoding stopped {where} ({reason(self._failure)})")
+        if self._cut:
+            raise MediaError(f"{self._name}: is cut off {where}")
+        end = _stated_end(self._stream)
+        if end is None or jumps or self.frames == self._stream.frames:
+            return
+        if end - self._reached > 1 + 2 / rate:
+            raise MediaError(
+                f"{self._name}: ends at {float(self._reached):.3f} s and not at {float(end):.3f} s, as it says; "
+                "it is cut off"
+            )
+
+
+def _stated_end(stream: VideoStream) -> Fraction | None:
+    """The time at which the stream ends by what its container states, in seconds.
+
+    Matroska states it in a tag. Without the tag FFmpeg gives the length of the file, which the sound may fill.
+    """
+    hours, minutes, seconds = [*stream.metadata.get("DURATION", "").split(":"), "", ""][:3]
+    try:
+        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    except ValueError:
+        pass
+    if not stream.duration or not stream.time_base:
+        return None
+    return start_of(stream) + stream.duration * Fraction(stream.time_base)
