@@ -52,7 +52,7 @@ Teachers = Annotated[
 ]
 Ray = Annotated[bool, typer.Option("--ray", help="On Ray: every worker makes shards of its own.")]
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")]
-Cases = Annotated[int, typer.Option(help="Composites per clip (and kind).")]
+Cases = Annotated[int, typer.Option(min=1, help="Composites per clip (and kind).")]
 
 
 @app.command()
@@ -87,7 +87,9 @@ def label(
     published: Annotated[
         bool, typer.Option("--published", help="Label by StaticMaskNet's own rule.")
     ] = False,
-    scale: Annotated[float, typer.Option(help="Size at which the teacher sees the frames.")] = TEACHER_SCALE,
+    scale: Annotated[
+        float, typer.Option(min=0.05, max=4, help="Size at which the teacher sees the frames.")
+    ] = TEACHER_SCALE,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = TEACHER_DEVICE,
     ray: Ray = False,
     address: Address = None,

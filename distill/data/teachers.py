@@ -22,6 +22,7 @@ from distill.data.dis import search
 from distill.data.tensors import greys
 from distill.networks import load_rife
 from distill.options import TEACHER_DEVICE, TEACHER_SCALE
+from maskvfi.runtimes.device import choose_device
 
 RIFE_TIMES = (0.25, 0.5, 0.75)
 TILE = 1024  # px on a side that a teacher sees at once
@@ -77,9 +78,11 @@ def load_teacher(name: str, device: str = TEACHER_DEVICE) -> Teacher:
 
     Raises:
         WeightsError: The weights after "rife:" are missing or damaged.
+        OptionError: This machine does not have the device.
         ValueError: There is no teacher of this name, or its package is not installed.
     """
     kind, _, rest = name.partition(":")
+    choose_device(device)
     if name == "dis":
         return Dis()
     if kind == "rife" and rest:

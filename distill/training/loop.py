@@ -25,6 +25,12 @@ from maskvfi.models.static import StaticMaskNet
 from maskvfi.paths import written_whole
 from maskvfi.weights.load import save_weights
 
+_OF_A_SITTING = (
+    "cpu",
+    "log_every",
+    "store_every",
+    "stop_after",
+)  # options that may differ when a run goes on
 Batch = dict[str, Tensor]
 Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]  # (network, batch, step) -> terms and "total"
 Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]  # (network, batch) -> [N,3,H,W] in 0..1, by name
@@ -136,13 +142,15 @@ def fit(
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
-    step = _restore(run / "state.pt", parts)
+    chosen = {name: value for name, value in options.to_dict().items() if name not in _OF_A_SITTING}
+    step, before = _restore(run / "state.pt", parts)
     _check_that_all_restored(step, run, accelerator)
     until = min(options.stop_after or schedule.steps, schedule.steps)
     mine = _own_samples(range(step, until), schedule.batch, share, accelerator.process_index)
     loader = DataLoader(samples, share, sampler=mine, num_workers=1, prefetch_factor=4)
     objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
     log = _Log(run, step, accelerator)
+    log.say_what_differs(before, chosen)
     for batch in loader:
         batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
         for group in optimiser.param_groups:
@@ -154,7 +162,7 @@ def fit(
             log.write(step)
         if accelerator.is_main_process and (step % options.store_every == 0 or step == until):
             save(run, average, steps=step, schedule=asdict(schedule))
-            _store(run, step, parts)  # last: a run that is killed between the two stores both again
+            _store(run, step, chosen, parts)  # last: a run that is killed between the two stores both again
             if pictures:
                 log.show(step, pictures(average, batch))
     log.close()
@@ -236,6 +244,15 @@ class _Log:
         self.step, self.since = step, time.monotonic()
         self.sums: dict[str, Tensor] = {}
 
+    def say_what_differs(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        """Warn of a run that goes on with other options than those it was stored with."""
+        changed = [
+            f"{key} {before[key]} -> {now[key]}" for key in before.keys() & now if before[key] != now[key]
+        ]
+        if changed and self.accelerator.is_main_process:
+            line = f"warning: the run goes on with other options: {', '.join(sorted(changed))}"
+            self.console.print(line, markup=False, soft_wrap=True)
+
     def add(self, values: dict[str, Tensor]) -> None:
         """Count the terms of a step."""
         for name, value in values.items():
@@ -270,10 +287,12 @@ class _Log:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Delete the lines of a log that a resumed run will write again."""
+    """Delete the lines of a log that a resumed run will write again, and one that a kill has torn."""
     if path.is_file():
         lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+        path.write_text(
+            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
+        )
 
 
 @torch.no_grad()
@@ -282,20 +301,20 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
         ours.lerp_(new, 1 - decay)
 
 
-def _restore(path: Path, parts: dict[str, Any]) -> int:
-    """Fill `parts` from the state in a file, if there is one. Returns the number of steps done."""
+def _restore(path: Path, parts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Fill `parts` from the state in a file, if there is one. Returns the number of steps done, and their options."""
     if not path.is_file():
-        return 0
+        return 0, {}
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     for name, part in parts.items():
         try:
             part.load_state_dict(state[name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: does not continue this run, its {name} differs: {error}") from None
-    return int(state["step"])
+    return int(state["step"]), state.get("options", {})
 
 
-def _store(run: Path, step: int, parts: dict[str, Any]) -> None:
-    state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
+def _store(run: Path, step: int, options: dict[str, Any], parts: dict[str, Any]) -> None:
+    state = {"step": step, "options": options, **{name: part.state_dict() for name, part in parts.items()}}
     with written_whole(run / "state.pt") as partial:
         torch.save(state, partial)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator
 
+from distill.options import MaskTraining
 from distill.training.mask import train
 
 WEIGHTS = Path(__file__).parents[3] / "weights"
@@ -20,7 +21,7 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_run(shards, tmp_path):
     train(shards, tmp_path / "whole", steps=4, log_every=1, store_every=2, **options)
     train(shards, tmp_path / "broken", steps=4, stop_after=2, log_every=1, store_every=2, **options)
     with open(tmp_path / "broken" / "log.jsonl", "a") as log:  # of a step that was done but not stored
-        log.write('{"step": 3, "total": 9.0}\n')
+        log.write('{"step": 3, "total": 9.0}\n{"step": 4, "to')  # and a line that a kill has torn
     train(shards, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
 
@@ -60,3 +61,13 @@ def test_a_mask_that_learns_more_is_held_to_what_it_said_before(shards, tmp_path
     held, free = (json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("held", "free"))
     assert held["keep"] > 0
     assert held["total"] == pytest.approx(free["total"] + held["keep"], abs=1e-3)
+
+
+def test_a_run_that_goes_on_with_other_options_says_which(shards, tmp_path, capfd):
+    options = {"batch": 1, "size": 64, "length": 2, "cpu": True}
+    train(shards, tmp_path, steps=3, stop_after=1, **options)
+    train(shards, tmp_path, steps=3, stop_after=2, log_every=1, **options)
+    assert "other options" not in capfd.readouterr().err
+    train(shards, tmp_path, steps=4, rate=1e-4, **options)
+    changed = f"rate {MaskTraining.rate} -> 0.0001, steps 3 -> 4"
+    assert f"warning: the run goes on with other options: {changed}\n" in capfd.readouterr().err
