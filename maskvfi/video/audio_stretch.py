@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 
-_ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame", "flac": "flac", "aac": "aac"}
-# The layouts of sound that says only how many channels it has, as PCM in AVI and Matroska does.
-_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
-_MIN_TEMPO = Fraction(1, 2)  # of one atempo filter; a lower tempo takes several in a row
+from maskvfi.errors import reason
+from maskvfi.video.audio_choice import choose_sound
+
+# The tempos of one atempo filter, which skips samples above them; other tempos take several in a row.
+_TEMPOS = (Fraction(1, 2), Fraction(2))
+_PAUSE = Fraction(1, 20)  # seconds: less is no gap, but times that were rounded
+_TAIL = Fraction(1, 10)  # seconds: atempo drops less than that of what it gets last
+_Kind = tuple[int, str, str]  # rate, sample format and layout of sound
 
 
 class StretchedTrack:
     """One sound stream, through atempo filters into an encoder.
+
+    A pause, where the times of the stream jump ahead, is filled with silence.
 
     Args:
         source: The stream.
@@ -29,27 +36,30 @@ class StretchedTrack:
 
     Attributes:
         target: The stream of the output.
+        lost: What the output cannot keep of the stream, in words; empty if it keeps all.
+
+    Raises:
+        ValueError: The container holds no such sound, or there are no filters for it.
     """
 
     def __init__(self, source: AudioStream, output: OutputContainer, slow: Fraction) -> None:
-        self._slow, self._output = slow, output
-        self._rate = source.codec_context.sample_rate
-        self._own = _kind(self._rate, source.codec_context.layout)
-        webm = output.format.name == "webm"
-        codec = "libopus" if webm else _ENCODERS.get(source.codec_context.name, "aac")
-        rate = 48000 if codec == "libopus" else self._rate
-        layout = source.codec_context.layout.name
-        target = output.add_stream(codec, rate=rate, layout=_LAYOUTS.get(layout, layout))
-        assert isinstance(target, AudioStream)
-        samples = source.codec_context.format.name
-        if samples in {each.name for each in target.codec_context.codec.audio_formats or ()}:
-            target.codec_context.format = samples  # FLAC of 24 bits stays so
-        self.target = target
+        own = source.codec_context
+        encoding = None if own is None else choose_sound(own, output)
+        if encoding is None:
+            raise ValueError("cannot hold it")
+        self._slow, self._output, self._encoding = slow, output, encoding
+        self._filters((own.sample_rate, own.format.name, own.layout.name))  # raises if there are none
+        self.target = encoding.add_to(output)
+        self._own = f"{own.sample_rate} Hz {own.layout.name}"
+        self._written = f"{encoding.rate} Hz {encoding.layout}"
+        less = encoding.rate < own.sample_rate or self.target.codec_context.channels < own.channels
+        self.lost = f"is {self._own}: written as {self._written}" if less else ""
         self._graph: Graph | None = None
-        self._taken = ""  # what kind of sound the graph takes
+        self._kind: _Kind = (0, "", "")  # that the graph takes
         self._other = ""  # the last kind that is not the stream's own
-        self._samples = 0  # that are encoded
-        self._offset: Fraction | None = None  # output time of the first one
+        self._reached: Fraction | None = None  # the time of the source up to which there is sound
+        self._position = 0  # of the next sample in the output
+        self._end = 0  # the position at which the sound that the filters got ends
 
     def take(self, packet: Packet, begin: Fraction, end: Fraction | None) -> str:
         """Decode, stretch and encode a packet.
@@ -62,77 +72,124 @@ class StretchedTrack:
         Returns:
             What could not be kept of the stream so far, in words; empty if all could.
         """
-        stretched: list[AudioFrame] = []
         try:
-            for frame in packet.decode():
-                assert isinstance(frame, AudioFrame)
-                stretched += self._push(frame, begin, end)
+            frames = packet.decode()
         except av.error.FFmpegError:
             return "is damaged: parts are left out"
-        self._encode(stretched)
-        own = self.target.codec_context
-        return self._other and f"is partly {self._other}: written as {_kind(own.sample_rate, own.layout)}"
+        for frame in frames:
+            assert isinstance(frame, AudioFrame)
+            at = self._time_of(frame, begin)
+            rate = frame.sample_rate
+            first = max(0, math.ceil((begin - at) * rate))
+            last = frame.samples if end is None else min(frame.samples, math.ceil((end - at) * rate))
+            if first >= last:
+                continue
+            try:
+                self._fit(frame)
+            except (av.error.FFmpegError, ValueError) as error:
+                return f"cannot be stretched: parts are left out ({reason(error)})"
+            self._push(_part(frame, first, last), at + Fraction(first, rate), begin)
+        return self._other and f"is partly {self._other}: written as {self._written}"
 
     def finish(self) -> None:
         """Encode what the filters and the encoder still hold."""
         self._encode(self._rest())
         self._output.mux(self.target.encode(None))
 
-    def _push(self, frame: AudioFrame, begin: Fraction, end: Fraction | None) -> Iterator[AudioFrame]:
-        """Stretch a frame; yields what is ready. The filters take one kind of sound: another gets new ones."""
-        at = (frame.pts or 0) * Fraction(frame.time_base or Fraction(1, self._rate))
-        if at + Fraction(frame.samples, frame.sample_rate) <= begin or (end is not None and at >= end):
+    def _time_of(self, frame: AudioFrame, begin: Fraction) -> Fraction:
+        """When a frame begins, in seconds of the source; one without a time follows the one before."""
+        if frame.pts is None:
+            return begin if self._reached is None else self._reached
+        return frame.pts * Fraction(frame.time_base or Fraction(1, frame.sample_rate))
+
+    def _fit(self, frame: AudioFrame) -> None:
+        """Make filters that take the frame. They take one kind of sound: another gets new ones."""
+        kind = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if self._graph is not None and self._kind == kind:
             return
-        if self._offset is None:
-            self._offset = max(Fraction(0), (at - begin) * self._slow)
-        kind = _kind(frame.sample_rate, frame.layout)
-        if self._graph is None or self._taken != f"{kind} {frame.format.name}":
-            graph = self._filters(frame)
-            yield from self._rest()
-            self._graph, self._taken = graph, f"{kind} {frame.format.name}"
-            self._other = self._other if kind == self._own else kind
+        graph = self._filters(kind)
+        self._encode(self._rest())
+        self._graph, self._kind = graph, kind
+        words = f"{frame.sample_rate} Hz {frame.layout.name}"
+        self._other = self._other if words == self._own else words
+
+    def _push(self, frame: AudioFrame, at: Fraction, begin: Fraction) -> None:
+        """Stretch and encode a frame, after the silence of a pause before it.
+
+        Args:
+            frame: What the filters take.
+            at: When it begins, in seconds of the source.
+            begin: The time of the source at which the output begins.
+        """
+        if self._reached is None:
+            self._reached, self._position = at, self._place(at - begin)
+        elif at - self._reached > _PAUSE:
+            self._encode(self._rest())
+            self._fit(frame)
+            own = self._encoding
+            pause = self._place(at - begin) - self._position
+            self._encode(_silence((own.rate, own.samples, own.layout), pause))
+            self._reached = at
+        self._reached += Fraction(frame.samples, frame.sample_rate)
+        self._end = self._place(self._reached - begin)
+        assert self._graph is not None
         self._graph.push(frame)
-        yield from _ready(self._graph)
+        self._encode(_ready(self._graph))
+
+    def _place(self, time: Fraction) -> int:
+        """The position of a sample in the output, from its time in the source."""
+        return round(time * self._slow * self._encoding.rate)
 
     def _rest(self) -> Iterator[AudioFrame]:
-        """What the filters still hold."""
-        if self._graph is not None:
-            self._graph.push(None)
-            yield from _ready(self._graph)
+        """What the filters still hold; after that there are none."""
+        if self._graph is None:
+            return
+        graph, self._graph = self._graph, None
+        for frame in _silence(self._kind, round(_TAIL * max(Fraction(1), 1 / self._slow) * self._kind[0])):
+            graph.push(frame)
+        graph.push(None)
+        for frame in _ready(graph):
+            if self._position < self._end:
+                yield _part(frame, 0, min(frame.samples, self._end - self._position))
 
-    def _filters(self, first: AudioFrame) -> Graph:
-        """Filters that stretch frames like the first one, and give them the rate, layout and format of the target."""
-        graph = Graph()
-        chain = [
-            graph.add_abuffer(
-                sample_rate=first.sample_rate,
-                format=first.format.name,
-                layout=first.layout.name,
-                time_base=first.time_base,
-            )
-        ]
-        tempo = 1 / self._slow
-        while tempo < _MIN_TEMPO:
-            chain.append(graph.add("atempo", str(float(_MIN_TEMPO))))
-            tempo /= _MIN_TEMPO
-        own = self.target.codec_context
+    def _filters(self, kind: _Kind) -> Graph:
+        """Filters that stretch sound of a kind, and give it the rate, layout and format of the target."""
+        graph, (rate, samples, layout) = Graph(), kind
+        chain = [graph.add_abuffer(sample_rate=rate, format=samples, layout=layout)]
+        chain += [graph.add("atempo", str(float(tempo))) for tempo in _tempos(1 / self._slow)]
+        own = self._encoding
         same = graph.add(
-            "aformat",
-            sample_rates=str(self._rate),
-            channel_layouts=own.layout.name,
-            sample_fmts=own.format.name,
+            "aformat", sample_rates=str(own.rate), channel_layouts=own.layout, sample_fmts=own.samples
         )
-        chain += [graph.add("atempo", str(float(tempo))), same, graph.add("abuffersink")]
-        graph.link_nodes(*chain).configure()
+        graph.link_nodes(*chain, same, graph.add("abuffersink")).configure()
         return graph
 
     def _encode(self, frames: Iterable[AudioFrame]) -> None:
         for frame in frames:
-            assert self._offset is not None
-            frame.time_base = Fraction(1, self._rate)
-            frame.pts = round(self._offset * self._rate) + self._samples
-            self._samples += frame.samples
+            frame.time_base, frame.pts = Fraction(1, self._encoding.rate), self._position
+            self._position += frame.samples
             self._output.mux(self.target.encode(frame))
+
+
+def _tempos(tempo: Fraction) -> list[Fraction]:
+    """The tempos of filters in a row that make one together; within `_TEMPOS` each."""
+    low, high = _TEMPOS
+    row = []
+    while not low <= tempo <= high:
+        row.append(low if tempo < low else high)
+        tempo /= row[-1]
+    return [*row, tempo]
+
+
+def _part(frame: AudioFrame, first: int, last: int) -> AudioFrame:
+    """The samples of a frame from one number up to another."""
+    if (first, last) == (0, frame.samples):
+        return frame
+    width = 1 if frame.format.is_planar else frame.layout.nb_channels
+    values = np.ascontiguousarray(frame.to_ndarray()[:, first * width : last * width])
+    part = AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)  # type: ignore[arg-type]
+    part.sample_rate = frame.sample_rate
+    return part
 
 
 def _ready(graph: Graph) -> Iterator[AudioFrame]:
@@ -146,5 +203,12 @@ def _ready(graph: Graph) -> Iterator[AudioFrame]:
         yield frame
 
 
-def _kind(rate: int, layout: AudioLayout) -> str:
-    return f"{rate} Hz {layout.name}"
+def _silence(kind: _Kind, length: int) -> Iterator[AudioFrame]:
+    """So many samples of silence, in frames of a second at most."""
+    rate, samples, layout = kind
+    for start in range(0, length, rate):
+        frame = AudioFrame(samples, layout, min(rate, length - start))
+        frame.sample_rate = rate
+        for plane in frame.planes:
+            plane.update((b"\x80" if samples.startswith("u8") else b"\0") * plane.buffer_size)
+        yield frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -16,14 +17,15 @@ from maskvfi.errors import MediaError
 from maskvfi.video.streams import open_input, url_of
 
 _CANNOT = "cannot hold it"
-_PACKETS = 2000  # of the source that are read at most to find the first one of each stream
+_PACKETS = 2000  # of the source that are read at most to find the first ones of each stream
+_FIRST = 8  # packets of a stream: some of them may be damaged
 
 
 class ContainerProbe:
     """Finds out which streams of a file a container holds.
 
-    Some containers take any stream and store it so that nobody can tell what it is. So the first packet of a stream is
-    written to a file of its own, and what is read from there has to be the same kind of stream.
+    Some containers take any stream and store it so that nobody can tell what it is. So the first packets of a
+    stream are written to a file of its own, and what is read from there has to be the same kind of stream.
 
     Args:
         name: The file with the streams.
@@ -33,7 +35,7 @@ class ContainerProbe:
     def __init__(self, name: str, output: OutputContainer) -> None:
         self._name, self._muxer = name, output.format.name
         self._suffix = Path(output.name).suffix
-        self._first: dict[int, bytes] | None = None
+        self._first: dict[int, list[bytes]] | None = None
 
     def refusal(self, stream: Stream) -> str:
         """Why the container cannot hold a stream; empty if it can."""
@@ -54,35 +56,41 @@ class ContainerProbe:
         return "" if same else _CANNOT
 
     def _write(self, address: str, stream: Stream) -> bool:
-        """Write a file with a stream; returns whether its own first packet is in it."""
-        data = self._first_packets().get(stream.index)
+        """Write a file with a stream; returns whether packets of its own are in it."""
+        own = self._first_packets().get(stream.index, [])
         with av.open(
             address, "w", format=self._muxer, container_options={"strict": "experimental"}
         ) as container:
             target = container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
-            packet = Packet(data or bytes(64))
-            packet.stream, packet.time_base = target, stream.time_base or Fraction(1, 1000)
-            packet.pts = packet.dts = 0
-            packet.duration, packet.is_keyframe = 1, True
-            try:
-                container.mux(packet)
-            except av.error.FFmpegError:
-                if data is not None:
-                    raise
-        return data is not None
+            refused = 0
+            for number, data in enumerate(own or [bytes(64)]):
+                packet = Packet(data)
+                packet.stream, packet.time_base = target, stream.time_base or Fraction(1, 1000)
+                packet.pts = packet.dts = number
+                packet.duration, packet.is_keyframe = 1, True
+                try:
+                    container.mux(packet)
+                except av.error.FFmpegError:
+                    refused += 1
+                    if refused == len(own):
+                        raise
+        return bool(own)
 
-    def _first_packets(self) -> dict[int, bytes]:
-        """The first packet of every stream, by the stream's index; those that come late are missing."""
+    def _first_packets(self) -> dict[int, list[bytes]]:
+        """The first packets of every stream, by the stream's index; those that come late are missing."""
         if self._first is None:
             self._first = {}
             with contextlib.suppress(av.error.FFmpegError, MediaError):
                 source, _ = open_input(self._name)
                 with source:
-                    for count, packet in enumerate(source.demux()):
-                        if packet.size:
-                            self._first.setdefault(packet.stream.index, bytes(packet))
-                        if count == _PACKETS or len(self._first) == len(source.streams):
+                    wanted = len(source.streams) * _FIRST
+                    for packet in itertools.islice(source.demux(), _PACKETS):
+                        found = self._first.setdefault(packet.stream.index, [])
+                        if packet.size and len(found) < _FIRST:
+                            found.append(bytes(packet))
+                            wanted -= 1
+                        if not wanted:
                             break
         return self._first
 

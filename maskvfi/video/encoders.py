@@ -15,6 +15,7 @@ from maskvfi.video.format_choice import (
     asked_format,
     choose_format,
     even_size,
+    find_encoder,
     for_alpha,
     formats_of,
     is_lossless,
@@ -149,7 +150,7 @@ def choose_encoding(
     become what players take: 4:2:0.
 
     Args:
-        codec: FFmpeg's name of the encoder.
+        codec: FFmpeg's name of the encoder, or of what it writes.
         info: What is known of the source.
         options: The encoder's options; `crf` is translated for encoders that call it otherwise.
         pix_fmt: FFmpeg's name of the pixel format to write; chosen by default.
@@ -161,6 +162,7 @@ def choose_encoding(
         MediaError: There is no such video encoder.
         OptionError: It does not take `pix_fmt`.
     """
+    codec = find_encoder(codec).name
     options = _with_quality(codec, options)
     wanted = wanted_format(codec, info.format, options)
     if pix_fmt is not None:

@@ -40,8 +40,14 @@ PIPED = (  # the pixel formats of yuv4mpeg
 )
 
 
-def formats_of(codec: str) -> list[str]:
-    """The pixel formats that an encoder lists, by FFmpeg's names; empty if it lists none.
+def find_encoder(codec: str) -> av.Codec:
+    """Find a video encoder.
+
+    Args:
+        codec: FFmpeg's name of the encoder, or of what it writes: `hevc` finds libx265.
+
+    Returns:
+        The encoder.
 
     Raises:
         MediaError: There is no such video encoder.
@@ -52,7 +58,18 @@ def formats_of(codec: str) -> list[str]:
         raise MediaError(f"{codec}: this FFmpeg has no such encoder") from None
     if found.type != "video":
         raise MediaError(f"{codec}: is not an encoder for video")
-    return list(PIPED) if codec == "wrapped_avframe" else [fmt.name for fmt in found.video_formats or ()]
+    return found
+
+
+def formats_of(codec: str) -> list[str]:
+    """The pixel formats that an encoder lists, by FFmpeg's names; empty if it lists none.
+
+    Raises:
+        MediaError: There is no such video encoder.
+    """
+    if codec == "wrapped_avframe":
+        return list(PIPED)
+    return [fmt.name for fmt in find_encoder(codec).video_formats or ()]
 
 
 def played_standard(codec: str) -> tuple[str, int] | None:

@@ -29,6 +29,7 @@ _TEXT_CODEC = {
     "matroska": "subrip",
     "webm": "webvtt",
 }
+_STYLED = ("ass", "ssa")  # subtitles that lose much as plain text
 _OWN_TAGS = {
     *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
     "alpha_mode",
@@ -221,8 +222,10 @@ class CopiedStreams:
         """Set up a track for a sound stream; returns why the output cannot hold it, empty if it can."""
         try:
             track = StretchedTrack(stream, self._output, self._slow)
-        except ValueError:
+        except (av.error.FFmpegError, ValueError):
             return "cannot hold it"
+        if track.lost:
+            self.warnings.append(f"stream {stream.index} ({_describe(stream)}) {track.lost}")
         self._tracks[stream.index] = track
         self._copy_stream_tags(stream, track.target)
         return ""
@@ -244,6 +247,9 @@ class CopiedStreams:
             converted = self._output.add_stream(codec)
             assert isinstance(converted, SubtitleStream)
             converted.codec_context.subtitle_header = stream.codec_context.subtitle_header
+            if stream.codec_context.name in _STYLED:
+                what = f"stream {stream.index} ({_describe(stream)})"
+                self.warnings.append(f"{what} is written as {codec}: its styles and positions are left out")
             self._copy_stream_tags(stream, converted)
             return _Route(converted, converts=True), ""
         return None, refusal
@@ -264,9 +270,12 @@ class CopiedStreams:
         self._output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
 
     def _is_chapter_track(self, stream: Stream) -> bool:
-        """Whether it is a track of chapter titles or time codes (QuickTime); the muxer writes both from tags."""
+        """Whether it is a track of chapter titles or time codes (QuickTime); the muxer writes both from tags.
+
+        FFmpeg discards the packets of a track of titles, once it has made chapters of them, and of no other track.
+        """
         return stream.type == "data" and (
-            (getattr(stream, "name", None) == "bin_data" and bool(self._source.chapters()))
+            stream.discard == Discard.all
             or ("timecode" in stream.metadata and "timecode" in self._picture.metadata)
         )
 

@@ -10,10 +10,12 @@ from clips import make_clip, picture, pitch, read, sound_of
 from maskvfi.video import Frame, VideoReader, VideoWriter
 
 
-def slowed(source, target, slow, **window):
+def slowed(source, target, slow, codec="libx264", **window):
     with (
         VideoReader(source, **window) as reader,
-        VideoWriter(target, reader.info, rate=Fraction(25), copy_from=source, slow=slow, **window) as writer,
+        VideoWriter(
+            target, reader.info, rate=Fraction(25), codec=codec, copy_from=source, slow=slow, **window
+        ) as writer,
     ):
         origin = reader.info.start_time
         for frame in reader:
@@ -37,6 +39,37 @@ def test_a_window_holds_its_own_sound(tmp_path):
     source = make_clip(tmp_path / "a.mp4", times=100, audio="aac")
     slowed(source, tmp_path / "b.mp4", Fraction(2), start=Fraction(1), end=Fraction(2))
     assert abs(len(sound_of(tmp_path / "b.mp4")) / 48000 - 2) < 0.1
+
+
+def test_the_window_of_the_sound_is_cut_to_the_sample(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", times=100, audio="flac")  # in packets of 96 ms
+    slowed(source, tmp_path / "b.mkv", Fraction(2), start=Fraction(1), end=Fraction(2))
+    assert abs(len(sound_of(tmp_path / "b.mkv")) / 2 - 2 * 48000) <= 2
+
+
+def test_sound_after_a_pause_comes_at_its_place(tmp_path):
+    clip = make_clip(tmp_path / "whole.mkv", times=100, audio="aac")
+    source = tmp_path / "a.mkv"
+    with av.open(str(clip)) as whole, av.open(str(source), "w") as out:
+        targets = {s.index: out.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size and (packet.stream.type == "video" or not 1000 < packet.pts < 3000):
+                packet.stream = targets[packet.stream.index]
+                out.mux(packet)
+    assert slowed(source, tmp_path / "b.mp4", Fraction(2)) == []
+    loud = np.abs(sound_of(tmp_path / "b.mp4")) > 0.1
+    assert not loud[int(2.15 * 48000) : int(5.85 * 48000)].any()
+    assert [loud[int(t * 48000) :][:4800].any() for t in (0.1, 1.85, 6.05, 7.8)] == [True] * 4
+    assert abs(len(loud) / 48000 - 8) < 0.1
+
+
+@pytest.mark.parametrize("slow", [Fraction(1, 200), Fraction(1, 5), Fraction(50)])
+def test_sound_becomes_as_short_or_as_long_as_is_asked(tmp_path, slow):
+    source = make_clip(tmp_path / "a.mkv", times=100 if slow < 1 else 5, audio="flac")
+    lines = slowed(source, tmp_path / "b.mkv", slow)
+    assert not [line for line in lines if "stream 1" in line]
+    length = len(sound_of(source)) * slow
+    assert len(sound_of(tmp_path / "b.mkv")) == pytest.approx(float(length), rel=0.01)
 
 
 def test_subtitles_chapters_tags_and_fonts_are_stretched_too(tmp_path):
@@ -87,6 +120,66 @@ def test_pcm_is_stretched_whether_it_names_its_channels_or_counts_them(tmp_path,
     before, after = sound_of(source).reshape(-1, 2)[:, 0], sound_of(tmp_path / "b.mp4")
     assert abs(len(after) / len(before) - 2) < 0.1
     assert abs(pitch(after) / pitch(before) - 1) < 0.01
+
+
+def with_pcm(path, rate, channels):
+    """A second of black pictures and of silence, in any number of channels."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=rate, layout=f"{channels} channels")
+        for n in range(25):
+            frame = picture(n, 64, 48, "yuv420p")
+            frame.pts, frame.time_base = n, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        silence = av.AudioFrame.from_ndarray(
+            np.zeros((1, rate * channels), np.int16), "s16", f"{channels} channels"
+        )
+        silence.sample_rate, silence.pts, silence.time_base = rate, 0, Fraction(1, rate)
+        out.mux([*video.encode(None), *sound.encode(silence), *sound.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_a_rate_that_the_encoder_does_not_take_becomes_the_nearest_one(tmp_path, suffix):
+    source = with_pcm(tmp_path / "a.mkv", 192000, 1)
+    assert slowed(source, tmp_path / f"b{suffix}", Fraction(2)) == [
+        "stream 1 (audio pcm_s16le) is 192000 Hz 1 channels: written as 96000 Hz mono"
+    ]
+    with av.open(str(tmp_path / f"b{suffix}")) as made:
+        assert (made.streams.audio[0].codec_context.name, made.streams.audio[0].rate) == ("aac", 96000)
+        assert abs(sum(frame.samples for frame in made.decode(audio=0)) / 96000 - 2) < 0.1
+
+
+def test_a_layout_that_the_encoder_does_not_take_becomes_the_usual_one_of_as_many_channels(tmp_path):
+    source = recording(tmp_path / "a.mkv", ["5.1(side)"], [48000])
+    assert slowed(source, tmp_path / "b.webm", Fraction(2), "libvpx-vp9") == []
+    with av.open(str(tmp_path / "b.webm")) as made:
+        assert made.streams.audio[0].layout.name == "5.1"
+        assert abs(sum(frame.samples for frame in made.decode(audio=0)) / 48000 - 2) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "picture_codec", "codec"),
+    [(".ogv", "libvpx", "flac"), (".mpg", "libx264", "mp2"), (".vob", "libx264", "mp2")],
+)
+def test_a_container_that_does_not_take_the_codec_gets_its_own(tmp_path, suffix, picture_codec, codec):
+    source = make_clip(tmp_path / "a.mp4", times=25, audio="aac")
+    lines = slowed(source, tmp_path / f"b{suffix}", Fraction(2), picture_codec)
+    assert not [
+        line for line in lines if "left out" in line and "language" not in line and "colours" not in line
+    ]
+    with av.open(str(tmp_path / f"b{suffix}")) as made:
+        assert made.streams.audio[0].codec_context.name.startswith(codec)
+        assert abs(sum(frame.samples for frame in made.decode(audio=0)) / 48000 - 2) < 0.1
+
+
+def test_sound_that_cannot_be_stretched_is_left_out(tmp_path):
+    source = with_pcm(tmp_path / "a.mkv", 48000, 11)  # that nobody can make fewer
+    assert slowed(source, tmp_path / "b.mkv", Fraction(2)) == [
+        "stream 1 (audio pcm_s16le) is left out: matroska cannot hold it"
+    ]
+    assert len(read(tmp_path / "b.mkv")) == 25
 
 
 def recording(path, layouts, rates):

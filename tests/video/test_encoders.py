@@ -2,8 +2,9 @@
 
 from fractions import Fraction
 
+import av
 import pytest
-from clips import make_clip
+from clips import copy, make_clip
 
 from maskvfi.errors import OptionError
 from maskvfi.video import VideoReader
@@ -93,3 +94,15 @@ def test_an_odd_size_is_made_even_where_the_encoder_needs_it(tmp_path, codec, si
     assert (encoding.width, encoding.height) == size
     assert [line for line in encoding.warnings if "odd sizes" in line] == list(encoding.warnings)
     assert bool(encoding.warnings) == (size != (63, 47))
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("hevc", "libx265"), ("h264", "libx264")])
+def test_an_encoder_found_by_what_it_writes_is_used_as_by_its_own_name(tmp_path, name, encoder):
+    source = make_clip(tmp_path / "a.mkv", times=3)
+    with VideoReader(source) as reader:
+        encoding = choose_encoding(name, reader.info, {})
+        assert encoding == choose_encoding(encoder, reader.info, {})
+    assert (encoding.codec, encoding.options["crf"]) == (encoder, "18")
+    copy(source, tmp_path / "b.mp4", codec=name)
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        assert made.streams.video[0].codec_context.codec_tag == {"hevc": "hvc1", "h264": "avc1"}[name]

@@ -155,3 +155,78 @@ def test_webm_drops_sound_it_cannot_hold_and_says_so(tmp_path):
     source = make_clip(tmp_path / "a.mp4", audio="aac")
     warnings = copy(source, tmp_path / "b.webm", codec="libvpx-vp9", options={"deadline": "realtime"})
     assert warnings == ["stream 1 (audio aac) is left out: webm cannot hold it"]
+
+
+def test_data_of_a_camera_stays_beside_chapters(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", times=50, chapters=RICH["chapters"])
+    source = tmp_path / "camera.mp4"
+    with av.open(str(clip)) as whole, av.open(str(source), "w") as out:
+        out.set_chapters(whole.chapters())
+        video = out.add_stream_from_template(whole.streams.video[0], opaque=True)
+        data = out.add_mux_stream("bin_data")  # written as gpmd, a GoPro's
+        data.time_base = Fraction(1, 1000)
+        out.start_encoding()
+        for second in range(2):
+            packet = av.Packet(b"DEVC" + bytes(60))
+            packet.time_base, packet.duration = Fraction(1, 1000), 1000
+            packet.pts = packet.dts = second * 1000
+            packet.stream = data
+            out.mux(packet)
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                out.mux(packet)
+    assert copy(source, tmp_path / "b.mp4") == []
+    assert packets(tmp_path / "b.mp4", "data") == packets(source, "data")
+    assert b"gpmd" in (tmp_path / "b.mp4").read_bytes()
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        assert len(made.chapters()) == 2
+        assert [stream.frames for stream in made.streams if stream.type == "data"] == [2, 2]  # and the titles
+    assert copy(source, tmp_path / "b.mkv") == ["stream 1 (data) is left out: matroska cannot hold it"]
+
+
+def test_styles_that_a_container_does_not_keep_are_named(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", **RICH)
+    source = tmp_path / "styled.mkv"
+    with av.open(str(clip)) as whole, av.open(str(source), "w") as out:
+        video = out.add_stream_from_template(whole.streams.video[0], opaque=True)
+        text = out.add_stream("ass")
+        plain = whole.streams.subtitles[0]
+        plain.codec_context.open(strict=False)
+        text.codec_context.subtitle_header = plain.codec_context.subtitle_header
+        for packet in whole.demux(whole.streams.video[0], plain):
+            if packet.size and packet.stream is plain:
+                written = text.codec_context.encode_subtitle(plain.decode2(packet))
+                written.time_base, written.pts, written.dts = packet.time_base, packet.pts, packet.pts
+                written.duration, written.stream = packet.duration, text
+                out.mux(written)
+            elif packet.size:
+                packet.stream = video
+                out.mux(packet)
+    assert copy(source, tmp_path / "b.mp4") == [
+        "stream 1 (subtitle ssa) is written as mov_text: its styles and positions are left out"
+    ]
+    assert copy(source, tmp_path / "b.mkv") == []
+
+
+def test_sound_whose_first_packet_is_damaged_is_kept(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", times=50, audio="eac3")
+    source = tmp_path / "damaged.mkv"
+    with av.open(str(clip)) as whole, av.open(str(source), "w") as out:
+        targets = {s.index: out.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        sound = 0
+        for packet in whole.demux():
+            if not packet.size:
+                continue
+            target = targets[packet.stream.index]
+            if packet.stream.type == "audio":
+                sound += 1
+                if sound == 1:
+                    damaged = av.Packet(bytes(packet.size))
+                    damaged.time_base, damaged.duration = packet.time_base, packet.duration
+                    damaged.pts, damaged.dts, damaged.is_keyframe = packet.pts, packet.dts, True
+                    packet = damaged
+            packet.stream = target
+            out.mux(packet)
+    assert copy(source, tmp_path / "b.mp4") == []
+    assert len(packets(tmp_path / "b.mp4", "audio")) >= sound - 1
