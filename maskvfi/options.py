@@ -47,7 +47,7 @@ def option(
     """
     limits = {"help": help, "choices": choices, "low": low, "high": high}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=limits)
+        return field(default_factory=lambda: dict(default), metadata=limits, hash=False)  # a dict has none
     return field(default=default, metadata=limits)
 
 
@@ -217,6 +217,7 @@ class MaskOptions(OptionGroup):
         super().__post_init__()
         if self.mask == OFF:
             self._set("mask", None)
+        self._set("device", str(self.device))  # of a torch.device
         if self.threshold in (0, 1):
             raise OptionError(f"threshold must lie between 0 and 1, not {self.threshold:g}")
         if self.tile not in ("auto", OFF):

@@ -39,16 +39,50 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
+    """Give a file that is whole its name.
+
+    Args:
+        partial: The file, in the same folder.
+        target: Its new path.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        FileExistsError: Something exists there, and `overwrite` is not set.
+        OSError: It cannot have that name.
+    """
+    if overwrite:
+        os.replace(partial, target)
+        return
+    try:
+        os.link(partial, target)  # other than a rename it never replaces anything
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        target.open("xb").close()
+        os.replace(partial, target)
+    else:
+        partial.unlink()
+
+
+def not_in_place(name: str, partial: Path, error: OSError) -> str:
+    """The line that says why a result did not get its name, and where it is."""
+    exists = isinstance(error, FileExistsError)
+    why = "exists by now, and overwrite is not set" if exists else f"cannot be written ({reason(error)})"
+    return f"{name}: {why}; the whole result is kept as {partial}"
+
+
 @contextmanager
-def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
+def written_whole(target: PathLike, *, durable: bool = False, overwrite: bool = True) -> Iterator[Path]:
     """Write a file completely or not at all.
 
     Args:
-        target: The file to write; an existing one is replaced. Of a symbolic link, the file that it names.
+        target: The file to write. Of a symbolic link, the file that it names.
         durable: Wait until the bytes are on the disk, so that the file also survives a power cut.
+        overwrite: Replace a file that exists.
 
     Yields:
-        A temporary path to write to. It replaces `target` if the block succeeds, and is deleted if it fails.
+        A temporary path to write to. It becomes `target` if the block succeeds, and is deleted if it fails.
 
     Raises:
         MediaError: The file cannot be written; the message names it and the cause.
@@ -60,7 +94,7 @@ def written_whole(target: PathLike, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-        os.replace(partial, path)
+        move_into_place(partial, path, overwrite)
     except OSError as error:
         raise MediaError(f"{os.fspath(target)}: cannot be written ({reason(error)})") from error
     finally:

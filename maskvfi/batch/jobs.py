@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,10 +50,33 @@ def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
     jobs = [job for source in sources for job in _jobs_of(source, out)]
     by_target: dict[str, Job] = {}
     for job in jobs:
-        target = str(local_path(job.target) or job.target)
-        if (other := by_target.setdefault(target, job)) is not job:
+        if (other := by_target.setdefault(_place(job.target), job)) is not job:
             raise OptionError(f"{job.target}: would be made of both {other.source} and {job.source}")
     return jobs
+
+
+def refuse_replaced_sources(jobs: Sequence[Job]) -> None:
+    """Refuse jobs that would replace the source of another one.
+
+    Args:
+        jobs: The jobs of a batch that replaces targets.
+
+    Raises:
+        OptionError: A target is the source of another job.
+    """
+    by_source = {_place(job.source): job for job in jobs}
+    for job in jobs:
+        other = by_source.get(_place(job.target))
+        if other is not None and _place(other.source) != _place(job.source):
+            raise OptionError(
+                f"{job.target}: is a source of this batch, and the result of {job.source} would replace it"
+            )
+
+
+def _place(place: str) -> str:
+    """The same text for every spelling of a place."""
+    path = local_path(place)
+    return place if path is None else os.path.realpath(path)
 
 
 def _jobs_of(source: str, out: str) -> Iterator[Job]:

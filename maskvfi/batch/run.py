@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from maskvfi.batch.jobs import Job, find_jobs
+from maskvfi.batch.jobs import Job, find_jobs, refuse_replaced_sources
 from maskvfi.batch.results import Row, Table
 from maskvfi.batch.segments import Part, PartResult, join
 from maskvfi.batch.storage import deliver, exists, fetched, local_path, work_path
@@ -122,6 +122,8 @@ def batch(
     """
     options = _checked(Options.of(options, fields))
     jobs = find_jobs([os.fspath(source) for source in sources], os.fspath(out))
+    if overwrite:
+        refuse_replaced_sources(jobs)
     table = Table(result) if result is not None else None
     videos = [_check_job(job, overwrite) for job in jobs]
     if any(video.open for video in videos):

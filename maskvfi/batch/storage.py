@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.local import LocalFileSystem, make_path_posix
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import cache_folder
@@ -30,6 +30,8 @@ def storage_of(place: str) -> tuple[Any, str]:
     Raises:
         MediaError: The file system cannot be reached.
     """
+    if "://" not in place:  # fsspec would read x::y.mp4 as an address
+        return LocalFileSystem(), make_path_posix(place)
     with asking(place, "reached"):
         found: tuple[Any, str] = fsspec.core.url_to_fs(place)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.errors import MediaError, OptionError
-from maskvfi.options import FrameOptions, MaskOptions, MaskVideoOptions, Options
+from maskvfi.options import EncodeOptions, FrameOptions, MaskOptions, MaskVideoOptions, Options
 from maskvfi.paths import PathLike, check_target
 from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
 from maskvfi.pipeline.reading import Progress, gaps_of
@@ -117,7 +118,7 @@ def compare(
         source: As `interpolate` takes it.
         target: A video, or a .png, .tif or .exr picture.
         at: When the frame of a picture is, in seconds after the first one; by default where both differ most.
-        options: The options; see `maskvfi.Options`.
+        options: The options; see `maskvfi.Options`. Those of an encoder are for a video only.
         overwrite: Replace a target that exists.
         progress: Called with the number of frames read and the total number, which is None if unknown.
         **fields: Options by name, which replace those in `options`.
@@ -134,7 +135,12 @@ def compare(
     path = Path(target)
     picture = path.suffix.lower() in PICTURE_SUFFIXES
     if picture:
+        _refuse_encoding(options)
         check_target(path, overwrite)
+    elif at is not None:
+        raise OptionError("at chooses the frame of a picture, and the target is a video")
+    if at is not None and not 0 <= at < math.inf:
+        raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
     began = time.perf_counter()
     result = Report.begin(source, target, options)
     with open_source_for(source, options) as reader:
@@ -153,7 +159,8 @@ def compare(
             if both is None:
                 moment = "" if at is None else f" at {at} s"
                 raise MediaError(f"{os.fspath(source)}: has no new frame{moment} to compare")
-            lost: Sequence[str] = write_picture(path, _stacked(*both, info), _twice_as_high(info))
+            picture_of_both = _stacked(*both, info)
+            lost: Sequence[str] = write_picture(path, picture_of_both, _twice_as_high(info), overwrite)
             result.frames_out = 1
         else:
             copy_from = source if os.fspath(source) != PIPE else None
@@ -222,7 +229,7 @@ def pair(
     )
     slots = tuple((Slot(Fraction(t), Fraction(1)), Fraction(t)) for t in at)
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
-        lost = write_picture(each, frame, info)
+        lost = write_picture(each, frame, info, overwrite)
         if warnings is not None:
             warnings += [line for line in (*lost, *renderer.warnings) if line not in warnings]
     return paths
@@ -255,6 +262,14 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
 def _refuse_no_mask(options: MaskOptions) -> None:
     if options.mask is None and options.protect is None:
         raise OptionError("there is no mask to show: mask is off")
+
+
+def _refuse_encoding(options: EncodeOptions) -> None:
+    """Refuse options of an encoder for a single picture, which its suffix alone decides."""
+    plain = EncodeOptions().to_dict()
+    given = [name for name, value in options.of_group(EncodeOptions).items() if value != plain[name]]
+    if given:
+        raise OptionError(f"a picture is written as its suffix says, and takes no {', '.join(given)}")
 
 
 def _one_new_frame(

@@ -68,7 +68,8 @@ def protect(
         source: The video that the other program was given, or a folder of images.
         interpolated: What it made of it, at any rate: of the same size, or of 2, 3 ... times the width and height.
         target: A video file, a folder of images or "-".
-        options: The options; see `maskvfi.ProtectOptions`. `start` and `end` are times of `interpolated`.
+        options: The options; see `maskvfi.ProtectOptions`. `start` and `end` are times of `interpolated`; `rate` is its
+            rate too, if it is a folder of images and the source is none.
         overwrite: Replace a target that exists.
         resume: Continue an interrupted run of the same inputs and options; begin anew if there is none.
         report: A path to write the report to, as JSON.
@@ -126,12 +127,13 @@ class _Run:
     def open(self, stack: ExitStack) -> None:
         """Open both videos, find the clock of the second one, and load the mask network."""
         options = self._options
-        whole = replace(options, start=None, end=None)
-        with open_source_for(self._source, whole) as source:
+        of_made = is_image_source(self._interpolated) and not is_image_source(self._source)
+        asked = options.rate if of_made else None
+        self._whole = replace(options, start=None, end=None, rate=None if of_made else options.rate)
+        with open_source_for(self._source, self._whole) as source:
             self._stored = source.info
-        self._made_options = replace(
-            options, interlaced="keep", rate=_rate_of(self._interpolated, self._source, self._stored)
-        )
+        rate = asked or _rate_of(self._interpolated, self._source, self._stored)
+        self._made_options = replace(options, interlaced="keep", rate=rate)
         self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
         self._upright = _is_upright_version(self._stored, self._made.info)
         self.info = upright_info(self._stored) if self._upright else self._stored
@@ -141,7 +143,9 @@ class _Run:
         if options.start:
             first = self._source_time(self._made.info.start_time + Fraction(options.start))
             begin = max(Fraction(0), first - self.info.start_time - 1)
-        self._reader: Source = stack.enter_context(open_source_for(self._source, replace(whole, start=begin)))
+        self._reader: Source = stack.enter_context(
+            open_source_for(self._source, replace(self._whole, start=begin))
+        )
         interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
         interpolator.paint(*read_painted_masks(options, self.info))
         self._interpolator = interpolator
@@ -275,10 +279,9 @@ class _Run:
         lasts = [each.duration for each in (self.info, made)]
         ratio = float(lasts[1] / lasts[0]) if lasts[0] and lasts[1] else 1.0
         windows = _windows(min((each for each in lasts if each), default=WHOLE), Fraction(ratio))
-        whole = replace(self._options, start=None, end=None)
         turned = self._stored if self._upright else None
         ours = [
-            _samples(_frames(self._source, whole, *span), [self.info.colour], turned)[0]
+            _samples(_frames(self._source, self._whole, *span), [self.info.colour], turned)[0]
             for span in windows[0]
         ]
         colours = [made.colour]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.renderer import with_finite
 from maskvfi.timing.alignment import UNLIKE
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail
@@ -95,7 +96,7 @@ class Putter:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
                 return known
-        planes = to_tensors(frame.planes, self._interpolator.device)
+        planes, _ = with_finite(to_tensors(frame.planes, self._interpolator.device))
         if not self._same:
             planes = self._converted(planes, frame)
         small = thumbnail(frame, self._source.colour, SMALL).astype(np.float32)

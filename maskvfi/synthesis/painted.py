@@ -62,14 +62,15 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     """Read a picture as a mask.
 
     Args:
-        path: A picture of the size in which the video is shown; it is turned as its EXIF orientation says.
+        path: A picture of the size in which the video is shown; it is turned as its EXIF orientation says. Floats are
+            in 0..1.
         info: The video.
 
     Returns:
         [H,W] in 0..1, as the video is stored: brightness, times opacity if the picture has an alpha channel.
 
     Raises:
-        MediaError: The file is not a picture, or has another size than the video.
+        MediaError: The file is not a picture, has another size than the video, or floats outside of 0..1.
     """
     name = os.fspath(path)
     try:
@@ -85,7 +86,10 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     shown = upright_info(info)
     if (width, height) != (shown.width, shown.height):
         raise MediaError(f"{name}: is {width}x{height}, the video is {shown.width}x{shown.height}")
-    values = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+    white = np.iinfo(picture.dtype).max if np.issubdtype(picture.dtype, np.integer) else 1
+    values = picture.astype(np.float32) / np.float32(white)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise MediaError(f"{name}: the numbers of a mask must lie in 0..1, and be 1 where it applies")
     if values.ndim == 3:
         light = values[..., :3].mean(axis=2) if values.shape[2] >= 3 else values[..., 0]
         values = light * values[..., 3] if values.shape[2] == 4 else light

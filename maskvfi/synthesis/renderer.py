@@ -33,7 +33,7 @@ class LoadedFrame:
 
     Attributes:
         frame: The frame as it was decoded.
-        planes: Its planes as float code values.
+        planes: Its planes as code values, finite where they are floats.
         view: The frame in RGB, for the networks.
     """
 
@@ -63,7 +63,6 @@ class Renderer:
     Attributes:
         tally: How much was copied and computed.
         seconds: Seconds by stage.
-        warnings: A line if tiles had to be made smaller.
     """
 
     def __init__(self, interpolator: Interpolator, info: SourceInfo, on_cut: str = "hold") -> None:
@@ -74,7 +73,8 @@ class Renderer:
         self._loaded: list[LoadedFrame] = []
         self._group_size = group_size(info.width, info.height)
         self.tally = Tally()
-        self.warnings: list[str] = []
+        self._short_of_memory = False
+        self._not_finite = 0  # pixels of source frames
         self._ready: tuple[Gap, int, PreparedGap] | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
@@ -82,6 +82,18 @@ class Renderer:
     def device(self) -> torch.device:
         """The device that computes."""
         return self._interpolator.device
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line if tiles had to be made smaller, and one if pixels of source frames are not finite numbers."""
+        lines = []
+        if self._short_of_memory:
+            lines.append(f"{self.device} was short of memory: frames are computed in tiles")
+        if self._not_finite:
+            lines.append(
+                f"{self._info.path}: {self._not_finite} pixels are not finite numbers: new frames show others there"
+            )
+        return lines
 
     @property
     def state(self) -> dict[str, Any]:
@@ -141,7 +153,7 @@ class Renderer:
         yield from zip(group, copied, strict=True)
 
     def frames(self, gap: Gap, copied: Copied | None) -> Iterator[Frame]:
-        """Render one gap. A frame at time 0 is the source's own, untouched.
+        """Render one gap. A frame at time 0 or 1 is the source's own, untouched.
 
         Args:
             gap: The gap.
@@ -160,8 +172,9 @@ class Renderer:
             return
         counted = gap.cut
         for slot, t in gap.slots:
-            if t == 0:
-                yield replace(gap.start, pts=slot.pts, duration=slot.duration)
+            if t in (0, 1):
+                own = gap.end if t else gap.start
+                yield replace(own, pts=slot.pts, duration=slot.duration)
                 continue
             planes = self._within_memory(partial(self._between, gap, copied, float(t)))
             if not counted:
@@ -221,8 +234,7 @@ class Renderer:
                     ) from error
                 pixels = min(self._interpolator.at_once, self._info.width * self._info.height)
                 self._interpolator.at_once = max(MIN_PIXELS, pixels // 2)
-                line = f"{self._interpolator.device} was short of memory: frames are computed in tiles"
-                self.warnings = [line]
+                self._short_of_memory = True
                 torch.cuda.empty_cache()
 
     def _count(self, static: float, computed: float) -> None:
@@ -236,7 +248,8 @@ class Renderer:
                 return known
         self._loaded = self._loaded[-self._group_size :]
         with self._stage("convert"):
-            planes = to_tensors(frame.planes, self._interpolator.device)
+            planes, replaced = with_finite(to_tensors(frame.planes, self._interpolator.device))
+            self._not_finite += replaced
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
             view = self._interpolator.view(over_backdrop(rgb, opacity_of(planes, frame.format)))
         loaded = LoadedFrame(frame, planes, view)
@@ -260,6 +273,28 @@ class Renderer:
         finally:
             inside = sum(self.seconds.values()) - others
             self.seconds[name] += time.perf_counter() - began - inside
+
+
+def with_finite(planes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
+    """Planes of finite numbers alone: filters would spread others over the picture.
+
+    Args:
+        planes: [H,W] each, of one size if they are floats.
+
+    Returns:
+        The planes with 0 for what is not a number, and the plane's extreme for what is infinite; the number of pixels
+        that were replaced.
+    """
+    if not planes[0].is_floating_point():
+        return planes, 0
+    finite = torch.stack([plane.isfinite() for plane in planes])
+    if finite.all():
+        return planes, 0
+    mended = []
+    for plane, known in zip(planes, finite, strict=True):
+        low, high = plane[known].aminmax() if known.any() else (0.0, 0.0)
+        mended.append(plane.nan_to_num(0.0, float(high), float(low)))
+    return tuple(mended), int((~finite.all(0)).sum())
 
 
 def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:

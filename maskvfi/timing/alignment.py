@@ -45,7 +45,8 @@ class Alignment:
         drift: The relative difference of the clocks' speed.
         difference: How much the pictures differ at equal times, the median of root mean squares in 8-bit code values.
         motion: How much neighbouring source frames differ, in the same unit.
-        likeness: The correlation of the changes over time; 1 where the source does not change.
+        likeness: The correlation of the changes over time; 1 where the source does not change, or one of the videos is
+            a single frame.
     """
 
     offset: Fraction
@@ -150,8 +151,10 @@ class _Pair:
         return found
 
     def likeness(self, offset: float, drift: float) -> float:
-        """The correlation of the changes of both videos over time; 1 where the source does not change."""
+        """The correlation of the changes of both videos over time; 1 where one of them has no change to compare."""
         times = self.made.times
+        if min(len(times), len(self.source.times)) < 2:
+            return 1.0
         at = self.source.times * (1 + drift) + offset
         inside = (at > times[0] - SLACK) & (at < times[-1] + SLACK)
         nearest = np.abs(times[None] - at[:, None]).argmin(1)

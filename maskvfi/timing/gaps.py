@@ -11,6 +11,7 @@ from maskvfi.timing.scenes import Watched
 from maskvfi.timing.timeline import Slot, Timeline
 from maskvfi.video import Frame
 
+MAX_HELD = 64  # gaps without output frames that wait for the end of the stream
 MAX_RUN = 4  # repeats of a drawing that count as animation timing; more are a pause, which is kept
 
 
@@ -43,8 +44,30 @@ def split(
         loop: Close the clip with a gap from its last frame to its first.
 
     Yields:
-        Each gap, in the order of time.
+        Each gap, in the order of time. The last output frame ends where the stream does.
     """
+    end = Fraction(0)
+
+    def noted() -> Iterator[Watched]:
+        nonlocal end
+        for watched in frames:
+            end = watched.frame.pts + watched.frame.duration
+            yield watched
+
+    held: list[Gap] = []  # one whose last output frame is longer than it, and those after it
+    for gap in _divided(noted(), timeline, resolve, loop):
+        if gap.slots or len(held) > MAX_HELD:
+            yield from held
+            held = []
+        if held or _outlasted(gap):
+            held.append(gap)
+        else:
+            yield gap
+    yield from (_ending(gap, end) for gap in held)
+
+
+def _divided(frames: Iterable[Watched], timeline: Timeline, resolve: bool, loop: bool) -> Iterator[Gap]:
+    """The gaps of a stream, whose last output frame may be longer than the stream."""
     first: Frame | None = None
     run: list[Frame] = []
     paused = False
@@ -87,6 +110,20 @@ def stretched(frames: Iterable[Frame], origin: Fraction, slow: Fraction) -> Iter
         replace(frame, pts=origin + (frame.pts - origin) * slow, duration=frame.duration * slow)
         for frame in frames
     )
+
+
+def _outlasted(gap: Gap) -> bool:
+    """Whether the last output frame of a gap is shown beyond its end."""
+    if gap.end is None or not gap.slots:
+        return False
+    last = gap.slots[-1][0]
+    return last.pts + last.duration > gap.end.pts
+
+
+def _ending(gap: Gap, end: Fraction) -> Gap:
+    """A gap whose output frames last until `end` at most."""
+    slots = ((Slot(slot.pts, min(slot.duration, end - slot.pts)), t) for slot, t in gap.slots)
+    return replace(gap, slots=tuple(slots))
 
 
 def _gap(run: list[Frame], end: Frame, cut: bool, timeline: Timeline) -> Gap:

@@ -238,7 +238,7 @@ def write_report(found: BenchReport, path: PathLike) -> None:
     Raises:
         MediaError: The file exists or cannot be written.
     """
-    with written_whole(check_target(path, overwrite=False)) as partial:
+    with written_whole(check_target(path, overwrite=False), overwrite=False) as partial:
         partial.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
@@ -248,7 +248,8 @@ def _measure_size(
 ) -> SizeCost:
     img0, img1 = _pictures(width, height, interpolator.device)
     weight = torch.zeros_like(img0[:, :1])
-    interpolator.vfi.expect(height, width)
+    how = TIME, interpolator.scale, interpolator.ensemble
+    interpolator.vfi.expect(height, width, interpolator.scale)
     planes = [LAYOUT.colour_planes(image) for image in (img0, img1)]
 
     view = interpolator.view
@@ -257,17 +258,17 @@ def _measure_size(
     gap = interpolator.gap(view(img0), view(img1), weight, interpolator.boxes(weight))
     moving = list(interpolator.moving(gap, TIME))
     difference = (
-        interpolator.vfi(img0, img1, TIME).frame.float() - plain(img0, img1, TIME).frame.float()
+        interpolator.vfi(img0, img1, *how).frame.float() - plain(img0, img1, *how).frame.float()
     ).abs()
     ours = {
-        "network": lambda: interpolator.vfi(img0, img1, TIME),
+        "network": lambda: interpolator.vfi(img0, img1, *how),
         "mask": lambda: interpolator.probability([view(img0), view(img1)]),
         "stream": lambda: interpolator.probability(
             [start, *(view((img1, img0)[k % 2]) for k in range(gaps))]
         ),
         "fuse": lambda: compose(planes[0], planes[1], TIME, moving, weight, LAYOUT),
     }
-    seconds = _typical(lambda: plain(img0, img1, TIME), ours, repeats, interpolator.device)
+    seconds = _typical(lambda: plain(img0, img1, *how), ours, repeats, interpolator.device)
     seconds["stream"] /= gaps
     return SizeCost(
         width,
@@ -283,6 +284,7 @@ def _measure_still(
 ) -> Iterator[StillCost]:
     """One rectangle in the middle moves and the rest stands still."""
     img0, img1 = _pictures(width, height, interpolator.device)
+    how = TIME, interpolator.scale, interpolator.ensemble
     for share in STILL_SHARES:
         still = torch.ones(height, width)
         h, w = (int(side * (1 - share) ** 0.5) for side in (height, width))
@@ -294,7 +296,7 @@ def _measure_still(
         def masked(painted: Interpolator = painted) -> Tensor:
             return painted.between(painted.view(img0), painted.view(img1), TIME)
 
-        found = _typical(lambda: plain(img0, img1, TIME), {"masked": masked}, repeats, interpolator.device)
+        found = _typical(lambda: plain(img0, img1, *how), {"masked": masked}, repeats, interpolator.device)
         boxes = painted.boxes(painted.weight(painted.view(img0), painted.view(img1)))
         computed = sum(box.area for box in boxes) / (width * height)
         yield StillCost(width, height, share, computed, found["masked"], found["plain"] / found["masked"])

@@ -17,7 +17,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError, reason
-from maskvfi.paths import PathLike, partial_path, real_path, written_whole
+from maskvfi.paths import PathLike, not_in_place, partial_path, real_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
@@ -169,7 +169,7 @@ class ImageFolderWriter:
             )
         self._info = info
         self.encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
-        self.warnings = list(self.encoding.warnings)
+        self.warnings = [*self.encoding.warnings, *_lost_aspect_ratio(info)]
         if info.profile and not keeps_profile(self.encoding.codec) and not is_srgb(info.profile):
             self.warnings.append(f"{self.encoding.codec} keeps no ICC profile here: left out")
         if info.display_matrix is not None and orientation_of(info) is None:
@@ -208,7 +208,8 @@ class ImageFolderWriter:
         """Write what waits, and give the folder its name.
 
         Raises:
-            MediaError: An image could not be written, or there were no frames.
+            MediaError: An image could not be written, or there were no frames. Or the folder cannot have its name:
+                then it stays under the hidden name that the message says.
         """
         if self._done:
             return
@@ -216,13 +217,17 @@ class ImageFolderWriter:
             self._worker.finish()
             if not self._count:
                 raise MediaError(f"{self._name}: there are no frames to write")
-            with _named(self._name):
-                self._check_target()  # again: something may have come there meanwhile
-                self._replace()
         except BaseException:
             self.abort()
             raise
         self._done = True
+        try:
+            self._check_target()  # again: something may have come there meanwhile
+            self._move_into_place()
+        except OSError as error:
+            raise MediaError(not_in_place(self._name, self._partial, error)) from error
+        except MediaError as error:
+            raise MediaError(f"{error}; the whole result is kept as {self._partial}") from error
 
     def abort(self) -> None:
         """Stop, and leave nothing behind."""
@@ -265,10 +270,13 @@ class ImageFolderWriter:
                 f"{self._name}: will not be replaced, it holds more than such images ({foreign})"
             )
 
-    def _replace(self) -> None:
+    def _move_into_place(self) -> None:
         old = self._partial.with_suffix(".old")
-        if self._folder.exists():
-            self._folder.rename(old)
+        with contextlib.suppress(FileNotFoundError):
+            if self._overwrite:
+                self._folder.rename(old)
+            else:
+                self._folder.rmdir()  # it is empty, or this fails
         self._partial.rename(self._folder)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(old)
@@ -291,13 +299,14 @@ def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
     return info, [read_frame(file, info, number) for number, file in enumerate(files)]
 
 
-def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> tuple[str, ...]:
+def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: bool = False) -> tuple[str, ...]:
     """Write a frame as a picture, in its own depth where the format has it.
 
     Args:
-        path: A PNG, TIFF, EXR or JPEG file; it is replaced if it exists.
+        path: A PNG, TIFF, EXR or JPEG file.
         frame: The frame.
         info: What is known of its source.
+        overwrite: Replace a file that exists.
 
     Returns:
         What the picture cannot keep, one line each.
@@ -310,9 +319,9 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo) -> tuple[str, 
         raise MediaError(f"{target}: pictures are written as {', '.join(_WRITTEN)}")
     encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
     data = _encode(upright_frame(frame, info), encoding, info.profile)
-    with written_whole(target) as partial:
+    with written_whole(target, overwrite=overwrite) as partial:
         partial.write_bytes(data)
-    return encoding.warnings
+    return (*encoding.warnings, *_lost_aspect_ratio(info))
 
 
 def is_image_source(path: PathLike) -> bool:
@@ -338,6 +347,12 @@ def _named(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise MediaError(f"{name}: cannot be written ({reason(error)})") from error
+
+
+def _lost_aspect_ratio(info: SourceInfo) -> list[str]:
+    """A line if pixels are not square, which images do not say."""
+    ratio = upright_info(info).sample_aspect_ratio
+    return [] if ratio == 1 else [f"images keep no pixel aspect ratio: {ratio} left out"]
 
 
 def _check_options(name: str, encoding: Encoding) -> list[str]:

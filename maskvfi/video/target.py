@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from maskvfi.paths import PathLike, check_target, partial_path
+from maskvfi.errors import MediaError
+from maskvfi.paths import PathLike, check_target, move_into_place, not_in_place, partial_path
 from maskvfi.video.journal import Journal
 from maskvfi.video.streams import url_of
 
@@ -64,9 +65,20 @@ class Target:
         return None if self._path is None else self._partial
 
     def keep(self) -> None:
-        """Give the whole file its name."""
-        if self._path is not None:
-            os.replace(self._partial, self._path)
+        """Give the whole file its name.
+
+        Raises:
+            MediaError: It cannot have it, or another program has made such a file and `overwrite` is not set. The file
+                stays, under the hidden name that the message says.
+        """
+        if self._path is None:
+            return
+        beside = partial_path(self._path)  # out of the journal's folder, where a resumed run would remove it
+        os.replace(self._partial, beside)
+        try:
+            move_into_place(beside, self._path, self._overwrite)
+        except OSError as error:
+            raise MediaError(not_in_place(self.name, beside, error)) from error
 
     def drop(self) -> None:
         """Remove the hidden file."""

@@ -17,9 +17,10 @@ from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, written_whole
 from maskvfi.weights.load import Vfi, load_static, load_vfi, save_weights
+from maskvfi.weights.locate import PRETRAINED
 from maskvfi.weights.read import first_line
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+CONFIG, CARD = "config.json", "README.md"
 
 
 def find_pretrained(source: PathLike, **download: Any) -> Path:
@@ -34,12 +35,12 @@ def find_pretrained(source: PathLike, **download: Any) -> Path:
     """
     folder = Path(source)
     if folder.is_dir():
-        if not (folder / WEIGHTS).is_file():
-            raise WeightsError(f"{folder}: holds no {WEIGHTS}")
-        return folder / WEIGHTS
+        if not (folder / PRETRAINED).is_file():
+            raise WeightsError(f"{folder}: holds no {PRETRAINED}")
+        return folder / PRETRAINED
     hub = _huggingface_hub()
     try:
-        return Path(hub.hf_hub_download(os.fspath(source), WEIGHTS, **download))
+        return Path(hub.hf_hub_download(os.fspath(source), PRETRAINED, **download))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"{os.fspath(source)}: no such folder, and not to be had from the Hub ({first_line(error)})"
@@ -61,7 +62,7 @@ def save_pretrained(network: Vfi | StaticMaskNet, folder: PathLike) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MediaError(f"{folder}: cannot be made ({reason(error)})") from error
-    save_weights(folder / WEIGHTS, network)
+    save_weights(folder / PRETRAINED, network)
     if isinstance(network, StaticMaskNet):
         config, task = network.config.to_dict(), "image-segmentation"
     else:

@@ -33,7 +33,8 @@ def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None
 
     Args:
         source: A name ("vfi-s", "rife-4.25"), a state dict, or a path: .safetensors, .pkl, .pth, a .zip that holds a
-            flownet.pkl, or a folder with flownet.param and flownet.bin of an ncnn port.
+            flownet.pkl, or a folder: one that `save_pretrained` wrote, or an ncnn port with flownet.param and
+            flownet.bin.
         variant: A RIFE version such as "4.25.lite", "vfi-m" or "vfi-s"; by default the header says which network it is,
             else keys and shapes do. These do not tell `vfi-m` from RIFE 4.0, nor the scales of a network of your own:
             `save_weights` writes a header.
@@ -55,7 +56,8 @@ def load_static(source: PathLike | Mapping[str, Tensor] = DEFAULT_MASK) -> Stati
     """Load a static mask network.
 
     Args:
-        source: A name ("static-s"), a path to a .safetensors file of ours, or a state dict.
+        source: A name ("static-s"), a path to a .safetensors file of ours, a folder that `save_pretrained` wrote, or a
+            state dict.
 
     Returns:
         The network in evaluation mode, on the CPU, in float32.
@@ -88,14 +90,16 @@ def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = F
     """Write a network as one safetensors file whose header says how to build it.
 
     Args:
-        path: The file; replaced where it exists.
+        path: The .safetensors file; replaced where it exists.
         network: The network that `load_vfi` or `load_static` will return.
         half: Store in float16, at half the size.
         **facts: More entries of the header, as JSON values.
 
     Raises:
+        WeightsError: The name has another suffix, by which the file could not be loaded.
         MediaError: The file cannot be written.
     """
+    _check_suffix(path)
     if isinstance(network, StaticMaskNet):
         header: dict[str, Any] = {"kind": "static", "config": network.config.to_dict()}
     else:
@@ -129,8 +133,7 @@ def convert_weights(
         MediaError: The target exists or cannot be written.
     """
     path = find_weights(source)
-    if Path(target).suffix != ".safetensors":
-        raise WeightsError(f"{os.fspath(target)}: weights are converted to .safetensors only")
+    _check_suffix(target)
     target = check_target(target, overwrite)
     header = read_header(path)
     network = load_vfi(path, variant) if variant else load_any(path)
@@ -165,6 +168,11 @@ def describe(name: PathLike) -> Iterator[tuple[str, str]]:
     for key, value in header.items():
         if key != "kind":
             yield key, json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _check_suffix(path: PathLike) -> None:
+    if Path(path).suffix != ".safetensors":
+        raise WeightsError(f"{os.fspath(path)}: weights are written as .safetensors only")
 
 
 def _has_two_outputs(state: Mapping[str, Tensor]) -> bool:

@@ -14,6 +14,7 @@ from maskvfi.weights.catalogue import SOURCES
 from maskvfi.weights.read import read_header, sha256
 
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".zip")
+PRETRAINED = "model.safetensors"  # the weights in a folder that `save_pretrained` wrote
 PACKAGE_DATA = "weight_files"  # in an installed package: the folder with the files of weights/
 
 
@@ -49,8 +50,10 @@ def find_weights(name: PathLike) -> Path:
     path = Path(name)
     if path.is_file() or is_ncnn(path):
         return path
+    if (path / PRETRAINED).is_file():
+        return path / PRETRAINED
     if len(path.parts) > 1 and path.is_dir():
-        raise WeightsError(f"{path}: a folder without flownet.param and flownet.bin")
+        raise WeightsError(f"{path}: a folder without flownet.param and flownet.bin, or {PRETRAINED}")
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise WeightsError(f"{path}: no such weights file")
     for folder in weight_folders():

@@ -227,6 +227,28 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
     assert not (folder / "nothing").exists()
 
 
+def test_no_result_replaces_a_source_of_the_batch(folder, tmp_path):
+    for name in ("a.mkv", "b.mkv"):
+        (tmp_path / name).write_bytes((folder / "b.mkv").read_bytes())
+    (tmp_path / "links").symlink_to(tmp_path)
+    (tmp_path / "chain.csv").write_text("source,target\na.mkv,links/b.mkv\nb.mkv,c.mkv\n")
+    line = r"links/b\.mkv: is a source of this batch, and the result of .*a\.mkv would replace it"
+    with pytest.raises(maskvfi.OptionError, match=line):
+        batch([str(tmp_path / "chain.csv")], str(tmp_path), overwrite=True, **HOW)
+    assert (tmp_path / "b.mkv").read_bytes() == (folder / "b.mkv").read_bytes()
+    assert not (tmp_path / "c.mkv").exists()
+
+
+def test_a_source_may_have_two_results_and_a_name_with_colons(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("x::y.mkv").write_bytes((folder / "b.mkv").read_bytes())
+    Path("twice.csv").write_text("source,target\nx::y.mkv,1::2.mkv\nx::y.mkv,3.mkv\n")
+    rows = batch(["twice.csv", "x::y.mkv"], "out", workers=1, **HOW)
+    assert [row.status for row in rows] == ["done"] * 3
+    assert sorted(path.name for path in Path("out").iterdir()) == ["1::2.mkv", "3.mkv", "x::y.mkv"]
+    assert packets(tmp_path / "out" / "1::2.mkv") == packets(tmp_path / "out" / "3.mkv")
+
+
 def test_without_ray_a_line_says_what_to_install():
     code = "import sys; sys.modules['ray'] = None; from maskvfi.cli.main import main; main()"
     command = [sys.executable, "-c", code, "batch", "a.mkv", "--out", "b"]

@@ -116,6 +116,12 @@ def test_values_mean_the_same_however_they_are_written():
     assert Options.of(Options(factor=3), {"codec": "ffv1"}) == Options(factor=3, codec="ffv1")
 
 
+@pytest.mark.parametrize("group", [Options, MaskVideoOptions, ProtectOptions])
+def test_equal_options_have_one_hash(group):
+    assert hash(group(crf=20, encoder_options={"g": "1"})) == hash(group(crf=20, encoder_options={"g": "1"}))
+    assert len({group(), group(), group(crf=20)}) == 2
+
+
 def test_what_the_encoder_is_told():
     asked = Options(crf=20, preset="slow", encoder_options={"tune": "film"})
     assert asked.for_encoder == {"crf": "20", "preset": "slow", "tune": "film"}

@@ -12,7 +12,7 @@ import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import OptionError
 from maskvfi.video import MediaError, open_source
-from maskvfi.video.images import write_picture
+from maskvfi.video.images import read_pictures, write_picture
 from maskvfi.video.planes import planes_to_rgb, to_tensors
 
 PLAIN = {"vfi": "blend", "device": "cpu"}
@@ -88,6 +88,20 @@ def test_a_programs_own_interpolator_is_left_as_it_is(tmp_path):
         maskvfi.pair(paint, paint, tmp_path / "pair.png", interpolator=own, protect=tmp_path / "missing.png")
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_at_both_ends_a_pair_gives_its_own_pictures(tmp_path, suffix, dtype, channels):
+    noise = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (2, 24, 32, channels), dtype)
+    for name, picture in zip("ab", noise, strict=True):
+        cv2.imwrite(str(tmp_path / f"{name}{suffix}"), picture.squeeze())
+    given = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    made = maskvfi.pair(*given, tmp_path / f"out{suffix}", at=(0, 1), vfi="blend", device="cpu")
+    _, frames = read_pictures([*given, *made])
+    for before, after in zip(frames[:2], frames[2:], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(before.planes, after.planes, strict=True))
+
+
 def test_times_of_a_pair_may_be_any_numbers_and_differ(tmp_path):
     a, b = (half_painted(tmp_path / name) for name in ("a.png", "b.png"))
     made = maskvfi.pair(
@@ -110,6 +124,27 @@ def test_the_input_is_never_replaced(tmp_path, command):
     done = CliRunner().invoke(app, arguments)
     assert "is the input itself" in str(done.exception)
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "line"),
+    [
+        ("out.mp4", {"at": 0.1}, "at chooses the frame of a picture, and the target is a video"),
+        ("out.png", {"at": float("nan")}, "at must be a number of seconds of at least 0, not nan"),
+        ("out.png", {"at": float("inf")}, "at must be a number of seconds of at least 0, not inf"),
+        ("out.png", {"at": -5}, "at must be a number of seconds of at least 0, not -5"),
+        (
+            "out.png",
+            {"codec": "libx264", "crf": 20, "encoder_options": {"g": "1"}},
+            "a picture is written as its suffix says, and takes no codec, crf, encoder_options",
+        ),
+    ],
+)
+def test_what_a_comparison_would_not_use_is_refused(tmp_path, target, asked, line):
+    source = make_clip(tmp_path / "in.mp4", times=4)
+    with pytest.raises(OptionError, match=f"^{line}$"):
+        maskvfi.compare(source, tmp_path / target, **asked, **PLAIN)
+    assert not (tmp_path / target).exists()
 
 
 def test_without_a_mask_there_is_nothing_to_show(tmp_path):

@@ -213,6 +213,18 @@ def test_a_folder_of_images_has_a_multiple_of_the_sources_rate(source, painted, 
     assert [time for time, *_ in after] == pytest.approx([float(time) for time in MADE], abs=1e-3)
 
 
+def test_a_folder_of_images_has_the_rate_that_is_asked_for(source, painted, tmp_path):
+    """It holds the beginning alone, so that a multiple of the source's rate would be wrong."""
+    (tmp_path / "made").mkdir()
+    for number, picture in enumerate(made_frames()[:9]):
+        cv2.imwrite(str(tmp_path / "made" / f"{number:03}.png"), picture[..., ::-1])
+    report = maskvfi.protect(source, tmp_path / "made", tmp_path / "out.mkv", rate=24, **painted)
+    assert [time for time, *_ in read(tmp_path / "out.mkv")] == pytest.approx(
+        [float(time) for time in MADE[:9]], abs=1e-3
+    )
+    assert not [line for line in report.warnings if "rate" in line]
+
+
 def test_an_untagged_version_has_the_matrix_that_fits(painted, tmp_path):
     """Programs drop the tag of the matrix; what was BT.709 would be taken for BT.601."""
     source = make_clip(tmp_path / "in.mkv", times=8, size=SIZE, codec="ffv1", options={}, colour=(1, 1, 1, 1))
@@ -272,6 +284,24 @@ def test_another_film_is_refused_in_one_line_and_nothing_is_written(source, tmp_
     assert "other.mkv: was not made from" in str(done.exception)
     assert "\n" not in str(done.exception)
     assert sorted(tmp_path.iterdir()) == inside
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (1, 3), (2, 1)])
+def test_a_single_frame_is_protected_and_another_one_refused(painted, tmp_path, counts):
+    times = grid(3, 24)
+    of_source, of_made = counts
+    source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times[:of_source]], times[:of_source])
+    made = write(tmp_path / "made.mkv", [scene(float(t)) for t in times[:of_made]], times[:of_made])
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **painted)
+    assert report.frames_out == of_made
+    assert all(
+        np.array_equal(a, b)
+        for before, after in zip(planes(made), planes(tmp_path / "out.mkv"), strict=True)
+        for a, b in zip(before, after, strict=True)
+    )
+    other = write(tmp_path / "other.mkv", [scene(0, seed=5)[::-1]] * of_made, times[:of_made])
+    with pytest.raises(MediaError, match="was not made from"):
+        maskvfi.protect(source, other, tmp_path / "refused.mkv", **painted)
 
 
 def test_what_cannot_be_protected_is_refused(source, made, tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from clips import LOSSLESS, make_clip
 import maskvfi
 from maskvfi.errors import MediaError, OptionError, WeightsError
 from maskvfi.runtimes import RUNTIMES
-from maskvfi.video import Frame, open_source
+from maskvfi.video import Frame, SourceInfo, open_source
+from maskvfi.video.images import write_picture
+from maskvfi.video.pixel_format import Colour, PixelFormat
 
 CPU = {"device": "cpu", "runtime": "torch"}
 
@@ -64,6 +67,18 @@ def test_a_frame_rate_makes_an_even_grid_of_the_same_length(tmp_path):
     assert report.frames_out == len(frames) == 60
     assert [frame.pts for frame in frames] == [n * Fraction(1001, 60000) for n in range(60)]
     assert frames[-1].pts + frames[-1].duration == 24 * Fraction(1001, 24000)
+
+
+@pytest.mark.parametrize("asked", [{"fps": 10}, {"fps": 10, "loop": True}, {"fps": 60, "loop": True}])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_an_output_is_as_long_as_its_source(tmp_path, asked, suffix):
+    source = make_clip(tmp_path / "in.mp4", times=27)
+    target = tmp_path / f"out{suffix}"
+    maskvfi.interpolate(source, target, vfi="blend", scene_cut="off", **asked, **CPU)
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        assert after.duration == pytest.approx(before.duration, abs=1000)  # microseconds
+    last = read(target)[-1]
+    assert last.pts + last.duration == pytest.approx(Fraction(27, 25), abs=1e-3)
 
 
 def test_a_cut_is_held_or_blended_but_never_morphed(tmp_path):
@@ -149,6 +164,34 @@ def test_a_video_becomes_images_and_images_become_a_video(tmp_path):
     assert same_planes(first, read(source)[0])
 
 
+def write_exr(folder: Path, pictures: list[np.ndarray]) -> Path:
+    """A folder of float pictures, each [3,H,W] in the order of the planes: green, blue, red."""
+    folder.mkdir()
+    height, width = pictures[0].shape[1:]
+    fmt, colour = PixelFormat.parse("gbrpf32le"), Colour("bt709", True)
+    info = SourceInfo("", width, height, fmt, colour, rate=Fraction(24), time_base=Fraction(1, 24))
+    for number, planes in enumerate(pictures):
+        write_picture(
+            folder / f"{number}.exr", Frame(tuple(planes), fmt, Fraction(number), Fraction(1)), info
+        )
+    return folder
+
+
+def test_what_is_no_number_in_an_exr_stays_in_its_frame(tmp_path):
+    pictures = list(np.random.default_rng(0).random((3, 3, 48, 64), np.float32))
+    pictures[1][:, 20, 30] = np.nan, np.inf, -np.inf
+    source = write_exr(tmp_path / "exr", pictures)
+    report = maskvfi.interpolate(source, tmp_path / "out", vfi="blend", scene_cut="off", **CPU)
+    first, early, middle, late, last = [np.stack(frame.planes) for frame in read(tmp_path / "out")]
+    for made, given in zip((first, middle, last), pictures, strict=True):
+        np.testing.assert_array_equal(made, given)
+    assert np.isfinite(early).all()
+    assert np.isfinite(late).all()
+    assert [line for line in report.warnings if "numbers" in line] == [
+        f"{source}: 1 pixels are not finite numbers: new frames show others there"
+    ]
+
+
 def test_the_report_says_what_was_done(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=4)
     report = maskvfi.interpolate(source, tmp_path / "out.mp4", report=tmp_path / "r.json", **CPU)
@@ -202,6 +245,23 @@ def test_what_exists_is_not_overwritten_unasked(tmp_path):
     assert target.read_bytes() == b"precious"
     maskvfi.interpolate(source, target, overwrite=True, **CPU)
     assert len(read(target)) == 5
+
+
+@pytest.mark.parametrize("name", ["out.y4m", "out.mkv"])
+def test_of_two_runs_that_make_one_file_the_second_does_not_replace_it(tmp_path, name):
+    source = make_clip(tmp_path / "in.mp4", times=4)
+    target = tmp_path / name
+
+    def another(done: int, total: int | None) -> None:
+        if done == 2 and not target.exists():
+            maskvfi.interpolate(source, tmp_path / f"first_{name}", vfi="blend", **CPU)
+            (tmp_path / f"first_{name}").rename(target)
+
+    with pytest.raises(MediaError, match=r"exists by now.*; the whole result is kept as (.*)") as refused:
+        maskvfi.interpolate(source, target, vfi="blend", progress=another, factor=3, **CPU)
+    assert len(read(target)) == 7
+    kept = re.search(r"kept as ([^ ]+)", str(refused.value))[1]
+    assert len(read(Path(kept))) == 10
 
 
 def test_the_source_is_never_its_own_target(tmp_path):
@@ -262,6 +322,13 @@ def test_numbers_of_frames_that_are_not_for_video_are_refused(tmp_path, asked):
     with pytest.raises(ValueError, match="more than 1000 frames for each"):
         maskvfi.interpolate(clip, tmp_path / "out.mkv", vfi="blend", mask="off", **asked)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_a_torch_device_is_a_device(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=3)
+    asked = {"device": torch.device("cpu"), "vfi": "blend", "report": tmp_path / "report.json"}
+    maskvfi.interpolate(source, tmp_path / "out.mp4", **asked)
+    assert json.loads((tmp_path / "report.json").read_text())["device"] == "cpu"
 
 
 def test_a_report_that_cannot_be_written_is_refused_at_the_start(tmp_path):

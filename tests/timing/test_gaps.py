@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from maskvfi.timing.gaps import Gap, split, stretched
+from maskvfi.timing.gaps import MAX_HELD, Gap, split, stretched
 from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import ByFactor, ByRate
 from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
@@ -92,6 +92,30 @@ def test_a_loop_of_held_drawings_is_even_over_its_seam(holds):
 def test_a_loop_that_ends_with_a_pause_leaves_the_pause():
     gaps = [*split(watched(".." + "r" * 20), ByFactor(1), resolve=True, loop=True)]
     assert places(gaps)[-2:] == [(20, 21, 0), (21, 0, 0)]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("rate", [3, 4, 7, 24])
+@pytest.mark.parametrize("count", [7, 9, 10])
+def test_the_last_output_frame_ends_with_the_stream(rate, loop, count):
+    frames = watched("." * count)
+    slots = [slot for gap in split(frames, ByRate(rate), loop=loop) for slot, _ in gap.slots]
+    assert [slot.pts for slot in slots] == [Fraction(k, rate) for k in range(-(-count * rate // 10))]
+    assert {slot.duration for slot in slots[:-1]} <= {Fraction(1, rate)}
+    assert slots[-1].pts + slots[-1].duration == count / RATE
+
+
+def test_few_frames_wait_for_the_end():
+    taken = []
+
+    def counted():
+        for number in range(1000):
+            taken.append(number)
+            yield Watched(frame(number, np.zeros((2, 2), np.uint8)), False, False)
+
+    gaps = split(counted(), ByRate(Fraction(1, 20)))
+    assert sum(len(next(gaps).slots) for _ in range(100)) == 1
+    assert len(taken) <= 100 + MAX_HELD + 2
 
 
 def test_slow_motion_keeps_the_rate_and_stretches_time():

@@ -1,5 +1,6 @@
 """Folders of images as videos, and videos as folders of images."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -217,10 +218,13 @@ def test_a_folder_that_takes_the_name_meanwhile_is_kept(tmp_path):
             writer.write(frame)
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "diary.txt").write_text("mine")
-        with pytest.raises(MediaError, match="out: the folder is not empty"):
+        line = "out: the folder is not empty, and overwrite is not set; the whole result is kept as (.*)"
+        with pytest.raises(MediaError, match=line) as refused:
             writer.finish()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
     assert (tmp_path / "out" / "diary.txt").read_text() == "mine"
+    kept = Path(re.search(line, str(refused.value))[1])
+    assert sorted(tmp_path.iterdir()) == [kept, tmp_path / "in", tmp_path / "out"]
+    assert [p.name for p in kept.iterdir()] == ["00000001.png"]
 
 
 def test_options_of_an_image_encoder_are_used(tmp_path):
@@ -310,6 +314,21 @@ def test_images_become_a_video_and_come_back(tmp_path):
         assert [digest(frame) for frame in a] == [digest(frame) for frame in b]
 
 
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("out", "images keep no pixel aspect ratio: 4/3 left out"),
+        ("out/%d.jpg", "images keep no pixel aspect ratio: 4/3 left out"),
+        ("out.webp", "webp keeps no pixel aspect ratio: left out"),
+    ],
+)
+def test_a_pixel_aspect_ratio_that_is_lost_is_named(tmp_path, target, line):
+    for aspect, wanted in ((Fraction(4, 3), [line]), (Fraction(1), [])):
+        source = make_clip(tmp_path / "in.mp4", times=2, aspect=aspect)
+        warnings = copied(source, tmp_path / target, overwrite=True)
+        assert [text for text in warnings if "aspect" in text] == wanted
+
+
 def test_sound_that_a_folder_cannot_keep_is_named(tmp_path):
     source = make_clip(tmp_path / "a.mp4", audio="aac", times=3)
     assert "a folder of images keeps no sound: left out" in copied(source, tmp_path / "out", copy_from=source)
@@ -326,6 +345,9 @@ def test_single_pictures_are_read_and_written(tmp_path, suffix, dtype):
         cv2.imread(str(target), cv2.IMREAD_UNCHANGED),
         cv2.imread(str(source / f"b{suffix}"), cv2.IMREAD_UNCHANGED),
     )
+    with pytest.raises(MediaError, match=r"cannot be written \(file exists\)"):
+        write_picture(target, frames[0], info)
+    write_picture(target, frames[0], info, overwrite=True)
     with pytest.raises(MediaError, match="pictures are written as"):
         write_picture(tmp_path / "out.bmp", frames[0], info)
     with pytest.raises(MediaError, match="cannot be written"):

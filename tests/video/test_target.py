@@ -1,6 +1,10 @@
 """Where the bytes of a file go until it is whole."""
 
+import errno
 import io
+import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +30,45 @@ def test_a_file_that_exists_is_replaced_only_when_asked(tmp_path):
     path.write_bytes(b"mine")
     with pytest.raises(MediaError, match=r"a\.mp4: exists already, and overwrite is not set"):
         Target(path, overwrite=False)
+
+
+@pytest.fixture(params=["hard links", "no hard links"])
+def links(request, monkeypatch):
+    """The file system with hard links, and as one without them."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if request.param == "no hard links":
+        monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("journal", [False, True])
+def test_what_takes_the_name_meanwhile_stays_and_the_result_is_kept(tmp_path, journal):
+    path = tmp_path / "a.mkv"
+    target = Target(path, overwrite=False)
+    kept_journal = target.open_journal({"input": "x"}, resume=False) if journal else None
+    target.hidden.write_bytes(b"ours")
+    path.write_bytes(b"theirs")
+    line = r"a\.mkv: exists by now, and overwrite is not set; the whole result is kept as (.*)"
+    with pytest.raises(MediaError, match=line) as refused:
+        target.keep()
+    target.drop()
+    if kept_journal is not None:
+        kept_journal.leave()
+    assert path.read_bytes() == b"theirs"
+    assert Path(re.search(line, str(refused.value))[1]).read_bytes() == b"ours"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("links")
+def test_a_new_file_gets_its_name_and_no_other(tmp_path):
+    target = Target(tmp_path / "a.mkv", overwrite=False)
+    target.hidden.write_bytes(b"ours")
+    target.keep()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+    assert (tmp_path / "a.mkv").read_bytes() == b"ours"
 
 
 def test_with_a_journal_the_file_grows_in_its_folder(tmp_path):

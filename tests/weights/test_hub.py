@@ -42,6 +42,12 @@ def test_a_folder_gives_back_what_was_saved(network, tmp_path):
     }
 
 
+def test_a_folder_is_a_path_like_others(network, tmp_path):
+    network.save_pretrained(tmp_path / "mine")
+    load = maskvfi.load_static if isinstance(network, StaticMaskNet) else maskvfi.load_vfi
+    assert same(network, load(tmp_path / "mine"))
+
+
 def test_the_weights_file_alone_is_enough(network, tmp_path):
     network.save_pretrained(tmp_path)
     (tmp_path / "config.json").unlink()

@@ -138,6 +138,13 @@ def test_a_file_of_ours_says_what_it_is(tmp_path, small):
     assert (header["kind"], header["variant"]["family"], header["steps"]) == ("vfi", "small", 12)
 
 
+@pytest.mark.parametrize("name", ["mine", "mine.pth", "mine.onnx"])
+def test_weights_are_saved_only_where_they_can_be_loaded(tmp_path, small, name):
+    with pytest.raises(WeightsError, match=f"{name}: weights are written as .safetensors only"):
+        save_weights(tmp_path / name, small)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_state_dict_of_the_box_is_the_network_it_was():
     for name, variant in (("vfi-s", None), ("vfi-m", "vfi-m")):
         network = load_vfi(name)
