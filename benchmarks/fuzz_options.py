@@ -6,6 +6,7 @@ python -m benchmarks.fuzz_options --cases 500 [--seed 0]
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import resource
@@ -110,6 +111,7 @@ def main(
         for number in track(range(cases), "fuzzing", console=Console(stderr=True)):
             arguments = drawn(np.random.default_rng((seed, number)))
             end, printed = run(arguments)
+            gc.collect()  # the command does so once in a million objects; FFmpeg's threads would pile up here
             ends[end] += 1
             if end == "crashed":
                 print(f"case {number}: {[word[:80] for word in arguments]}: {printed}", file=sys.stderr)

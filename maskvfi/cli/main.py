@@ -265,6 +265,7 @@ def ui(
     """A page in the browser: see and paint the mask, interpolate, download."""
     from maskvfi.app import serve
 
+    gc.set_threshold(700, 10, 10)  # Python's own: what many runs leave must not pile up
     serve(host, port, lambda address: say(f"maskvfi: {address} (Ctrl+C ends it)"))
 
 

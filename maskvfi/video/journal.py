@@ -189,16 +189,19 @@ class Journal:
 
     def leave(self) -> None:
         """Stop, and keep the segments if there are any."""
-        if self._open is not None:
-            self._open.close()
-        self._lock.release()
+        self._close()
         if not self.numbers:
             self.remove()
 
     def remove(self) -> None:
         """Remove the folder: the file is whole."""
-        self._lock.release()
+        self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        self._lock.release()
 
     def _take_over(self, facts: dict[str, Any], resume: bool, overwrite: bool) -> None:
         """Find the segments of an earlier run, and keep them if `resume` is set."""

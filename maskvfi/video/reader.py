@@ -108,6 +108,7 @@ class VideoReader:
         """Stop decoding and close the file."""
         if self._prefetch is not None:
             self._prefetch.close()
+        self._decoded.close()  # it refers to the reader, and would keep the decoder's threads alive
         self._container.close()
 
     def __enter__(self) -> VideoReader:

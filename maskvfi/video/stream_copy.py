@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -140,6 +140,7 @@ class CopiedStreams:
 
     def close(self) -> None:
         """Close the source."""
+        self._packets.close()  # it refers to this object, and would keep what both hold
         self._source.close()
 
     def copy_picture_tags(self, target: Stream) -> None:
@@ -289,7 +290,7 @@ class CopiedStreams:
             with contextlib.suppress(AttributeError):
                 stream.discard = Discard.all
 
-    def _demux(self) -> Iterator[Packet]:
+    def _demux(self) -> Generator[Packet, None, None]:
         """The packets of the window; a second video stream begins with a key frame."""
         wanted = [self._source.streams[index] for index in (*self._routes, *self._tracks)]
         if not wanted:

@@ -1,5 +1,6 @@
 """A file in, a file out: frame counts, times, streams, untouched source frames, and errors of one line."""
 
+import gc
 import itertools
 import json
 import re
@@ -400,3 +401,24 @@ def test_sound_with_lost_packets_is_kept_but_for_these(tmp_path):
     assert any("audio aac) is damaged: parts are left out" in line for line in report.warnings)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.audio
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="there is no /proc to count in")
+def test_runs_leave_no_thread_and_no_open_file_to_the_collector_of_garbage(tmp_path):
+    def held() -> tuple[int, int]:
+        return tuple(len([*Path("/proc/self", each).iterdir()]) for each in ("task", "fd"))
+
+    clip = make_clip(tmp_path / "a.mp4", times=4)
+    options = {"vfi": "blend", "mask": None, "device": "cpu", "overwrite": True}
+    maskvfi.interpolate(clip, tmp_path / "out.mkv", **options)
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        for _ in range(4):
+            maskvfi.interpolate(clip, tmp_path / "out.mkv", **options)
+            with pytest.raises(MediaError):
+                maskvfi.interpolate(clip, tmp_path / "out.mkv", codec="none", **options)
+        assert held() == before
+    finally:
+        gc.enable()
