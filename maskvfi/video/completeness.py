@@ -71,8 +71,7 @@ class Completeness:
         packets = max(0, self._packets_damaged - len(jumps))
         if not packets and not self._frames_damaged:
             return []
-        what = f"{packets} of its packets, {self._frames_damaged} of its pictures came out broken"
-        return [f"{self._name}: is damaged: {what}"]
+        return [f"{self._name}: is damaged (packets: {packets}, broken pictures: {self._frames_damaged})"]
 
     def check_end(self, jumps: Sequence[Fraction], rate: Fraction) -> None:
         """Check that the file ends where it should.
