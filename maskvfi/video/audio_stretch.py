@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -182,14 +181,20 @@ def _tempos(tempo: Fraction) -> list[Fraction]:
 
 
 def _part(frame: AudioFrame, first: int, last: int) -> AudioFrame:
-    """The samples of a frame from one number up to another."""
+    """The samples of a frame from one number up to another.
+
+    A filter cuts them: PyAV reads and writes beyond the planes of a planar frame of eight channels.
+    """
     if (first, last) == (0, frame.samples):
         return frame
-    width = 1 if frame.format.is_planar else frame.layout.nb_channels
-    values = np.ascontiguousarray(frame.to_ndarray()[:, first * width : last * width])
-    part = AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)  # type: ignore[arg-type]
-    part.sample_rate = frame.sample_rate
-    return part
+    graph = Graph()
+    graph.link_nodes(
+        graph.add_abuffer(sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name),
+        graph.add("atrim", start_sample=str(first), end_sample=str(last)),
+        graph.add("abuffersink"),
+    ).configure()
+    graph.push(frame)
+    return next(_ready(graph))
 
 
 def _ready(graph: Graph) -> Iterator[AudioFrame]:
@@ -204,11 +209,13 @@ def _ready(graph: Graph) -> Iterator[AudioFrame]:
 
 
 def _silence(kind: _Kind, length: int) -> Iterator[AudioFrame]:
-    """So many samples of silence, in frames of a second at most."""
+    """So many samples of silence, in short frames."""
     rate, samples, layout = kind
-    for start in range(0, length, rate):
-        frame = AudioFrame(samples, layout, min(rate, length - start))
-        frame.sample_rate = rate
-        for plane in frame.planes:
-            plane.update((b"\x80" if samples.startswith("u8") else b"\0") * plane.buffer_size)
-        yield frame
+    graph = Graph()
+    graph.link_nodes(
+        graph.add("anullsrc", sample_rate=str(rate), channel_layout=layout, nb_samples="4096"),
+        graph.add("atrim", end_sample=str(length)),
+        graph.add("aformat", sample_rates=str(rate), channel_layouts=layout, sample_fmts=samples),
+        graph.add("abuffersink"),
+    ).configure()
+    yield from _ready(graph)

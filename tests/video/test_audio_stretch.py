@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import make_clip, picture, pitch, read, sound_of
+from clips import ffmpeg, make_clip, picture, pitch, read, sound_of
 
 from maskvfi.video import Frame, VideoReader, VideoWriter
 
@@ -45,6 +45,16 @@ def test_the_window_of_the_sound_is_cut_to_the_sample(tmp_path):
     source = make_clip(tmp_path / "a.mkv", times=100, audio="flac")  # in packets of 96 ms
     slowed(source, tmp_path / "b.mkv", Fraction(2), start=Fraction(1), end=Fraction(2))
     assert abs(len(sound_of(tmp_path / "b.mkv")) / 2 - 2 * 48000) <= 2
+
+
+def test_sound_of_eight_channels_is_cut_and_filled_up(tmp_path):
+    source, sound = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2"), ("-f", "lavfi", "-i", "sine=d=2")
+    ffmpeg(*source, *sound, "-af", "aformat=channel_layouts=7.1", "-c:a", "flac", tmp_path / "a.mkv")
+    slowed(tmp_path / "a.mkv", tmp_path / "b.mkv", Fraction(2), start=Fraction(1, 2), end=Fraction(3, 2))
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        frames = [*container.decode(audio=0)]
+    assert {frame.layout.name for frame in frames} == {"7.1"}
+    assert abs(sum(frame.samples for frame in frames) - 2 * 44100) < 90  # Matroska rounds times to 1 ms
 
 
 def test_sound_after_a_pause_comes_at_its_place(tmp_path):
