@@ -11,7 +11,7 @@ from maskvfi.timing.scenes import Watched
 from maskvfi.timing.timeline import Slot, Timeline
 from maskvfi.video import Frame
 
-MAX_HELD = 64  # gaps without output frames that wait for the end of the stream
+MAX_HELD = 16  # gaps without output frames that are kept for the masks of their neighbours
 MAX_RUN = 4  # repeats of a drawing that count as animation timing; more are a pause, which is kept
 
 
@@ -44,7 +44,8 @@ def split(
         loop: Close the clip with a gap from its last frame to its first.
 
     Yields:
-        Each gap, in the order of time. The last output frame ends where the stream does.
+        The gaps, in the order of time; of many in a row without output frames only the first. The last output frame
+        ends where the stream does.
     """
     end = Fraction(0)
 
@@ -56,13 +57,13 @@ def split(
 
     held: list[Gap] = []  # one whose last output frame is longer than it, and those after it
     for gap in _divided(noted(), timeline, resolve, loop):
-        if gap.slots or len(held) > MAX_HELD:
+        if gap.slots:
             yield from held
             held = []
-        if held or _outlasted(gap):
-            held.append(gap)
-        else:
+        if not held and not _outlasted(gap):
             yield gap
+        elif len(held) <= MAX_HELD:
+            held.append(gap)
     yield from (_ending(gap, end) for gap in held)
 
 

@@ -277,9 +277,11 @@ class VideoReader:
         """Frames in the decoder's order, from a key frame at or before `first_time`.
 
         After the first frame, pictures that damage has broken are shown as they are: the next key frame may be far.
+        Those before it lack what they refer to, as after a seek into an open group of pictures.
         """
         decoder = alpha_decoder(self._stream)
         context = decoder or self._stream.codec_context
+        context.flags &= ~Flags.output_corrupt
         try:
             for packet in self._packets(first_time):
                 if packet.size:

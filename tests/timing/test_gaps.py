@@ -105,17 +105,25 @@ def test_the_last_output_frame_ends_with_the_stream(rate, loop, count):
     assert slots[-1].pts + slots[-1].duration == count / RATE
 
 
-def test_few_frames_wait_for_the_end():
-    taken = []
+def test_few_frames_wait_for_the_end_and_the_last_one_still_ends_with_the_stream():
+    alive = 0
+    most = 0
+
+    class Counted(np.ndarray):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
 
     def counted():
+        nonlocal alive, most
         for number in range(1000):
-            taken.append(number)
-            yield Watched(frame(number, np.zeros((2, 2), np.uint8)), False, False)
+            alive += 1
+            most = max(most, alive)
+            yield Watched(frame(number, np.zeros((2, 2), np.uint8).view(Counted)), False, False)
 
-    gaps = split(counted(), ByRate(Fraction(1, 20)))
-    assert sum(len(next(gaps).slots) for _ in range(100)) == 1
-    assert len(taken) <= 100 + MAX_HELD + 2
+    slots = [slot for gap in split(counted(), ByRate(Fraction(1, 60))) for slot, _ in gap.slots]
+    assert [(slot.pts, slot.duration) for slot in slots] == [(0, 60), (60, 40)]
+    assert most <= MAX_HELD + 10
 
 
 def test_slow_motion_keeps_the_rate_and_stretches_time():

@@ -361,6 +361,16 @@ def test_a_file_object_is_read_like_a_file(tmp_path):
     assert got == [d for pts, _, d in read(clip) if pts >= 3]
 
 
+def test_pictures_that_a_seek_cannot_decode_are_no_damage(tmp_path):
+    clip = tmp_path / "a.mkv"
+    coding = ("-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=25")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=6", *coding, clip)
+    with VideoReader(clip, start=Fraction(22, 5)) as reader:
+        window = [digest(frame) for frame in reader]
+    assert reader.warnings == []
+    assert window == [kind for _, _, kind in read(clip)[110:]]
+
+
 @pytest.mark.parametrize("start", ["4.4", "1", "2.45", "3"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_frame_that_is_held_when_the_window_begins_is_shown_from_there(tmp_path, suffix, start):
