@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -192,3 +192,15 @@ def pitch(samples: np.ndarray) -> float:
 def ffmpeg(*arguments: object) -> None:
     """Run FFmpeg's command, which overwrites."""
     subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+def remuxed(source: Path, target: Path, changed: Callable[[Packet], Packet | None]) -> Path:
+    """Copy the packets of a file as `changed` returns them; None leaves one out."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as out:
+        targets = {s.index: out.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            stream = targets[packet.stream.index]
+            if packet.size and (written := changed(packet)) is not None:
+                written.stream = stream
+                out.mux(written)
+    return target

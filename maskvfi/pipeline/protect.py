@@ -68,8 +68,8 @@ def protect(
         source: The video that the other program was given, or a folder of images.
         interpolated: What it made of it, at any rate: of the same size, or of 2, 3 ... times the width and height.
         target: A video file, a folder of images or "-".
-        options: The options; see `maskvfi.ProtectOptions`. `start` and `end` are times of `interpolated`; `rate` is its
-            rate too, if it is a folder of images and the source is none.
+        options: The options; see `maskvfi.ProtectOptions`. `start` and `end` are times of `interpolated`. `rate` is
+            that of the folder of images; of the source if both are folders.
         overwrite: Replace a target that exists.
         resume: Continue an interrupted run of the same inputs and options; begin anew if there is none.
         report: A path to write the report to, as JSON.

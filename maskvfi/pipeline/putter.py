@@ -12,13 +12,12 @@ from torch import Tensor
 
 from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.synthesis.renderer import with_finite
 from maskvfi.timing.alignment import UNLIKE
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour
-from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
+from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors, with_finite
 
 FILTER = "bicubic"  # how a smaller source is scaled
 SMALL = (64, 36)  # px; pictures of this size are compared

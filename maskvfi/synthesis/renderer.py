@@ -20,7 +20,14 @@ from maskvfi.synthesis.compose import Copied, MovingTile, VideoLayout, compose
 from maskvfi.synthesis.interpolator import Interpolator, PreparedGap, View
 from maskvfi.timing.gaps import Gap
 from maskvfi.video import Frame, MediaError, SourceInfo
-from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb, quantise, to_tensors
+from maskvfi.video.planes import (
+    opacity_of,
+    over_backdrop,
+    planes_to_rgb,
+    quantise,
+    to_tensors,
+    with_finite,
+)
 
 T = TypeVar("T")
 MAX_GAPS = 4  # the most gaps whose masks are computed in one pass
@@ -273,28 +280,6 @@ class Renderer:
         finally:
             inside = sum(self.seconds.values()) - others
             self.seconds[name] += time.perf_counter() - began - inside
-
-
-def with_finite(planes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
-    """Planes of finite numbers alone: filters would spread others over the picture.
-
-    Args:
-        planes: [H,W] each, of one size if they are floats.
-
-    Returns:
-        The planes with 0 for what is not a number, and the plane's extreme for what is infinite; the number of pixels
-        that were replaced.
-    """
-    if not planes[0].is_floating_point():
-        return planes, 0
-    finite = torch.stack([plane.isfinite() for plane in planes])
-    if finite.all():
-        return planes, 0
-    mended = []
-    for plane, known in zip(planes, finite, strict=True):
-        low, high = plane[known].aminmax() if known.any() else (0.0, 0.0)
-        mended.append(plane.nan_to_num(0.0, float(high), float(low)))
-    return tuple(mended), int((~finite.all(0)).sum())
 
 
 def groups_of(gaps: Iterable[Gap], info: SourceInfo) -> Iterator[list[Gap]]:

@@ -12,6 +12,8 @@ from av.video.stream import VideoStream
 from maskvfi.errors import MediaError, reason
 from maskvfi.video.streams import start_of
 
+_MAX_LOST = Fraction(1, 4)  # seconds: leading pictures of an open group are not shown by anybody
+
 
 class Completeness:
     """Notes what is read of a stream, and says at its end what was missing.
@@ -30,6 +32,8 @@ class Completeness:
         self.frames = 0
         self._name, self._stream = name, stream
         self._time = Fraction(0)  # of the last frame, in seconds
+        self._stored: Fraction | None = None  # the earliest time of a packet before the first frame
+        self._lost = Fraction(0)  # seconds from there to the first frame
         self._reached = Fraction(0)  # where the last packet ends, in seconds
         self._packets_damaged, self._frames_damaged = 0, 0
         self._cut = False  # whether the last packet was stored only in part
@@ -40,6 +44,9 @@ class Completeness:
         self._packets_damaged += self._cut
         self._cut = packet.is_corrupt
         stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
+        time = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
+        if time is not None and not self.frames:
+            self._stored = time if self._stored is None else min(self._stored, time)
         if stamps:
             end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)
             self._reached = max(self._reached, end)
@@ -51,6 +58,8 @@ class Completeness:
 
     def frame(self, frame: av.VideoFrame, time: Fraction | None) -> None:
         """Note a decoded frame and its time in seconds, if it has one."""
+        if not self.frames and time is not None and self._stored is not None:
+            self._lost = time - self._stored
         self.frames += 1
         self._time = self._time if time is None else time
         self._frames_damaged += frame.is_corrupt
@@ -62,16 +71,21 @@ class Completeness:
         return MediaError(f"{self._name}: {why}; the file is damaged or empty")
 
     def damage(self, jumps: Sequence[Fraction]) -> list[str]:
-        """What was damaged so far, in at most one line.
+        """What was lost or damaged so far, one line each.
 
         Args:
             jumps: Where the clock jumps. A joint breaks the count of MPEG-TS packets, so that the picture before it
                 counts as damaged.
         """
+        lines = []
+        if self._lost > _MAX_LOST:
+            lines.append(f"{self._name}: its first {float(self._lost):.3f} s cannot be decoded")
         packets = max(0, self._packets_damaged - len(jumps))
-        if not packets and not self._frames_damaged:
-            return []
-        return [f"{self._name}: is damaged (packets: {packets}, broken pictures: {self._frames_damaged})"]
+        if packets or self._frames_damaged:
+            lines.append(
+                f"{self._name}: is damaged (packets: {packets}, broken pictures: {self._frames_damaged})"
+            )
+        return lines
 
     def check_end(self, jumps: Sequence[Fraction], rate: Fraction) -> None:
         """Check that the file ends where it should.

@@ -84,13 +84,13 @@ class ContainerProbe:
             with contextlib.suppress(av.error.FFmpegError, MediaError):
                 source, _ = open_input(self._name)
                 with source:
-                    wanted = len(source.streams) * _FIRST
+                    more = len(source.streams) * _FIRST  # to read once every stream has a packet
                     for packet in itertools.islice(source.demux(), _PACKETS):
                         found = self._first.setdefault(packet.stream.index, [])
                         if packet.size and len(found) < _FIRST:
                             found.append(bytes(packet))
-                            wanted -= 1
-                        if not wanted:
+                        more -= len(self._first) == len(source.streams)
+                        if not more:
                             break
         return self._first
 

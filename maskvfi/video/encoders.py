@@ -268,10 +268,11 @@ def has_fixed_rate(codec: str, muxer: str) -> bool:
 def loses_aspect_ratio(codec: str, muxer: str) -> bool:
     """Whether the pixel aspect ratio is lost.
 
-    These containers take it from AVStream.sample_aspect_ratio, which PyAV cannot set; some codecs keep it themselves.
+    WebP has none. The others take it from AVStream.sample_aspect_ratio, which PyAV cannot set; some codecs keep it
+    themselves.
     """
     own = ("libx264", "libx265", "h264_", "hevc_", "mpeg", "prores")
-    return muxer in ("matroska", "webm", "yuv4mpegpipe") and not codec.startswith(own)
+    return muxer in ("matroska", "webm", "yuv4mpegpipe", "webp") and not codec.startswith(own)
 
 
 def _colour_in(codec: str, layout: PixelFormat, info: SourceInfo) -> Colour:

@@ -352,7 +352,7 @@ def _named(name: str) -> Iterator[None]:
 def _lost_aspect_ratio(info: SourceInfo) -> list[str]:
     """A line if pixels are not square, which images do not say."""
     ratio = upright_info(info).sample_aspect_ratio
-    return [] if ratio == 1 else [f"images keep no pixel aspect ratio: {ratio} left out"]
+    return [] if ratio == 1 else [f"the pixel aspect ratio {ratio} cannot be written: left out"]
 
 
 def _check_options(name: str, encoding: Encoding) -> list[str]:

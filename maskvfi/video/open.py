@@ -146,8 +146,6 @@ def open_sink(
     )
     if pix_fmt is None and suffix in (*_PHONES, ".webm"):
         writer.warnings += playing_note(writer.encoding)
-    if suffix == ".webp" and info.sample_aspect_ratio != 1:
-        writer.warnings.append("webp keeps no pixel aspect ratio: left out")
     if deep:
         writer.warnings.append(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"

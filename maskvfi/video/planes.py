@@ -167,6 +167,28 @@ def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tupl
     return tuple(copy.to(device, non_blocking=on_card) for copy in copies)
 
 
+def with_finite(planes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
+    """Planes of finite numbers alone: filters would spread others over the picture.
+
+    Args:
+        planes: [H,W] each, of one size if they are floats.
+
+    Returns:
+        The planes with 0 for what is not a number, and the plane's extreme for what is infinite; the number of pixels
+        that were replaced.
+    """
+    if not planes[0].is_floating_point():
+        return planes, 0
+    finite = torch.stack([plane.isfinite() for plane in planes])
+    if finite.all():
+        return planes, 0
+    mended = []
+    for plane, known in zip(planes, finite, strict=True):
+        low, high = plane[known].aminmax() if known.any() else (0.0, 0.0)
+        mended.append(plane.nan_to_num(0.0, float(high), float(low)))
+    return tuple(mended), int((~finite.all(0)).sum())
+
+
 def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ...]:
     """Code values to the arrays of a `Frame`.
 

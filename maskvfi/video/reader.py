@@ -35,9 +35,7 @@ _MATRIX_NAMES = {
 }
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
 _FASTEST = 1_000_000  # frames per second; damaged headers state more
-_HELD = Fraction(
-    1, 4
-)  # seconds: a frame that is shown longer is not left out because it began before the window
+_HELD = Fraction(1, 4)  # seconds: a frame that is still shown for longer when the window begins belongs to it
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 

@@ -104,3 +104,18 @@ def test_a_window_in_the_last_held_frame_shows_it(tmp_path):
     ((pts, duration, shown),) = read(clip, start=Fraction(3))
     assert (pts, duration, shown) == (3, Fraction(23, 10), read(clip)[-1][2])
     assert read(clip, start=Fraction(6)) == []
+
+
+@pytest.mark.parametrize("codec", ["libx264 -bf 2 -g 25", "libx265 -g 25 -x265-params log-level=none"])
+def test_a_beginning_that_cannot_be_decoded_is_named(tmp_path, codec):
+    source = ("-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=3")
+    clip = tmp_path / "a.mp4"
+    ffmpeg(*source, "-c:v", *codec.split(), clip)
+    with VideoReader(clip) as reader:
+        list(reader)
+    assert reader.warnings == []
+    damaged(clip, 0)
+    with VideoReader(clip) as reader:
+        frames = list(reader)
+    assert len(frames) < 75
+    assert any("its first 1.000 s cannot be decoded" in line for line in reader.warnings)

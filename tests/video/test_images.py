@@ -314,15 +314,9 @@ def test_images_become_a_video_and_come_back(tmp_path):
         assert [digest(frame) for frame in a] == [digest(frame) for frame in b]
 
 
-@pytest.mark.parametrize(
-    ("target", "line"),
-    [
-        ("out", "images keep no pixel aspect ratio: 4/3 left out"),
-        ("out/%d.jpg", "images keep no pixel aspect ratio: 4/3 left out"),
-        ("out.webp", "webp keeps no pixel aspect ratio: left out"),
-    ],
-)
-def test_a_pixel_aspect_ratio_that_is_lost_is_named(tmp_path, target, line):
+@pytest.mark.parametrize("target", ["out", "out/%d.jpg", "out.webp"])
+def test_a_pixel_aspect_ratio_that_is_lost_is_named(tmp_path, target):
+    line = "the pixel aspect ratio 4/3 cannot be written: left out"
     for aspect, wanted in ((Fraction(4, 3), [line]), (Fraction(1), [])):
         source = make_clip(tmp_path / "in.mp4", times=2, aspect=aspect)
         warnings = copied(source, tmp_path / target, overwrite=True)
