@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from maskvfi.errors import OptionError
@@ -55,8 +57,8 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
 def mask_type(precision: str, device: torch.device) -> torch.dtype:
     """Choose a number format for the mask network.
 
-    bfloat16 costs the mask no F1 (docs/speed.md), but flow needs float32. So "auto" takes it for the mask alone, on
-    every processor that multiplies it.
+    bfloat16 costs the mask no F1 (docs/speed.md), but flow needs float32. So "auto" takes it for the mask alone, where
+    the processor multiplies it faster than float32: Intel's do with AMX only.
 
     Args:
         precision: As for `choose_precision`.
@@ -65,7 +67,9 @@ def mask_type(precision: str, device: torch.device) -> torch.dtype:
     Returns:
         The torch type.
     """
-    abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    if precision == "auto" and device.type == "cpu" and abilities.get("avx512_bf16"):
+    abilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    intel = "intel" in str(abilities.get("cpu_name", "")).lower()
+    faster = abilities.get("amx_bf16") or (abilities.get("avx512_bf16") and not intel)
+    if precision == "auto" and device.type == "cpu" and faster:
         return torch.bfloat16
     return choose_precision(precision, device)[1]

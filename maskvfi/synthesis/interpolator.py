@@ -92,7 +92,7 @@ class Interpolator:
                 `load_vfi` and `load_static` take. With mask=None or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
             precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, else fp32, but the mask in bf16 where the
-                processor multiplies it. Coordinates stay float32.
+                processor multiplies it faster. Coordinates stay float32.
             protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied,
                 where release is 1 always warped.
             **fields: The other options of `FrameOptions`, by name: threshold, feather, static, scale, ensemble, tile,

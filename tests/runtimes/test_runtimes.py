@@ -14,6 +14,7 @@ import maskvfi
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.runtimes.base import PACKAGES
+from maskvfi.runtimes.device import mask_type
 
 
 @pytest.fixture
@@ -130,6 +131,21 @@ def test_bf16_is_near(openvino):
     plain = network()
     out = maskvfi.Interpolator(plain, None, "cpu", "bf16", runtime="openvino")(img0, img1, 0.5)
     assert (out - plain(img0, img1, 0.5).frame).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("abilities", "dtype"),
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True}, torch.float32),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "AMD EPYC"}, torch.float32),
+    ],
+)
+def test_the_mask_is_in_bf16_where_a_processor_multiplies_it_faster(monkeypatch, abilities, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    assert mask_type("auto", CPU) == dtype
+    assert mask_type("bf16", CPU) == torch.bfloat16
 
 
 def test_the_choice_says_why(openvino):
