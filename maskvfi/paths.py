@@ -60,7 +60,11 @@ def move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
         raise
     except OSError:  # a file system without hard links
         target.open("xb").close()
-        os.replace(partial, target)
+        try:
+            os.replace(partial, target)
+        except OSError:
+            target.unlink()  # the empty one
+            raise
     else:
         partial.unlink()
 

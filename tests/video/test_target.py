@@ -71,6 +71,19 @@ def test_a_new_file_gets_its_name_and_no_other(tmp_path):
     assert (tmp_path / "a.mkv").read_bytes() == b"ours"
 
 
+def test_a_name_that_cannot_be_given_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "link", full)
+    target = Target(tmp_path / "a.mkv", overwrite=False)
+    target.hidden.write_bytes(b"ours")
+    with pytest.raises(MediaError, match=r"a\.mkv: cannot be written .*; the whole result is kept as"):
+        target.keep()
+    assert not (tmp_path / "a.mkv").exists()
+
+
 def test_with_a_journal_the_file_grows_in_its_folder(tmp_path):
     target = Target(tmp_path / "a.mkv", overwrite=False)
     journal = target.open_journal({"input": "x"}, resume=False)
