@@ -292,7 +292,9 @@ class VideoReader:
                 for frame in frames:
                     context.flags |= Flags.output_corrupt
                     if self._container.format.name == "avi":
-                        frame.pts = frame.dts  # it has no others: those of its packets are guessed, out of order
+                        frame.pts = (
+                            frame.dts
+                        )  # it has no others: those of its packets are guessed, out of order
                     self._noted.frame(frame, None if frame.pts is None else frame.pts * self._tick(frame))
                     yield frame
         except av.error.FFmpegError as error:

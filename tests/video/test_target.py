@@ -72,11 +72,15 @@ def test_a_new_file_gets_its_name_and_no_other(tmp_path):
 
 
 def test_a_name_that_cannot_be_given_leaves_no_empty_file(tmp_path, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+    rename = os.replace
 
-    monkeypatch.setattr(os, "replace", full)
-    monkeypatch.setattr(os, "link", full)
+    def failing(source: Path, path: Path) -> None:
+        if path.name == "a.mkv":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, path)
+
+    monkeypatch.setattr(os, "replace", failing)
+    monkeypatch.setattr(os, "link", failing)
     target = Target(tmp_path / "a.mkv", overwrite=False)
     target.hidden.write_bytes(b"ours")
     with pytest.raises(MediaError, match=r"a\.mkv: cannot be written .*; the whole result is kept as"):
