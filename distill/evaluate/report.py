@@ -21,7 +21,9 @@ from distill.evaluate.speed import Cost, measure_cost
 from distill.evaluate.staticbench import (
     CALIBRATION_HEADERS,
     COLUMNS,
+    EDGE,
     FAILURE_HEADERS,
+    GIVEN,
     PAIRS,
     STATIC_HEADERS,
     Bench,
@@ -120,7 +122,8 @@ def page(report: Report) -> str:
             "StaticBench",
             "F1 of the rarer class, the mean over all cases of a kind; <i>mean</i> is over hud, fade and still. "
             "Thresholds: 0.5; the one that is best for all kinds in common; each kind's own best. "
-            f"<i>{PAIRS}</i> are the cases of <i>sequence</i> with every gap judged by its own two frames.",
+            f"<i>{PAIRS}</i> are the cases of <i>sequence</i> with every gap judged by its own two frames; "
+            f"<i>{GIVEN}</i> are those of hud, fade and still, with pixels within {EDGE} px of a true edge taken as right.",
             table(STATIC_HEADERS, _static_rows(bench)),
         ),
         section(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -27,8 +28,10 @@ from distill.evaluate.judges import (
 from distill.evaluate.whole_moving import MovingGap, moving_gaps
 
 PAIRS = "by pairs"  # the cases of "sequence", every gap judged by its own two frames
-COLUMNS = (*KINDS, PAIRS)
 TARGET = ("hud", "fade", "still")  # the kinds whose mean the project aims at
+GIVEN = "edges given"  # the cases of TARGET, pixels within EDGE px of a true edge taken as right
+COLUMNS = (*KINDS, PAIRS, GIVEN)
+EDGE = 2  # px
 BINS = 10
 PAN = 20  # px
 KEPT = 4  # examples of a kind
@@ -172,8 +175,10 @@ class _Tally:
         count = len(self.judge.thresholds) + 1
         passed = self._passed(scores)
         for level, static, sure in zip(passed, case.static, ~case.unsure, strict=True):
-            moving = np.bincount(level[sure & ~static], minlength=count)
-            self.gaps[column].append((np.bincount(level[sure & static], minlength=count), moving))
+            self.gaps[column].append(_histograms(level, static, sure, count))
+            if column in TARGET:
+                given = np.where(_near_edges(static), (count - 1) * static, level)
+                self.gaps[GIVEN].append(_histograms(given, static, sure, count))
         if column in KINDS and not self.judge.unit:
             said, truth = scores[~case.unsure], case.static[~case.unsure]
             place = np.minimum((said * BINS).astype(int), BINS - 1)
@@ -284,7 +289,8 @@ def static_table(bench: Bench) -> Table:
         for number, (rule, row) in enumerate(f1_rows(result)):
             name = result.judge.name if number == 0 else ""
             table.add_row(name, rule, *(f"{x:.3f}" for x in row), end_section=rule.startswith("each"))
-    counts = [str(bench.cases["sequence" if column == PAIRS else column]) for column in (*TARGET, *OTHERS)]
+    totals = bench.cases | {PAIRS: bench.cases["sequence"], GIVEN: sum(bench.cases[c] for c in TARGET)}
+    counts = [str(totals[column]) for column in (*TARGET, *OTHERS)]
     table.add_row("cases", "", *counts[: len(TARGET)], "", *counts[len(TARGET) :])
     return table
 
@@ -379,6 +385,19 @@ def calibration_rows(bench: Bench) -> list[list[str]]:
             shares = (f"{result.identical:.2%}", f"{result.pan:.2%}")
             rows.append([result.judge.name, *(f"{x:.3f}" for x in figures), threshold, *shares])
     return rows
+
+
+def _histograms(level: Floats, static: Bools, sure: Bools, count: int) -> tuple[Floats, Floats]:
+    """How many still and how many moving pixels pass each number of thresholds."""
+    still, moving = (np.bincount(level[sure & part], minlength=count) for part in (static, ~static))
+    return still, moving
+
+
+def _near_edges(static: Bools) -> Bools:
+    """The pixels within EDGE px of the border between what stands still and the rest."""
+    square = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
+    edges: Bools = cv2.morphologyEx(static.astype(np.uint8), cv2.MORPH_GRADIENT, square) > 0
+    return edges
 
 
 def _rarer(static: Floats, moving: Floats) -> tuple[Floats, Floats, Floats]:

@@ -11,7 +11,7 @@ from distill.evaluate.judges import (
     Judge,
     difference_judge,
 )
-from distill.evaluate.staticbench import MIN_PIXELS, PAIRS, f1, failure_rows, judge_cases
+from distill.evaluate.staticbench import GIVEN, MIN_PIXELS, PAIRS, f1, failure_rows, judge_cases
 from distill.evaluate.whole_moving import MovingGap
 
 BLANK = np.zeros((10, 10, 3), np.uint8)
@@ -40,6 +40,11 @@ def test_a_judge_that_always_says_still_gets_the_f1_of_its_luck():
     most = judge_cases([constant(1.0)], by_hand(static_rows=8), PANS).results[0]
     assert most.f1["hud"] == pytest.approx(0)
     assert few.identical == few.pan == 1
+
+
+def test_near_a_true_edge_every_pixel_counts_as_right():
+    few = judge_cases([constant(1.0)], by_hand(static_rows=2), PANS).results[0]
+    assert few.f1[GIVEN] == pytest.approx(2 * 20 / (80 + 20))  # two of the moving rows are near the edge
 
 
 def test_a_constant_probability_is_wrong_by_its_distance_from_the_share():
