@@ -123,7 +123,8 @@ def page(report: Report) -> str:
             "F1 of the rarer class, the mean over all cases of a kind; <i>mean</i> is over hud, fade and still. "
             "Thresholds: 0.5; the one that is best for all kinds in common; each kind's own best. "
             f"<i>{PAIRS}</i> are the cases of <i>sequence</i> with every gap judged by its own two frames; "
-            f"<i>{GIVEN}</i> are those of hud, fade and still, with pixels within {EDGE} px of a true edge taken as right.",
+            f"<i>{GIVEN}</i> are those of hud, fade and still, with pixels within {EDGE} px of a true edge taken as "
+            "right.",
             table(STATIC_HEADERS, _static_rows(bench)),
         ),
         section(
