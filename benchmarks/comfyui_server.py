@@ -227,7 +227,10 @@ async def measure(server: Server, options: argparse.Namespace) -> dict[str, Any]
         async with session.get(f"http://{server.address}/object_info") as answer:
             nodes = await answer.json()
         found["nodes"] = sorted(name for name in nodes if name.startswith("Maskvfi"))
-        found["aliases"] = sum("search_aliases" in nodes[name] for name in found["nodes"])
+        aliased = {name for name, node in nodes.items() if "search_aliases" in node}
+        found["aliases"], found["aliases_of_others"] = (
+            len(part) for part in (aliased & set(found["nodes"]), aliased - set(found["nodes"]))
+        )
 
         made = await server.run(
             session, graph(loader, "MaskvfiInterpolate", images, **one_image("5", NODE, options.factor // 2))
@@ -263,7 +266,8 @@ async def measure(server: Server, options: argparse.Namespace) -> dict[str, Any]
             cancel_after=0.5,
         )
         found["cancel_video"] = made.get("cancelled_in")
-        found["left_behind"] = len(list((server.folder / "temp").glob("maskvfi-*"))) - 1
+        whole = 1 + (made["end"] == "execution_success")  # Cancel came too late
+        found["left_behind"] = len(list((server.folder / "temp").glob("maskvfi-*"))) - whole
 
         plain = {"13": ("MaskvfiLoad", loader | {"mask": "off"})}
         plain["14"] = ("MaskvfiInterpolate", {"networks": ["13", 0], "images": ["12", 0], "factor": 2})

@@ -29,7 +29,8 @@ def found(request, tmp_path_factory):
 
 
 def test_the_server_has_every_node_and_the_words_to_find_it(found):
-    assert len(found["nodes"]) == found["aliases"] == 6
+    assert len(found["nodes"]) == 6
+    assert found["aliases"] == (6 if found["aliases_of_others"] else 0)  # older servers have none at all
 
 
 def test_a_batch_is_interpolated_and_its_progress_shown(found):
