@@ -31,6 +31,7 @@ def steady(
 
     After a jump one offset holds for all streams, so that sound stays in time with the picture. It lets the picture go
     on without a gap. Streams are stored a little apart, so each of them takes the new offset when its own time jumps.
+    Where sound alone jumps and comes back, its times are damaged: it goes on without a gap.
 
     Args:
         container: Read from its beginning.
@@ -71,14 +72,16 @@ class _Clock:
 
     def take(self, packet: Packet) -> Iterator[Packet]:
         """The packets that are ready, with their new times."""
-        if self._held and (not packet.size or len(self._held) >= _MAX_HELD):  # the picture does not jump
-            held, self._held = self._held, []
-            for other in held:
-                self._advance(other)
-                yield self._moved(other)
         place = self._places.setdefault(packet.stream.index, _Place())
         is_picture = packet.stream.index == self._picture
+        if self._held and (not packet.size or self._comes_back(packet, place)):
+            yield from self._release(mend=True)
+        elif self._held and (len(self._held) >= _MAX_HELD or self._caught_up()):  # the picture does not jump
+            yield from self._release(mend=False)
         if self._held and not is_picture:
+            self._held.append(packet)
+            return
+        if not is_picture and self._runs_ahead(packet, place):
             self._held.append(packet)
             return
         if self._starts_recording(packet, place):
@@ -92,6 +95,44 @@ class _Clock:
                 yield self._placed(other, self._places[other.stream.index])
             return
         yield self._placed(packet, place)
+
+    def _release(self, mend: bool) -> Iterator[Packet]:
+        """The packets that waited. With `mend`, those that strayed follow the one before them."""
+        held, self._held = self._held, []
+        for packet in held:
+            after = self._places[packet.stream.index].next
+            if mend and packet.dts is not None and after is not None:
+                tick = Fraction(packet.time_base)
+                if abs(packet.dts * tick - after) > _BACK:
+                    packet.pts = packet.dts = round(after / tick)
+            self._advance(packet)
+            yield self._moved(packet)
+
+    def _runs_ahead(self, packet: Packet, place: _Place) -> bool:
+        """Whether sound is farther ahead of all that was read than streams are stored apart."""
+        reached = self._reached[place.recording]
+        if packet.dts is None or reached is None or place.next is None or packet.stream.type != "audio":
+            return False
+        return packet.dts * Fraction(packet.time_base) > reached + _SKEW
+
+    def _caught_up(self) -> bool:
+        """Whether the picture has come to where held sound runs ahead, as after a pause of the sound."""
+        first = self._held[0]
+        place = self._places[first.stream.index]
+        reached = self._reached[place.recording]
+        if first.dts is None or reached is None or place.next is None:
+            return False
+        return place.next < first.dts * Fraction(first.time_base) <= reached + _SKEW
+
+    def _comes_back(self, packet: Packet, place: _Place) -> bool:
+        """Whether a stream of which packets are held goes on where it was before them."""
+        held = [other for other in self._held if other.stream.index == packet.stream.index]
+        if not held or held[0].dts is None or packet.dts is None or place.next is None:
+            return False
+        tick = Fraction(packet.time_base)
+        waited = sum(other.duration or 0 for other in held) * tick
+        strayed = abs(held[0].dts * tick - place.next)
+        return abs(packet.dts * tick - place.next - waited) < strayed / 2
 
     def _placed(self, packet: Packet, place: _Place) -> Packet:
         if place.recording < len(self._offsets) - 1 and self._has_changed(packet, place):

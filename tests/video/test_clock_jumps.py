@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import copy, make_clip, pitch, read, sound_of
+from clips import copy, make_clip, packets, pitch, read, sound_of
 
 from maskvfi.video import VideoReader
 
@@ -97,3 +97,57 @@ def test_a_long_gap_of_the_picture_alone_is_no_jump(tmp_path):
     )
     times = [pts for pts, _, _ in read(source)]
     assert round(max(b - a for a, b in itertools.pairwise(times))) == 15
+
+
+def damaged(path: Path, at: float, by: float) -> Path:
+    """The recording, whose first packet of sound after `at` seconds says `by` seconds more than its time."""
+    stored = bytearray(path.read_bytes())
+    for start in range(0, len(stored), 188):
+        pes = start + 4 + (stored[start + 4] + 1 if stored[start + 3] & 0x20 else 0)
+        if stored[start + 1] & 0x40 and stored[pes : pes + 4] == b"\x00\x00\x01\xc0":
+            a, b, c, d, e = stored[pes + 9 : pes + 14]
+            stamp = (a >> 1 & 7) << 30 | b << 22 | c >> 1 << 15 | d << 7 | e >> 1
+            if stamp >= (1.4 + at) * 90000:
+                stamp = int(stamp + by * 90000) % (1 << 33)
+                parts = (0x21 | stamp >> 29 & 14, stamp >> 22, stamp >> 14 | 1, stamp >> 7, stamp << 1 | 1)
+                stored[pes + 9 : pes + 14] = bytes(part & 255 for part in parts)
+                path.write_bytes(stored)
+                return path
+    raise AssertionError("no such packet")
+
+
+@pytest.mark.parametrize("by", [3600, 5, -0.9, -3600])
+@pytest.mark.parametrize("at", [1, 2.5], ids=["inside", "at the end"])
+def test_sound_whose_time_is_damaged_goes_on(tmp_path, by, at):
+    whole = damaged(recording(tmp_path / "a.ts", 440, seconds=3), at, by)
+    with VideoReader(whole) as reader:
+        assert len([*reader]) == 3 * RATE
+    assert reader.warnings == []
+    copy(whole, tmp_path / "out.mkv", options={"preset": "ultrafast"})
+    times = [float(time) for time, _ in packets(tmp_path / "out.mkv", "audio")]
+    assert max(b - a for a, b in itertools.pairwise(times)) < 0.1
+    assert abs(times[-1] - 3) < 0.1
+    assert abs(len(sound_of(tmp_path / "out.mkv")) / 48000 - 3) < 0.1
+
+
+def test_sound_that_pauses_is_no_jump(tmp_path):
+    source = tmp_path / "pause.ts"
+    inputs = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=20", "-f", "lavfi", "-i", "sine=440:d=5")
+    late = "[1]asetpts=PTS+gte(T\\,2)*13/TB"
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        *inputs,
+        "-filter_complex",
+        late,
+        "-map",
+        "0:v",
+        "-c:a",
+        "aac",
+        source,
+    ]
+    subprocess.run(command, check=True)
+    copy(source, tmp_path / "out.mkv", options={"preset": "ultrafast"})
+    times = [float(time) for time, _ in packets(tmp_path / "out.mkv", "audio")]
+    assert round(max(b - a for a, b in itertools.pairwise(times))) == 13
