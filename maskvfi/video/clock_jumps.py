@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
@@ -19,7 +19,7 @@ _SKEW = 1  # second: streams of one recording may be stored that far apart
 _MAX_HELD = 500  # packets of other streams that wait until the picture jumps as well
 
 
-def may_jump(container: InputContainer) -> bool:
+def may_jump(container: Container) -> bool:
     """Whether the container's format allows its clock to jump; seeking by time is then unreliable."""
     return bool(container.format.flags & cast(int, Flags.ts_discont.value))
 
@@ -31,7 +31,7 @@ def steady(
 
     After a jump one offset holds for all streams, so that sound stays in time with the picture. It lets the picture go
     on without a gap. Streams are stored a little apart, so each of them takes the new offset when its own time jumps.
-    Where sound alone jumps and comes back, its times are damaged: it goes on without a gap.
+    What jumps and comes back is damaged, a time of the picture or of the sound: it goes on without a gap.
 
     Args:
         container: Read from its beginning.
@@ -69,42 +69,54 @@ class _Clock:
         self._reached: list[Fraction | None] = [None]  # how far each was read, in its own seconds
         self._places: dict[int, _Place] = {}
         self._held: list[Packet] = []
+        self._doubtful: Packet | None = None  # of the picture: it strays, and the next one says why
 
     def take(self, packet: Packet) -> Iterator[Packet]:
         """The packets that are ready, with their new times."""
         place = self._places.setdefault(packet.stream.index, _Place())
-        is_picture = packet.stream.index == self._picture
-        if self._held and (not packet.size or self._comes_back(packet, place)):
-            yield from self._release(mend=True)
-        elif self._held and (len(self._held) >= _MAX_HELD or self._caught_up()):  # the picture does not jump
-            yield from self._release(mend=False)
-        if self._held and not is_picture:
-            self._held.append(packet)
+        if packet.stream.index != self._picture:
+            yield from self._take_other(packet, place)
             return
-        if not is_picture and self._runs_ahead(packet, place):
-            self._held.append(packet)
-            return
-        if self._starts_recording(packet, place):
-            if not is_picture:
-                self._held.append(packet)
-                return
-            self._begin_recording(packet, place)
-            held, self._held = self._held, []
+        if self._doubtful is not None:
+            doubtful, self._doubtful = self._doubtful, None
+            if _comes_back([doubtful], packet, place):
+                _follow(doubtful, place)
+            yield from self._take_picture(doubtful, place)
+        if packet.size and _strays(packet, place):
+            self._doubtful = packet
+        else:
+            yield from self._take_picture(packet, place)
+
+    def _take_picture(self, packet: Packet, place: _Place) -> Iterator[Packet]:
+        if self._held and (not packet.size or len(self._held) >= _MAX_HELD or self._caught_up()):
+            yield from self._release(mend=not packet.size)  # the picture does not jump
+        if not self._starts_recording(packet, place):
             yield self._placed(packet, place)
-            for other in held:
-                yield self._placed(other, self._places[other.stream.index])
             return
+        self._begin_recording(packet, place)
+        held, self._held = self._held, []
         yield self._placed(packet, place)
+        for other in held:
+            yield self._placed(other, self._places[other.stream.index])
+
+    def _take_other(self, packet: Packet, place: _Place) -> Iterator[Packet]:
+        same = [other for other in self._held if other.stream.index == packet.stream.index]
+        if self._held and (not packet.size or _comes_back(same, packet, place)):
+            yield from self._release(mend=True)
+        elif len(self._held) >= _MAX_HELD:
+            yield from self._release(mend=False)
+        if self._held or self._runs_ahead(packet, place) or self._starts_recording(packet, place):
+            self._held.append(packet)
+        else:
+            yield self._placed(packet, place)
 
     def _release(self, mend: bool) -> Iterator[Packet]:
-        """The packets that waited. With `mend`, those that strayed follow the one before them."""
+        """The packets that waited. With `mend`, those that stray follow the one before them."""
         held, self._held = self._held, []
         for packet in held:
-            after = self._places[packet.stream.index].next
-            if mend and packet.dts is not None and after is not None:
-                tick = Fraction(packet.time_base)
-                if abs(packet.dts * tick - after) > _BACK:
-                    packet.pts = packet.dts = round(after / tick)
+            place = self._places[packet.stream.index]
+            if mend and _strays(packet, place):
+                _follow(packet, place)
             self._advance(packet)
             yield self._moved(packet)
 
@@ -123,16 +135,6 @@ class _Clock:
         if first.dts is None or reached is None or place.next is None:
             return False
         return place.next < first.dts * Fraction(first.time_base) <= reached + _SKEW
-
-    def _comes_back(self, packet: Packet, place: _Place) -> bool:
-        """Whether a stream of which packets are held goes on where it was before them."""
-        held = [other for other in self._held if other.stream.index == packet.stream.index]
-        if not held or held[0].dts is None or packet.dts is None or place.next is None:
-            return False
-        tick = Fraction(packet.time_base)
-        waited = sum(other.duration or 0 for other in held) * tick
-        strayed = abs(held[0].dts * tick - place.next)
-        return abs(packet.dts * tick - place.next - waited) < strayed / 2
 
     def _placed(self, packet: Packet, place: _Place) -> Packet:
         if place.recording < len(self._offsets) - 1 and self._has_changed(packet, place):
@@ -184,3 +186,35 @@ class _Clock:
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
         return packet
+
+
+def _strays(packet: Packet, place: _Place) -> bool:
+    """Whether a packet is not where its stream goes on."""
+    if packet.dts is None or place.next is None:
+        return False
+    return abs(packet.dts * Fraction(packet.time_base) - place.next) > _BACK
+
+
+def _comes_back(strayed: Sequence[Packet], packet: Packet, place: _Place) -> bool:
+    """Whether a packet goes on where its stream was before the packets that strayed, and times went back for it."""
+    if (
+        not strayed
+        or strayed[0].dts is None
+        or packet.dts is None
+        or place.last is None
+        or place.next is None
+    ):
+        return False
+    tick = Fraction(packet.time_base)
+    first, time = strayed[0].dts * tick, packet.dts * tick
+    expected = place.next + sum(other.duration or 0 for other in strayed) * tick
+    return (first < place.last or time < first) and abs(time - expected) < abs(first - place.next) / 2
+
+
+def _follow(packet: Packet, place: _Place) -> None:
+    """Move a packet to where its stream goes on."""
+    assert packet.dts is not None
+    assert place.next is not None
+    moved = round(place.next / Fraction(packet.time_base)) - packet.dts
+    packet.dts += moved
+    packet.pts = None if packet.pts is None else packet.pts + moved

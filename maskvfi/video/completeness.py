@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
+from maskvfi.video.clock_jumps import may_jump
 from maskvfi.video.streams import start_of
 
 _MAX_LOST = Fraction(1, 4)  # seconds: leading pictures of an open group are not shown by anybody
@@ -115,8 +116,11 @@ class Completeness:
 def _stated_end(stream: VideoStream) -> Fraction | None:
     """The time at which the stream ends by what its container states, in seconds.
 
-    Matroska states it in a tag. Without the tag FFmpeg gives the length of the file, which the sound may fill.
+    Matroska states it in a tag. Without the tag FFmpeg gives the length of the file, which the sound may fill. Where
+    the clock may jump none is stated: FFmpeg takes the last times that it finds, damaged ones too.
     """
+    if may_jump(stream.container):
+        return None
     hours, minutes, seconds = [*stream.metadata.get("DURATION", "").split(":"), "", ""][:3]
     try:
         return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)

@@ -99,35 +99,52 @@ def test_a_long_gap_of_the_picture_alone_is_no_jump(tmp_path):
     assert round(max(b - a for a, b in itertools.pairwise(times))) == 15
 
 
-def damaged(path: Path, at: float, by: float) -> Path:
-    """The recording, whose first packet of sound after `at` seconds says `by` seconds more than its time."""
+IDS = {"audio": 0xC0, "video": 0xE0}
+
+
+def damaged(path: Path, kind: str, at: float, by: float) -> Path:
+    """The recording, in which one packet after `at` seconds says `by` seconds more than its times."""
     stored = bytearray(path.read_bytes())
     for start in range(0, len(stored), 188):
         pes = start + 4 + (stored[start + 4] + 1 if stored[start + 3] & 0x20 else 0)
-        if stored[start + 1] & 0x40 and stored[pes : pes + 4] == b"\x00\x00\x01\xc0":
-            a, b, c, d, e = stored[pes + 9 : pes + 14]
-            stamp = (a >> 1 & 7) << 30 | b << 22 | c >> 1 << 15 | d << 7 | e >> 1
-            if stamp >= (1.4 + at) * 90000:
-                stamp = int(stamp + by * 90000) % (1 << 33)
-                parts = (0x21 | stamp >> 29 & 14, stamp >> 22, stamp >> 14 | 1, stamp >> 7, stamp << 1 | 1)
-                stored[pes + 9 : pes + 14] = bytes(part & 255 for part in parts)
+        if stored[start + 1] & 0x40 and stored[pes : pes + 4] == bytes((0, 0, 1, IDS[kind])):
+            times = [pes + 9, pes + 14] if stored[pes + 7] & 0x40 else [pes + 9]
+            if _stamp(stored[pes + 9 : pes + 14]) >= (1.4 + at) * 90000:
+                for place in times:
+                    stamp = _stamp(stored[place : place + 5]) + int(by * 90000)
+                    stored[place : place + 5] = _stamped(stored[place] & 0xF0, stamp % (1 << 33))
                 path.write_bytes(stored)
                 return path
     raise AssertionError("no such packet")
 
 
+def _stamp(stored: bytearray) -> int:
+    """A time of an MPEG stream, 33 bits in five bytes (ISO/IEC 13818-1, 2.4.3.6)."""
+    a, b, c, d, e = stored
+    return (a >> 1 & 7) << 30 | b << 22 | c >> 1 << 15 | d << 7 | e >> 1
+
+
+def _stamped(lead: int, stamp: int) -> bytes:
+    parts = (lead | stamp >> 29 & 14 | 1, stamp >> 22, stamp >> 14 | 1, stamp >> 7, stamp << 1 | 1)
+    return bytes(part & 255 for part in parts)
+
+
 @pytest.mark.parametrize("by", [3600, 5, -0.9, -3600])
-@pytest.mark.parametrize("at", [1, 2.5], ids=["inside", "at the end"])
-def test_sound_whose_time_is_damaged_goes_on(tmp_path, by, at):
-    whole = damaged(recording(tmp_path / "a.ts", 440, seconds=3), at, by)
+@pytest.mark.parametrize(
+    ("kind", "at"), [("audio", 1), ("audio", 2.5), ("video", 1)], ids=["sound", "last sound", "picture"]
+)
+def test_a_damaged_time_moves_nothing(tmp_path, kind, at, by):
+    whole = damaged(recording(tmp_path / "a.ts", 440, seconds=3), kind, at, by)
     with VideoReader(whole) as reader:
         assert len([*reader]) == 3 * RATE
     assert reader.warnings == []
-    copy(whole, tmp_path / "out.mkv", options={"preset": "ultrafast"})
-    times = [float(time) for time, _ in packets(tmp_path / "out.mkv", "audio")]
+    target = tmp_path / "out.mkv"
+    copy(whole, target, options={"preset": "ultrafast"})
+    assert steps(target) == {1 / RATE}
+    times = [float(time) for time, _ in packets(target, "audio")]
     assert max(b - a for a, b in itertools.pairwise(times)) < 0.1
     assert abs(times[-1] - 3) < 0.1
-    assert abs(len(sound_of(tmp_path / "out.mkv")) / 48000 - 3) < 0.1
+    assert abs(len(sound_of(target)) / 48000 - 3) < 0.1
 
 
 def test_sound_that_pauses_is_no_jump(tmp_path):
