@@ -31,6 +31,8 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         OSError: The port is taken.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"  # as an address of IPv6 is written in a URL
     with tempfile.TemporaryDirectory(prefix="maskvfi-ui-", ignore_cleanup_errors=True) as folder:
         os.environ |= {
             "GRADIO_TEMP_DIR": folder,
