@@ -125,7 +125,8 @@ class _Clock:
         reached = self._reached[place.recording]
         if packet.dts is None or reached is None or place.next is None or packet.stream.type != "audio":
             return False
-        return packet.dts * Fraction(packet.time_base) > reached + _SKEW
+        newest = place.recording == len(self._offsets) - 1  # else it may have come to a later one
+        return newest and packet.dts * Fraction(packet.time_base) > reached + _SKEW
 
     def _caught_up(self) -> bool:
         """Whether the picture has come to where held sound runs ahead, as after a pause of the sound."""
@@ -197,16 +198,11 @@ def _strays(packet: Packet, place: _Place) -> bool:
 
 def _comes_back(strayed: Sequence[Packet], packet: Packet, place: _Place) -> bool:
     """Whether a packet goes on where its stream was before the packets that strayed, and times went back for it."""
-    if (
-        not strayed
-        or strayed[0].dts is None
-        or packet.dts is None
-        or place.last is None
-        or place.next is None
-    ):
+    stamps = [other.dts for other in (*strayed, packet)]
+    if not strayed or stamps[0] is None or stamps[-1] is None or place.last is None or place.next is None:
         return False
     tick = Fraction(packet.time_base)
-    first, time = strayed[0].dts * tick, packet.dts * tick
+    first, time = stamps[0] * tick, stamps[-1] * tick
     expected = place.next + sum(other.duration or 0 for other in strayed) * tick
     return (first < place.last or time < first) and abs(time - expected) < abs(first - place.next) / 2
 

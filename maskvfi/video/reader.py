@@ -291,10 +291,8 @@ class VideoReader:
                     continue
                 for frame in frames:
                     context.flags |= Flags.output_corrupt
-                    if self._container.format.name == "avi":
-                        frame.pts = (
-                            frame.dts
-                        )  # it has no others: those of its packets are guessed, out of order
+                    if self._container.format.name == "avi":  # it stores none: those of packets are guesses
+                        frame.pts = frame.dts
                     self._noted.frame(frame, None if frame.pts is None else frame.pts * self._tick(frame))
                     yield frame
         except av.error.FFmpegError as error:

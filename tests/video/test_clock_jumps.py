@@ -55,11 +55,11 @@ def test_a_leap_goes_on_too(tmp_path, order):
     assert steps(joined(tmp_path, ".ts", *(parts[k] for k in order))) == {1 / RATE}
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
-def test_sound_goes_on_with_the_picture(tmp_path, suffix):
-    whole = joined(
-        tmp_path, ".ts", *(recording(tmp_path / f"{tone}.ts", tone, seconds=2) for tone in (440, 880))
-    )
+@pytest.mark.parametrize(("suffix", "later"), [(".mkv", 0), (".mkv", 100), (".mp4", 0), (".ts", 0)])
+def test_sound_goes_on_with_the_picture(tmp_path, suffix, later):
+    first = recording(tmp_path / "440.ts", 440, seconds=2)
+    second = recording(tmp_path / "880.ts", 880, "-output_ts_offset", str(later), seconds=2)
+    whole = joined(tmp_path, ".ts", first, second)
     target = tmp_path / f"out{suffix}"
     copy(whole, target, options={"preset": "ultrafast"})
     assert steps(target) == {1 / RATE}
