@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +34,7 @@ class GraphRuntime(Runtime, ABC):
     """Computes modules as graphs, for inputs of any size.
 
     The first use of a network takes some seconds, in which its modules are converted. The result is kept in the cache
-    folder for the next time.
+    folder for the next time, if that can be written.
 
     Attributes:
         name: Of the runtime, and of its cache folder.
@@ -105,9 +108,9 @@ class GraphRuntime(Runtime, ABC):
         """The file of the converted module; it is converted if that is not there.
 
         Raises:
-            MediaError: The cache folder cannot be written.
+            MediaError: It cannot be written.
         """
-        path = cache_folder() / self.name / f"{self._fingerprint(name, module)}{self.suffix}"
+        path = _writable(cache_folder() / self.name) / f"{self._fingerprint(name, module)}{self.suffix}"
         if path.is_file():
             return path
         # Small inputs, since the tracer computes them.
@@ -117,7 +120,6 @@ class GraphRuntime(Runtime, ABC):
         )
         free: list[tuple[int, ...]] = [(0,) if size == (1, 1) else (0, 2, 3) for size in sizes]
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             # A folder, since a graph may be several files, which refer to each other by name.
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 part = Path(folder) / path.name
@@ -139,3 +141,16 @@ class GraphRuntime(Runtime, ABC):
         for key, value in sorted(module.state_dict().items()):
             digest.update(key.encode() + value.float().contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()[:32]
+
+
+@cache
+def _writable(folder: Path) -> Path:
+    """The folder, or, if nothing can be written there, one that lasts as long as this process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        temporary = Path(tempfile.mkdtemp(prefix="maskvfi-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return temporary

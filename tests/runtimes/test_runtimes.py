@@ -1,6 +1,7 @@
 """Every runtime makes the frames that torch makes."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,26 @@ def test_a_damaged_graph_in_the_cache_is_converted_anew(cache, runtime):
         path.write_bytes(path.read_bytes()[:500])
     again = with_runtime(plain, runtime, CPU, torch.float32)(img0, img1, 0.5).frame
     torch.testing.assert_close(again, before)
+
+
+@pytest.mark.parametrize("runtime", sorted(PACKAGES))
+def test_without_a_cache_folder_that_can_be_written_graphs_last_as_long_as_the_process(tmp_path, runtime):
+    pytest.importorskip(PACKAGES[runtime])
+    (tmp_path / "cache").write_text("no folder")
+    script = f"""
+import tempfile
+from pathlib import Path
+from narrow import CPU, frames, network
+from maskvfi.runtimes import with_runtime
+made = with_runtime(network(), {runtime!r}, CPU, __import__("torch").float32)(*frames(64, 64), 0.5)
+assert len([*Path(tempfile.gettempdir()).glob("maskvfi-*")]) == 1
+"""
+    (tmp_path / "tmp").mkdir()
+    places = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1], env=os.environ | places
+    )
+    assert [*(tmp_path / "tmp").glob("maskvfi-*")] == []
 
 
 @pytest.mark.parametrize("runtime", sorted(PACKAGES))
