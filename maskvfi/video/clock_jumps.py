@@ -63,6 +63,12 @@ class _Place:
 
 
 class _Clock:
+    """Decides for every packet whether its stream goes on, its time is damaged, or a new recording begins.
+
+    A packet that strays is held: one of the picture until the next one, others until their stream comes back, the
+    picture jumps, or too many wait.
+    """
+
     def __init__(self, picture: int, jumps: list[Fraction]) -> None:
         self._picture, self._jumps = picture, jumps
         self._offsets = [Fraction(0)]  # of each recording, in seconds

@@ -114,11 +114,11 @@ def test_without_a_cache_folder_that_can_be_written_graphs_last_as_long_as_the_p
     pytest.importorskip(PACKAGES[runtime])
     (tmp_path / "cache").write_text("no folder")
     script = f"""
-import tempfile
+import tempfile, torch
 from pathlib import Path
 from narrow import CPU, frames, network
 from maskvfi.runtimes import with_runtime
-made = with_runtime(network(), {runtime!r}, CPU, __import__("torch").float32)(*frames(64, 64), 0.5)
+with_runtime(network(), {runtime!r}, CPU, torch.float32)(*frames(64, 64), 0.5)
 assert len([*Path(tempfile.gettempdir()).glob("maskvfi-*")]) == 1
 """
     (tmp_path / "tmp").mkdir()
