@@ -14,12 +14,14 @@ from maskvfi.video.clock_jumps import may_jump
 from maskvfi.video.streams import start_of
 
 _MAX_LOST = Fraction(1, 4)  # seconds: leading pictures of an open group are not shown by anybody
+_APART = Fraction(3, 4)  # frames: the second field of a frame may be a packet half a frame later
 
 
 class Completeness:
     """Notes what is read of a stream, and says at its end what was missing.
 
-    Packets that cannot be decoded are only counted, as long as frames follow.
+    Packets that cannot be decoded are only counted, as long as frames follow. A decoder with several threads does not
+    always say that it could not decode one, so packets at whose time no frame is shown are counted as well.
 
     Args:
         name: What messages call the file.
@@ -37,6 +39,12 @@ class Completeness:
         self._lost = Fraction(0)  # seconds from there to the first frame
         self._reached = Fraction(0)  # where the last packet ends, in seconds
         self._packets_damaged, self._frames_damaged = 0, 0
+        rate = next((each for each in (stream.average_rate, stream.guessed_rate) if each), Fraction(25))
+        self._apart = _APART / rate
+        self._timed = stream.container.format.name != "avi"  # times of its packets are guesses
+        self._waiting: set[Fraction] = set()  # times of packets at which no frame was shown yet
+        self._never_shown = 0
+        self._leading = True  # the next frame is the first one of the file, or after a seek
         self._cut = False  # whether the last packet was stored only in part
         self._failure: av.error.FFmpegError | None = None  # since the last frame
 
@@ -51,6 +59,8 @@ class Completeness:
         if stamps:
             end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)
             self._reached = max(self._reached, end)
+        if time is not None and self._timed and not packet.is_discard:
+            self._waiting |= {time} if self._leading or time >= self._time + self._apart else set()
 
     def undecodable(self, error: av.error.FFmpegError) -> None:
         """Note that a packet could not be read or decoded. Before the first frame, a recording may just begin so."""
@@ -61,10 +71,30 @@ class Completeness:
         """Note a decoded frame and its time in seconds, if it has one."""
         if not self.frames and time is not None and self._stored is not None:
             self._lost = time - self._stored
+        if time is not None:
+            passed = {each for each in self._waiting if each < time + self._apart}
+            self._waiting -= passed
+            if not self._leading:
+                self._never_shown += sum(each <= time - self._apart for each in passed)
+            self._leading = False
         self.frames += 1
         self._time = self._time if time is None else time
         self._frames_damaged += frame.is_corrupt
         self._failure = None
+
+    def seek(self) -> None:
+        """Note that reading goes on elsewhere."""
+        self._waiting.clear()
+        self._leading = True
+
+    def end(self) -> None:
+        """Note that nothing is left to decode. A last packet that is there in part has its own message."""
+        self._never_shown += max(0, len(self._waiting) - self._cut)
+
+    @property
+    def unfinished(self) -> Fraction | None:
+        """The time of the last frame in seconds, if packets after it were read; None if it is the last one."""
+        return self._time if self.frames and self._waiting else None
 
     def nothing(self) -> MediaError:
         """The error that says why there is no frame."""
@@ -81,7 +111,8 @@ class Completeness:
         lines = []
         if self._lost > _MAX_LOST:
             lines.append(f"{self._name}: its first {float(self._lost):.3f} s cannot be decoded")
-        packets = max(0, self._packets_damaged - len(jumps))
+        lost = max(self._packets_damaged, self._never_shown)
+        packets = max(0, lost - len(jumps))
         if packets or self._frames_damaged:
             lines.append(
                 f"{self._name}: is damaged (packets: {packets}, broken pictures: {self._frames_damaged})"

@@ -228,6 +228,7 @@ class VideoReader:
                 self._decoded = self._decode(first_time)
             else:
                 self._container.seek(int(first_time / self._time_base()), stream=self._stream)
+                self._noted.seek()
                 self._decoded = self._decode()
             found = next(self._decoded, None)
             if found and found.pts is not None and found.pts * self._tick(found) <= first_time:
@@ -297,6 +298,32 @@ class VideoReader:
                     yield frame
         except av.error.FFmpegError as error:
             self._noted.undecodable(error)
+        yield from self._last_frames()
+        self._noted.end()
+
+    def _last_frames(self) -> Iterator[av.VideoFrame]:
+        """The last frames, if the decoder has kept them: after damage at the end, PyAV does not ask its threads again.
+
+        They are decoded once more, by one thread, which keeps none.
+        """
+        last = self._noted.unfinished
+        if last is None or self._jumps or not isinstance(self._source, (str, os.PathLike)):
+            return
+        container, _ = open_input(self._source, self._opened_as[0])
+        with container:
+            stream = container.streams.video[self._stream.index]
+            stream.thread_type = "NONE"
+            container.seek(int(last / self._time_base()), stream=stream)
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    continue
+                for frame in frames:
+                    time = None if frame.pts is None else frame.pts * self._tick(frame)
+                    if time is not None and time > last:
+                        self._noted.frame(frame, time)
+                        yield frame
 
     def _note_jumps(self) -> None:
         if self._jumps:

@@ -63,6 +63,29 @@ def damaged(path, *numbers):
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize(("bf", "number"), [(0, -1), (2, -1), (2, -2)])
+def test_damage_at_the_end_costs_one_frame_and_not_those_in_other_threads(tmp_path, bf, number):
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=2", "-c:v", "libx264", "-bf", bf, tmp_path / "a.mp4"
+    )
+    whole = [pts for pts, *_ in read(tmp_path / "a.mp4")]
+    damaged(tmp_path / "a.mp4", number)
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        times = [frame.pts for frame in reader]
+    assert len(times) == 49
+    assert set(times) < set(whole)
+    assert reader.warnings == [f"{tmp_path / 'a.mp4'}: is damaged (packets: 1, broken pictures: 0)"]
+
+
+def test_the_end_of_a_part_is_no_damage(tmp_path):
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=4", "-c:v", "libx264", "-bf", 3, tmp_path / "a.mp4"
+    )
+    with VideoReader(tmp_path / "a.mp4", start=Fraction(1), end=Fraction(2)) as reader:
+        assert len(list(reader)) == 25
+    assert reader.warnings == []
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "broken"),
     [
