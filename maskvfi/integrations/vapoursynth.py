@@ -75,7 +75,7 @@ def interpolate(
     network = _load(vfi, mask, device, precision, options)
     starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
     made = starts.std.ModifyFrame(clips=[starts, ends], selector=_Between(network, rate.factor, sc))
-    return rate.cut(made)
+    return rate.cut(rate.with_whole(made))
 
 
 def static_mask(
@@ -204,6 +204,18 @@ class _Rate:
         num, den = self.factor.numerator, self.factor.denominator
         many = vs.core.std.Interleave([clip] * num) if num > 1 else clip
         return many.std.SelectEvery(cycle=den, offsets=[0]) if den > 1 else many
+
+    def with_whole(self, made: Any) -> Any:
+        """The output with source frames straight from the clip, if every one is shown.
+
+        So the last one does not wait for a frame after it: a player does not know where its video ends.
+        """
+        import vapoursynth as vs
+
+        num = self.factor.numerator
+        if self.factor.denominator > 1:
+            return made
+        return vs.core.std.Interleave([self.clip, *(made[j::num] for j in range(1, num))])
 
     def cut(self, clip: Any) -> Any:
         """The output at its length."""

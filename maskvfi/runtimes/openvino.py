@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -66,13 +65,19 @@ class OpenVino(GraphRuntime):
             model.reshape(dict(enumerate(map(openvino.PartialShape, map(list, shapes)))))
             compiled = _core().compile_model(model, "CPU", hints)
 
-        own = threading.local()  # a request serves one thread at a time
+        # A request serves one call at a time. A thread must not keep one for itself: in a thread that Python did not
+        # start, such as VapourSynth's, it would be destroyed when the call ends, and that crashes the process.
+        idle: list[Any] = []
 
         def run(given: list[Tensor]) -> list[Tensor]:
-            if not hasattr(own, "request"):
-                own.request = compiled.create_infer_request()
-            found = own.request.infer([x.contiguous().numpy() for x in given], share_inputs=True)
-            return [torch.from_numpy(found[k].copy()) for k in range(len(found))]
+            try:
+                request = idle.pop()
+            except IndexError:
+                request = compiled.create_infer_request()
+            found = request.infer([x.contiguous().numpy() for x in given], share_inputs=True)
+            made = [torch.from_numpy(found[k].copy()) for k in range(len(found))]
+            idle.append(request)
+            return made
 
         return run
 

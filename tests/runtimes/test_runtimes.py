@@ -212,3 +212,26 @@ assert handled
         [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+
+
+NATIVE_THREADS = """
+import ctypes, torch, maskvfi
+network = maskvfi.Interpolator("vfi-s", None, "cpu", runtime="openvino")
+rgb, made = torch.rand(1, 3, 64, 96), []
+
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+def work(_):
+    made.append(network(rgb, rgb.flip(3)).mean().item())
+
+libc, thread = ctypes.CDLL(None), ctypes.c_ulong()
+for _ in range(3):
+    assert libc.pthread_create(ctypes.byref(thread), None, work, None) == 0
+    assert libc.pthread_join(thread, None) == 0
+assert len(made) == 3 and len(set(made)) == 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="starts threads by the C library of Linux")
+def test_threads_that_python_did_not_start_may_compute(openvino):
+    """VapourSynth's threads are such."""
+    subprocess.run([sys.executable, "-c", NATIVE_THREADS], check=True)
