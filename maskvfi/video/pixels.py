@@ -35,6 +35,8 @@ def planar_name(name: str) -> str | None:
         return "gray"
     if name == "pal8":
         return "gbrap"
+    if name in _IN_16_BITS:
+        return "gbrp"
     packing = packing_of(name)
     return PixelFormat.parse(packing.planar).name if packing else None
 
@@ -73,6 +75,8 @@ def planes_of(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
         return (_unpack_bits(frame),)
     if name == "pal8":
         return _look_up_palette(frame)
+    if name in _IN_16_BITS:
+        return _spread_bits(frame)
     packing = packing_of(name)
     if packing is None:
         raise ValueError(f"pixel format {name} is not supported")
@@ -139,6 +143,19 @@ def _look_up_palette(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
     return tuple((argb >> shift).astype(np.uint8)[indices] for shift in (8, 0, 16, 24))
 
 
+def _spread_bits(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
+    """Planes of 8 bits of a format with a pixel in 16 bits: 0 stays 0, the largest value becomes 255."""
+    order, widths, dtype = _IN_16_BITS[frame.format.name]
+    pixels = _samples(frame, Packing("gray", dtype, ()), (0, 0, 1), frame.height, frame.width)
+    planes, first = {}, 0
+    for name, width in zip(reversed(order), reversed(widths), strict=True):
+        most = (1 << width) - 1
+        table = np.rint(np.arange(most + 1) * (255 / most)).astype(np.uint8)
+        planes[name] = table[pixels >> first & most]
+        first += width
+    return planes["g"], planes["b"], planes["r"]
+
+
 def _interleaved(order: str, planar: str, dtype: str, shift: int = 0) -> Packing:
     """One plane with the samples in this order; the letters are the components of the planar format."""
     names = {"gb": "gbra", "yu": "yuva"}[planar[:2]]
@@ -199,3 +216,10 @@ def _packed_formats() -> dict[str, Packing]:
 
 
 _PACKED = _packed_formats()
+# Formats of old codecs: the order of the components from the highest bit on, their bits, and the numpy type.
+_IN_16_BITS = {
+    f"{order}{''.join(map(str, widths))}{endian}": (order, widths, sign + "u2")
+    for order in ("rgb", "bgr")
+    for widths in ((5, 6, 5), (5, 5, 5), (4, 4, 4))
+    for endian, sign in (("le", "<"), ("be", ">"))
+}

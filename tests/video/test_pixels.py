@@ -52,6 +52,19 @@ def test_a_palette_becomes_the_colours_it_stands_for():
     ]
 
 
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize(("bits", "steps"), [("565", (8, 4, 8)), ("555", (8, 8, 8)), ("444", (16, 16, 16))])
+@pytest.mark.parametrize("endian", ["le", "be"])
+def test_a_pixel_in_16_bits_becomes_colours_from_black_to_white(order, bits, steps, endian):
+    native = picture(1, 32, 16, "rgb24").reformat(format=f"{order}{bits}{endian}")
+    assert planar_name(native.format.name) == "gbrp"
+    theirs = planes_of(native.reformat(format="gbrp"))  # swscale leaves the lower bits 0
+    for ours, cut, step in zip(planes_of(native), theirs, (steps[1], steps[0], steps[2]), strict=True):
+        assert np.array_equal(ours // step, cut // step)
+    white = av.VideoFrame.from_ndarray(np.full((2, 2, 3), 255, np.uint8)).reformat(format=native.format.name)
+    assert all(plane.min() == 255 for plane in planes_of(white))
+
+
 def test_a_format_without_planes_is_not_known():
     assert packing_of("bayer_rggb8") is None
     with pytest.raises(ValueError, match="bayer_rggb8 is not supported"):
