@@ -59,8 +59,9 @@ class Completeness:
         if stamps:
             end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)
             self._reached = max(self._reached, end)
-        if time is not None and self._timed and not packet.is_discard:
-            self._waiting |= {time} if self._leading or time >= self._time + self._apart else set()
+        may_show = self._timed and not packet.is_discard
+        if may_show and time is not None and (self._leading or time >= self._time + self._apart):
+            self._waiting.add(time)
 
     def undecodable(self, error: av.error.FFmpegError) -> None:
         """Note that a packet could not be read or decoded. Before the first frame, a recording may just begin so."""
