@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import av
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -219,6 +220,9 @@ class VideoReader:
         seekable = getattr(self._source, "seekable", None)
         return bool(seekable and seekable())
 
+    def _is_file(self) -> bool:
+        return isinstance(self._source, (str, os.PathLike)) and os.path.isfile(self._source)
+
     def _seek(self, first_time: Fraction) -> av.VideoFrame | None:
         """Seek, and return the first frame there. If it lies after `first_time`, rewind the file and return None."""
         self._decoded.close()
@@ -307,23 +311,17 @@ class VideoReader:
         They are decoded once more, by one thread, which keeps none.
         """
         last = self._noted.unfinished
-        if last is None or self._jumps or not isinstance(self._source, (str, os.PathLike)):
+        if last is None or self._jumps or not self._is_file():
             return
         container, _ = open_input(self._source, self._opened_as[0])
         with container:
-            stream = container.streams.video[self._stream.index]
+            stream = picture_stream(container, self._name)
             stream.thread_type = "NONE"
-            container.seek(int(last / self._time_base()), stream=stream)
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue
-                for frame in frames:
-                    time = None if frame.pts is None else frame.pts * self._tick(frame)
-                    if time is not None and time > last:
-                        self._noted.frame(frame, time)
-                        yield frame
+            for frame in _decoded_from(container, stream, int(last / self._time_base())):
+                time = None if frame.pts is None else frame.pts * self._tick(frame)
+                if time is not None and time > last:
+                    self._noted.frame(frame, time)
+                    yield frame
 
     def _note_jumps(self) -> None:
         if self._jumps:
@@ -418,6 +416,19 @@ class VideoReader:
 
     def _tick(self, frame: av.VideoFrame) -> Fraction:
         return Fraction(frame.time_base or self._time_base())
+
+
+def _decoded_from(container: InputContainer, stream: VideoStream, ticks: int) -> Iterator[av.VideoFrame]:
+    """What can be decoded of a stream, from the key frame before a time in its ticks on."""
+    try:
+        container.seek(ticks, stream=stream)
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                continue
+    except av.error.FFmpegError:
+        return
 
 
 def _tag(of_frame: int, of_stream: int) -> int:
