@@ -31,18 +31,8 @@ def test_every_pixel_format_is_taken_apart_and_packed_without_loss(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "nv12",
-        "nv21",
-        "yuyv422",
-        "p010le",
-        "rgb24",
-        "argb",
-        "rgb48be",
-        "bgr0",
-        "vuya",
-        "uyva",
-        "vyu444",
-        "xv48le",
+        *("nv12", "nv21", "yuyv422", "p010le", "rgb24", "argb", "rgb48be", "bgr0"),
+        *("vuya", "uyva", "ayuv", "vyu444", "y216le", "xv48le"),
     ],
 )
 def test_packed_formats_mean_what_swscale_says(name):
