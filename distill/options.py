@@ -112,6 +112,7 @@ class Terms(OptionGroup):
     `perceptual` needs the package stlpips-pytorch, for its weights.
     """
 
+    picture: float = option(1.0, "Weight of the picture after every block.")
     laplacian: float = option(0.2, "Weight of the Laplacian pyramid.")
     flow: float = option(0.2, "Weight of known flow, at the start.")
     census: float = option(0.0, "Weight of the census transform, which compares neighbourhoods.")

@@ -113,9 +113,8 @@ class Pupil(nn.Module):
         weights = [0.6 ** (len(stages) - 1 - index) for index in range(len(stages))]
         frame = stages[-1].frame()[inside]
         found = {
-            "picture": sum_of(
-                w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)
-            ),
+            "picture": terms.picture
+            * sum_of(w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)),
             "laplacian": terms.laplacian * laplacian(frame, truth),
         }
         if terms.flow:
@@ -186,8 +185,9 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
 
 
 def with_rules_of(network: IFNet, variant: Variant) -> IFNet:
-    """The network with another variant's rules for frame sizes; the same network if the variants differ in more."""
-    rules = {name: getattr(variant, name) for name in ("family", "versions", "dynamic_scale", "shrink")}
+    """The network with another variant's rules for sizes and sampling; the same network if they differ in more."""
+    named = ("family", "versions", "dynamic_scale", "shrink", "sampling")
+    rules = {name: getattr(variant, name) for name in named}
     if replace(network.variant, **rules) != variant:
         return network
     other = IFNet(variant)

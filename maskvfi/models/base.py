@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from maskvfi.errors import OptionError
+from maskvfi.ops.warp import BILINEAR
 
 Prepared = TypeVar("Prepared")  # what a network computes from one frame
 Pair = TypeVar("Pair")  # what it computes from two frames
@@ -24,10 +25,12 @@ class Motion(NamedTuple):
     Attributes:
         flow: [B,4,H,W] in px, (x,y) from t to frame 0, then (x,y) from t to frame 1.
         blend: [B,1,H,W], the weight of the warped frame 0; frame 1 has the rest.
+        sampling: How colours are read between pixels, see `maskvfi.ops.warp.backward_warp`.
     """
 
     flow: Tensor
     blend: Tensor
+    sampling: str = BILINEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BILINEAR, BICUBIC = "bilinear", "bicubic"  # as torch names them
+
 
 def backward_warp(
-    image: Tensor, flow: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
+    image: Tensor,
+    flow: Tensor,
+    rows: Tensor | None = None,
+    columns: Tensor | None = None,
+    *,
+    sampling: str = BILINEAR,
 ) -> Tensor:
     """Sample `image` at each pixel's own position plus `flow`.
 
-    Samples are bilinear; outside the picture they have the value of its border. Coordinates are float32 in any case,
-    since a grid of half precision is only accurate to half a pixel at a width of 1920.
+    Outside the picture samples have the value of its border. Coordinates are float32 in any case, since a grid of half
+    precision is only accurate to half a pixel at a width of 1920.
+
+    Bilinear samples are means of up to four pixels, so they are blurred wherever motion is no whole number of pixels.
+    Bicubic ones (cubic convolution, Keys 1981, with a = -0.75) are hardly blurred. They overshoot at edges, and are
+    cut to 0..1. On Apple's mps, where older torch has no cubic samples, all are bilinear.
 
     Args:
         image: [B,C,H,W], of any float type.
         flow: [B,2,h,w] in px, x then y.
         rows, columns: The pixels [h] and [w] at which the flow is given; None: at all of them.
+        sampling: BILINEAR, or BICUBIC for colours in 0..1.
 
     Returns:
         [B,C,h,w], of image's type.
@@ -34,10 +46,12 @@ def backward_warp(
     unit = torch.stack([2 / _as_float(size - 1, flow).clamp(min=1) for size in (width, height)])
     grid = torch.addcmul(own, flow.float(), unit.view(1, 2, 1, 1))
     border = "border"
-    if flow.device.type == "mps":  # has zero padding only
-        grid, border = grid.clamp(-1, 1), "zeros"
-    out = F.grid_sample(image.float(), grid.permute(0, 2, 3, 1), padding_mode=border, align_corners=True)
-    return out.to(image.dtype)
+    if flow.device.type == "mps":  # older torch has zero padding and bilinear samples only
+        grid, border, sampling = grid.clamp(-1, 1), "zeros", BILINEAR
+    out = F.grid_sample(
+        image.float(), grid.permute(0, 2, 3, 1), mode=sampling, padding_mode=border, align_corners=True
+    )
+    return (out.clamp(0, 1) if sampling == BICUBIC else out).to(image.dtype)
 
 
 def _as_float(size: int | Tensor, like: Tensor) -> Tensor:

@@ -276,12 +276,15 @@ def moving_layer(
             torch.arange(*ends, device=img0.device) for ends in ((box.top, box.bottom), (box.left, box.right))
         )
     flows = motion.flow.split(2, dim=1)
-    sample0, sample1 = (backward_warp(x, half, *at) for x, half in zip((img0, img1), flows, strict=True))
+    sample0, sample1 = (
+        backward_warp(x, half, *at, sampling=motion.sampling)
+        for x, half in zip((img0, img1), flows, strict=True)
+    )
     hidden0, hidden1 = (backward_warp(weight, half, *at) for half in flows)
     share0 = motion.blend * (1 - hidden0 + HIDDEN_SHARE)
     share1 = (1 - motion.blend) * (1 - hidden1 + HIDDEN_SHARE)
     blend = share0 / (share0 + share1)
-    return Interpolation(torch.lerp(sample1, sample0, blend), Motion(motion.flow, blend))
+    return Interpolation(torch.lerp(sample1, sample0, blend), motion._replace(blend=blend))
 
 
 def compose(
@@ -403,32 +406,33 @@ def _moving_with_alpha(
     The network has seen the frames over a backdrop. Where nothing is opaque, the still layer's colours stay.
     """
     assert layout.opaque is not None
-    alpha = _moving_alpha(start, end, time, output, box)
-    opacity = rearrange(alpha / layout.opaque, "h w -> 1 1 h w").clamp(0, 1)
+    opacity = _moving_opacity(
+        as_float(start) / layout.opaque, as_float(end) / layout.opaque, time, output, box
+    )
     colours = layout.colour_planes(off_backdrop(output.frame, opacity))
     visible = layout.weights((opacity * layout.opaque >= 0.5).to(opacity.dtype))
     shown = (
         torch.lerp(box.of(plane, log2), colour, share)
         for plane, colour, share, log2 in zip(still, colours, visible, layout.log2, strict=False)
     )
-    return (*shown, alpha)
+    return (*shown, opacity[0, 0] * layout.opaque)
 
 
-def _moving_alpha(
+def _moving_opacity(
     start: Tensor, end: Tensor, time: float | Tensor, output: Interpolation, box: Box
 ) -> Tensor:
-    """Opacity [h,w] in a box, warped as the colours are."""
-    motion, start, end = output.motion, as_float(start), as_float(end)
-    if motion is None:
+    """Opacity [1,1,h,w] in a box, warped as the colours are, from that of whole frames [H,W] in 0..1."""
+    start, end = (rearrange(opacity.clamp(0, 1), "h w -> 1 1 h w") for opacity in (start, end))
+    if (motion := output.motion) is None:
         return box.of(torch.lerp(start, end, time))
     rows, columns = (
         torch.arange(*ends, device=start.device) for ends in ((box.top, box.bottom), (box.left, box.right))
     )
-    alpha0, alpha1 = (
-        backward_warp(rearrange(plane, "h w -> 1 1 h w"), flow, rows, columns)
-        for plane, flow in zip((start, end), motion.flow.split(2, dim=1), strict=True)
+    opacity0, opacity1 = (
+        backward_warp(x, flow, rows, columns, sampling=motion.sampling)
+        for x, flow in zip((start, end), motion.flow.split(2, dim=1), strict=True)
     )
-    return torch.lerp(alpha1, alpha0, motion.blend)[0, 0]
+    return torch.lerp(opacity1, opacity0, motion.blend)
 
 
 def _place(

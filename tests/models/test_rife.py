@@ -1,6 +1,7 @@
 """The RIFE family: golden vectors of every 4.x network, detection, sizes, times and errors."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -106,8 +107,6 @@ def test_a_version_name_overrides_what_the_shapes_say():
 
 
 def test_an_unofficial_width_survives_saving_and_loading(tmp_path: Path):
-    from dataclasses import replace
-
     narrow = replace(find_variant("4.25"), family="narrow", versions=(), channels=(16, 16, 8, 8, 8))
     save_weights(tmp_path / "narrow.safetensors", IFNet(narrow), steps=3)
     assert load_vfi(tmp_path / "narrow.safetensors").variant == narrow
@@ -115,8 +114,6 @@ def test_an_unofficial_width_survives_saving_and_loading(tmp_path: Path):
 
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_shrunk_frames_give_the_flow_of_small_frames_enlarged(ensemble: bool):
-    from dataclasses import replace
-
     small = replace(find_variant("4.0"), family="small", dynamic_scale=False)
     shrunk = replace(small, scales=tuple(2 * scale for scale in small.scales), shrink=2)
     plain, network = load_vfi(weights("4.0"), variant="4.0"), IFNet(shrunk).eval()
@@ -135,11 +132,29 @@ def test_shrunk_frames_give_the_flow_of_small_frames_enlarged(ensemble: bool):
     assert found.frame.shape == img0.shape
 
 
-@pytest.mark.parametrize("wrong", [{"shrink": 3}, {"shrink": 2, "dynamic_scale": True}, {"shrink": "2"}])
-def test_a_header_with_a_shrink_that_no_network_has_is_refused(wrong: dict):
+@pytest.mark.parametrize(
+    "wrong", [{"shrink": 3}, {"shrink": 2, "dynamic_scale": True}, {"shrink": "2"}, {"sampling": "nearest"}]
+)
+def test_a_header_with_a_rule_that_no_network_has_is_refused(wrong: dict):
     header = find_variant("4.6").to_dict() | wrong
     with pytest.raises((ValueError, TypeError)):
         Variant.from_dict(header)
+
+
+def test_weights_from_before_there_was_bicubic_sampling_make_the_frames_they_made():
+    header = find_variant("vfi-m").to_dict()
+    del header["sampling"]
+    assert Variant.from_dict(header).sampling == "bilinear"
+
+
+def test_bicubic_samples_do_not_read_what_is_padded():
+    torch.manual_seed(0)
+    white = torch.ones(1, 3, 33, 45)
+    network = IFNet(replace(find_variant("vfi-m"), channels=(8, 8, 8, 8))).eval()
+    with torch.inference_mode():
+        out = network(white, white, 0.4)
+    assert out.flow.abs().max() > 0.01
+    torch.testing.assert_close(out.frame, white)
 
 
 @pytest.mark.parametrize("family", ["4.0", "4.6", "4.25"])

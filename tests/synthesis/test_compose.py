@@ -3,6 +3,7 @@
 import torch
 
 from maskvfi.models.base import Motion
+from maskvfi.ops.warp import BICUBIC, backward_warp
 from maskvfi.synthesis.compose import moving_layer
 
 SHIFT = 8  # px that the background moves per gap
@@ -52,3 +53,16 @@ def test_where_both_are_hidden_the_network_decides():
     everywhere = torch.ones(1, 1, 48, 96)
     found = moving_layer(exact(0.3), img0, img1, everywhere).blend
     torch.testing.assert_close(found, exact(0.3).blend, atol=1e-5, rtol=0)
+
+
+def test_the_layer_reads_colours_as_its_network_does():
+    img0, img1, _, box = scene()
+    motion = Motion(torch.full((1, 4, 48, 96), 0.4), torch.ones(1, 1, 48, 96), BICUBIC)
+    sharp = moving_layer(motion, img0, img1, torch.zeros_like(box))
+    expected = backward_warp(img0, motion.flow[:, :2], sampling=BICUBIC)
+    torch.testing.assert_close(sharp.frame, expected, atol=1e-5, rtol=0)
+    assert sharp.motion is not None
+    assert sharp.motion.sampling == BICUBIC
+    assert (
+        moving_layer(motion._replace(sampling="bilinear"), img0, img1, box).frame - expected
+    ).abs().max() > 0.1

@@ -33,6 +33,11 @@ def test_all_shipped_weights_load_by_name_and_have_a_model_card():
     assert {file.name: file.kind for file in list_weights()}.items() >= shipped.items()
 
 
+def test_the_networks_in_the_box_read_colours_as_their_variants_say():
+    for name in ("vfi-m", "vfi-s"):
+        assert load_vfi(name).variant == find_variant(name)
+
+
 def test_official_checkpoints_load_in_every_wrapping(small, tmp_path, monkeypatch):
     official = {f"module.{key}": value for key, value in small.state_dict().items()}
     torch.save(official, tmp_path / "flownet.pkl")

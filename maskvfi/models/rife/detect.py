@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from maskvfi.models.rife.variants import HEAD_PLANES, VARIANTS, VFI_S, Variant
+from maskvfi.ops.warp import BILINEAR
 
 _NOT_FOR_INFERENCE = ("contextnet.", "unet.", "teacher.", "caltime.", "block_tea.")
 _WRAPPER = re.compile(r"^(?:(?:module|flownet|model|_orig_mod)\.)+")
@@ -128,4 +129,5 @@ def _shape_of(variant: Variant) -> Variant:
         encoder_names=("",) * len(variant.encoder_names),
         dynamic_scale=False,
         shrink=1,
+        sampling=BILINEAR,
     )

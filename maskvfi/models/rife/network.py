@@ -13,7 +13,7 @@ from torch import Tensor
 from maskvfi.models.base import Interpolation, InterpolationNetwork, Motion, Traits
 from maskvfi.models.rife.stage import BlockOutput, Stage, shrunk
 from maskvfi.models.rife.variants import HEAD_PLANES, Variant, ensemble_versions
-from maskvfi.ops.warp import backward_warp
+from maskvfi.ops.warp import BICUBIC, backward_warp
 
 
 class PreparedFrame(NamedTuple):
@@ -89,22 +89,27 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Interpolation:
         flow, logit = self.estimate(pair, time, scale, ensemble)
-        images = [planes[:, :3] for planes in pair.planes]
-        if flow.shape[-2:] != images[0].shape[-2:]:  # doubled scales, which need more padding
-            height, width = flow.shape[-2:]
-            images = [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
-        warped = [backward_warp(x, half) for x, half in zip(images, flow.split(2, dim=1), strict=True)]
-        height, width = pair.start.size
-        frame = torch.lerp(warped[1], warped[0], torch.sigmoid(logit))[..., :height, :width]
+        images, (height, width) = [planes[:, :3] for planes in pair.planes], pair.start.size
+        if (
+            sampling := self.variant.sampling
+        ) == BICUBIC:  # reads further than its place, and not what is padded
+            images = [x[..., :height, :width] for x in images]
+            flow, logit = flow[..., :height, :width], logit[..., :height, :width]
+        elif flow.shape[-2:] != images[0].shape[-2:]:  # doubled scales, which need more padding
+            wider = (0, flow.shape[-1] - images[0].shape[-1], 0, flow.shape[-2] - images[0].shape[-2])
+            images = [F.pad(x, wider) for x in images]
+        halves = zip(images, flow.split(2, dim=1), strict=True)
+        warped0, warped1 = (backward_warp(x, half, sampling=sampling) for x, half in halves)
+        frame = torch.lerp(warped1, warped0, torch.sigmoid(logit))[..., :height, :width]
         return Interpolation(frame, self._motion(pair, flow, logit))
 
     def motion(self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion:
         return self._motion(pair, *self.estimate(pair, time, scale, ensemble))
 
-    @staticmethod
-    def _motion(pair: PreparedPair, flow: Tensor, logit: Tensor) -> Motion:
+    def _motion(self, pair: PreparedPair, flow: Tensor, logit: Tensor) -> Motion:
         height, width = pair.start.size
-        return Motion(flow[..., :height, :width], torch.sigmoid(logit[..., :height, :width]))
+        blend = torch.sigmoid(logit[..., :height, :width])
+        return Motion(flow[..., :height, :width], blend, self.variant.sampling)
 
     def estimate(
         self, pair: PreparedPair, time: Tensor, scale: float, ensemble: bool
@@ -186,7 +191,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         """
         shrink = self.variant.shrink
         small = (shrunk(planes[0], shrink), shrunk(planes[1], shrink))
-        stage = self.stage(small, (), add=self.variant.mask == "add")
+        stage = self.stage(small, (), self.variant.mask == "add", self.variant.sampling)
         for index, (block, whole) in enumerate(zip(self.blocks, scales, strict=True)):
             scale = whole / shrink
             part = block(stage, time, scale)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.ops.warp import backward_warp
+from maskvfi.ops.warp import BILINEAR, backward_warp
 
 
 class BlockOutput(NamedTuple):
@@ -49,10 +49,17 @@ class Stage:
         planes: Both frames [B,3+E,H,W]: their colours, and the E planes of the encoder.
         parts: The outputs of the blocks so far.
         add: Whether blend logits are summed over the blocks; otherwise the last one counts.
+        sampling: How `warped` reads colours between pixels, see `backward_warp`.
     """
 
-    def __init__(self, planes: tuple[Tensor, Tensor], parts: tuple[BlockOutput, ...], add: bool) -> None:
-        self.planes, self.parts, self.add = planes, parts, add
+    def __init__(
+        self,
+        planes: tuple[Tensor, Tensor],
+        parts: tuple[BlockOutput, ...],
+        add: bool,
+        sampling: str = BILINEAR,
+    ) -> None:
+        self.planes, self.parts, self.add, self.sampling = planes, parts, add, sampling
         # Not functools.cached_property, whose lock torch.compile cannot trace.
         self._flow: Tensor | None = None
         self._logit: Tensor | None = None
@@ -61,7 +68,7 @@ class Stage:
 
     def refined(self, part: BlockOutput) -> Stage:
         """The estimate after another block."""
-        stage = type(self)(self.planes, (*self.parts, part), self.add)
+        stage = self._with(self.planes, (*self.parts, part))
         stage._before = self._flow
         return stage
 
@@ -70,12 +77,15 @@ class Stage:
         if factor == 1:
             return self
         whole = BlockOutput(self.flow * factor, self.logit, None, factor)
-        return type(self)(planes, (whole,), self.add)
+        return self._with(planes, (whole,))
 
     def reversed(self) -> Stage:
         """The same estimate with the two frames exchanged."""
         parts = tuple(part.reversed() for part in self.parts)
-        return type(self)((self.planes[1], self.planes[0]), parts, self.add)
+        return self._with((self.planes[1], self.planes[0]), parts)
+
+    def _with(self, planes: tuple[Tensor, Tensor], parts: tuple[BlockOutput, ...]) -> Stage:
+        return type(self)(planes, parts, self.add, self.sampling)
 
     @property
     def flow(self) -> Tensor:
@@ -100,7 +110,7 @@ class Stage:
         """Both frames [B,3,H,W], warped along the flow."""
         if self._warped is None:
             halves = zip(self.planes, self.flow.split(2, dim=1), strict=True)
-            first, second = (backward_warp(x[:, :3], flow) for x, flow in halves)
+            first, second = (backward_warp(x[:, :3], flow, sampling=self.sampling) for x, flow in halves)
             self._warped = first, second
         return self._warped
 

@@ -7,6 +7,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+from maskvfi.ops.warp import BICUBIC, BILINEAR
+
 # Channels of a block's output layer, by the name of its form.
 HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
@@ -24,6 +26,8 @@ class Variant:
         scales: Factor by which each block shrinks its input, from the frame's own size on.
         shrink: Factor by which both frames are shrunk before the first block. All blocks work on the small frames, and
             their flow is enlarged at the end.
+        sampling: How the new frame's colours are read between pixels: BILINEAR, as RIFE does, or BICUBIC. What the
+            blocks read is bilinear in any case, as they were trained.
         head: Form of the blocks' output layer, a key of HEAD_PLANES.
         encoder: Feature planes per frame; 0: there is no encoder.
         encoder_mid: Width inside the encoder.
@@ -49,6 +53,7 @@ class Variant:
     mask: str = "replace"
     dynamic_scale: bool = False
     shrink: int = 1
+    sampling: str = BILINEAR
 
     @property
     def features(self) -> int:
@@ -90,6 +95,7 @@ class Variant:
             and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid))
             and found.head in HEAD_PLANES
             and found.shrink in (1, 2, 4)
+            and found.sampling in (BILINEAR, BICUBIC)
             and not (found.shrink > 1 and found.dynamic_scale)
         ):
             raise ValueError("its header describes no RIFE network")
@@ -189,7 +195,7 @@ VARIANTS: tuple[Variant, ...] = (
 )  # fmt: skip
 
 # Those of the networks in the box. vfi-m differs from 4.0 in nothing that a state dict shows.
-VFI_M = replace(_V40, family="vfi-m", versions=("vfi-m",), dynamic_scale=False)
+VFI_M = replace(_V40, family="vfi-m", versions=("vfi-m",), dynamic_scale=False, sampling=BICUBIC)
 VFI_S = replace(
     VFI_M, family="vfi-s", versions=("vfi-s",), channels=(88, 64, 96, 64), scales=(16, 8, 4, 2), shrink=2
 )

@@ -27,6 +27,15 @@ def test_every_term_of_the_loss_trains(shards, tmp_path):
     assert isinstance(load_vfi(tmp_path / "weights.safetensors"), IFNet)
 
 
+def test_the_picture_may_count_less(shards, tmp_path):
+    for weight in (1.0, 0.25):
+        train_vfi(shards, tmp_path / str(weight), steps=1, log_every=1, picture=weight, **SMALL)
+    whole, part = (
+        json.loads((tmp_path / str(weight) / "log.jsonl").read_text())["picture"] for weight in (1.0, 0.25)
+    )
+    assert part == pytest.approx(whole / 4, abs=2e-5)
+
+
 def test_a_term_that_is_not_installed_is_named(shards, tmp_path, monkeypatch):
     monkeypatch.setattr("distill.training.perceptual.PACKAGE", "stlpips_that_is_not_there")
     with pytest.raises(ValueError, match="pip install stlpips-pytorch"):

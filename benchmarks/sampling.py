@@ -1,0 +1,99 @@
+"""What bicubic samples are worth: the same weights, whose frames are read between pixels in two ways.
+
+Prints the means over clips for each network, and draws a picture: the frame before, the new frame by bilinear and by
+bicubic samples, and the true frame.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import cv2
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from distill.arrays import Image
+from distill.data.clips import find_clips
+from distill.evaluate.methods import Method, network
+from distill.evaluate.quality import moving_runs
+from distill.evaluate.similarity import Similarity
+from maskvfi.models.rife import IFNet
+from maskvfi.ops.warp import BICUBIC, BILINEAR
+from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.weights.load import load_vfi
+
+MEASURES = ("psnr", "stlpips", "sharpness", "ssim", "flicker")
+ZOOM = 3
+
+
+def main(
+    clips: Annotated[Path, typer.Option(help="A folder of clips.")],
+    vfi: Annotated[list[str], typer.Option(help="Interpolation weights: a name or a path; again for more.")],
+    runs: Annotated[int, typer.Option(help="Moving places per clip.")] = 4,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write.")] = None,
+    name: Annotated[str, typer.Option(help="How the name of the picture's clip begins.")] = "",
+    crop: Annotated[tuple[int, int, int, int], typer.Option(help="Its left, top, width and height, px.")] = (
+        0,
+        0,
+        200,
+        130,
+    ),
+) -> None:
+    """Measure each network with both kinds of samples."""
+    methods = {
+        (each, sampling): network(Interpolator(reading(each, sampling), None, "cpu", "fp32", runtime="torch"))
+        for each in vfi
+        for sampling in (BILINEAR, BICUBIC)
+    }
+    similarity = Similarity(MEASURES)
+    found: dict[tuple[str, str], list[list[float]]] = {key: [] for key in methods}
+    for clip in find_clips(clips):
+        places = list(moving_runs(clip, runs))
+        for key, method in methods.items() if places else ():
+            measured = [similarity.measures(whole(method, truth), truth) for truth in places]
+            found[key].append([float(np.mean([each[m] for each in measured])) for m in MEASURES])
+        if out and places and clip.path.name.startswith(name):
+            draw(out, places[0], [methods[vfi[0], sampling] for sampling in (BILINEAR, BICUBIC)], crop)
+            out = None
+    table = Table("weights", "samples", *MEASURES)
+    for (each, sampling), rows in found.items():
+        table.add_row(Path(each).name, sampling, *(f"{value:.4f}" for value in np.mean(rows, axis=0)))
+    Console(width=120).print(table)
+
+
+def reading(weights: str, sampling: str) -> IFNet:
+    """A RIFE network that reads the colours of its frames by `sampling`."""
+    found = cast(IFNet, load_vfi(weights))
+    found.variant = replace(found.variant, sampling=sampling)
+    return found
+
+
+def whole(method: Method, truth: list[Image]) -> list[Image]:
+    """The frames of a run, those between its ends made by a method."""
+    return [truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]]
+
+
+def draw(out: Path, truth: list[Image], methods: list[Method], crop: tuple[int, int, int, int]) -> None:
+    """Write the frame before, that of each method, and the true frame, side by side."""
+    left, top, width, height = crop
+    middle = len(truth) // 2
+    row = [truth[0], *(whole(method, truth)[middle] for method in methods), truth[middle]]
+    cut = [
+        cv2.resize(
+            picture[top : top + height, left : left + width],
+            None,
+            fx=ZOOM,
+            fy=ZOOM,
+            interpolation=cv2.INTER_NEAREST,
+        )
+        for picture in row
+    ]
+    gap = np.full((cut[0].shape[0], 6, 3), 255, np.uint8)
+    joined = np.hstack([part for picture in cut for part in (picture, gap)][:-1])
+    cv2.imwrite(str(out), joined[..., ::-1])
+
+
+if __name__ == "__main__":
+    typer.run(main)
