@@ -1,15 +1,18 @@
 """What bicubic samples are worth: the same weights, whose frames are read between pixels in two ways.
 
-Prints the means over clips for each network, and draws a picture: the frame before, the new frame by bilinear and by
-bicubic samples, and the true frame.
+Prints the means over clips for each network and the time of a warp, and draws a picture: the frame before, the new
+frame by bilinear and by bicubic samples, and the true frame.
 """
 
+import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
 import cv2
 import numpy as np
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -19,13 +22,15 @@ from distill.data.clips import find_clips
 from distill.evaluate.methods import Method, network
 from distill.evaluate.quality import moving_runs
 from distill.evaluate.similarity import Similarity
+from maskvfi.allocator import keep_freed_memory
 from maskvfi.models.rife import IFNet
-from maskvfi.ops.warp import BICUBIC, BILINEAR
+from maskvfi.ops.warp import BICUBIC, BILINEAR, backward_warp
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.weights.load import load_vfi
 
 MEASURES = ("psnr", "stlpips", "sharpness", "ssim", "flicker")
 ZOOM = 3
+SIZE = (720, 1280)  # px, height and width of the frame whose warp is timed
 
 
 def main(
@@ -47,6 +52,11 @@ def main(
         for each in vfi
         for sampling in (BILINEAR, BICUBIC)
     }
+    if out:
+        clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
+        draw(
+            out, next(moving_runs(clip, runs)), [methods[vfi[0], each] for each in (BILINEAR, BICUBIC)], crop
+        )
     similarity = Similarity(MEASURES)
     found: dict[tuple[str, str], list[list[float]]] = {key: [] for key in methods}
     for clip in find_clips(clips):
@@ -54,13 +64,13 @@ def main(
         for key, method in methods.items() if places else ():
             measured = [similarity.measures(whole(method, truth), truth) for truth in places]
             found[key].append([float(np.mean([each[m] for each in measured])) for m in MEASURES])
-        if out and places and clip.path.name.startswith(name):
-            draw(out, places[0], [methods[vfi[0], sampling] for sampling in (BILINEAR, BICUBIC)], crop)
-            out = None
     table = Table("weights", "samples", *MEASURES)
     for (each, sampling), rows in found.items():
         table.add_row(Path(each).name, sampling, *(f"{value:.4f}" for value in np.mean(rows, axis=0)))
     Console(width=120).print(table)
+    keep_freed_memory()  # as the command does
+    for sampling in (BILINEAR, BICUBIC):
+        print(f"{sampling}: {1000 * seconds(sampling):.0f} ms for the warp of a frame of {SIZE[1]}x{SIZE[0]}")
 
 
 def reading(weights: str, sampling: str) -> IFNet:
@@ -68,6 +78,18 @@ def reading(weights: str, sampling: str) -> IFNet:
     found = cast(IFNet, load_vfi(weights))
     found.variant = replace(found.variant, sampling=sampling)
     return found
+
+
+@torch.inference_mode()
+def seconds(sampling: str) -> float:
+    """The median time of a warp on the CPU."""
+    frame, flow = torch.rand(1, 3, *SIZE), 8 * torch.rand(1, 2, *SIZE)
+    spent = []
+    for _ in range(15):
+        begun = time.perf_counter()
+        backward_warp(frame, flow, sampling=sampling)
+        spent.append(time.perf_counter() - begun)
+    return statistics.median(spent)
 
 
 def whole(method: Method, truth: list[Image]) -> list[Image]:
@@ -80,6 +102,10 @@ def draw(out: Path, truth: list[Image], methods: list[Method], crop: tuple[int, 
     left, top, width, height = crop
     middle = len(truth) // 2
     row = [truth[0], *(whole(method, truth)[middle] for method in methods), truth[middle]]
+    if left + width > row[0].shape[1] or top + height > row[0].shape[0]:
+        raise SystemExit(
+            f"the picture's clip is {row[0].shape[1]}x{row[0].shape[0]}, the crop lies outside of it"
+        )
     cut = [
         cv2.resize(
             picture[top : top + height, left : left + width],

@@ -41,17 +41,18 @@ def backward_warp(
     )
     if rows is not None and columns is not None:
         ys, xs = ys[rows], xs[columns]
-    ys, xs = ys[:, None], xs[None]
-    own = torch.stack((xs + 0 * ys, ys + 0 * xs))[None]
-    unit = torch.stack([2 / _as_float(size - 1, flow).clamp(min=1) for size in (width, height)])
-    grid = torch.addcmul(own, flow.float(), unit.view(1, 2, 1, 1))
+    halves = zip((xs[None], ys[:, None]), flow.float().split(1, dim=1), (width, height), strict=True)
+    grid = torch.cat(
+        [torch.addcmul(own, half, 2 / _as_float(size - 1, flow).clamp(min=1)) for own, half, size in halves],
+        dim=1,
+    )
     border = "border"
     if flow.device.type == "mps":  # older torch has zero padding and bilinear samples only
         grid, border, sampling = grid.clamp(-1, 1), "zeros", BILINEAR
     out = F.grid_sample(
         image.float(), grid.permute(0, 2, 3, 1), mode=sampling, padding_mode=border, align_corners=True
     )
-    return (out.clamp(0, 1) if sampling == BICUBIC else out).to(image.dtype)
+    return (out.clamp_(0, 1) if sampling == BICUBIC else out).to(image.dtype)
 
 
 def _as_float(size: int | Tensor, like: Tensor) -> Tensor:
