@@ -89,10 +89,9 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
         self, pair: PreparedPair, time: Tensor, scale: float = 1.0, ensemble: bool = False
     ) -> Interpolation:
         flow, logit = self.estimate(pair, time, scale, ensemble)
-        images, (height, width) = [planes[:, :3] for planes in pair.planes], pair.start.size
-        if (
-            sampling := self.variant.sampling
-        ) == BICUBIC:  # reads further than its place, and not what is padded
+        images, sampling = [planes[:, :3] for planes in pair.planes], self.variant.sampling
+        height, width = pair.start.size
+        if sampling == BICUBIC:  # reads further around its place, and must not read what is padded
             images = [x[..., :height, :width] for x in images]
             flow, logit = flow[..., :height, :width], logit[..., :height, :width]
         elif flow.shape[-2:] != images[0].shape[-2:]:  # doubled scales, which need more padding
