@@ -16,6 +16,7 @@ from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
 from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
 from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
+from maskvfi.ops.warp import BILINEAR
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
@@ -40,11 +41,13 @@ class View:
 
     Attributes:
         rgb: [B,3,H,W] in 0..1, float32.
+        translucent: Whether some of the picture is not opaque, and its colours lie over a backdrop.
         prepared: What the interpolation network computes from one frame, once it has been computed.
         features: What the mask network computes from one frame, once it has been computed.
     """
 
     rgb: Tensor
+    translucent: bool = False
     prepared: Any = field(default=None, repr=False)
     features: FrameFeatures | None = field(default=None, repr=False)
 
@@ -225,9 +228,14 @@ class Interpolator:
         )
         return frame
 
-    def view(self, rgb: Tensor) -> View:
-        """Move a frame, RGB [B,3,H,W] in 0..1, to the device."""
-        return View(rgb.to(self.device, torch.float32))
+    def view(self, rgb: Tensor, translucent: bool = False) -> View:
+        """Move a frame, RGB [B,3,H,W] in 0..1, to the device.
+
+        Args:
+            rgb: The frame.
+            translucent: Whether some of the picture is not opaque, and it is given over a backdrop.
+        """
+        return View(rgb.to(self.device, torch.float32), translucent)
 
     def probability(self, views: Sequence[View]) -> Tensor | None:
         """Compute the mask of every gap between consecutive views.
@@ -378,12 +386,16 @@ class Interpolator:
         for tile, prepared in gap.tiles:
             pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
             motion = None
-            if gap.weight is not None:
+            translucent = gap.start.translucent or gap.end.translucent
+            if gap.weight is not None or translucent:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
-            if gap.weight is None or motion is None:
+            if motion is None:
                 output = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
-                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, gap.weight, tile.box)
+                if translucent:  # colours are divided by opacity later, which must not overshoot
+                    motion = motion._replace(sampling=BILINEAR)
+                weight = torch.zeros_like(gap.start.rgb[:, :1]) if gap.weight is None else gap.weight
+                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, weight, tile.box)
             yield MovingTile(tile, output)
 
     def _pair(self, start: View, end: View, box: Box) -> Any:

@@ -258,7 +258,9 @@ class Renderer:
             planes, replaced = with_finite(to_tensors(frame.planes, self._interpolator.device))
             self._not_finite += replaced
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
-            view = self._interpolator.view(over_backdrop(rgb, opacity_of(planes, frame.format)))
+            seen = over_backdrop(rgb, opacity_of(planes, frame.format))
+            translucent = frame.format.alpha and bool(frame.planes[-1].min() < frame.format.white)
+            view = self._interpolator.view(seen, translucent)
         loaded = LoadedFrame(frame, planes, view)
         self._loaded.append(loaded)
         return loaded
