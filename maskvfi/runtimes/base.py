@@ -29,9 +29,9 @@ def choose_runtime(
     """Choose a runtime.
 
     Args:
-        name: One of RUNTIMES, or "auto": OpenVINO on a CPU if it is installed and faster for this network, else torch.
-            torch.compile and ONNX Runtime are only used if asked for: on a CPU they are no faster than torch, and on
-            GPUs they have not been measured.
+        name: One of RUNTIMES, or "auto": torch, but for bfloat16 on a CPU OpenVINO, if it is installed. In float32
+            none of the others is much faster than torch on a CPU, and all start later (docs/speed.md); on GPUs they
+            have not been measured.
         device: Where frames are.
         network: What is to be computed.
         dtype: In which number format.
@@ -46,6 +46,8 @@ def choose_runtime(
         raise OptionError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
     if name == "torch":
         return name, "asked for"
+    if name == "auto" and dtype != torch.bfloat16:
+        return "torch", "it starts first, and others are hardly faster"
     obstacle = _obstacle("openvino" if name == "auto" else name, device, network)
     if name != "auto":
         if obstacle:
@@ -53,11 +55,9 @@ def choose_runtime(
         return name, "asked for"
     if obstacle:
         return "torch", obstacle
-    if dtype == torch.float16:
-        return "torch", "OpenVINO does not compute in fp16"
     if not network.traits.gains_from_graph:
         return "torch", f"{network.traits.name} is not faster elsewhere"
-    return "openvino", "the fastest on a CPU"
+    return "openvino", "the fastest in bfloat16 on a CPU"
 
 
 def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dtype) -> Vfi:
@@ -90,19 +90,23 @@ def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dty
     return network
 
 
-def on_device(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+def on_device(
+    network: Network, device: torch.device, dtype: torch.dtype, channels_last: bool = False
+) -> Network:
     """Move a network, in half precision with channels last, the layout that is faster for its convolutions.
 
     Args:
         network: Any module; one that has the number format already is moved itself.
         device, dtype: Where and in which number format it computes.
+        channels_last: Whether that layout is the faster one in float32 too.
 
     Returns:
         The module; a copy if it is rounded, which would spoil the caller's.
     """
+    channels_last |= dtype != torch.float32
+    layout = torch.channels_last if channels_last else torch.preserve_format
     if all(parameter.dtype == dtype for parameter in network.parameters()):
-        return network.to(device)
-    layout = torch.preserve_format if dtype == torch.float32 else torch.channels_last
+        return network.to(device, memory_format=layout)  # type: ignore[call-overload]
     rounded: Network = copy.deepcopy(network).to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
     return rounded
 

@@ -115,7 +115,10 @@ class Interpolator:
         off = mask is None or (isinstance(mask, str) and mask == "off")
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
         mask_dtype = mask_type(options.precision, self.device)
-        self.mask = None if mask_network is None else on_device(mask_network, self.device, mask_dtype).eval()
+        cpu = self.device.type == "cpu"
+        self.mask = (
+            mask_network and on_device(mask_network, self.device, mask_dtype, channels_last=cpu).eval()
+        )
         self.at_once = pixels_at_once(self.device, options.tile)
         self._smaller_if_large = options.tile == "auto" and self.device.type == "cpu"
         self.scale, self.ensemble, self.static = options.scale, options.ensemble, options.static

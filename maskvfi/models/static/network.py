@@ -81,12 +81,14 @@ class View(NamedTuple):
 
     Attributes:
         pixels: [B,10,h/2,w/2], colour times 4 and detail of `FrameFeatures`.
+        level: [B,C,h/2,w/2], its share of what the first layer makes of the detail of both sides together.
         fine: That of `FrameFeatures`.
         grey: [B,1,h/2,w/2], the mean of detail.
         key: [B,4,h/4,w/4], what is matched of fine.
     """
 
     pixels: Tensor
+    level: Tensor
     fine: Tensor
     grey: Tensor
     key: Tensor
@@ -274,13 +276,13 @@ class StaticMaskNet(nn.Module):
                 x = x + self.whole(x.mean(dim=(2, 3), keepdim=True))
             risen.append(self.up4(self.up8(self.up16(x, x16_gap), x8), x4))
         planes = 4 if still_alone else len(self.head.weight)
-        logits = [
+        said = [
             self._say(_active(self.look_again(x2) + _sized(self.told(x), x2)), planes)
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
+        pixels = torch.stack([F.pixel_shuffle(x.contiguous(), 2).float() for x in said], dim=2)
         height, width = frames[0].size
-        pixels = F.pixel_shuffle(torch.stack(logits, dim=1).flatten(0, 1), 2)[..., :height, :width].float()
-        still, *replaced = pixels.unflatten(0, (-1, gaps)).unbind(dim=2)
+        still, *replaced = pixels[..., :height, :width].unbind(dim=1)
         return Masks(still, replaced[0] if replaced else None)
 
     def _say(self, x: Tensor, planes: int) -> Tensor:
@@ -291,21 +293,22 @@ class StaticMaskNet(nn.Module):
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
         pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
-        return View(
-            pixels, frame.fine, grey, self.compare4(frame.fine).contiguous()
-        )  # keys are displaced faster so
+        detail = self._laid_out(frame.detail.to(self.head.weight.dtype))
+        level = F.conv2d(detail, self.look2.weight[:, pixels.shape[1] :], padding=1)
+        key = self.compare4(frame.fine).contiguous()  # keys are displaced faster so
+        return View(pixels, level, frame.fine, grey, key)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        """The same values in the memory layout of the weights, which is another one in half precision."""
-        half = self.head.weight.dtype != torch.float32
-        return x.contiguous(memory_format=torch.channels_last) if half else x
+        """The same values in the memory layout of the weights."""
+        last = self.look2.weight.is_contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last) if last else x
 
     def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
         """Features [B,C,h,w] at 1/2 and at 1/4 of how two views differ."""
         dtype = self.head.weight.dtype
         change = (first.pixels - second.pixels).to(dtype).abs_()
-        level = (first.pixels[:, -4:] + second.pixels[:, -4:]).to(dtype)
-        x2 = _active(self.look2(torch.cat((change, level), dim=1)))
+        seen2 = F.conv2d(change, self.look2.weight[:, : change.shape[1]], self.look2.bias, padding=1)
+        x2 = _active(seen2.add_(first.level).add_(second.level))
         match = self._laid_out(correlation(first.key, second.key, self.config.reach[0]))
         seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
