@@ -1,4 +1,4 @@
-"""Mix still pixels so that their noise is as strong as in the frames that they come from, and rounding adds none."""
+"""Mix still pixels so that their noise is as strong as in the frames that they come from."""
 
 from __future__ import annotations
 
@@ -59,9 +59,8 @@ def as_float(plane: Tensor) -> Tensor:
 
 def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None) -> Tensor:
     """`mix_still` for a band of the frames."""
-    changed = (start != end).to(start.dtype)
-    free = changed if keep is None else changed * (1 - keep)
-    mixed = _nudged(torch.lerp(start, end, time), free, code)
+    free = 1.0 if keep is None else 1 - keep
+    mixed = _nudged(torch.lerp(start, end, time), start, end, time, code, free)
     slope, rest, variance = _difference(start, end)
     noise = SMALLEST * -_largest(-variance)
     share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
@@ -77,16 +76,16 @@ def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: 
     return torch.where(start == end, mixed, noisy.clamp(low, high))
 
 
-def _nudged(mixed: Tensor, free: Tensor, code: float) -> Tensor:
-    """Move pixels a hair towards the mean of their neighbours, where `free` is 1.
+def _nudged(
+    mixed: Tensor, start: Tensor, end: Tensor, time: float | Tensor, code: float, free: float | Tensor
+) -> Tensor:
+    """Move pixels a hair towards the nearer frame, in the middle towards the first, where `free` is 1.
 
-    In the middle of a gap half of all small changes end halfway between two code values. The rounding of these is noise
-    of half a code value; rounded towards their neighbours they have less of it.
+    In the middle of a gap half of all small changes end halfway between two code values, and rounding makes noise of
+    them. Most of them are made by a codec, which copies what stands still from the frame before.
     """
-    padded = F.pad(mixed, (1, 1, 1, 1), mode="replicate")
-    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
-    near = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
-    return mixed + free * (near - mixed).clamp(-NUDGE * code, NUDGE * code)
+    nearer = torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
+    return mixed + free * (nearer - mixed).clamp(-NUDGE * code, NUDGE * code)
 
 
 def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

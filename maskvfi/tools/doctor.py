@@ -28,7 +28,7 @@ ENCODERS = (
 )
 # Extras of the package: a module that each brings, and what it is for.
 EXTRAS = {
-    "openvino": ("openvino", "a faster runtime for CPUs"),
+    "openvino": ("openvino", "a runtime for CPUs, faster in bfloat16"),
     "onnx": ("onnxruntime", "`export`, and ONNX Runtime"),
     "ui": ("gradio", "the page"),
     "ray": ("ray", "`batch`"),
