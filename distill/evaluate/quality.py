@@ -89,7 +89,7 @@ def measure_quality(
     Args:
         clips: A folder of videos.
         vfi: Interpolation weights: a name or a path.
-        mask: Mask weights: a name or a path; None leaves out the scores under overlays.
+        mask: Mask weights: a name or a path; None leaves out the network under the mask, and the scores under overlays.
         runs: Moving places per clip, at most.
         times: Every times-th frame is kept, and those between are made.
         seed: Equal seeds give equal overlays and noise.
@@ -99,10 +99,10 @@ def measure_quality(
         WeightsError: The weights are missing or damaged.
         ValueError: The folder holds no video in which something moves, or there is no such measure.
     """
-    unmasked, similarity = Interpolator(vfi, None), Similarity(wanted)
-    methods, missing = _methods(vfi, network(unmasked))
+    interpolators, similarity = _interpolators(vfi, mask), Similarity(wanted)
+    methods, missing = _methods(interpolators)
     quality = Quality([], missing=[*similarity.missing, *missing])
-    covered = _UnderOverlays(unmasked, Interpolator(vfi, mask), wanted) if mask else None
+    covered = _UnderOverlays(*interpolators.values(), wanted) if mask else None
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
         truths = list(moving_runs(clip, runs, times))
@@ -150,9 +150,7 @@ def measure_set(
         ValueError: The folder does not have the set's layout, or there is no such measure.
     """
     found, similarity = find_runs(name, folder, times, runs), Similarity(wanted)
-    methods, missing = _methods(vfi, network(Interpolator(vfi, None)))
-    if mask:
-        methods[f"{Path(vfi).name} + {Path(mask).name}"] = network(Interpolator(vfi, mask))
+    methods, missing = _methods(_interpolators(vfi, mask))
     quality = Quality([], missing=[*similarity.missing, *missing])
     for run in track(found, name, console=Console(stderr=True)):
         truth = run.frames()
@@ -177,10 +175,18 @@ def set_tables(quality: Quality, name: str) -> list[Table]:
     return tables
 
 
-def _methods(vfi: str, plain: Method) -> tuple[dict[str, Method], list[str]]:
+def _interpolators(vfi: str, mask: str | None) -> dict[str, Interpolator]:
+    """The network alone, and the network under the mask if there is one, by name."""
+    name = Path(vfi).name
+    alone = {name: Interpolator(vfi, None)}
+    return alone | ({f"{name} + {Path(mask).name}": Interpolator(vfi, mask)} if mask else {})
+
+
+def _methods(interpolators: dict[str, Interpolator]) -> tuple[dict[str, Method], list[str]]:
     """What is measured side by side, by name; and what is missing, with what it needs."""
     found, missing = find_minterpolate()
-    return {"blend": blend, "DIS": dis, **found, Path(vfi).name: plain}, missing
+    ours = {name: network(interpolator) for name, interpolator in interpolators.items()}
+    return {"blend": blend, "DIS": dis, **found, **ours}, missing
 
 
 def _plain_measures(method: Method, truths: list[list[Image]], similarity: Similarity) -> list[Measures]:

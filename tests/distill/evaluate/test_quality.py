@@ -87,6 +87,7 @@ def test_bench_over_a_clip(tmp_path: Path):
     measured = measure_quality(tmp_path, "vfi-s", "static-s", runs=1)
     by_method = {score.method: score.measures for score in measured.plain}
     assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
+    assert list(by_method)[-2:] == ["vfi-s", "vfi-s + static-s"]
     masked = {score.method: score.measures for score in measured.overlaid}
     noisy = {score.method: score.measures for score in measured.noisy}
     assert set(masked) == set(noisy) == {"mask off", "mask on", "true mask"}
