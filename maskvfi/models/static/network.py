@@ -81,14 +81,14 @@ class View(NamedTuple):
 
     Attributes:
         pixels: [B,10,h/2,w/2], colour times 4 and detail of `FrameFeatures`.
-        level: [B,C,h/2,w/2], its share of what the first layer makes of the detail of both sides together.
+        detail: [B,4,h/2,w/2], that of `FrameFeatures`.
         fine: That of `FrameFeatures`.
         grey: [B,1,h/2,w/2], the mean of detail.
         key: [B,4,h/4,w/4], what is matched of fine.
     """
 
     pixels: Tensor
-    level: Tensor
+    detail: Tensor
     fine: Tensor
     grey: Tensor
     key: Tensor
@@ -293,10 +293,8 @@ class StaticMaskNet(nn.Module):
     def _view(self, frame: FrameFeatures) -> View:
         grey = frame.detail.mean(dim=1, keepdim=True)
         pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
-        detail = self._laid_out(frame.detail.to(self.head.weight.dtype))
-        level = F.conv2d(detail, self.look2.weight[:, pixels.shape[1] :], padding=1)
         key = self.compare4(frame.fine).contiguous()  # keys are displaced faster so
-        return View(pixels, level, frame.fine, grey, key)
+        return View(pixels, self._laid_out(frame.detail), frame.fine, grey, key)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """The same values in the memory layout of the weights."""
@@ -307,8 +305,10 @@ class StaticMaskNet(nn.Module):
         """Features [B,C,h,w] at 1/2 and at 1/4 of how two views differ."""
         dtype = self.head.weight.dtype
         change = (first.pixels - second.pixels).to(dtype).abs_()
-        seen2 = F.conv2d(change, self.look2.weight[:, : change.shape[1]], self.look2.bias, padding=1)
-        x2 = _active(seen2.add_(first.level).add_(second.level))
+        level = (first.detail + second.detail).to(dtype)
+        of_change, of_level = self.look2.weight.split((change.shape[1], level.shape[1]), dim=1)
+        seen2 = F.conv2d(change, of_change, self.look2.bias, padding=1)
+        x2 = _active(seen2.add_(F.conv2d(level, of_level, padding=1)))  # without a copy of both side by side
         match = self._laid_out(correlation(first.key, second.key, self.config.reach[0]))
         seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
