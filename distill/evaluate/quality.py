@@ -102,7 +102,8 @@ def measure_quality(
     interpolators, similarity = _interpolators(vfi, mask), Similarity(wanted)
     methods, missing = _methods(interpolators)
     quality = Quality([], missing=[*similarity.missing, *missing])
-    covered = _UnderOverlays(*interpolators.values(), wanted) if mask else None
+    alone, *masked = interpolators.values()
+    covered = _UnderOverlays(alone, masked[0], wanted) if masked else None
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
         truths = list(moving_runs(clip, runs, times))
