@@ -91,8 +91,9 @@ class Interpolator:
         """Load the networks onto a device.
 
         Args:
-            vfi, mask: Networks, which are moved to the device (in half precision copies of them are), or what
-                `load_vfi` and `load_static` take. With mask=None or "off" every pixel is interpolated.
+            vfi, mask: Networks, which are moved to the device (in half precision copies of them are; on a CPU the mask's
+                weights get the memory format channels_last), or what `load_vfi` and `load_static` take. With mask=None
+                or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
             precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, else fp32, but the mask in bf16 where the
                 processor multiplies it faster. Coordinates stay float32.
