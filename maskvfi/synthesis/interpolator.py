@@ -91,7 +91,7 @@ class Interpolator:
         """Load the networks onto a device.
 
         Args:
-            vfi, mask: Networks, which are moved to the device (in half precision copies of them are; on a CPU the mask's
+            vfi, mask: Networks, which are moved to the device (in half precision copies of them are; on a CPU a mask's
                 weights get the memory format channels_last), or what `load_vfi` and `load_static` take. With mask=None
                 or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
