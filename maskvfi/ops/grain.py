@@ -57,6 +57,11 @@ def as_float(plane: Tensor) -> Tensor:
     return plane if plane.is_floating_point() else plane.to(torch.float32)
 
 
+def nearer_frame(start: Tensor, end: Tensor, time: float | Tensor) -> Tensor:
+    """The frame that is nearer to `time` in 0..1, in the middle the first."""
+    return torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
+
+
 def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None) -> Tensor:
     """`mix_still` for a band of the frames."""
     free = 1.0 if keep is None else 1 - keep
@@ -84,8 +89,7 @@ def _nudged(
     In the middle of a gap half of all small changes end halfway between two code values, and rounding makes noise of
     them. Most of them are made by a codec, which copies what stands still from the frame before.
     """
-    nearer = torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
-    return mixed + free * (nearer - mixed).clamp(-NUDGE * code, NUDGE * code)
+    return mixed + free * (nearer_frame(start, end, time) - mixed).clamp(-NUDGE * code, NUDGE * code)
 
 
 def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

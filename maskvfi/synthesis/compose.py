@@ -19,7 +19,7 @@ from torch import Tensor
 from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.bands import in_bands
 from maskvfi.ops.boxes import Box
-from maskvfi.ops.grain import as_float, mix_still
+from maskvfi.ops.grain import as_float, mix_still, nearer_frame
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
@@ -248,8 +248,7 @@ def still_layer(
         The plane, [...,H,W].
     """
     if mode == "nearest":
-        first = torch.as_tensor(time, device=start.device) <= 0.5
-        return torch.where(first, as_float(start), as_float(end))
+        return nearer_frame(as_float(start), as_float(end), time)
     return mix_still(start, end, time, code, protect)
 
 
