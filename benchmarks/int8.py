@@ -56,7 +56,8 @@ def main(
 ) -> None:
     """Quantise, measure and print one row for each network and precision."""
     table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
-    pairs = [(run[0], run[1]) for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip, 1)]
+    calibrating = (run.truth for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip, 1))
+    pairs = [(first, second) for first, second, *_ in calibrating]
     timed = pairs[0]
     with tempfile.TemporaryDirectory() as folder:
         for name in (MASK, *NETWORKS):
@@ -154,8 +155,9 @@ def _frames(compute: Compiled, clips: Path, runs: int) -> list[str]:
     for clip in track(find_clips(clips), os.fspath(clips), console=Console(stderr=True)):
         scores = []
         for run in moving_runs(clip, runs, 2):
-            made = np.round(255 * np.clip(compute(run[0], run[2])[0], 0, 1)).astype(np.uint8)
-            found = similarity.measures([run[0], rearrange(made, "c h w -> h w c"), run[2]], run)
+            start, _, end = run.truth
+            made = np.round(255 * np.clip(compute(start, end)[0], 0, 1)).astype(np.uint8)
+            found = similarity.measures([start, rearrange(made, "c h w -> h w c"), end], run.truth)
             scores.append([found["psnr"], found["stlpips"]])
         if scores:
             by_clip.append(np.mean(scores, axis=0))

@@ -35,7 +35,7 @@ def main(
     table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
     everything = []
     for clip in track(find_clips(clips), console=Console(stderr=True)):
-        rows = [row for run in moving_runs(clip, runs) if (row := _compared(interpolator, run))]
+        rows = [row for run in moving_runs(clip, runs) if (row := _compared(interpolator, run.truth))]
         if rows:
             everything.extend(rows)
             table.add_row(clip.path.name, str(len(rows)), *_cells(rows))

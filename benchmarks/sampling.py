@@ -55,12 +55,15 @@ def main(
     if out:
         clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
         draw(
-            out, next(moving_runs(clip, runs)), [methods[vfi[0], each] for each in (BILINEAR, BICUBIC)], crop
+            out,
+            next(moving_runs(clip, runs)).truth,
+            [methods[vfi[0], each] for each in (BILINEAR, BICUBIC)],
+            crop,
         )
     similarity = Similarity(MEASURES)
     found: dict[tuple[str, str], list[list[float]]] = {key: [] for key in methods}
     for clip in find_clips(clips):
-        places = list(moving_runs(clip, runs))
+        places = [run.truth for run in moving_runs(clip, runs)]
         for key, method in methods.items() if places else ():
             measured = [similarity.measures(whole(method, truth), truth) for truth in places]
             found[key].append([float(np.mean([each[m] for each in measured])) for m in MEASURES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from distill.data.clips import Clip, find_clips
 from distill.data.dis import search
 from distill.data.frames import decoded
 from distill.data.labels import surely_moves
-from distill.data.tensors import grey
+from distill.data.tensors import as_batch, as_picture, grey
 from distill.data.testsets import find_runs
 from distill.evaluate.cases import standing
 from distill.evaluate.methods import Method, blend, dis, find_minterpolate, network
@@ -31,6 +32,7 @@ from distill.synthetic.overlays import Composite, paste, random_overlays
 from distill.synthetic.text import PLAIN
 from maskvfi.synthesis.interpolator import Interpolator
 
+TOGETHER = 4  # gaps whose masks are computed together, as `maskvfi interpolate` does
 STILL = 0.5  # mean change between a run's ends, in code values, under which there is nothing to interpolate
 MOTION = (4.0, 16.0)  # px from end to end, the limits of small and of middling motion
 NOISE = 10.0  # code values, the deviation of the noise in the second of the tables under overlays
@@ -38,6 +40,22 @@ NOISE = 10.0  # code values, the deviation of the noise in the second of the tab
 REGIONS = ("all", "inside", "ring", "elsewhere", "moving")
 
 Measures = dict[str, float]  # by name
+Maker = Callable[["Run"], list[Image]]  # a run -> the frames between its ends
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A short run of frames, of which the ends are given.
+
+    Attributes:
+        truth: Consecutive RGB frames [H,W,3].
+        given: Its ends, and as many frames before and after them, at the same distance, as a mask sees at once.
+        gap: Where in `given` the run's first frame lies.
+    """
+
+    truth: list[Image]
+    given: list[Image]
+    gap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +124,16 @@ def measure_quality(
     covered = _UnderOverlays(alone, masked[0], wanted) if masked else None
     found = find_clips(clips)
     for number, clip in enumerate(track(found, "quality", console=Console(stderr=True))):
-        truths = list(moving_runs(clip, runs, times))
-        motions = [_motion(truth[0], truth[-1]) for truth in truths]
+        places = list(moving_runs(clip, runs, times))
+        motions = [_motion(run.truth[0], run.truth[-1]) for run in places]
         for name, method in methods.items():
-            for motion, measures in zip(motions, _plain_measures(method, truths, similarity), strict=True):
+            for motion, measures in zip(motions, _plain_measures(method, places, similarity), strict=True):
                 quality.plain.append(Score(clip.path.name, clip.kind, motion, name, measures))
         if covered is None:
             continue
-        for index, (truth, motion) in enumerate(zip(truths, motions, strict=True)):
+        for index, (run, motion) in enumerate(zip(places, motions, strict=True)):
             rng = np.random.default_rng((seed, number, index))
-            for name, clean, noisy in covered.measures(truth, rng):
+            for name, clean, noisy in covered.measures(run.truth, rng):
                 quality.overlaid.append(Score(clip.path.name, clip.kind, motion, name, clean))
                 quality.noisy.append(Score(clip.path.name, clip.kind, motion, name, noisy))
     if not quality.plain:
@@ -157,7 +175,7 @@ def measure_set(
         truth = run.frames()
         motion = _motion(truth[0], truth[-1])
         for title, method in methods.items():
-            made = [truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]]
+            made = [truth[0], *method(Run(truth, [truth[0], truth[-1]], 0)), truth[-1]]
             measured = similarity.measures(made, truth)
             if vmaf := similarity.vmaf([made], [truth]):
                 measured["vmaf"] = vmaf[0]
@@ -183,16 +201,32 @@ def _interpolators(vfi: str, mask: str | None) -> dict[str, Interpolator]:
     return alone | ({f"{name} + {Path(mask).name}": Interpolator(vfi, mask)} if mask else {})
 
 
-def _methods(interpolators: dict[str, Interpolator]) -> tuple[dict[str, Method], list[str]]:
+def _methods(interpolators: dict[str, Interpolator]) -> tuple[dict[str, Maker], list[str]]:
     """What is measured side by side, by name; and what is missing, with what it needs."""
     found, missing = find_minterpolate()
-    ours = {name: network(interpolator) for name, interpolator in interpolators.items()}
-    return {"blend": blend, "DIS": dis, **found, **ours}, missing
+    of_ends = {name: _of_ends(method) for name, method in ({"blend": blend, "DIS": dis} | found).items()}
+    return of_ends | {name: partial(_frames_between, each) for name, each in interpolators.items()}, missing
 
 
-def _plain_measures(method: Method, truths: list[list[Image]], similarity: Similarity) -> list[Measures]:
+def _of_ends(method: Method) -> Maker:
+    """Frames from the ends of a run alone."""
+    return lambda run: method(run.truth[0], run.truth[-1], len(run.truth) - 1)
+
+
+def _frames_between(interpolator: Interpolator, run: Run) -> list[Image]:
+    """Our frames between the ends of a run; a mask sees all frames that are given, as in `maskvfi interpolate`."""
+    views = [interpolator.view(as_batch([frame])) for frame in run.given]
+    copied = interpolator.copied(views)[run.gap]
+    start, end = views[run.gap : run.gap + 2]
+    times = len(run.truth) - 1
+    made = (interpolator.between(start, end, k / times, copied=copied) for k in range(1, times))
+    return [as_picture(frame.cpu()) for frame in made]
+
+
+def _plain_measures(method: Maker, runs: list[Run], similarity: Similarity) -> list[Measures]:
     """What a method earns on each run of a clip."""
-    made = [[truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]] for truth in truths]
+    truths = [run.truth for run in runs]
+    made = [[run.truth[0], *method(run), run.truth[-1]] for run in runs]
     measured = [similarity.measures(*pair) for pair in zip(made, truths, strict=True)]
     vmaf = similarity.vmaf(made, truths) if truths else None
     for measures, score in zip(measured, vmaf or (), strict=False):
@@ -237,7 +271,7 @@ class _UnderOverlays:
             yield name, found[0], found[1]
 
 
-def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[list[Image]]:
+def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[Run]:
     """Short runs of frames in which something moves, evenly spread over a clip.
 
     Args:
@@ -246,15 +280,30 @@ def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[list[Ima
         times: Gaps in a run.
 
     Yields:
-        times + 1 consecutive RGB frames [H,W,3].
+        times + 1 consecutive frames, and those given.
     """
     last, most = clip.frames - 1, max(clip.frames - times, 0)
-    wanted = {int(place) for place in np.linspace(times, last, min(count, most))}
-    window: list[Image] = []
-    for number, frame in decoded(clip.path, range(clip.frames)):
-        window = [*window[-times:], np.ascontiguousarray(frame[..., ::-1])]
-        if number in wanted and float(cv2.absdiff(window[0], window[-1]).mean()) > STILL:
-            yield window
+    ends = sorted({int(place) for place in np.linspace(times, last, min(count, most))})
+    given = {end: _given(end, times, clip.frames) for end in ends}
+    needed = {number for end in ends for number in (*range(end - times, end + 1), *given[end])}
+    kept: dict[int, Image] = {}
+    for number, frame in decoded(clip.path, needed):
+        kept[number] = np.ascontiguousarray(frame[..., ::-1])
+        while ends and number >= max(ends[0], given[ends[0]][-1]):
+            end = ends.pop(0)
+            truth = [kept[each] for each in range(end - times, end + 1)]
+            if float(cv2.absdiff(truth[0], truth[-1]).mean()) > STILL:
+                yield Run(truth, [kept[each] for each in given[end]], given[end].index(end - times))
+            first = min((given[each][0] for each in ends), default=last)
+            kept = {each: kept[each] for each in kept if each >= first}
+
+
+def _given(end: int, times: int, frames: int) -> list[int]:
+    """The frames that a mask sees of a clip from which every times-th frame is kept: the gap that ends here is the
+    second of `TOGETHER`, or another one where the clip begins or ends."""
+    kept = list(range(end % times, frames, times))
+    first = max(min(kept.index(end) - 2, len(kept) - TOGETHER - 1), 0)
+    return kept[first : first + TOGETHER + 1]
 
 
 def quality_tables(quality: Quality) -> list[Table]:

@@ -210,7 +210,12 @@ class Interpolator:
 
     @torch.inference_mode()
     def between(
-        self, start: View, end: View, timestep: float | Tensor, boxes: Sequence[Box] | None = None
+        self,
+        start: View,
+        end: View,
+        timestep: float | Tensor,
+        boxes: Sequence[Box] | None = None,
+        copied: Copied | None = None,
     ) -> Tensor:
         """Make the frame at a time between two views.
 
@@ -218,11 +223,14 @@ class Interpolator:
             start, end: The views.
             timestep: The time: a number in 0..1, or a tensor [B,1,1,1].
             boxes: The boxes to compute; by default those around what moves.
+            copied: How this gap's pixels are copied, as `copied` computes it from more frames; by default it is
+                computed from these two.
 
         Returns:
             RGB [B,3,H,W] on the device.
         """
-        (copied,) = self.copied([start, end])
+        if copied is None:
+            (copied,) = self.copied([start, end])
         weight, replaced = (None, None) if copied is None else copied
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)

@@ -82,8 +82,10 @@ def test_bench_over_a_clip(tmp_path: Path):
     video.release()
     (clip,) = find_clips(tmp_path)
     runs = list(moving_runs(clip, 3, 2))
-    assert [len(run) for run in runs] == [3, 3, 3]
-    assert psnr(runs[0][1], pan(3)) > 30
+    assert [len(run.truth) for run in runs] == [3, 3, 3]
+    assert [(len(run.given), run.gap) for run in runs] == [(5, 0), (4, 1), (5, 3)]
+    assert psnr(runs[0].truth[1], pan(3)) > 30
+    assert all(run.given[run.gap + 1] is run.truth[-1] for run in runs)
     measured = measure_quality(tmp_path, "vfi-s", "static-s", runs=1)
     by_method = {score.method: score.measures for score in measured.plain}
     assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
