@@ -28,6 +28,8 @@ from maskvfi.video.planes import mask_to_planes, off_backdrop, rgb_to_planes
 
 SURELY, LIKELY = 0.997, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
 NEAR = 12  # px from such a middle
+AROUND = 8  # px from what was replaced, within which something stands still a gap before or after
+STEADY = 3  # px by which what changes again and again may differ from gap to gap
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
@@ -206,6 +208,35 @@ def _copied_rows(
             chosen &= painted < 0.5
     other = chosen.to(weight.dtype)
     return Copied(torch.maximum(weight, other), other)
+
+
+def confirmed(gaps: Sequence[Copied]) -> list[Copied]:
+    """Release what was called replaced in places where nothing stands, if there are several gaps to tell from.
+
+    Digits change on a panel, and before or after the change they stand still with it. In fast motion nothing does. So
+    replaced pixels count where something stands still near them in the gap before or after, or where they are copied in
+    both: a clock may change in every gap.
+
+    Args:
+        gaps: Of consecutive gaps, as `copied_pixels` returns them.
+
+    Returns:
+        The same gaps; released pixels are warped.
+    """
+    return [_confirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]]) for k, gap in enumerate(gaps)]
+
+
+def _confirmed(gap: Copied, beside: list[Copied]) -> Copied:
+    """One of the gaps of `confirmed`, given those before and after it."""
+    if gap.replaced is None or not beside:
+        return gap
+    if gap.replaced.device.type == "cpu" and not gap.replaced.any():
+        return gap
+    still = torch.stack([each.still > 0.5 for each in beside]).any(dim=0)
+    again = torch.stack([_grown(each.weight > 0.5, STEADY) for each in beside]).all(dim=0)
+    counts = _grown(still, AROUND) | again
+    replaced = gap.replaced * counts
+    return Copied(torch.where(gap.replaced > replaced, 0.0, gap.weight), replaced)
 
 
 def _eroded(found: Tensor, by: int) -> Tensor:

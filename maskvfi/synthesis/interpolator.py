@@ -26,6 +26,7 @@ from maskvfi.synthesis.compose import (
     Copied,
     MovingTile,
     compose,
+    confirmed,
     copied_pixels,
     moving_layer,
     place_tile,
@@ -333,7 +334,7 @@ class Interpolator:
                 frame = "x".join(str(side) for side in reversed(like.shape[-2:]))
                 raise ValueError(f"the {name} mask is {size}, the frames are {frame}")
         still, replaced = masks
-        return [
+        found = [
             copied_pixels(
                 still[:, k : k + 1],
                 None if replaced is None else replaced[:, k : k + 1],
@@ -344,6 +345,7 @@ class Interpolator:
             )
             for k in range(len(views) - 1)
         ]
+        return confirmed(found)
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Find the boxes that the network has to compute.

@@ -14,6 +14,7 @@ from maskvfi.synthesis.compose import (
     MovingTile,
     VideoLayout,
     compose,
+    confirmed,
     copied_pixels,
     moving_layer,
 )
@@ -70,6 +71,34 @@ def test_painted_masks_win_over_what_was_replaced():
     copied = copied_pixels(still, replaced, protect=probabilities(1, 0, 0), release=probabilities(0, 1, 0))
     assert squares(copied.replaced) == [0, 0, 1]
     assert squares(copied.weight) == [1, 0, 1]
+
+
+def gap(still: tuple[int, int], replaced: tuple[int, int]) -> Copied:
+    """A gap of one row: from where to where pixels stand still, and are replaced, in px."""
+    at = torch.arange(128).expand(1, 1, 4, 128)
+    first, other = (((at >= begins) & (at < ends)).float() for begins, ends in (still, replaced))
+    return Copied(torch.maximum(first, other), other)
+
+
+NOWHERE = (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        (gap((0, 64), NOWHERE), gap(NOWHERE, NOWHERE), True),  # it stood still
+        (gap(NOWHERE, NOWHERE), gap((40, 96), NOWHERE), True),  # what is beside it stands still later
+        (gap(NOWHERE, NOWHERE), gap((48, 96), NOWHERE), False),  # only what is further off
+        (gap(NOWHERE, (33, 41)), gap(NOWHERE, (31, 37)), True),  # it changes in every gap
+        (gap(NOWHERE, (32, 40)), gap(NOWHERE, NOWHERE), False),  # twice, and then all moves
+    ],
+)
+def test_content_is_replaced_only_where_something_stands_before_or_after(before, after, kept):
+    between = gap((0, 8), (32, 40))
+    _, found, _ = confirmed([before, between, after])
+    assert torch.equal(found.still, between.still)
+    assert torch.equal(found.replaced, between.replaced if kept else torch.zeros_like(between.replaced))
+    assert confirmed([between]) == [between]
 
 
 @pytest.mark.parametrize("mode", ["fade", "nearest"])
