@@ -17,10 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from distill.arrays import Image
 from distill.data.clips import find_clips
-from distill.evaluate.methods import Method, network
-from distill.evaluate.quality import moving_runs
+from distill.evaluate.methods import network
+from distill.evaluate.quality import Maker, Run, moving_runs, of_ends
 from distill.evaluate.similarity import Similarity
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.models.rife import IFNet
@@ -48,7 +47,9 @@ def main(
 ) -> None:
     """Measure each network with both kinds of samples."""
     methods = {
-        (each, sampling): network(Interpolator(reading(each, sampling), None, "cpu", "fp32", runtime="torch"))
+        (each, sampling): of_ends(
+            network(Interpolator(reading(each, sampling), None, "cpu", "fp32", runtime="torch"))
+        )
         for each in vfi
         for sampling in (BILINEAR, BICUBIC)
     }
@@ -56,16 +57,16 @@ def main(
         clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
         draw(
             out,
-            next(moving_runs(clip, runs)).truth,
+            next(moving_runs(clip, runs)),
             [methods[vfi[0], each] for each in (BILINEAR, BICUBIC)],
             crop,
         )
     similarity = Similarity(MEASURES)
     found: dict[tuple[str, str], list[list[float]]] = {key: [] for key in methods}
     for clip in find_clips(clips):
-        places = [run.truth for run in moving_runs(clip, runs)]
+        places = list(moving_runs(clip, runs))
         for key, method in methods.items() if places else ():
-            measured = [similarity.measures(whole(method, truth), truth) for truth in places]
+            measured = [similarity.measures(run.made(method), run.truth) for run in places]
             found[key].append([float(np.mean([each[m] for each in measured])) for m in MEASURES])
     table = Table("weights", "samples", *MEASURES)
     for (each, sampling), rows in found.items():
@@ -95,16 +96,11 @@ def seconds(sampling: str) -> float:
     return statistics.median(spent)
 
 
-def whole(method: Method, truth: list[Image]) -> list[Image]:
-    """The frames of a run, those between its ends made by a method."""
-    return [truth[0], *method(truth[0], truth[-1], len(truth) - 1), truth[-1]]
-
-
-def draw(out: Path, truth: list[Image], methods: list[Method], crop: tuple[int, int, int, int]) -> None:
+def draw(out: Path, run: Run, methods: list[Maker], crop: tuple[int, int, int, int]) -> None:
     """Write the frame before, that of each method, and the true frame, side by side."""
     left, top, width, height = crop
-    middle = len(truth) // 2
-    row = [truth[0], *(whole(method, truth)[middle] for method in methods), truth[middle]]
+    middle = len(run.truth) // 2
+    row = [run.truth[0], *(run.made(method)[middle] for method in methods), run.truth[middle]]
     if left + width > row[0].shape[1] or top + height > row[0].shape[0]:
         raise SystemExit(
             f"the picture's clip is {row[0].shape[1]}x{row[0].shape[0]}, the crop lies outside of it"

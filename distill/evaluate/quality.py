@@ -57,6 +57,10 @@ class Run:
     given: list[Image]
     gap: int
 
+    def made(self, maker: Maker) -> list[Image]:
+        """The run with the frames between its ends as they are made."""
+        return [self.truth[0], *maker(self), self.truth[-1]]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -175,7 +179,7 @@ def measure_set(
         truth = run.frames()
         motion = _motion(truth[0], truth[-1])
         for title, method in methods.items():
-            made = [truth[0], *method(Run(truth, [truth[0], truth[-1]], 0)), truth[-1]]
+            made = Run(truth, [truth[0], truth[-1]], 0).made(method)
             measured = similarity.measures(made, truth)
             if vmaf := similarity.vmaf([made], [truth]):
                 measured["vmaf"] = vmaf[0]
@@ -204,11 +208,11 @@ def _interpolators(vfi: str, mask: str | None) -> dict[str, Interpolator]:
 def _methods(interpolators: dict[str, Interpolator]) -> tuple[dict[str, Maker], list[str]]:
     """What is measured side by side, by name; and what is missing, with what it needs."""
     found, missing = find_minterpolate()
-    of_ends = {name: _of_ends(method) for name, method in ({"blend": blend, "DIS": dis} | found).items()}
-    return of_ends | {name: partial(_frames_between, each) for name, each in interpolators.items()}, missing
+    known = {name: of_ends(method) for name, method in ({"blend": blend, "DIS": dis} | found).items()}
+    return known | {name: partial(_frames_between, each) for name, each in interpolators.items()}, missing
 
 
-def _of_ends(method: Method) -> Maker:
+def of_ends(method: Method) -> Maker:
     """Frames from the ends of a run alone."""
     return lambda run: method(run.truth[0], run.truth[-1], len(run.truth) - 1)
 
@@ -226,7 +230,7 @@ def _frames_between(interpolator: Interpolator, run: Run) -> list[Image]:
 def _plain_measures(method: Maker, runs: list[Run], similarity: Similarity) -> list[Measures]:
     """What a method earns on each run of a clip."""
     truths = [run.truth for run in runs]
-    made = [[run.truth[0], *method(run), run.truth[-1]] for run in runs]
+    made = [run.made(method) for run in runs]
     measured = [similarity.measures(*pair) for pair in zip(made, truths, strict=True)]
     vmaf = similarity.vmaf(made, truths) if truths else None
     for measures, score in zip(measured, vmaf or (), strict=False):
