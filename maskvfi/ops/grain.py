@@ -23,7 +23,12 @@ TINY = 1e-12
 
 
 def mix_still(
-    start: Tensor, end: Tensor, time: float | Tensor, code: float = 1 / 255, keep: Tensor | None = None
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    code: float = 1 / 255,
+    keep: Tensor | None = None,
+    used: Tensor | None = None,
 ) -> Tensor:
     """Cross-fade still pixels, and keep the strength of their noise.
 
@@ -37,17 +42,18 @@ def mix_still(
         time: In 0..1.
         code: One 8-bit code value in the frames' unit.
         keep: [...,H,W] in 0..1, 1 where the mix is left as it is.
+        used: [...,H,W], 0 where nobody looks at the result, which saves time; None: it is looked at everywhere.
 
     Returns:
         [...,H,W], in the range of both frames.
     """
     if start.ndim == 2:
-        return mix_still(start[None], end[None], time, code, keep)[0]
+        return mix_still(start[None], end[None], time, code, keep, None if used is None else used[None])[0]
 
-    def mixed(start: Tensor, end: Tensor, keep: Tensor | None) -> tuple[Tensor]:
-        return (_mixed(as_float(start), as_float(end), time, code, keep),)
+    def mixed(start: Tensor, end: Tensor, keep: Tensor | None, used: Tensor | None) -> tuple[Tensor]:
+        return (_mixed(as_float(start), as_float(end), time, code, keep, used),)
 
-    (out,) = in_bands(mixed, (start, end, keep), HALO, CELL)
+    (out,) = in_bands(mixed, (start, end, keep, used), HALO, CELL)
     assert out is not None
     return out
 
@@ -59,37 +65,73 @@ def as_float(plane: Tensor) -> Tensor:
 
 def nearer_frame(start: Tensor, end: Tensor, time: float | Tensor) -> Tensor:
     """The frame that is nearer to `time` in 0..1, in the middle the first."""
-    return torch.where(torch.as_tensor(time, device=start.device) <= 0.5, start, end)
+    if isinstance(time, Tensor):
+        return torch.where(time <= 0.5, start, end)
+    return start if time <= 0.5 else end
 
 
-def _mixed(start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None) -> Tensor:
+def _mixed(
+    start: Tensor,
+    end: Tensor,
+    time: float | Tensor,
+    code: float,
+    keep: Tensor | None,
+    used: Tensor | None,
+) -> Tensor:
     """`mix_still` for a band of the frames."""
-    free = 1.0 if keep is None else 1 - keep
-    mixed = _nudged(torch.lerp(start, end, time), start, end, time, code, free)
+    mixed = _nudged(torch.lerp(start, end, time), start, end, time, code, keep)
     slope, rest, variance = _difference(start, end)
     noise = SMALLEST * -_largest(-variance)
     share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
+    if used is not None:  # the share of a cell reaches into those beside it
+        share = share * (_largest(_mean(used)) > 0)
     if not share.any():
         return mixed
-    grain = end - start - _repeat(slope, start) * (start + end) / 2 - _repeat(rest, start)
+    rows, columns = _around(share)
+    cells, box = (..., rows, columns), (..., _in_pixels(rows), _in_pixels(columns))
+    first, last, part = start[box], end[box], mixed[box]
+    slope, rest, variance, noise, share = (x[cells] for x in (slope, rest, variance, noise, share))
+    grain = last - first - _repeat(slope, first) * (first + last) / 2 - _repeat(rest, first)
     within = _mean(grain.square()) - _mean(_mean(grain, 2).square(), CELL // 2)
     fine = -_largest(-within / (variance + TINY))
-    share = _resize((share * ((fine - COARSE) / (FINE - COARSE)).clamp(0, 1)).sqrt(), start)
-    grain = (grain * _resize((noise / (variance + TINY)).sqrt(), start)).roll((SHIFT, SHIFT), (-2, -1))
-    noisy = mixed + (time * (1 - time)) ** 0.5 * share * free * grain
-    low, high = torch.minimum(start, end).amin((-2, -1), True), torch.maximum(start, end).amax((-2, -1), True)
-    return torch.where(start == end, mixed, noisy.clamp(low, high))
+    share = _resize((share * ((fine - COARSE) / (FINE - COARSE)).clamp(0, 1)).sqrt(), first)
+    grain = (grain * _resize((noise / (variance + TINY)).sqrt(), first)).roll((SHIFT, SHIFT), (-2, -1))
+    if keep is not None:
+        share = share * (1 - keep[box])
+    noisy = part + (time * (1 - time)) ** 0.5 * share * grain
+    low = torch.minimum(start.amin((-2, -1), True), end.amin((-2, -1), True))
+    high = torch.maximum(start.amax((-2, -1), True), end.amax((-2, -1), True))
+    part.copy_(torch.where(first == last, part, noisy.clamp(low, high)))
+    return mixed
+
+
+def _around(share: Tensor) -> tuple[slice, slice]:
+    """The rows and columns of cells around those that have a share, which is seldom more than a part of the picture.
+
+    Two more lie on every side: a share fades into the next cell, and the noise there is shifted from the one after it.
+    """
+    found = (share > 0).flatten(0, -3).any(dim=0)
+    rows, columns = (found.any(dim=dim).nonzero() for dim in (1, 0))
+    return (
+        slice(max(int(rows.min()) - 2, 0), int(rows.max()) + 3),
+        slice(max(int(columns.min()) - 2, 0), int(columns.max()) + 3),
+    )
+
+
+def _in_pixels(cells: slice) -> slice:
+    return slice(cells.start * CELL, cells.stop * CELL)
 
 
 def _nudged(
-    mixed: Tensor, start: Tensor, end: Tensor, time: float | Tensor, code: float, free: float | Tensor
+    mixed: Tensor, start: Tensor, end: Tensor, time: float | Tensor, code: float, keep: Tensor | None
 ) -> Tensor:
-    """Move pixels a hair towards the nearer frame, in the middle towards the first, where `free` is 1.
+    """Move pixels a hair towards the nearer frame, in the middle towards the first, but where `keep` is 1.
 
     In the middle of a gap half of all small changes end halfway between two code values, and rounding makes noise of
     them. Most of them are made by a codec, which copies what stands still from the frame before.
     """
-    return mixed + free * (nearer_frame(start, end, time) - mixed).clamp(-NUDGE * code, NUDGE * code)
+    nudge = (nearer_frame(start, end, time) - mixed).clamp_(-NUDGE * code, NUDGE * code)
+    return mixed + (nudge if keep is None else (1 - keep) * nudge)
 
 
 def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

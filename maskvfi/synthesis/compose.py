@@ -263,6 +263,7 @@ def still_layer(
     mode: str = "fade",
     code: float = 1 / 255,
     protect: Tensor | None = None,
+    used: Tensor | None = None,
 ) -> Tensor:
     """Compute what still pixels show at a time between two frames.
 
@@ -274,13 +275,14 @@ def still_layer(
         mode: "fade" is (1-t)*start + t*end, "nearest" the nearer of the two, in the middle the first.
         code: One 8-bit code value in the planes' unit.
         protect: [...,H,W], 1 where the mix is left as it is.
+        used: [...,H,W], 0 where nothing is still; None if this is not known.
 
     Returns:
         The plane, [...,H,W].
     """
     if mode == "nearest":
         return nearer_frame(as_float(start), as_float(end), time)
-    return mix_still(start, end, time, code, protect)
+    return mix_still(start, end, time, code, protect, used)
 
 
 def moving_layer(
@@ -351,10 +353,12 @@ def compose(
             torch.lerp(as_float(a), as_float(b), t) for a, b, t in zip(start, end, times, strict=True)
         )
     else:
+        if replaced is not None and replaced.device.type == "cpu" and not replaced.any():
+            replaced = None
         kept, nearer = ((None,) * len(start) if x is None else layout.weights(x) for x in (protect, replaced))
         still = tuple(
-            _still_plane(a, b, time, t, mode, layout.code, keep, share)
-            for a, b, t, keep, share in zip(start, end, times, kept, nearer, strict=True)
+            _still_plane(a, b, time, t, mode, layout.code, keep, used, share)
+            for a, b, t, keep, used, share in zip(start, end, times, kept, weights, nearer, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output in moving:
@@ -382,10 +386,11 @@ def _still_plane(
     mode: str,
     code: float,
     protect: Tensor | None,
+    used: Tensor | None,
     nearer: Tensor | None,
 ) -> Tensor:
     """A plane of the still layer. Where `nearer` is 1 it shows the nearer frame, whatever the mode."""
-    plane = still_layer(start, end, time, mode, code, protect)
+    plane = still_layer(start, end, time, mode, code, protect, used)
     if colour_time is not time and mode != "nearest":
         plane = plane + (as_float(end) - as_float(start)) * (colour_time - time)
     return plane if nearer is None else torch.lerp(plane, still_layer(start, end, time, "nearest"), nearer)

@@ -292,7 +292,7 @@ def _halve_each_axis(
 ) -> Tensor:
     at_x, at_y = SITINGS[colour.siting]
     log2_x, log2_y = fmt.log2_chroma
-    for dim, steps, at in ((1, log2_x, at_x), (0, log2_y, at_y)):
+    for dim, steps, at in ((0, log2_y, at_y), (1, log2_x, at_x)):  # whole rows first, which is faster
         for _ in range(steps):
             full = _halve(full, dim, at, taps[at])
     return full

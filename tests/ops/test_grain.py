@@ -96,3 +96,13 @@ def test_halves_are_rounded_towards_the_nearer_frame():
     odd = (end - start).abs() == 2  # three quarters of 2 are 1.5
     assert odd.any()
     assert torch.equal(mix_still(start, end, 0.75, code=1.0).round()[odd], end[odd])
+
+
+def test_where_nobody_looks_changes_nothing_where_somebody_does():
+    scene = 100 + 50 * torch.rand(1, 200, 240).round()
+    start, end = noisy(scene, 1), noisy(scene, 2)
+    used = torch.zeros_like(scene)
+    used[:, 64:100, 100:160] = 1
+    seen = mix_still(start, end, 0.5, 1, used=used)
+    assert torch.equal(seen[used > 0], mix_still(start, end, 0.5, 1)[used > 0])
+    assert (seen[:, 140:] - torch.lerp(start, end, 0.5)[:, 140:]).abs().max() < 0.02
