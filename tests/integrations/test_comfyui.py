@@ -308,7 +308,7 @@ def test_the_server_sees_every_image_and_can_interrupt_within_one(images, server
     interpolate(networks=networks, images=images, factor=2)
     assert server["steps"] == [(k, 9) for k in range(1, 10)]
     assert server["checks"] > 90  # many in every new image
-    server.update(steps=[], checks=0, cancel_at=server["checks"] // 2)
+    server.update(steps=[], checks=0, cancel_at=server["checks"] * 3 // 4)
     with pytest.raises(Interrupted):
         interpolate(networks=networks, images=images, factor=2)
     assert 0 < len(server["steps"]) < 9
