@@ -85,9 +85,12 @@ def _mixed(
     share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
     if used is not None:  # the share of a cell reaches into those beside it
         share = share * (_largest(_mean(used)) > 0)
-    if not share.any():
-        return mixed
-    rows, columns = _around(share)
+    if share.device.type == "cpu":
+        if not share.any():
+            return mixed
+        rows, columns = _around(share)
+    else:  # asking a card where it is costs more than computing all of it
+        rows, columns = (slice(0, size) for size in share.shape[-2:])
     cells, box = (..., rows, columns), (..., _in_pixels(rows), _in_pixels(columns))
     first, last, part = start[box], end[box], mixed[box]
     slope, rest, variance, noise, share = (x[cells] for x in (slope, rest, variance, noise, share))

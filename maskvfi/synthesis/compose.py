@@ -408,7 +408,8 @@ def _colour_times(
     if layout.opaque is None:
         return [time] * len(start)
     both = (plane / layout.opaque for plane in (start[-1], end[-1]))
-    shares = _by_opacity(torch.as_tensor(time, device=start[-1].device), *both)
+    share = time if isinstance(time, Tensor) else torch.full((), time, device=start[-1].device)
+    shares = _by_opacity(share, *both)
     return [*layout.weights(rearrange(shares, "h w -> 1 1 h w"))[:-1], time]
 
 

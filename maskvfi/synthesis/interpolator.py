@@ -62,12 +62,14 @@ class PreparedGap:
         weight: [B,1,H,W] in 0..1, how far each pixel is copied; None if everything is warped.
         tiles: The tiles in which something moves, each with what the network computes from two frames. That is None
             where a box has several tiles, since it would take too much memory.
+        computed: The share of the picture that lies in the boxes.
     """
 
     start: View
     end: View
     weight: Tensor | None
     tiles: list[tuple[Tile, Any]]
+    computed: float
 
 
 class Interpolator:
@@ -235,7 +237,7 @@ class Interpolator:
         weight, replaced = (None, None) if copied is None else copied
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
-        moving = self.moving(gap, time)
+        moving = self.moving(gap, timestep)
         (frame,) = compose(
             (start.rgb,), (end.rgb,), time, moving, weight, RGB, self.static, self.protect, replaced
         )
@@ -373,7 +375,8 @@ class Interpolator:
         whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
         multiple = self.vfi.multiple(self.scale)
         largest = self._tile_pixels(whole)
-        cut = [tiles(box, largest, multiple) for box in ((whole,) if weight is None else boxes)]
+        boxes = (whole,) if weight is None else boxes
+        cut = [tiles(box, largest, multiple) for box in boxes]
         return PreparedGap(
             start,
             end,
@@ -383,6 +386,7 @@ class Interpolator:
                 for parts in cut
                 for tile in parts
             ],
+            sum(box.area for box in boxes) / whole.area,
         )
 
     @torch.inference_mode()

@@ -185,7 +185,9 @@ class Renderer:
                 continue
             planes = self._within_memory(partial(self._between, gap, copied, float(t)))
             if not counted:
-                self._count(*self._shares(None if copied is None else copied.weight))
+                assert self._ready is not None
+                static = 0.0 if copied is None else float(copied.weight.mean())
+                self._count(static, self._ready[2].computed)
                 counted = True
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
@@ -220,13 +222,6 @@ class Renderer:
             boxes = self._interpolator.boxes(weight)
             self._ready = gap, size, self._interpolator.gap(start, end, weight, boxes)
         return self._ready[2]
-
-    def _shares(self, weight: Tensor | None) -> tuple[float, float]:
-        """The shares of the picture that are copied and that the network computes."""
-        if weight is None:
-            return 0.0, 1.0
-        pixels = weight.shape[-2] * weight.shape[-1]
-        return float(weight.mean()), sum(box.area for box in self._interpolator.boxes(weight)) / pixels
 
     def _within_memory(self, work: Callable[[], T]) -> T:
         """Return what `work` returns. If the device is out of memory, try again with smaller tiles."""

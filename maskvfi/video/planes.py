@@ -83,7 +83,12 @@ def over_backdrop(rgb: Tensor, opacity: Tensor | None) -> Tensor:
     """
     if opacity is None:
         return rgb
-    return rgb * opacity + (1 - opacity) * rgb.new_tensor(BACKDROP).view(1, 3, 1, 1)
+    return rgb * opacity + (1 - opacity) * _backdrop(rgb)
+
+
+def _backdrop(like: Tensor) -> Tensor:
+    """BACKDROP as [1,3,1,1], made on the device: a copy from the CPU would wait for it."""
+    return torch.stack([like.new_full((1, 1), value) for value in BACKDROP]).unsqueeze(0)
 
 
 def off_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
@@ -96,7 +101,7 @@ def off_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
     Returns:
         RGB [B,3,H,W] in 0..1; black where nothing is opaque.
     """
-    premultiplied = seen - (1 - opacity) * seen.new_tensor(BACKDROP).view(1, 3, 1, 1)
+    premultiplied = seen - (1 - opacity) * _backdrop(seen)
     return (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp(0, 1)
 
 
@@ -200,10 +205,23 @@ def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ..
         Arrays [h,w], rounded and clipped to 0..2**depth-1; those of float formats keep their values as float32.
     """
     if fmt.depth == 32:
-        return tuple(plane.to(torch.float32).cpu().numpy() for plane in planes)
+        return tuple(_from_device([plane.to(torch.float32) for plane in planes]))
     small = torch.uint8 if fmt.depth == 8 else torch.int32
-    codes = (plane.round().clamp(0, fmt.white).to(small).cpu().numpy() for plane in planes)
+    codes = _from_device([plane.round().clamp(0, fmt.white).to(small) for plane in planes])
     return tuple(code.astype(fmt.dtype, copy=False) for code in codes)
+
+
+def _from_device(planes: list[Tensor]) -> list[np.ndarray]:
+    """Planes as arrays. Copies from a card into pinned memory are asynchronous, so that all are waited for once."""
+    device = planes[0].device
+    if device.type != "cuda":
+        return [plane.cpu().numpy() for plane in planes]
+    copies = [
+        torch.empty_like(plane, device="cpu", pin_memory=True).copy_(plane, non_blocking=True)
+        for plane in planes
+    ]
+    torch.cuda.current_stream(device).synchronize()
+    return [copy.numpy() for copy in copies]
 
 
 def convert_planes(

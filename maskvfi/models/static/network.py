@@ -482,11 +482,11 @@ def _mean3(x: Tensor) -> Tensor:
 
 def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
     """`colour` and `detail` of FrameFeatures: detail is (luma - mean) / (deviation + 0.03), both over 8x8 px."""
-    luma, pixels = (
-        colour.new_tensor([0.299, 0.587, 0.114]),
-        torch.eye(4, dtype=colour.dtype, device=colour.device),
-    )
-    chroma = (colour.new_tensor([[0, 0, 1.0], [1.0, 0, 0]]) - luma) / 4
+    luma = torch.stack(
+        [colour.new_full((), share) for share in (0.299, 0.587, 0.114)]
+    )  # no copy from the CPU
+    pixels, channels = (torch.eye(n, dtype=colour.dtype, device=colour.device) for n in (4, 3))
+    chroma = (channels.flip(0)[::2] - luma) / 4  # blue, then red
     weights = torch.cat((pixels.view(4, 1, 4) * luma.view(3, 1), chroma.view(2, 3, 1).expand(2, 3, 4)))
     cells = F.conv2d(colour, weights.view(6, 3, 2, 2), stride=2)
     bright = cells[:, :4]
