@@ -19,16 +19,22 @@ weights = typer.Typer(help="Weights by name: list, look at, download, convert, c
 
 @weights.command("list")
 def list_weights() -> None:
-    """Every name there is."""
+    """The weights on this machine, and the names of those that `get` downloads."""
     from maskvfi.weights import locate
+    from maskvfi.weights.catalogue import SOURCES
     from maskvfi.weights.read import count_parameters
 
     table = Table("name", "kind", "parameters", "path", box=None)
-    for file in locate.list_weights():
+    there = list(locate.list_weights())
+    for file in there:
         count = count_parameters(file.path)
         found = ("unreadable", "") if count is None else (file.kind, f"{count:,}")
         table.add_row(file.name, *found, str(file.path))
     Console().print(table)
+    names = {file.name for file in there}
+    others = " ".join(source.name for source in SOURCES if source.name not in names)
+    if others:
+        print(f"\nto be had by maskvfi weights get: {others}")
 
 
 @weights.command("info")
