@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -295,11 +295,23 @@ def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[Run]:
         kept[number] = np.ascontiguousarray(frame[..., ::-1])
         while ends and number >= max(ends[0], given[ends[0]][-1]):
             end = ends.pop(0)
-            truth = [kept[each] for each in range(end - times, end + 1)]
-            if float(cv2.absdiff(truth[0], truth[-1]).mean()) > STILL:
-                yield Run(truth, [kept[each] for each in given[end]], given[end].index(end - times))
+            yield from _moving_run(kept, end, times, given[end])
             first = min((given[each][0] for each in ends), default=last)
             kept = {each: kept[each] for each in kept if each >= first}
+    for end in ends:  # the video ends before the length that it states
+        if all(each in kept for each in range(end - times, end + 1)):
+            yield from _moving_run(kept, end, times, [each for each in given[end] if each in kept])
+        else:
+            Console(stderr=True).print(
+                f"{clip.path}: frame {end} cannot be read, left out", markup=False, soft_wrap=True
+            )
+
+
+def _moving_run(kept: Mapping[int, Image], end: int, times: int, given: list[int]) -> Iterator[Run]:
+    """The run that ends at a frame, if something moves in it."""
+    truth = [kept[each] for each in range(end - times, end + 1)]
+    if float(cv2.absdiff(truth[0], truth[-1]).mean()) > STILL:
+        yield Run(truth, [kept[each] for each in given], given.index(end - times))
 
 
 def _given(end: int, times: int, frames: int) -> list[int]:

@@ -1,6 +1,7 @@
 """The bench of made frames: do its methods hit the right moment, do its measures say what they should."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -86,6 +87,8 @@ def test_bench_over_a_clip(tmp_path: Path):
     assert [(len(run.given), run.gap) for run in runs] == [(5, 0), (4, 1), (5, 3)]
     assert psnr(runs[0].truth[1], pan(3)) > 30
     assert all(run.given[run.gap + 1] is run.truth[-1] for run in runs)
+    shorter = list(moving_runs(replace(clip, frames=clip.frames + 1), 3, 2))  # than it states
+    assert [(len(run.given), run.gap) for run in shorter] == [(5, 0), (4, 1)]
     measured = measure_quality(tmp_path, "vfi-s", "static-s", runs=1)
     by_method = {score.method: score.measures for score in measured.plain}
     assert by_method["DIS"]["psnr"] > by_method["blend"]["psnr"]
