@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -147,7 +148,15 @@ def fit(
     _check_that_all_restored(step, run, accelerator)
     until = min(options.stop_after or schedule.steps, schedule.steps)
     mine = _own_samples(range(step, until), schedule.batch, share, accelerator.process_index)
-    loader = DataLoader(samples, share, sampler=mine, num_workers=1, prefetch_factor=4)
+    card = accelerator.device.type == "cuda"
+    loader = DataLoader(
+        samples,
+        share,
+        sampler=mine,
+        num_workers=_workers(accelerator) if card else 1,
+        prefetch_factor=4,
+        pin_memory=card,
+    )
     objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
     log = _Log(run, step, accelerator)
     log.say_what_differs(before, chosen)
@@ -177,6 +186,11 @@ def _accelerator(options: FitOptions) -> Accelerator:
         mixed_precision="no" if options.precision == "fp32" else options.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+
+
+def _workers(accelerator: Accelerator) -> int:
+    """How many cores make samples for a card: all of this process's part but one."""
+    return max(1, (os.cpu_count() or 1) // accelerator.num_processes - 1)
 
 
 def _share(batch: int, processes: int) -> int:
