@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 .PHONY: demo test docs gpu clean
 
 demo: $(READY)
-	$(BIN)/maskvfi demo demo
+	$(BIN)/maskvfi demo demo --overwrite
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -342,7 +342,8 @@ def parse_rate(rate: Number) -> Fraction:
     if exact <= 0:
         raise OptionError(f"frame rate must be positive, not {rate}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    return ntsc if "." in str(rate) and abs(exact - ntsc) < Fraction(1, 500) else exact
+    rounded = "." in str(rate) and exact.denominator != 1 and abs(exact - ntsc) < Fraction(1, 500)
+    return ntsc if rounded else exact
 
 
 def _number(name: str, value: Any, must: str) -> Fraction:

@@ -13,11 +13,21 @@ from pathlib import Path
 from maskvfi.errors import MediaError, reason
 
 PathLike = str | os.PathLike[str]
+LONGEST_NAME = 255  # bytes of a file's name that file systems take
 
 
 def partial_path(target: Path) -> Path:
     """A hidden temporary path beside `target`, with the same suffix."""
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
+    return hidden_path(target.with_suffix(""), f".{secrets.token_hex(4)}.partial{target.suffix}")
+
+
+def hidden_path(target: Path, tail: str) -> Path:
+    """The path `.NAME` + `tail` beside a target. A name that would be too long for that is cut, and gets its hash."""
+    name, room = os.fsencode(target.name), LONGEST_NAME - len(os.fsencode(f".{tail}"))
+    if len(name) > room:
+        digest = hashlib.sha256(name).hexdigest()[:8]
+        name = os.fsencode(name[: room - 9].decode("utf-8", "ignore") + f"-{digest}")
+    return target.with_name(f".{os.fsdecode(name)}{tail}")
 
 
 def real_path(target: PathLike) -> Path:
@@ -136,12 +146,16 @@ def check_target(target: PathLike, overwrite: bool) -> Path:
 
 def cache_folder() -> Path:
     """The folder for files that can be made or downloaded again: MASKVFI_HOME, else the platform's cache folder."""
-    if home := os.environ.get("MASKVFI_HOME"):
-        return Path(home)
+    if named := os.environ.get("MASKVFI_HOME"):
+        return Path(named)
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without one, as in some containers; others set HOME=/ for these
+        home = Path(os.sep)
     if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        caches = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
+        caches = home / "Library" / "Caches"
     else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return caches / "maskvfi"

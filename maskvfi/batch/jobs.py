@@ -121,11 +121,10 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
 
 def _is_video(inside: str, folder: str, out: str) -> bool:
     hidden = any(name.startswith(".") for name in posixpath.relpath(inside, folder).split("/"))
-    results = local_path(out)
-    is_result = results is not None and results in [
-        local_path(inside),
-        *(local_path(inside) or results / "x").parents,
-    ]
+    results, video = (
+        None if (path := local_path(each)) is None else path.resolve() for each in (out, inside)
+    )
+    is_result = results is not None and video is not None and results in (video, *video.parents)
     return not hidden and not is_result and inside.lower().endswith(VIDEO_SUFFIXES)
 
 

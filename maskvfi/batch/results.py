@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow
@@ -89,6 +89,7 @@ class Table:
         Raises:
             MediaError: The file cannot be written.
         """
+        rows = [_printable(row) for row in rows]
         finished = {target for target, row in self._before.items() if row.status == "done"}
         new = {row.target: row for row in rows if row.status != "exists" or row.target not in finished}
         both = (self._before | new).values()
@@ -113,6 +114,17 @@ class Table:
         if found is None or found.schema != _schema():
             raise MediaError(f"{self._path}: exists and is not the table of a batch")
         return [Row(**each) for each in found.to_pylist()]
+
+
+def _printable(row: Row) -> Row:
+    """A row whose names are text: bytes of a file name that are none are written as escapes."""
+
+    def printable(text: str) -> str:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+    return replace(
+        row, source=printable(row.source), target=printable(row.target), error=printable(row.error)
+    )
 
 
 def _schema() -> pyarrow.Schema:

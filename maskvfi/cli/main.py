@@ -245,12 +245,13 @@ def export(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the clip and the result go.")] = Path("demo"),
     device: Device = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Render a short clip, interpolate it, and put the difference in a picture."""
     from maskvfi.tools.demo import run_demo
 
     with progress_bar("rendering and interpolating") as progress:
-        paths = run_demo(folder, device=device, progress=progress)
+        paths = run_demo(folder, device=device, progress=progress, overwrite=overwrite)
     for path in paths:
         say(str(path))
 

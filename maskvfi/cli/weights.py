@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
 from maskvfi.cli.console import progress_bar, say
 
@@ -29,7 +30,7 @@ def list_weights() -> None:
     for file in there:
         count = count_parameters(file.path)
         found = ("unreadable", "") if count is None else (file.kind, f"{count:,}")
-        table.add_row(file.name, *found, str(file.path))
+        table.add_row(*map(Text, (file.name, *found, str(file.path))))
     Console().print(table)
     names = {file.name for file in there}
     others = " ".join(source.name for source in SOURCES if source.name not in names)
@@ -44,7 +45,7 @@ def info(name: Annotated[str, typer.Argument(help="A name or a path.")]) -> None
 
     table = Table(box=None, show_header=False)
     for what, found in describe(name):
-        table.add_row(what, found)
+        table.add_row(what, Text(found))
     Console().print(table)
 
 

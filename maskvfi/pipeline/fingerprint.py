@@ -58,18 +58,16 @@ def fingerprint(source: PathLike) -> str:
         source: The file, folder or pattern, or an address.
 
     Returns:
-        SHA-256, in hex, of the size and the first and last MiB of every file, and in a folder of the names; of an
+        SHA-256, in hex, of the size and the first and last MiB of every picture, and in a folder of their names; of an
         address, the hash of its text.
     """
     path, digest = Path(source), hashlib.sha256()
     many = is_image_source(source)
     if not many and not path.is_file():
-        digest.update(os.fspath(source).encode())
-    for file in sorted(path.iterdir()) if path.is_dir() else find_pictures(source) if many else [path]:
-        if not file.is_file():
-            continue
+        digest.update(os.fsencode(source))
+    for file in find_pictures(source) if many else [path] if path.is_file() else []:
         size = file.stat().st_size
-        digest.update(f"{file.name if many else ''} {size}\n".encode())
+        digest.update(os.fsencode(f"{file.name if many else ''} {size}\n"))
         with file.open("rb") as data:
             digest.update(data.read(SAMPLE))
             data.seek(max(size - SAMPLE, 0))

@@ -134,6 +134,8 @@ class _Run:
             self._stored = source.info
         rate = asked or _rate_of(self._interpolated, self._source, self._stored)
         self._made_options = replace(options, interlaced="keep", rate=rate)
+        with open_source_for(self._interpolated, replace(self._made_options, start=None, end=None)) as made:
+            self._made_length = made.info.duration
         self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
         self._upright = _is_upright_version(self._stored, self._made.info)
         self.info = upright_info(self._stored) if self._upright else self._stored
@@ -276,7 +278,7 @@ class _Run:
     def _align(self) -> tuple[Alignment, Colour]:
         """Find the clock and the colours of the other video; an untagged matrix may be the source's."""
         made, name = self._made.info, os.fspath(self._interpolated)
-        lasts = [each.duration for each in (self.info, made)]
+        lasts = [self.info.duration, self._made_length]
         ratio = float(lasts[1] / lasts[0]) if lasts[0] and lasts[1] else 1.0
         windows = _windows(min((each for each in lasts if each), default=WHOLE), Fraction(ratio))
         turned = self._stored if self._upright else None

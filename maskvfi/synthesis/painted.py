@@ -77,7 +77,10 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
         data = np.frombuffer(Path(path).read_bytes(), np.uint8)
     except OSError as error:
         raise MediaError(f"{name}: cannot be read ({reason(error)})") from None
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error:  # a header that promises too many pixels
+        picture = None
     if picture is None:
         raise MediaError(f"{name}: is not a picture that can be read")
     if not data.tobytes().startswith(_TIFF) and (stored := orientation_of_picture(Path(path))):

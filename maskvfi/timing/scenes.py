@@ -17,10 +17,11 @@ from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb
 
-THUMBNAIL_WIDTH = 256
+THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 256, 1024  # px, the largest
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
 NOISE = 1.0  # 8-bit code values
 STEADY = 1.5  # a cut changes the picture more than that many times as much as the frames before, or those after, do
+HELD = 8  # repeats of a picture after which those before it are judged without waiting for the next one
 APART = 3.0  # the same at the ends of a video, where there are fewer frames to compare with: as AdaptiveDetector has it
 
 
@@ -65,8 +66,8 @@ class SceneWatcher:
             self._detector = ContentDetector(
                 float(scene_cut), min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )
-        height = max(1, THUMBNAIL_WIDTH * info.height // info.width)
-        self._size = (THUMBNAIL_WIDTH, height)
+        width = min(THUMBNAIL_WIDTH, max(1, THUMBNAIL_HEIGHT * info.width // info.height))
+        self._size = (width, max(1, width * info.height // info.width))
         self._shown = 0
         self._repeats = False  # whether a picture was held
         self._changes: dict[int, float] = {}  # mean change of the pictures that were shown last, by number
@@ -84,12 +85,13 @@ class SceneWatcher:
         cuts: set[int] = set()
         before: list[np.ndarray] | None = None
         picture: np.ndarray | None = None
+        number, held = 0, 0
 
         def settled(upto: int) -> Iterator[Watched]:
             """The waiting frames whose number the detector has judged."""
             while waiting and waiting[0][1] <= upto:
-                watched, number = waiting.popleft()
-                cut = not watched.duplicate and number in cuts and self._stands_out(number)
+                watched, place = waiting.popleft()
+                cut = not watched.duplicate and place in cuts and self._stands_out(place)
                 yield replace(watched, cut=cut)
 
         for frame in frames:
@@ -97,13 +99,17 @@ class SceneWatcher:
             duplicate = before is not None and all(map(_same, before, seen))
             before = seen
             self._repeats |= duplicate
+            held = held + 1 if duplicate else 0
             if not duplicate:
                 last, picture = picture, self._small(frame) if self._detector else None
                 self._note_change(last, picture)
                 # The detector compares a frame with its neighbours on both sides. The first frame is shown several
                 # times, as the frames before it.
                 cuts.update(self._show(picture, 1 if self._shown else 1 + self._delay))
-            waiting.append((Watched(frame, False, duplicate), self._shown - 1))
+                number = self._shown - 1
+            elif held == HELD:  # else all frames of a slide would be kept until the next slides come
+                cuts.update(self._hold(picture))
+            waiting.append((Watched(frame, False, duplicate), number))
             yield from settled(self._shown - 1 - self._delay)
         cuts.update(self._show(picture, self._delay))
         yield from settled(self._shown)
@@ -111,7 +117,16 @@ class SceneWatcher:
     def _note_change(self, last: np.ndarray | None, picture: np.ndarray | None) -> None:
         if last is not None and picture is not None:
             self._changes[self._shown] = float(cv2.absdiff(last, picture).mean())
-            self._changes.pop(self._shown - 2 * self._delay - 2, None)
+            first = self._shown - 2 * self._delay - 1
+            self._changes = {place: change for place, change in self._changes.items() if place >= first}
+
+    def _hold(self, picture: np.ndarray | None) -> list[int]:
+        """Show a picture that stays until the detector has judged it; returns the numbers of the cuts it finds."""
+        found: list[int] = []
+        for _ in range(self._delay):
+            self._changes[self._shown] = 0.0
+            found += self._show(picture, 1)
+        return found
 
     def _stands_out(self, number: int) -> bool:
         """Whether a picture differs more from the one before than the pictures around it do."""

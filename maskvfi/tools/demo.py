@@ -10,34 +10,45 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskvfi.paths import check_target, written_whole
 from maskvfi.pipeline.preview import compare, mask_video
 from maskvfi.pipeline.reading import Progress
 from maskvfi.pipeline.run import interpolate
+from maskvfi.video.streams import url_of
 
 WIDTH, HEIGHT, FRAMES, RATE, SOUND_RATE = 640, 360, 60, 20, 48000
 Picture = np.ndarray  # uint8
 Floats = np.ndarray  # float32
 
 
-def run_demo(folder: Path, device: str = "auto", progress: Progress | None = None) -> list[Path]:
+def run_demo(
+    folder: Path, device: str = "auto", progress: Progress | None = None, *, overwrite: bool = False
+) -> list[Path]:
     """Render the demo clip, interpolate it, and show the mask and the difference to plain interpolation.
 
     Args:
         folder: Gets in.mp4, out.mp4 (twice the frame rate), mask.mp4 and difference.png.
         device: A torch device, or "auto".
         progress: Called with the number of frames read and the total number.
+        overwrite: Replace those that exist.
 
     Returns:
         The paths of the four files.
+
+    Raises:
+        MediaError: One exists and overwrite is not set, or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     clip, smooth, seen, picture = (
         folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png")
     )
-    render_clip(clip)
-    interpolate(clip, smooth, device=device, overwrite=True, progress=progress)
-    mask_video(clip, seen, overlay=True, device=device, overwrite=True, progress=progress)
-    compare(clip, picture, at=FRAMES / RATE / 4, device=device, overwrite=True)
+    for each in (clip, smooth, seen, picture):
+        check_target(each, overwrite)
+    with written_whole(clip, overwrite=overwrite) as partial:
+        render_clip(partial)
+    interpolate(clip, smooth, device=device, overwrite=overwrite, progress=progress)
+    mask_video(clip, seen, overlay=True, device=device, overwrite=overwrite, progress=progress)
+    compare(clip, picture, at=FRAMES / RATE / 4, device=device, overwrite=overwrite)
     return [clip, smooth, seen, picture]
 
 
@@ -50,7 +61,7 @@ def render_clip(path: Path, frames: int = FRAMES) -> None:
     """
     layers = _landscape(np.random.default_rng(7))
     hud = _hud()
-    with av.open(str(path), "w") as container:
+    with av.open(url_of(path), "w") as container:
         video = container.add_stream("libx264", rate=RATE, options={"crf": "16"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         sound = container.add_stream("aac", rate=SOUND_RATE)

@@ -35,6 +35,7 @@ from maskvfi.video.pictures import (
 from maskvfi.video.pump import Prefetch, Worker
 
 _WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
+_INSIDE = "images"  # in the name of the hidden folder inside a folder that exists already
 
 
 class ImageFolderReader:
@@ -175,7 +176,9 @@ class ImageFolderWriter:
         if info.display_matrix is not None and orientation_of(info) is None:
             self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
         self.warnings += _check_options(self._name, self.encoding)
-        self._partial = partial_path(self._folder.absolute())
+        folder = self._folder.absolute()
+        # A folder that exists stays: it may be a mount point, or the one that somebody works in.
+        self._partial = partial_path(folder / _INSIDE if folder.is_dir() else folder)
         with _named(self._name):
             self._check_target()
             self._partial.mkdir()
@@ -260,7 +263,7 @@ class ImageFolderWriter:
             raise MediaError(f"{self._name}: exists already and is no folder")
         if not folder.exists() and not folder.absolute().parent.is_dir():
             raise MediaError(f"{self._name}: there is no folder {folder.absolute().parent}")
-        held = [item.name for item in folder.iterdir()] if folder.exists() else []
+        held = _held(folder) if folder.exists() else []
         if held and not self._overwrite:
             raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
         before, _, after = NUMBER.split(self._pattern, maxsplit=1)
@@ -271,15 +274,25 @@ class ImageFolderWriter:
             )
 
     def _move_into_place(self) -> None:
-        old = self._partial.with_suffix(".old")
-        with contextlib.suppress(FileNotFoundError):
-            if self._overwrite:
-                self._folder.rename(old)
-            else:
-                self._folder.rmdir()  # it is empty, or this fails
-        self._partial.rename(self._folder)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(old)
+        folder = self._folder.absolute()
+        if self._partial.parent != folder:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()  # made meanwhile; it is empty, or this fails
+            self._partial.rename(folder)
+            return
+        before = set(_held(folder))
+        for picture in sorted(self._partial.iterdir()):
+            os.replace(picture, folder / picture.name)
+            before.discard(picture.name)
+        for name in before:  # of a longer sequence that is overwritten
+            (folder / name).unlink()
+        self._partial.rmdir()
+
+
+def _held(folder: Path) -> list[str]:
+    """The names in a folder, but for hidden folders of unfinished images."""
+    unfinished = re.compile(rf"\.{_INSIDE}\.[0-9a-f]+\.partial")
+    return [item.name for item in folder.iterdir() if not unfinished.fullmatch(item.name)]
 
 
 def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:

@@ -16,7 +16,7 @@ from av.packet import Packet
 from filelock import FileLock, Timeout
 
 from maskvfi.errors import MediaError, reason
-from maskvfi.paths import real_path, sha256, written_whole
+from maskvfi.paths import hidden_path, real_path, sha256, written_whole
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -256,7 +256,7 @@ def kept_facts(target: Path) -> dict[str, Any]:
 
 def _folder(target: Path) -> Path:
     path = real_path(target)
-    return path.with_name(f".{path.name}.unfinished")
+    return hidden_path(path, ".unfinished")
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

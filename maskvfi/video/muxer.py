@@ -258,15 +258,24 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.finish()
+            try:
+                self.finish()
+            except BaseException as stop:
+                self._say_kept(stop)
+                raise
             return
         self.abort()
-        if self.kept:
-            kept = f"{self.kept} frames are kept, resume goes on there"
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(kept) from error
-            if isinstance(error, MediaError):
-                raise MediaError(f"{error} ({kept})") from error
+        self._say_kept(error)
+
+    def _say_kept(self, error: BaseException) -> None:
+        """Raise an error again that says how much of a stopped run is kept, if anything is."""
+        if not self.kept:
+            return
+        kept = f"{self.kept} frames are kept, resume goes on there"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(kept) from error
+        if isinstance(error, MediaError):
+            raise MediaError(f"{error} ({kept})") from error
 
     def _open(self, container_format: str | None) -> OutputContainer:
         try:

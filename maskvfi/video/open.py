@@ -17,6 +17,7 @@ from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_
 from maskvfi.video.kept import others_in
 from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.reader import VideoReader
+from maskvfi.video.stdin import StandardInput
 
 PIPE = "-"
 _PIPE_FORMAT, _PIPE_CODEC = "yuv4mpegpipe", "wrapped_avframe"
@@ -58,11 +59,24 @@ def open_source(
     """
     how: dict[str, Any] = {"start": start, "end": end, "rate": rate}
     if os.fspath(path) == PIPE:
-        how |= {"container_format": _PIPE_FORMAT, "interlaced": interlaced}
-        return VideoReader(sys.stdin.buffer, **how)
+        return _from_pipe(**how, interlaced=interlaced)
     if is_image_source(path):
         return ImageFolderReader(path, **how, strict=strict)
     return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
+
+
+def _from_pipe(**how: Any) -> VideoReader:
+    pipe = StandardInput()
+    try:
+        reader = VideoReader(pipe, **how, container_format=_PIPE_FORMAT)
+    except MediaError:
+        if pipe.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    if pipe.interrupted:
+        reader.close()
+        raise KeyboardInterrupt
+    return reader
 
 
 def open_sink(
@@ -160,6 +174,8 @@ def _piped(
     options: Mapping[str, str],
     pix_fmt: str | None,
 ) -> VideoWriter:
+    if sys.stdout is None:
+        raise MediaError("-: standard output is closed")
     writer = VideoWriter(
         sys.stdout.buffer,
         info,

@@ -24,6 +24,7 @@ from maskvfi.video.pixel_format import MATRIX_OF_TAG, UNSPECIFIED, Colour, Pixel
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.pump import Prefetch
 from maskvfi.video.side_data import described, display_matrix
+from maskvfi.video.stdin import StandardInput
 from maskvfi.video.streams import alpha_decoder, chroma_siting, open_input, picture_stream, start_of
 from maskvfi.video.uniform import UniformFrames
 
@@ -64,7 +65,7 @@ class VideoReader:
 
     def __init__(
         self,
-        path: PathLike | BinaryIO,
+        path: PathLike | BinaryIO | StandardInput,
         *,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -105,6 +106,8 @@ class VideoReader:
 
     def close(self) -> None:
         """Stop decoding and close the file."""
+        if isinstance(self._source, StandardInput):
+            self._source.stop()
         if self._prefetch is not None:
             self._prefetch.close()
         self._decoded.close()  # it refers to the reader, and would keep the decoder's threads alive
@@ -247,6 +250,8 @@ class VideoReader:
 
     def _open_again(self) -> None:
         self._container.close()
+        if isinstance(self._source, StandardInput):
+            raise MediaError(f"{self._name}: a pipe cannot be read twice")
         if not isinstance(self._source, (str, os.PathLike)):
             self._source.seek(0)
         self._container, _ = open_input(self._source, *self._opened_as)

@@ -99,9 +99,10 @@ class CopiedStreams:
         try:
             self._picture = picture_stream(self._source, self._name)
             self._origin, self._slow = picture_start, slow
-            self._first = None if not start and slow == 1 else picture_start + (start or 0)
+            self._first = picture_start + start if start else None
             self._last = None if end is None else picture_start + end
-            self.shift = self._natural_shift() if self._first is None else self._stretched(self._first)
+            self._begin = self._natural_start() if self._first is None else self._first
+            self.shift = self._stretched(self._begin)
             self._tracks: dict[int, StretchedTrack] = {}
             chapters = self._copy_tags()
             self._routes = dict(self._set_up_streams())
@@ -130,7 +131,7 @@ class CopiedStreams:
             index = packet.stream.index
             if index in self._routes:
                 self._mux(packet, self._routes[index])
-            elif lost := self._tracks[index].take(packet, self._first or Fraction(0), self._last):
+            elif lost := self._tracks[index].take(packet, self._begin, self._last):
                 line = f"stream {index} ({_describe(packet.stream)}) {lost}"
                 self.warnings += [line] if line not in self.warnings else []
         if until is None:
@@ -152,8 +153,8 @@ class CopiedStreams:
         """The output time plus `shift` of a time of the source, in seconds."""
         return self._origin + (time - self._origin) * self._slow
 
-    def _natural_shift(self) -> Fraction:
-        """The time at which the output of a whole file begins, as FFmpeg chooses it.
+    def _natural_start(self) -> Fraction:
+        """The time of the source at which the output of a whole file begins, as FFmpeg chooses it.
 
         A file that begins late begins at 0. What lies before 0 (audio priming) stays there, but the video never begins
         before 0.

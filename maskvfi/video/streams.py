@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
+from maskvfi.video.stdin import StandardInput
 
 HWACCELS = tuple(hwdevices_available())
 _LISTS = {"concat", "dash", "hls", "imf", "sdp"}  # formats whose files name other files or addresses
@@ -25,7 +26,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def open_input(
-    source: PathLike | BinaryIO,
+    source: PathLike | BinaryIO | StandardInput,
     container_format: str | None = None,
     hwaccel: str | None = None,
 ) -> tuple[InputContainer, str]:
@@ -60,6 +61,10 @@ def open_input(
         raise MediaError(f"{name}: no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name}: no permission to read it")
+    if path.is_fifo():
+        raise MediaError(
+            f"{name}: is a pipe, which can be read only once; - reads yuv4mpeg from standard input"
+        )
     if path.is_file():
         with path.open("rb") as file:
             head = file.read(1024)
@@ -168,7 +173,7 @@ def _element(header: bytes, key: bytes) -> int:
 
 
 def _open(
-    source: str | BinaryIO, name: str, container_format: str | None, hwaccel: str | None
+    source: str | BinaryIO | StandardInput, name: str, container_format: str | None, hwaccel: str | None
 ) -> InputContainer:
     alone = not isinstance(source, str) or source.startswith("file:")
     options = {"format_whitelist": _ALONE} if alone else {}
@@ -183,7 +188,7 @@ def _open(
                 hwaccel=HWAccel(hwaccel, allow_software_fallback=True),
             )
         except (av.error.FFmpegError, OSError, RuntimeError):
-            if not isinstance(source, str):
+            if not isinstance(source, str | StandardInput):
                 source.seek(0)
     try:
         return av.open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,7 +84,8 @@ class Target:
     def drop(self) -> None:
         """Remove the hidden file."""
         if self._path is not None:
-            self._partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._partial.unlink(missing_ok=True)
 
     def _write_to(self, path: Path) -> None:
         self._partial = path

@@ -1,5 +1,6 @@
 """The table of a batch, over several runs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,12 @@ def test_rows_of_earlier_runs_stay_in_their_places(tmp_path: Path, name: str):
     )
     assert found == [("a", "done", 7), ("b", "done", 3), ("c", "done", 9), ("d", "exists", 0)]
     assert after(Row("in/a", "a", "waiting"))[0] == ("a", "waiting", 0)  # it is made anew
+
+
+def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path):
+    table = Table(tmp_path / "done.csv")
+    name = os.fsdecode(b"caf\xe9.mkv")
+    table.write([Row(name, name, "done")])
+    again = Table(tmp_path / "done.csv")
+    again.write([Row(name, name, "exists")])
+    assert (tmp_path / "done.csv").read_text().count("caf\\udce9.mkv") == 2

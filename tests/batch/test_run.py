@@ -21,7 +21,7 @@ from maskvfi.video import muxer
 ray = pytest.importorskip("ray")
 
 from maskvfi.batch import batch, run  # noqa: E402
-from maskvfi.batch.jobs import Job  # noqa: E402
+from maskvfi.batch.jobs import Job, find_jobs  # noqa: E402
 from maskvfi.batch.results import Row  # noqa: E402
 from maskvfi.video.journal import Journal  # noqa: E402
 
@@ -255,3 +255,13 @@ def test_without_ray_a_line_says_what_to_install():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "maskvfi: batch needs ray: pip install 'maskvfi[ray]'\n"
+
+
+@pytest.mark.parametrize("out", ["clips/out", "clips/../clips/out", "link"])
+def test_results_are_no_sources_however_their_folder_is_written(tmp_path, monkeypatch, out):
+    (tmp_path / "clips" / "out").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "clips" / "out")
+    for name in ("clips/a.mp4", "clips/out/a.mp4"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert [Path(job.source) for job in find_jobs(["clips"], out)] == [tmp_path / "clips" / "a.mp4"]

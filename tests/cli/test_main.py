@@ -18,6 +18,7 @@ import torch
 from clips import make_clip
 from typer.testing import CliRunner
 
+import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import MediaError
 from maskvfi.pipeline.preview import neighbours
@@ -262,3 +263,20 @@ def test_a_shell_can_complete_the_commands():
     start = "from maskvfi.cli.main import app; app(prog_name='maskvfi')"
     done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["interpolate"]
+
+
+def test_the_words_of_a_header_are_shown_as_they_are(tmp_path):
+    maskvfi.save_weights(
+        tmp_path / "a.safetensors", maskvfi.load_static("static-s"), licence="see [/x] [red]"
+    )
+    shown = CliRunner().invoke(app, ["weights", "info", str(tmp_path / "a.safetensors")])
+    assert shown.exit_code == 0, shown.output
+    assert "see [/x] [red]" in shown.output
+
+
+def test_a_demo_replaces_nothing_unasked(tmp_path):
+    (tmp_path / "difference.png").write_text("mine")
+    said = CliRunner().invoke(app, ["demo", str(tmp_path), "--device", "cpu"])
+    assert isinstance(said.exception, MediaError)
+    assert "difference.png: exists already" in str(said.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["difference.png"]

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields
+from fractions import Fraction
 
 import pytest
 from typer.main import get_command
@@ -16,6 +17,7 @@ from maskvfi.options import (
     ProtectOptions,
     option_fields,
     parse_pairs,
+    parse_rate,
 )
 
 COMMANDS = {
@@ -125,3 +127,18 @@ def test_equal_options_have_one_hash(group):
 def test_what_the_encoder_is_told():
     asked = Options(crf=20, preset="slow", encoder_options={"tune": "film"})
     assert asked.for_encoder == {"crf": "20", "preset": "slow", "tune": "film"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "means"),
+    [
+        (1.0, 1),
+        ("2.0", 2),
+        (24.0, 24),
+        ("23.976", Fraction(24000, 1001)),
+        (29.97, Fraction(30000, 1001)),
+        ("12.5", 12.5),
+    ],
+)
+def test_decimals_near_ntsc_rates_mean_these_and_whole_numbers_themselves(rate, means):
+    assert parse_rate(rate) == means

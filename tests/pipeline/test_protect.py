@@ -412,3 +412,14 @@ def test_the_command_writes_the_file_and_a_report(source, made, tmp_path):
     assert done.exit_code == 0, done.output
     assert "17 frames" in done.output
     assert '"frames_out": 17' in (tmp_path / "r.json").read_text()
+
+
+@pytest.mark.parametrize("window", [{"end": Fraction(57)}, {"start": Fraction(3)}])
+def test_a_part_that_is_nearly_all_of_a_film_is_no_drift(painted, tmp_path, monkeypatch, window):
+    monkeypatch.setattr(module, "WHOLE", Fraction(1))
+    monkeypatch.setattr(module, "WINDOW", Fraction(2))
+    times, fine = grid(60 * 6, 6), grid(60 * 12 - 1, 12)
+    source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
+    made = write(tmp_path / "made.mkv", made_frames(fine, times), fine)
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **window, **painted)
+    assert report.warnings == []

@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 from clips import make_clip
 
 import maskvfi
 from maskvfi.errors import MediaError
+from maskvfi.pipeline.fingerprint import fingerprint
 from maskvfi.pipeline.reading import gaps_of
 from maskvfi.pipeline.report import Report
 from maskvfi.timing.timeline import choose_timeline
@@ -284,3 +287,22 @@ def test_a_resumed_run_computes_in_the_tiles_of_the_run_before(source, tmp_path,
     report = maskvfi.interpolate(source, tmp_path / "out.mkv", resume=True, codec="ffv1", **FAST)
     assert report.resumed_at
     assert set(seen[before:]) == {1 << 19}
+
+
+def test_a_folder_of_images_is_the_same_with_other_files_beside_them(tmp_path):
+    for n in range(3):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.full((48, 64, 3), 40 * n, np.uint8))
+    before = fingerprint(tmp_path)
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    assert fingerprint(tmp_path) == before
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
+    assert fingerprint(tmp_path) != before
+
+
+def test_a_name_that_is_no_text_has_a_fingerprint(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "a.png").rename(folder / os.fsdecode(b"\xe9_1.png"))
+    assert len(fingerprint(folder)) == 64

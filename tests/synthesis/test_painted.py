@@ -1,5 +1,8 @@
 """Painted masks of every type of numbers."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -31,3 +34,13 @@ def test_floats_outside_of_0_to_1_are_refused(tmp_path, info, value):
     cv2.imwrite(str(tmp_path / "p.tif"), np.full((48, 64), value, np.float32))
     with pytest.raises(MediaError, match=r"p\.tif: the numbers of a mask must lie in 0\.\.1"):
         read_painted_mask(tmp_path / "p.tif", info)
+
+
+def test_a_header_that_promises_too_many_pixels_is_one_line(tmp_path, info):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.zeros((4, 4), np.uint8))
+    data = bytearray((tmp_path / "mask.png").read_bytes())
+    data[16:24] = struct.pack(">II", 60_000, 60_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "mask.png").write_bytes(data)
+    with pytest.raises(MediaError, match=r"mask.png: is not a picture that can be read"):
+        read_painted_mask(tmp_path / "mask.png", info)

@@ -195,3 +195,24 @@ def test_no_step_of_a_fade_is_a_cut():
         faded = [Frame(p, RGB, n / RATE, 1 / RATE) for n, p in enumerate(planes)]
         made = SourceInfo("made", 64, 48, RGB, Colour.from_tags(RGB, 48), rate=RATE, time_base=1 / RATE)
         assert not any(seen.cut for seen in SceneWatcher(made).watch(faded))
+
+
+def test_a_picture_that_stays_does_not_pile_up():
+    still = footage([1])[0].planes[0]
+    given: list[int] = []
+
+    def frames():
+        for n in range(200):
+            given.append(n)
+            yield frame(n, still)
+
+    ahead = [len(given) - n for n, _ in enumerate(SceneWatcher(info()).watch(frames()))]
+    assert max(ahead) < 12
+
+
+def test_a_slide_after_a_long_one_is_a_cut_and_motion_after_a_pause_is_none():
+    slides = [f.planes[0] for f in footage([1, 1, 1]) for _ in range(12)]
+    assert cuts([frame(n, slide) for n, slide in enumerate(slides)], "auto") == [12, 24]
+    drift = footage([10])
+    paused = [drift[0].planes[0]] * 12 + [f.planes[0] for f in drift]
+    assert cuts([frame(n, picture) for n, picture in enumerate(paused)], "auto") == []

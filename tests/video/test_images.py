@@ -385,3 +385,17 @@ def test_pictures_with_a_colour_profile_are_read_and_the_process_lives(tmp_path,
     pair = ["pair", f"in/0{suffix}", f"in/1{suffix}", "mid.png", "--vfi", "blend", "--mask", "off"]
     done = subprocess.run([*command[:3], *pair], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_somebody_works_in_stays_the_same_folder(tmp_path, monkeypatch):
+    make_clip(tmp_path / "in.mkv", times=3, size=(64, 48))
+    work = tmp_path / "work"
+    work.mkdir()
+    before = work.stat().st_ino
+    monkeypatch.chdir(work)
+    run = {"vfi": "blend", "mask": "off", "device": "cpu"}
+    maskvfi.interpolate("../in.mkv", "%04d.png", **run)
+    assert sorted(path.name for path in work.iterdir()) == [f"{n:04d}.png" for n in range(1, 6)]
+    maskvfi.interpolate("../in.mkv", "%04d.png", factor=1, overwrite=True, **run)
+    assert sorted(path.name for path in work.iterdir()) == ["0001.png", "0002.png", "0003.png"]
+    assert work.stat().st_ino == before

@@ -1,11 +1,19 @@
 """Between two real ffmpeg processes: frames in, frames out, and nothing else on stdout."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
+
+from maskvfi.errors import MediaError
+from maskvfi.video import open_source
 
 ffmpeg = shutil.which("ffmpeg")
 pytestmark = pytest.mark.skipif(ffmpeg is None, reason="there is no ffmpeg")
@@ -106,3 +114,43 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_traceback():
     assert second.wait(120) == 2
     first.wait(120)
     assert len(said.splitlines()) == 1, said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("given", [0, 0.7])
+def test_ctrl_c_ends_a_run_whose_pipe_is_silent(given):
+    run = subprocess.Popen(MASKVFI, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    stream = raw("yuv420p", 40)
+    run.stdin.write(stream[: int(len(stream) * given)])
+    run.stdin.flush()
+    if given:
+        assert run.stdout.read(2000).startswith(b"YUV4MPEG2")  # soon it reads on, and there is nothing
+        threading.Thread(target=run.stdout.read, daemon=True).start()
+        time.sleep(1)
+    else:
+        wait_for_imports(run.pid)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 130
+    assert len(run.stderr.read().splitlines()) == 1
+
+
+def wait_for_imports(process: int) -> None:
+    """Until a process has loaded PyAV, and has had time to open its input."""
+    until = time.monotonic() + 60
+    while "/av/" not in Path(f"/proc/{process}/maps").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    time.sleep(4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs")
+def test_a_named_pipe_is_refused_since_it_would_be_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "in.ts")
+    with pytest.raises(MediaError, match="is a pipe, which can be read only once"):
+        open_source(tmp_path / "in.ts")
+
+
+def test_closed_ends_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(MediaError, match="standard input is closed"):
+        open_source("-")

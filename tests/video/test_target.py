@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from clips import make_clip
 
+import maskvfi
 from maskvfi.errors import MediaError
+from maskvfi.video import VideoWriter, muxer
 from maskvfi.video.target import Target
 
 
@@ -102,3 +105,25 @@ def test_a_file_object_is_written_directly_and_has_no_journal():
     assert target.sink is file
     assert target.name == "stream"
     assert target.open_journal({}, resume=False) is None
+
+
+@pytest.mark.parametrize("length", [100, 230, 240, 255])
+def test_a_name_may_be_as_long_as_files_have_it(tmp_path, length):
+    name = "\u65e5" * ((length - 4) // 3) + ".mkv"
+    name = "x" * (length - len(name.encode())) + name
+    target = tmp_path / name
+    make_clip(tmp_path / "in.mkv", times=4, size=(64, 48))
+    maskvfi.interpolate(tmp_path / "in.mkv", target, vfi="blend", mask="off", device="cpu")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "in.mkv", target])
+
+
+def test_a_stop_while_the_file_is_completed_says_what_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(muxer, "SEGMENT", 8)
+    make_clip(tmp_path / "in.mkv", times=24, size=(64, 48))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoWriter, "_warn_of_moved_frames", stop)
+    with pytest.raises(KeyboardInterrupt, match="frames are kept, resume goes on there"):
+        maskvfi.interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", vfi="blend", mask="off", device="cpu")

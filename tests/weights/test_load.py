@@ -230,3 +230,13 @@ def test_a_network_does_not_share_memory_with_the_state_dict_it_came_from():
             assert parameter.requires_grad
             parameter.add_(1)
     assert all(torch.equal(value, before[key]) for key, value in state.items())
+
+
+def test_there_may_be_no_home(monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MASKVFI_HOME", "MASKVFI_WEIGHTS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    assert find_weights("static-s").is_file()
