@@ -172,8 +172,8 @@ def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
         composite = paste(clean, random_overlays(LENGTH, SIZE, SIZE, rng))
         shown = degrade(composite.frames, rng)
         exact = (
-            (static & ~composite.unsure) | composite.static,
-            (unsure | composite.unsure) & ~composite.static,
+            (static & ~composite.unsure & ~composite.moving) | composite.static,
+            (unsure | composite.unsure) & ~composite.static & ~composite.moving,
         )
         seen = [as_batch(composite.frames), as_batch(shown)]
         motion = {

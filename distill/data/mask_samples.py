@@ -166,9 +166,9 @@ class Stills(Endless):
         if overlays:
             composite = paste(frames, overlays)
             frames, replaced = composite.frames, composite.replaced
-            static = (static & ~composite.unsure) | composite.static
+            static = (static & ~composite.unsure & ~composite.moving) | composite.static
             vague = composite.unsure & ~replaced
-            unsure = (unsure | vague) & ~composite.static & ~replaced
+            unsure = (unsure | vague) & ~composite.static & ~composite.moving & ~replaced
         return Composed(frames, static, unsure, replaced, vague, noise)
 
     def footage(self, rng: Rng) -> Labelled:

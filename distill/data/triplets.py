@@ -86,7 +86,8 @@ class Triplets(Endless):
         if rng.random() < self.overlays:
             drawn = random_overlays(3, self.size, self.size, rng)
             composite = paste(frames, [_even(overlay, time) for overlay in drawn])
-            covered, clear = np.all(composite.static, axis=0), ~np.any(composite.unsure, axis=0)
+            covered = np.all(composite.static, axis=0)
+            clear = ~np.any(composite.unsure | composite.moving, axis=0)
             frames = composite.frames
             flow = np.where(covered, 0, flow)
             trust = np.where(covered, 1, np.where(clear, trust, 0))

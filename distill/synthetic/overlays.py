@@ -79,12 +79,14 @@ class Composite:
         static: [N-1,H,W], covered by an overlay that stands still.
         unsure: [N-1,H,W], where neither "still" nor "moves" is right: rims, faint overlays, changing digits.
         replaced: [N-1,H,W], the part of unsure whose content surely changed at once, while nothing moved.
+        moving: [N-1,H,W], covered by an overlay that moves.
     """
 
     frames: list[Image]
     static: Bools
     unsure: Bools
     replaced: Bools
+    moving: Bools
 
 
 def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
@@ -96,7 +98,7 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
     """
     out = [frame.astype(np.float32) for frame in frames]
     shape = (len(frames) - 1, *frames[0].shape[:2])
-    static, unsure, replaced = (np.zeros(shape, bool) for _ in range(3))
+    static, unsure, replaced, moving = (np.zeros(shape, bool) for _ in range(4))
     for overlay in overlays:
         placed = [overlay.at(index) for index in range(len(frames))]
         for index, (colour, coverage) in enumerate(placed):
@@ -109,16 +111,18 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
             cover = np.maximum(placed[gap][1], placed[gap + 1][1])
             low, high = sorted(overlay.opacity[gap : gap + 2])
             if overlay.offsets[gap] != overlay.offsets[gap + 1]:
-                moving = cover * high > 0.1
-                static[gap] &= ~moving
-                unsure[gap] &= ~moving
-                replaced[gap] &= ~moving
+                moved = cover * high > 0.1
+                moving[gap] |= moved
+                static[gap] &= ~moved
+                unsure[gap] &= ~moved
+                replaced[gap] &= ~moved
             elif high >= 0.3 and low > 0.02:
                 solid, rim = cover >= 0.6, cover > 0.05
                 faint = low < 0.25 and high < 0.5
                 static[gap] = np.where(solid, not faint, static[gap])
                 unsure[gap] = np.where(solid, faint, unsure[gap] | rim)
                 replaced[gap] &= ~rim
+                moving[gap] &= ~rim
             else:
                 unsure[gap] |= cover * high > 0.03
                 replaced[gap] = (replaced[gap] & (cover * high <= 0.03)) | (cover * high >= 0.5)
@@ -127,7 +131,8 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
                 replaced[gap] |= overlay.changed(gap, SWAPPED, 0.6)
     pictures = [quantised(frame) for frame in out]
     shows = [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)]
-    return Composite(pictures, static & ~unsure, unsure, replaced & unsure & np.stack(shows))
+    surely = replaced & unsure & np.stack(shows)
+    return Composite(pictures, static & ~unsure, unsure, surely, moving & ~unsure)
 
 
 def random_overlays(

@@ -22,6 +22,7 @@ def test_an_overlay_is_static_where_it_covers_and_unsure_at_its_rim():
     assert fading.static[0][12, 12]
     jumping = paste(frames, [replace(steady, offsets=((0, 0), (15, 0)))])
     assert not jumping.static[0].any()
+    assert jumping.moving[0].sum() == 220
     other = colour.copy()
     other[10:20, 10:15] = 200
     changing = paste(frames, [replace(steady, drawings=((colour, coverage), (other, coverage)))])
