@@ -110,7 +110,8 @@ def main(
     """Train the variants and print the table of their scores."""
     out.mkdir(parents=True, exist_ok=True)
     drawn = draw_footage if what == "labels" else draw_samples
-    kept = once(out / f"{drawn.__name__}-{data.name}-{samples}.npz", lambda: drawn(data, samples))
+    source = "-".join(data.resolve().parts[1:])
+    kept = once(out / f"{drawn.__name__}-{source}-{samples}.npz", lambda: drawn(data, samples))
     schedule = Schedule(steps, BATCH, RATE, warmup=50, weight_decay=1e-3, seed=SEED)
     judged = []
     for name, (config, loss, label) in variants(what).items():
@@ -168,7 +169,10 @@ def draw_footage(data: Path, count: int) -> dict[str, np.ndarray]:
     kept: dict[str, list[np.ndarray]] = {"frames": [], "static": [], "sure": []}
     for index in track(range(count), description="drawing"):
         rng = np.random.default_rng((SEED, 79, index))
-        clean, static, unsure = stills.footage(rng)
+        clean, *_ = stills.footage(rng)  # not its labels: they may be another teacher's, by another rule
+        bare = as_batch(clean)
+        still = static_labels(teachers["dis"].motion(bare[:-1], bare[1:]), bare[:-1], bare[1:], Rule())
+        static, unsure = (part.numpy() for part in still)
         composite = paste(clean, random_overlays(LENGTH, SIZE, SIZE, rng))
         shown = degrade(composite.frames, rng)
         exact = (

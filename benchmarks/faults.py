@@ -27,7 +27,7 @@ from rich.table import Table
 
 FRAMES = 1000
 OPTIONS = ["--codec", "ffv1", "--vfi", "blend", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
-ENDS = ("resumed", "in part", "refused", "from the start", "crashed", "half file", "lost frames")
+ENDS = ("resumed", "in part", "refused", "not resumed", "crashed", "half file", "lost frames")
 Rng = np.random.Generator
 Result = subprocess.CompletedProcess[str]
 
@@ -176,7 +176,7 @@ def read_error(setup: Setup, rng: Rng) -> str:
     return (
         "in part"
         if done.returncode == 3
-        else "from the start"
+        else "not resumed"
         if len(found) == len(setup.frames)
         else "lost frames"
     )
@@ -184,7 +184,7 @@ def read_error(setup: Setup, rng: Rng) -> str:
 
 def judged_after_resume(setup: Setup) -> str:
     if setup.target.exists():
-        return "from the start" if decoded(setup.target) == setup.frames else "half file"
+        return "not resumed" if decoded(setup.target) == setup.frames else "half file"
     return judged(setup, setup.target, run(setup.source, setup.target, "--resume"))
 
 
@@ -195,7 +195,7 @@ def judged(setup: Setup, target: Path, done: Result) -> str:
         return "lost frames"
     if any(path.name.startswith(".") for path in target.parent.iterdir()):
         return "half file"
-    return "resumed" if "resumed after" in done.stderr else "from the start"
+    return "resumed" if "resumed after" in done.stderr else "not resumed"
 
 
 def wait_for_work(running: subprocess.Popen[str], target: Path) -> None:

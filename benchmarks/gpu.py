@@ -89,7 +89,7 @@ def _file(device: str, codec: str, hwaccel: str, size: tuple[int, int], frames: 
     """A whole file whose picture moves everywhere, with the networks in the box."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.mp4"
-        picture = f"testsrc2=size={size[0]}x{size[1]}:rate=24"
+        picture = f"testsrc2=size={size[0]}x{size[1]}:rate=24,scroll=h=0.02:v=0.02"
         made = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-frames:v", str(frames)]
         subprocess.run([*made, "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(source)], check=True)
         _reset(device)

@@ -41,7 +41,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=100, help="the clip must have as many")
     arguments = parser.parse_args()
     print(f"| size | {' | '.join(MASKS)} |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@
 
 A clip is read at its full rate and gets overlays: a score, a subtitle and a frame around a map. Every second frame goes
 to the other program, which makes the rest; the frames left out say how good its frames are. Prints PSNR of the new
-frames inside the overlays and elsewhere, and ST-LPIPS of all of them, before and after `protect`.
+frames but the last, inside the overlays and elsewhere, and their ST-LPIPS, before and after `protect`.
 
     python -m benchmarks.protect_others CLIP --frames 13 --width 320 --stride 2
 """

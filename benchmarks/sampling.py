@@ -2,6 +2,8 @@
 
 Prints the means over clips for each network and the time of a warp, and draws a picture: the frame before, the new
 frame by bilinear and by bicubic samples, and the true frame.
+
+python -m benchmarks.sampling --clips CLIPS --vfi vfi-m [--vfi ...] [--out PNG --name CLIP --crop LEFT TOP WIDTH HEIGHT]
 """
 
 import statistics

@@ -49,7 +49,7 @@ def test_the_wheel_has_weights_cards_and_types_and_nothing_of_training(built):
     assert not any(name.startswith(("distill", "tests", "benchmarks")) for name in names)
 
 
-def test_the_sdist_builds_and_tests_itself(built):
+def test_the_sdist_has_what_builds_and_tests_it(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}

@@ -50,7 +50,7 @@ def find_clips(folder: Path) -> list[Clip]:
         ValueError: There is no video, or none that can be read. Others that cannot be read are left out by name.
     """
     kinds: dict[str, str] = {}
-    for place in (folder, folder.parent):
+    for place in (folder.parent, folder):  # the folder's own manifest wins
         kinds |= _kinds(place / "manifest.json")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:

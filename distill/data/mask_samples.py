@@ -66,12 +66,13 @@ class Stills(Endless):
 
     A sample is "frames" [N,3,S,S] uint8, and "static", "sure", "replaced" and "replaced_sure" [N-1,S,S] bool.
 
-    Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS;
-    where `mine` has found tuples on which a mask fails, half of these. The others lie over synthetic scenes with
-    exact labels, some of them with repeating or drifting textures. Most carry overlays, and some of these change. The
-    labels are made from clean frames, and the frames are degraded afterwards. Every composite is used VISITS times, LAG
-    composites apart, turned and degraded anew each time, because drawing one costs more than a training step on it
-    (data echoing, Choi et al. 2019).
+    Some samples lie over real footage, with a teacher's stored labels where there are any, else with those of DIS.
+    Where `mine` has found tuples on which a mask fails, one half of the footage is these. The other samples lie over
+    synthetic scenes with exact labels, some of them with repeating or drifting textures. Most carry overlays, and some
+    of these change. The labels are made from clean frames, and the frames are degraded afterwards. Every composite is
+    used VISITS times, LAG composites apart, turned and degraded anew each time, because drawing one costs more than a
+    training step on it (data echoing, Choi et al. 2019). Each worker of a loader draws its own composites, so that
+    with several workers fewer are used again.
     """
 
     def __init__(

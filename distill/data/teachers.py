@@ -237,7 +237,7 @@ class Raft:
 
 
 class Ptlflow:
-    """A model of ptlflow, by name and checkpoint."""
+    """A model of ptlflow, by name and checkpoint. ptlflow takes BGR, as OpenCV reads it."""
 
     def __init__(self, name: str, device: str) -> None:
         import ptlflow
@@ -250,7 +250,7 @@ class Ptlflow:
     @torch.inference_mode()
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         ahead, back = (
-            self._network({"images": torch.stack(pair, dim=1).to(self._device)})["flows"][:, 0]
+            self._network({"images": torch.stack(pair, dim=1).flip(2).to(self._device)})["flows"][:, 0]
             for pair in ((img0, img1), (img1, img0))
         )
         return _between_frames(ahead.to(img0.device), back.to(img0.device))

@@ -26,7 +26,8 @@ MIN_CLASS = 0.004  # share of the picture that either class has in every gap
 MIN_MOVING = 0.1  # share of a background that surely moves in every gap
 SHOWN = 2.0  # mean change over 5x5 px, in code values, above which motion can be seen
 FAINTLY_SHOWN = 0.7  # the same over soft drifts
-FAINT_NOISE = 3.0  # code values, the heaviest noise over soft drifts
+NOISE = 9.0  # code values, the heaviest noise
+FAINT_NOISE = 3.0  # the same over soft drifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,12 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
         drift     hud over soft clouds that go slowly by
         swap      hud beside digits, subtitles and pages that are replaced; they do not stand still
 
-    In one half of the cases the background is synthetic motion. It is exact, and it counts wherever some picture of the
-    gap shows it. In the other half the background is real neighbouring frames. There the truth of overlays is exact,
-    and uncovered pixels count only where both DIS, in both directions, and the difference of the clean frames say that
-    they move. All frames are degraded afterwards, those of `drift` with little noise. Text is in Pillow's own font, so
-    that cases do not depend on the fonts of a machine.
+    The background is synthetic motion in `still`, `repeat` and `drift`, and in about one half of the other cases. It is
+    exact, and it counts wherever some picture of the gap shows it. Elsewhere it is real neighbouring frames. There the
+    truth of overlays is exact, and uncovered pixels count only where both DIS, in both directions, and the difference
+    of the clean frames say that they move. Afterwards `light` is relit, `sequence` gets noise, and all other frames
+    are degraded, those of `drift` with little noise. Text is in Pillow's own font, so that cases do not depend on the
+    fonts of a machine.
 
     Args:
         clips: The folder.
@@ -112,7 +114,7 @@ def _draw(kind: str, clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
     elif kind == "sequence":
         frames = _noisy(frames, float(np.exp(rng.uniform(np.log(4), np.log(12)))), rng)
     else:
-        frames = degrade(frames, rng, *((FAINT_NOISE,) if kind == "drift" else ()))
+        frames = degrade(frames, rng, FAINT_NOISE if kind == "drift" else NOISE)
     return Case(kind, clip, real, frames, static, unsure)
 
 

@@ -126,7 +126,7 @@ def hysteresis_judge(ratio: float = 2.0) -> Judge:
 
 
 def rife_judge(weights: str = DEFAULT_VFI) -> Judge:
-    """A baseline: the larger of the speeds that RIFE weights see from the middle of the gap, the published teacher."""
+    """A baseline, StaticMaskNet's own teacher: the larger of the speeds that RIFE sees from the middle of the gap."""
     teacher = Rife(weights, "cpu", times=(0.5,))
 
     def scores(frames: list[Image]) -> Floats:

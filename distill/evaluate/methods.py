@@ -26,7 +26,10 @@ def blend(start: Image, end: Image, times: int) -> list[Image]:
 
 @torch.inference_mode()
 def dis(start: Image, end: Image, times: int) -> list[Image]:
-    """Both frames warped along DIS flow and mixed, as a `Method`. The flow is used where it was measured."""
+    """Both frames warped along DIS flow and mixed, as a `Method`.
+
+    The flow at time t is taken from the same pixel of a frame; it is not projected along the motion to t.
+    """
     a, b = grey(start), grey(end)
     ahead, back = (torch.from_numpy(search(p, q))[None] for p, q in ((a, b), (b, a)))
     img0, img1 = as_batch([start]), as_batch([end])

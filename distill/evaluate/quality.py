@@ -49,7 +49,7 @@ class Run:
 
     Attributes:
         truth: Consecutive RGB frames [H,W,3].
-        given: Its ends, and as many frames before and after them, at the same distance, as a mask sees at once.
+        given: What a mask sees at once: every times-th frame of the clip around the run, with the two ends of the run.
         gap: Where in `given` the run's first frame lies.
     """
 
@@ -402,7 +402,11 @@ def _names(scores: Sequence[Score]) -> list[str]:
 def _size(motion: float) -> str:
     small, large = MOTION
     return (
-        f"1 up to {small:g} px" if motion < small else f"2 up to {large:g} px" if motion < large else "3 more"
+        f" 0 to {small:g} px"
+        if motion < small
+        else f" {small:g} to {large:g} px"
+        if motion < large
+        else f"{large:g} px and more"
     )
 
 

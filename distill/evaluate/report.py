@@ -176,8 +176,8 @@ def page(report: Report) -> str:
 def _highlights(report: Report) -> str:
     """The figures of the first mask for which the project has goals."""
     first = report.bench.results[0]
-    rule, figures = f1_rows(first)[1]
-    passes, pairs = (float(first.f1[column][first.common()]) for column in ("sequence", PAIRS))
+    rule, figures = f1_rows(first)[0]
+    passes, pairs = (float(first.f1[column][first.middle()]) for column in ("sequence", PAIRS))
     mine, published = report.costs[0], report.costs[-1]
     tiles = [
         (f"{figures[3]:.3f}", f"mean F1 of hud, fade and still (threshold {rule})"),

@@ -83,7 +83,8 @@ def _overlaid(kind: str, clip: str, footage: Footage, rng: Rng) -> StillCase:
         if kind == "replaced":
             changes = random_changes(RUN // 2 + 1, SIDE, SIDE, rng, fonts=PLAIN)[:1]
             pasted = [
-                paste(background, [_spread(change, late) for change in changes]) for late in (False, True)
+                paste(background, [_spread(change, already) for change in changes])
+                for already in (False, True)
             ]
             truths = [composite.frames[1::2] for composite in pasted]
             inside = np.any(
@@ -128,9 +129,12 @@ def _standing(overlay: Overlay, kind: str, rng: Rng) -> Overlay:
     return steady
 
 
-def _spread(change: Overlay, late: bool) -> Overlay:
-    """An overlay of the given frames, spread over all frames; those between show the frame before, or the one after."""
-    shown = [(k + late) // 2 for k in range(RUN)]
+def _spread(change: Overlay, already: bool) -> Overlay:
+    """An overlay of the three given frames over all five.
+
+    A frame between shows the given frame before it or, where content has changed `already`, the one after it.
+    """
+    shown = [(k + already) // 2 for k in range(RUN)]
     return replace(
         change,
         drawings=tuple(change.drawings[k] for k in shown),

@@ -78,7 +78,7 @@ def of_pairs(method: Method) -> Maker:
 
 
 def lock(below: Maker, judge: Judge, limit: float) -> Maker:
-    """What live tools do: pixels that hardly changed come from the source, all others from an interpolator.
+    """What live tools do: pixels that hardly changed are a cross-fade of the source's, all others interpolated.
 
     Args:
         below: Makes the frames under the locked pixels.

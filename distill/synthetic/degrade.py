@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import av
 import cv2
 import numpy as np
 
@@ -62,12 +63,8 @@ def encode(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
         crf: The codec's constant rate factor.
 
     Returns:
-        As many pictures; those that were given, where PyAV is not installed.
+        As many pictures.
     """
-    try:
-        import av
-    except ImportError:
-        return list(frames)
     height, width = frames[0].shape[:2]
     memory = io.BytesIO()
     # Without bframes=0 libx265 gives clips of two frames random timestamps, which muxers refuse.

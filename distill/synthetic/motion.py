@@ -108,7 +108,7 @@ class Scene:
         return np.take_along_axis(moves, self.visible(start)[None, None], axis=0)[0]
 
     def reach(self, times: tuple[float, ...]) -> Floats:
-        """How far the things that are seen at the first time have gone at later times.
+        """How far what is seen at the first time has gone at the middle time or at the last, whichever is more.
 
         Args:
             times: In order.

@@ -21,8 +21,8 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
     """Write the mean of weights, masks' or interpolation networks'.
 
     The mean of runs that continue each other is often better than each of them (Wortsman et al., "Model soups", ICML
-    2022). It has the form of the last network, so that a run from official weights goes last. Mask weights that do not
-    say what was replaced count in everything but that output.
+    2022). Its header, with the variant and how colours are sampled, is that of the last weights. Mask weights that do
+    not say what was replaced count in everything but that output.
 
     Args:
         weights: Names or paths, all of one shape.

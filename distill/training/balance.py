@@ -13,7 +13,7 @@ from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header, sha256
 
 LOGITS = torch.arange(-4.0, 2.01, 0.25)  # thresholds that are tried, before the sigmoid
-SEED = 991  # of samples that no training has seen
+SEED = 991  # of composites that no training has drawn; their footage is that of training
 
 
 def balance(weights: str | Path, data: Path, out: Path, samples: int) -> float:

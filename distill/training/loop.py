@@ -26,12 +26,8 @@ from maskvfi.models.static import StaticMaskNet
 from maskvfi.paths import written_whole
 from maskvfi.weights.load import save_weights
 
-_OF_A_SITTING = (
-    "cpu",
-    "log_every",
-    "store_every",
-    "stop_after",
-)  # options that may differ when a run goes on
+# Options that may differ when a run is resumed.
+_MAY_DIFFER = ("cpu", "log_every", "store_every", "stop_after")
 Batch = dict[str, Tensor]
 Losses = Callable[[nn.Module, Batch, int], dict[str, Tensor]]  # (network, batch, step) -> terms and "total"
 Pictures = Callable[[nn.Module, Batch], dict[str, Tensor]]  # (network, batch) -> [N,3,H,W] in 0..1, by name
@@ -143,7 +139,7 @@ def fit(
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
-    chosen = {name: value for name, value in options.to_dict().items() if name not in _OF_A_SITTING}
+    chosen = {name: value for name, value in options.to_dict().items() if name not in _MAY_DIFFER}
     step, before = _restore(run / "state.pt", parts)
     _check_that_all_restored(step, run, accelerator)
     until = min(options.stop_after or schedule.steps, schedule.steps)
@@ -221,7 +217,7 @@ def _learn(
     """Take a step of the optimiser. Returns the terms of the loss before it."""
     with accelerator.autocast():
         values: dict[str, Tensor] = objective(batch, step)
-    # Numbers that are none crash torch's backward warp, and would be stored. A scaler leaves out such steps itself.
+    # A NaN crashes the backward pass of the warp and would spoil the stored weights. A scaler skips such steps itself.
     if accelerator.scaler is None and not torch.isfinite(values["total"]):
         raise ValueError(
             f"step {step + 1}: the loss is not a number; what was stored last is kept (a lower rate?)"
@@ -257,6 +253,7 @@ class _Log:
             self.console.print(f"{run}: {count} process{'es' * (count > 1)} on {device}", soft_wrap=True)
         self.step, self.since = step, time.monotonic()
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}  # a term may be new in the middle of a line
 
     def say_what_differs(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         """Warn of a run that goes on with other options than those it was stored with."""
@@ -271,15 +268,18 @@ class _Log:
         """Count the terms of a step."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def write(self, step: int) -> None:
         """Called by every process: the means are over all of them."""
         count = step - self.step
         totals = self.accelerator.reduce(torch.stack([*self.sums.values()]), reduction="mean")
-        means = (totals / count).tolist()
-        record = {name: round(mean, 5) for name, mean in zip(self.sums, means, strict=True)}
+        record = {
+            name: round(total / self.counts[name], 5)
+            for name, total in zip(self.sums, totals.tolist(), strict=True)
+        }
         record["seconds_per_step"] = round((time.monotonic() - self.since) / count, 3)
-        self.step, self.since, self.sums = step, time.monotonic(), {}
+        self.step, self.since, self.sums, self.counts = step, time.monotonic(), {}, {}
         if self.accelerator.is_main_process:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)

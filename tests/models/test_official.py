@@ -21,6 +21,8 @@ def network(tmp_path_factory):
         try:
             path = get_weights("rife-4.0").path
         except WeightsError as error:
+            if "SHA-256" in str(error) or "not readable" in str(error):
+                raise  # they came, and are not what they should be
             pytest.skip(f"the official weights cannot be had here: {error}")
         return maskvfi.load_vfi(path)
 

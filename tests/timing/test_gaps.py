@@ -216,3 +216,12 @@ def test_a_slide_after_a_long_one_is_a_cut_and_motion_after_a_pause_is_none():
     drift = footage([10])
     paused = [drift[0].planes[0]] * 12 + [f.planes[0] for f in drift]
     assert cuts([frame(n, picture) for n, picture in enumerate(paused)], "auto") == []
+
+
+def test_a_tall_picture_is_watched_in_little_memory():
+    colour = Colour.from_tags(GREY, 4000)
+    made = SourceInfo("made", 4, 4000, GREY, colour, rate=RATE, time_base=1 / RATE)
+    tall = [frame(n, np.full((4000, 4), 40 * n, np.uint8)) for n in range(4)]
+    watcher = SceneWatcher(made)
+    assert len([*watcher.watch(tall)]) == 4
+    assert watcher._size == (1, 1000)

@@ -221,3 +221,16 @@ def test_sound_whose_first_packet_is_damaged_is_kept(tmp_path):
 
     assert copy(remuxed(clip, tmp_path / "damaged.mkv", damaged), tmp_path / "b.mp4") == []
     assert len(packets(tmp_path / "b.mp4", "audio")) >= len(sound) - 1
+
+
+def test_slow_motion_keeps_the_sound_before_the_picture(tmp_path):
+    source = tmp_path / "late.mkv"
+    picture = ["-itsoffset", 3, "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=1"]
+    sound = ["-f", "lavfi", "-i", "sine=r=44100:d=4"]
+    ffmpeg(*picture, *sound, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le", source)
+    report = maskvfi.interpolate(source, tmp_path / "out.mkv", slow=2, vfi="blend", mask="off", device="cpu")
+    assert report.warnings == []
+    assert len(sound_of(tmp_path / "out.mkv")) == pytest.approx(8 * 44100, rel=0.01)
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        first = next(made.decode(video=0))
+        assert float(first.pts * first.time_base) == pytest.approx(6, abs=0.05)

@@ -49,14 +49,10 @@ def test_every_made_frame_is_the_one_of_its_moment(name, times):
         )
 
 
-def test_psnr_knows_its_region_and_flicker_what_does_not_move_evenly():
+def test_flicker_is_what_does_not_move_evenly():
     truth = [pan(4 * k) for k in range(3)]
     worse = truth[1].copy()
     worse[:80] ^= 16
-    top = np.zeros(truth[0].shape[:2], bool)
-    top[:80] = True
-    assert psnr(worse, truth[1], top) == pytest.approx(20 * np.log10(255 / 16), abs=1e-3)
-    assert psnr(worse, truth[1], ~top) == 60
     assert flicker(truth, truth) == 0
     assert flicker([truth[0], worse, truth[2]], truth) == pytest.approx(8, abs=1e-3)
 
@@ -101,7 +97,8 @@ def test_bench_over_a_clip(tmp_path: Path):
     assert masked["true mask"]["inside"] > 45
     titles = [table.title or "" for table in quality_tables(measured)]
     assert len(titles) == 6 + any("ST-LPIPS" in title for title in titles)
-    assert not any("nan" in title for title in titles)
+    columns = [column for table in quality_tables(measured) for column in table.columns]
+    assert "nan" not in [cell for column in columns for cell in column.cells]
 
 
 def test_clips_in_which_nothing_moves_are_named(tmp_path: Path):
