@@ -3,7 +3,10 @@
 from fractions import Fraction
 
 import av
-from clips import copy, make_clip, packets, read, remuxed
+import pytest
+from clips import copy, ffmpeg, make_clip, packets, read, remuxed, sound_of
+
+import maskvfi
 
 
 def test_audio_is_copied_packet_by_packet_in_sync(tmp_path):
