@@ -28,7 +28,9 @@ def keep_freed_memory() -> None:
 
 
 def keep_for_frames(small: bool) -> None:
-    """Choose what is kept for the next frames: freed memory of small ones; large ones need all memory themselves.
+    """Keep freed memory while frames are small, and return it to the system for large ones, which need all of it.
+
+    Has no effect before `keep_freed_memory`.
 
     Args:
         small: Whether the frames are small enough for keeping freed memory.

@@ -105,12 +105,12 @@ class OptionGroup:
                 raise OptionError(f"there is no option {name!r}; there are {', '.join(known)}")
         return cls(**values) if options is None else replace(options, **values)
 
-    def of_group(self, group: type[O]) -> dict[str, Any]:
+    def values_of_group(self, group: type[O]) -> dict[str, Any]:
         """The values of the options that `group` declares, by name."""
         return {each.name: getattr(self, each.name) for each in fields(group)}
 
     def as_group(self, group: type[O]) -> O:
-        """Options of another group: those that this one declares too as they are here, the others by default."""
+        """Options of another group: the fields that both groups declare keep their values, the others have defaults."""
         names = [each.name for each in fields(group) if hasattr(self, each.name)]
         return group(**{name: getattr(self, name) for name in names})
 
@@ -171,7 +171,7 @@ class SceneOptions(OptionGroup):
 class TimeOptions(SceneOptions):
     """At which times there are output frames, and where none is interpolated."""
 
-    factor: int | None = option(None, "k-1 new frames in every gap (default 2).", low=1)
+    factor: int | None = option(None, "factor-1 new frames in every gap (default 2).", low=1)
     fps: Number | None = option(None, "An even grid of frames instead: 60, 59.94, 60000/1001.")
     slow: Number | None = option(None, "Stretch time by this factor at the same frame rate.")
     loop: bool = option(False, "Close the clip from its last frame to its first.")

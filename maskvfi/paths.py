@@ -50,7 +50,7 @@ def sha256(path: Path) -> str:
 
 
 def move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
-    """Give a file that is whole its name.
+    """Rename a finished file to its target path.
 
     Args:
         partial: The file, in the same folder.
@@ -65,7 +65,7 @@ def move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
         os.replace(partial, target)
         return
     try:
-        os.link(partial, target)  # other than a rename it never replaces anything
+        os.link(partial, target)  # unlike a rename it never replaces anything
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
@@ -80,7 +80,7 @@ def move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
 
 
 def not_in_place(name: str, partial: Path, error: OSError) -> str:
-    """The line that says why a result did not get its name, and where it is."""
+    """The message for a finished result that could not be renamed to its target: the cause, and where it is kept."""
     exists = isinstance(error, FileExistsError)
     why = "exists by now, and overwrite is not set" if exists else f"cannot be written ({reason(error)})"
     return f"{name}: {why}; the whole result is kept as {partial}"

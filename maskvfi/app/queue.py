@@ -21,9 +21,9 @@ from maskvfi.pipeline.run import Watch
 from maskvfi.video import Frame, SourceInfo
 
 WAITING, WORKING, DONE, CANCELLED, FAILED = "waiting", "working", "done", "cancelled", "failed"
-EVERY = 1.0  # seconds between two pictures of the frame in progress
+PICTURE_INTERVAL = 1.0  # seconds between two pictures of the frame in progress
 PICTURE_WIDTH = 640  # px
-LEAVE = 30  # seconds to wait for the frames in progress when a visitor leaves
+LEAVE_TIMEOUT = 30  # seconds to wait for the frames in progress when a visitor leaves
 
 Make = Callable[[Path, Progress, Watch], Report]
 
@@ -113,7 +113,7 @@ class Job:
     def _show(self, frame: Frame, info: SourceInfo) -> None:
         if self._stop.is_set():
             raise Cancelled
-        if time.monotonic() - self._pictured >= EVERY:
+        if time.monotonic() - self._pictured >= PICTURE_INTERVAL:
             self.picture = _data_uri(frame, info)
             self._pictured = time.monotonic()
 
@@ -183,7 +183,7 @@ class Queue:
     def close(self) -> None:
         """Stop everything, and delete all files."""
         self.cancel_all()
-        if self._turn.acquire(timeout=LEAVE):
+        if self._turn.acquire(timeout=LEAVE_TIMEOUT):
             self._turn.release()
         for job in self.jobs:
             job.drop()

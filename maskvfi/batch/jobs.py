@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from maskvfi.batch.storage import asking, local_path, storage_of
+from maskvfi.batch.storage import file_system_errors, local_path, storage_of
 from maskvfi.errors import OptionError
 
 VIDEO_SUFFIXES = (
@@ -84,7 +84,7 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
     if source.lower().endswith(".csv"):
         yield from _of_table(source, out)
         return
-    with asking(source, "read"):
+    with file_system_errors(source, "read"):
         folder = storage.isdir(path)
         pattern = any(sign in path for sign in "*?[") and not storage.exists(path)
         found = sorted(storage.find(path) if folder else storage.glob(path) if pattern else ())
@@ -101,7 +101,7 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
 
 def _of_table(source: str, out: str) -> Iterator[Job]:
     storage, path = storage_of(source)
-    with asking(source, "read"):
+    with file_system_errors(source, "read"):
         data = storage.cat_file(path)
     try:
         text = data.decode("utf-8-sig")
@@ -121,10 +121,8 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
 
 def _is_video(inside: str, folder: str, out: str) -> bool:
     hidden = any(name.startswith(".") for name in posixpath.relpath(inside, folder).split("/"))
-    results, video = (
-        None if (path := local_path(each)) is None else path.resolve() for each in (out, inside)
-    )
-    is_result = results is not None and video is not None and results in (video, *video.parents)
+    results, video = local_path(out), local_path(inside)
+    is_result = bool(results and video and video.resolve().is_relative_to(results.resolve()))
     return not hidden and not is_result and inside.lower().endswith(VIDEO_SUFFIXES)
 
 

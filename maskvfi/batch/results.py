@@ -117,7 +117,7 @@ class Table:
 
 
 def _printable(row: Row) -> Row:
-    """A row whose names are text: bytes of a file name that are none are written as escapes."""
+    """A row that can be written as UTF-8: bytes of a file name that are no text become backslash escapes."""
 
     def printable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()

@@ -156,9 +156,9 @@ class _Batch:
         self._surveys: dict[Any, _Video] = {}
         self._making: dict[Any, tuple[_Video, Any, Part]] = {}
         self._absent: list[Any] = []  # lost workers that Ray has not started again
-        self._asked: dict[Any, Any] = {}  # what such a worker was asked, and the worker
+        self._asked: dict[Any, Any] = {}  # lost workers by the Ray reference that answers once they are back
         self._ask_at = 0.0
-        self._losses: Counter[tuple[str, int]] = Counter()  # of workers, over each part of a target
+        self._losses: Counter[tuple[str, int]] = Counter()  # workers lost, by target and part number
         self._joins = ThreadPoolExecutor(1, "maskvfi-join")
         self._parts_made = self._parts_known = self._frames_made = self._frames_known = self._lost = 0
 

@@ -32,7 +32,7 @@ def storage_of(place: str) -> tuple[Any, str]:
     """
     if "://" not in place:  # fsspec would read x::y.mp4 as an address
         return LocalFileSystem(), make_path_posix(place)
-    with asking(place, "reached"):
+    with file_system_errors(place, "reached"):
         found: tuple[Any, str] = fsspec.core.url_to_fs(place)
     return found
 
@@ -61,7 +61,7 @@ def exists(place: str) -> bool:
     if path := local_path(place):
         return path.exists()
     storage, inside = storage_of(place)
-    with asking(place, "reached"):
+    with file_system_errors(place, "reached"):
         return bool(storage.exists(inside))
 
 
@@ -84,7 +84,7 @@ def fetched(place: str) -> Iterator[Path]:
     storage, inside = storage_of(place)
     with tempfile.TemporaryDirectory(prefix="maskvfi-") as folder:
         copy = Path(folder) / posixpath.basename(inside)
-        with asking(place, "fetched"):
+        with file_system_errors(place, "fetched"):
             storage.get_file(inside, str(copy))
         yield copy
 
@@ -123,7 +123,7 @@ def deliver(path: Path, place: str) -> None:
     folder, name = posixpath.split(inside)
     partial = posixpath.join(folder, f".{secrets.token_hex(4)}.partial.{name}")
     try:
-        with asking(place, "written"):
+        with file_system_errors(place, "written"):
             with suppress(NotImplementedError):
                 storage.makedirs(folder, exist_ok=True)
             storage.put_file(str(path), partial)
@@ -138,7 +138,7 @@ def deliver(path: Path, place: str) -> None:
 
 
 @contextmanager
-def asking(place: str, what: str) -> Iterator[None]:
+def file_system_errors(place: str, what: str) -> Iterator[None]:
     """Turn any exception that a file system raises in the block into a MediaError of one line.
 
     Every file system of fsspec has exceptions of its own.

@@ -26,7 +26,7 @@ from maskvfi.synthesis.interpolator import Interpolator
 
 CORES_PER_WORKER = 4  # by default, without GPUs
 MAX_RETRIES = 3  # further tries of a part whose worker died
-TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN where ~/.ray/auth_token is not that of its head"
+TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN if ~/.ray/auth_token is not the token of its head node"
 MAX_AHEAD = 16  # parts that a survey may have found before they are taken
 
 
@@ -61,7 +61,9 @@ def cluster(address: str | None) -> Iterator[bool]:
         cause = str(error.__cause__ or error)
         if "InvalidAuthToken" in cause:  # Ray sends no token unless it is told to
             raise ConnectionError(f"{address}: this Ray cluster wants a token ({TOKEN})") from error
-        what = f"{address}: no Ray cluster lets this in" if address else "Ray cannot be started here"
+        what = (
+            f"{address}: cannot connect to a Ray cluster there" if address else "Ray cannot be started here"
+        )
         raise ConnectionError(f"{what} ({cause})") from error
     try:
         yield True

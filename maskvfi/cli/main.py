@@ -266,7 +266,7 @@ def ui(
     """A page in the browser: see and paint the mask, interpolate, download."""
     from maskvfi.app import serve
 
-    gc.set_threshold(700, 10, 10)  # Python's own: what many runs leave must not pile up
+    gc.set_threshold(700, 10, 10)  # Python's default: the page runs for long, so garbage must be collected
     serve(host, port, lambda address: say(f"maskvfi: {address} (Ctrl+C ends it)"))
 
 

@@ -75,7 +75,7 @@ def interpolate(
     network = _load(vfi, mask, device, precision, options)
     starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
     made = starts.std.ModifyFrame(clips=[starts, ends], selector=_Between(network, rate.factor, sc))
-    return rate.cut(rate.with_whole(made))
+    return rate.cut(rate.with_source_frames(made))
 
 
 def static_mask(
@@ -136,7 +136,7 @@ def static_layer(
     hold_last: bool = True,
     **options: Any,
 ) -> Any:
-    """Make what still pixels show at the times of another interpolator's frames; only that is right in it.
+    """Make the still layer at the times of another interpolator's frames. Its moving pixels are not meant to be seen.
 
     The mask comes with it as alpha: with `layer = static_layer(clip)`, `std.MaskedMerge(other, layer,
     layer.std.PropToClip())` puts still pixels back into the clip `other`.
@@ -205,10 +205,10 @@ class _Rate:
         many = vs.core.std.Interleave([clip] * num) if num > 1 else clip
         return many.std.SelectEvery(cycle=den, offsets=[0]) if den > 1 else many
 
-    def with_whole(self, made: Any) -> Any:
-        """The output with source frames straight from the clip, if every one is shown.
+    def with_source_frames(self, made: Any) -> Any:
+        """The output with its source frames taken straight from the clip, if all of them are shown.
 
-        So the last one does not wait for a frame after it: a player does not know where its video ends.
+        Then the last source frame needs no frame after it. A player does not know where its video ends, and would wait.
         """
         import vapoursynth as vs
 

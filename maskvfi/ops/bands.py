@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-PIXELS = 1 << 22  # of a band
+BAND_PIXELS = 1 << 22  # of a band
 
 
 class Band(NamedTuple):
@@ -25,7 +25,7 @@ class Band(NamedTuple):
 
 
 def bands(height: int, width: int, halo: int, multiple: int) -> Iterator[Band]:
-    """Divide a picture into bands of about PIXELS.
+    """Divide a picture into bands of about BAND_PIXELS.
 
     Args:
         height, width: Of the picture in px.
@@ -35,7 +35,7 @@ def bands(height: int, width: int, halo: int, multiple: int) -> Iterator[Band]:
     Yields:
         The bands from top to bottom; one for a picture that is small enough.
     """
-    step = height if height * width <= PIXELS else max(1, PIXELS // width // multiple) * multiple
+    step = height if height * width <= BAND_PIXELS else max(1, BAND_PIXELS // width // multiple) * multiple
     for top in range(0, height, step):
         bottom = min(top + step, height)
         first, last = max(0, top - halo), min(height, bottom + halo)
@@ -48,7 +48,7 @@ def in_bands(
     """Do `work` band by band.
 
     Args:
-        work: Takes rows of `planes`, and returns the same rows of its results, as `rows` or None.
+        work: Takes a band of every plane, None for None; returns the same band of every result, or None for no result.
         planes: Each [...,H,W] or None; the first is a tensor.
         halo, multiple: As `bands` takes them.
 

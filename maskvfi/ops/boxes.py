@@ -11,7 +11,7 @@ from torch import Tensor
 
 MARGIN = 64  # px around moving pixels, which the network needs as context for its flow
 CELL = 16  # px; the grid on which moving pixels are found
-SPARE = 4  # still squares, as large as the network's multiple, that a merged box may contain to save a box
+SPARE = 4  # squares of the boxes' grid that may be computed in addition, if merging two boxes saves one box
 WHOLE_SHARE = 0.8  # of the picture; boxes that cover more are replaced by the whole picture, which is cheaper
 
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from maskvfi.ops.bands import in_bands
 
 CELL = 8  # px; the noise is measured in cells of this size
-# Standard deviation of the noise of one frame in 8-bit code values. Nothing is done about less than FAINT, which the
-# coding of ordinary video leaves; from VISIBLE on all of it is kept.
+# Standard deviation of one frame's noise in 8-bit code values. Below FAINT, which ordinary coding leaves, no noise is
+# added; from VISIBLE on its full strength is restored.
 FAINT, VISIBLE = 1.0, 2.0
-SMALLEST = 1.5  # the variance of noise divided by the smallest of nine measurements of it
-# The share of the variance that lies within 2x2 px. Where two pictures dissolve, their difference has less than COARSE
-# somewhere near; white noise has 0.75, and the grain of a film rarely less than FINE.
+SMALLEST = 1.5  # the variance of noise divided by the smallest variance of a cell and its eight neighbours
+# The share of the variance within 2x2 px tells noise from a dissolve. White noise has 0.75, film grain rarely less than
+# FINE. Below COARSE the two pictures dissolve, and no noise is added.
 COARSE, FINE = 0.1, 0.2
 SHIFT = 6  # px; noise is not correlated over this distance
 HALO = 4 * CELL  # px; no pixel depends on rows farther away
@@ -42,7 +42,7 @@ def mix_still(
         time: In 0..1.
         code: One 8-bit code value in the frames' unit.
         keep: [...,H,W] in 0..1, 1 where the mix is left as it is.
-        used: [...,H,W], 0 where nobody looks at the result, which saves time; None: it is looked at everywhere.
+        used: [...,H,W], 0 where the result is not used, which saves time; None: it is used everywhere.
 
     Returns:
         [...,H,W], in the range of both frames.
@@ -109,9 +109,9 @@ def _mixed(
 
 
 def _around(share: Tensor) -> tuple[slice, slice]:
-    """The rows and columns of cells around those that have a share, which is seldom more than a part of the picture.
+    """The rows and columns of the cells that get noise, with two more on every side. The other cells are skipped.
 
-    Two more lie on every side: a share fades into the next cell, and the noise there is shifted from the one after it.
+    The noise fades out in the first of the two. It is taken from SHIFT px away, which lies in the second.
     """
     found = (share > 0).flatten(0, -3).any(dim=0)
     rows, columns = (found.any(dim=dim).nonzero() for dim in (1, 0))
@@ -138,9 +138,12 @@ def _nudged(
 
 
 def _difference(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the frames' difference is in every cell: slope * mean of both frames + rest, and noise of a variance.
+    """Fit end - start = slope * (start + end) / 2 + rest in every cell; what remains is noise.
 
-    In a fade, or wherever contrast changes, the difference is a multiple of the picture; that part is no noise.
+    Where brightness or contrast changes, as in a fade, the difference is a multiple of the picture and not noise.
+
+    Returns:
+        slope, rest and the variance of the noise, one value per cell.
     """
     moments = (start, end, start * start, start * end, end * end)
     mean0, mean1, square0, product, square1 = (_mean(x) for x in moments)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from maskvfi.ops.boxes import MARGIN, Box
 
-BYTES = 700  # per pixel that the largest network needs while it computes
-MAX_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
-SHARE = 0.5  # of a GPU's free memory that a tile may need
+BYTES_PER_PIXEL = 700  # per pixel that the largest network needs while it computes
+MAX_TILE_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
+MEMORY_SHARE = 0.5  # of a GPU's free memory that a tile may need
 MIN_PIXELS = 512 * 512  # of a tile
 LARGE_FRAME = 4096 * 2304  # px; frames over this fill much of the memory themselves
 
@@ -60,11 +60,11 @@ def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
         return sys.maxsize
     if isinstance(tile, int):
         return tile * tile
-    available = MAX_BYTES
+    available = MAX_TILE_BYTES
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        available = int(free * SHARE)
-    return max(MIN_PIXELS, available // BYTES)
+        available = int(free * MEMORY_SHARE)
+    return max(MIN_PIXELS, available // BYTES_PER_PIXEL)
 
 
 def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:

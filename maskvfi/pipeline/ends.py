@@ -117,11 +117,11 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
     )
 
 
-def refuse_itself(source: PathLike, target: PathLike) -> None:
-    """Check that a target is not what it is made from.
+def refuse_same_file(source: PathLike, target: PathLike) -> None:
+    """Refuse a target that is the file or folder it is made from.
 
     Raises:
-        MediaError: It is.
+        MediaError: They are the same.
     """
     if same_file(folder_of(source), folder_of(target)):
         raise MediaError(f"{os.fspath(target)}: is the input itself")

@@ -58,7 +58,7 @@ def fingerprint(source: PathLike) -> str:
         source: The file, folder or pattern, or an address.
 
     Returns:
-        SHA-256, in hex, of the size and the first and last MiB of every picture, and in a folder of their names; of an
+        SHA-256, in hex, of the size and the first and last MiB of the file, or of every picture with its name; of an
         address, the hash of its text.
     """
     path, digest = Path(source), hashlib.sha256()

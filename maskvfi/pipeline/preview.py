@@ -19,7 +19,7 @@ from torch import Tensor
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.options import EncodeOptions, FrameOptions, MaskOptions, MaskVideoOptions, Options
 from maskvfi.paths import PathLike, check_target
-from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
+from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.reading import Progress, gaps_of
 from maskvfi.pipeline.report import Report
 from maskvfi.synthesis.compose import Copied
@@ -70,7 +70,7 @@ def mask_video(
     """
     options = MaskVideoOptions.of(options, fields)
     _refuse_no_mask(options)
-    refuse_itself(source, target)
+    refuse_same_file(source, target)
     began = time.perf_counter()
     result = Report.begin(source, target, options)
     with open_source_for(source, options) as reader:
@@ -131,7 +131,7 @@ def compare(
     """
     options = Options.of(options, fields)
     _refuse_no_mask(options)
-    refuse_itself(source, target)
+    refuse_same_file(source, target)
     path = Path(target)
     picture = path.suffix.lower() in PICTURE_SUFFIXES
     if picture:
@@ -221,8 +221,8 @@ def pair(
         raise OptionError("two of the times are equal in six digits, which name the pictures")
     for each in paths:
         check_target(each, overwrite)
-        refuse_itself(first, each)
-        refuse_itself(second, each)
+        refuse_same_file(first, each)
+        refuse_same_file(second, each)
     info, (start, end) = read_pictures([first, second])
     renderer = Renderer(
         with_painted_masks(interpolator or Interpolator.from_options(options), options, info), info
@@ -267,7 +267,7 @@ def _refuse_no_mask(options: MaskOptions) -> None:
 def _refuse_encoding(options: EncodeOptions) -> None:
     """Refuse options of an encoder for a single picture, which its suffix alone decides."""
     plain = EncodeOptions().to_dict()
-    given = [name for name, value in options.of_group(EncodeOptions).items() if value != plain[name]]
+    given = [name for name, value in options.values_of_group(EncodeOptions).items() if value != plain[name]]
     if given:
         raise OptionError(f"a picture is written as its suffix says, and takes no {', '.join(given)}")
 

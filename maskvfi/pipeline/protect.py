@@ -17,7 +17,7 @@ from maskvfi.errors import MediaError, OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import DecodeOptions, ProtectOptions
 from maskvfi.paths import PathLike
-from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_itself
+from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.putter import FILTER, SMALL, Putter
 from maskvfi.pipeline.reading import Progress, gaps_of, timed, until_damage
@@ -42,7 +42,7 @@ from maskvfi.video.pixel_format import Colour
 # Seconds: what is compared of a short film, and of each part of a long one.
 WHOLE, WINDOW = Fraction(12), Fraction(4)
 REACH = Fraction(3)  # seconds that are read of the other video around a window
-SAID = Fraction(1, 200)  # seconds: a smaller offset is not worth a line
+SMALL_OFFSET = Fraction(1, 200)  # seconds: a smaller offset is not worth a line
 
 
 def protect(
@@ -89,7 +89,7 @@ def protect(
     for path in (source, interpolated):
         if os.fspath(path) == PIPE:
             raise OptionError("both videos are read twice: neither can be a pipe")
-        refuse_itself(path, target)
+        refuse_same_file(path, target)
     if report is not None:
         check_report(report, (source, interpolated, *files_of(options)), target)
     run = _Run(source, interpolated, target, options, progress, watch)
@@ -222,10 +222,10 @@ class _Run:
         """The frame with the still pixels of its gap."""
         assert gap.end is not None
         began = time.perf_counter()
-        at = (self._source_time(frame.pts) - gap.start.pts) / (gap.end.pts - gap.start.pts)
-        at = (
-            Fraction(0) if at * (gap.end.pts - gap.start.pts) < self._tolerance(gap) else min(at, Fraction(1))
-        )
+        passed = self._source_time(frame.pts) - gap.start.pts
+        at = Fraction(0)
+        if passed >= self._tolerance(gap):
+            at = min(passed / (gap.end.pts - gap.start.pts), Fraction(1))
         copied = copied or self._putter.everything
         if not counted:
             self._renderer.tally.gaps += 1
@@ -307,7 +307,7 @@ class _Run:
         return clock, colour
 
     def _say_clock(self, clock: Alignment, name: str) -> None:
-        if abs(clock.offset) >= SAID:
+        if abs(clock.offset) >= SMALL_OFFSET:
             way = "later" if clock.offset > 0 else "earlier"
             self._say(
                 f"{name}: its frames are shown {abs(float(clock.offset)):.3f} s {way} than the source's"

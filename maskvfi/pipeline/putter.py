@@ -17,7 +17,7 @@ from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour
-from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors, with_finite
+from maskvfi.video.planes import planes_to_rgb, quantise, replace_non_finite, rgb_to_planes, to_tensors
 
 FILTER = "bicubic"  # how a smaller source is scaled
 SMALL = (64, 36)  # px; pictures of this size are compared
@@ -95,7 +95,7 @@ class Putter:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
                 return known
-        planes, _ = with_finite(to_tensors(frame.planes, self._interpolator.device))
+        planes, _ = replace_non_finite(to_tensors(frame.planes, self._interpolator.device))
         if not self._same:
             planes = self._converted(planes, frame)
         small = thumbnail(frame, self._source.colour, SMALL).astype(np.float32)

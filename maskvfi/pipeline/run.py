@@ -9,7 +9,7 @@ from typing import Any
 
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
-from maskvfi.pipeline.ends import default_target, open_sink_for, open_source_for, refuse_itself
+from maskvfi.pipeline.ends import default_target, open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of
 from maskvfi.pipeline.reading import Progress, gaps_of, timed
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
@@ -105,7 +105,7 @@ class _Run:
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
         self.target = target
-        refuse_itself(self._source, target)
+        refuse_same_file(self._source, target)
         interpolator = with_painted_masks(
             self._interpolator or Interpolator.from_options(options), options, info
         )

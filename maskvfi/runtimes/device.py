@@ -54,11 +54,11 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
     return precision, PRECISIONS[precision]
 
 
-def mask_type(precision: str, device: torch.device) -> torch.dtype:
+def choose_mask_dtype(precision: str, device: torch.device) -> torch.dtype:
     """Choose a number format for the mask network.
 
-    bfloat16 costs the mask no F1 (docs/speed.md), but flow needs float32. So "auto" takes it for the mask alone, where
-    the processor multiplies it faster than float32: Intel's do with AMX only.
+    In bfloat16 the mask is as good as in float32 (F1 in docs/speed.md), but flow is not. So "auto" takes it for the
+    mask alone, and only on processors that multiply it faster than float32; of Intel's those are the ones with AMX.
 
     Args:
         precision: As for `choose_precision`.

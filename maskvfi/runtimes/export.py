@@ -61,7 +61,7 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: st
     else:
         network = load_vfi(path)
         if network.traits.no_graph:
-            raise WeightsError(f"{path}: {network.traits.no_graph}, which no graph can")
+            raise WeightsError(f"{path}: cannot be exported as one graph: {network.traits.no_graph}")
         module, output = _Frame(network), "frame"
     inputs = module.example()
     picture = ONE_PICTURE if stacked else PICTURE

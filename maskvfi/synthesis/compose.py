@@ -24,12 +24,14 @@ from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
 from maskvfi.options import FrameOptions
 from maskvfi.video.pixel_format import Colour, PixelFormat
-from maskvfi.video.planes import mask_to_planes, off_backdrop, rgb_to_planes
+from maskvfi.video.planes import mask_to_planes, remove_backdrop, rgb_to_planes
 
-SURELY, LIKELY = 0.997, 0.5  # that content was replaced: in the middle of such a place, and anywhere in it
-NEAR = 12  # px from such a middle
-AROUND = 8  # px from what was replaced, within which something stands still a gap before or after
-STEADY = 3  # px by which what changes again and again may differ from gap to gap
+# A pixel is replaced where the probability is over LIKELY and within NEAR px of a place where it is over SURELY.
+SURELY, LIKELY = 0.997, 0.5
+NEAR = 12  # px
+# It is confirmed if the gap before or after has a still pixel within AROUND px, or both copy one within STEADY px.
+AROUND = 8  # px
+STEADY = 3  # px
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
@@ -210,8 +212,8 @@ def _copied_rows(
     return Copied(torch.maximum(weight, other), other)
 
 
-def confirmed(gaps: Sequence[Copied]) -> list[Copied]:
-    """Release what was called replaced in places where nothing stands, if there are several gaps to tell from.
+def drop_unconfirmed(gaps: Sequence[Copied]) -> list[Copied]:
+    """Warp replaced pixels that no neighbouring gap confirms. A single gap is left as it is.
 
     Digits change on a panel, and before or after the change they stand still with it. In fast motion nothing does. So
     replaced pixels count where something stands still near them in the gap before or after, or where they are copied in
@@ -223,11 +225,13 @@ def confirmed(gaps: Sequence[Copied]) -> list[Copied]:
     Returns:
         The same gaps; released pixels are warped.
     """
-    return [_confirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]]) for k, gap in enumerate(gaps)]
+    return [
+        _drop_unconfirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]]) for k, gap in enumerate(gaps)
+    ]
 
 
-def _confirmed(gap: Copied, beside: list[Copied]) -> Copied:
-    """One of the gaps of `confirmed`, given those before and after it."""
+def _drop_unconfirmed(gap: Copied, beside: list[Copied]) -> Copied:
+    """One of the gaps of `drop_unconfirmed`, given those before and after it."""
     if gap.replaced is None or not beside:
         return gap
     if gap.replaced.device.type == "cpu" and not gap.replaced.any():
@@ -445,7 +449,7 @@ def _moving_with_alpha(
     opacity = _moving_opacity(
         as_float(start) / layout.opaque, as_float(end) / layout.opaque, time, output, box
     )
-    colours = layout.colour_planes(off_backdrop(output.frame, opacity))
+    colours = layout.colour_planes(remove_backdrop(output.frame, opacity))
     visible = layout.weights((opacity * layout.opaque >= 0.5).to(opacity.dtype))
     shown = (
         torch.lerp(box.of(plane, log2), colour, share)

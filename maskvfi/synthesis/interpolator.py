@@ -20,14 +20,14 @@ from maskvfi.ops.warp import BILINEAR
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
-from maskvfi.runtimes.device import choose_device, choose_precision, mask_type
+from maskvfi.runtimes.device import choose_device, choose_mask_dtype, choose_precision
 from maskvfi.synthesis.compose import (
     RGB,
     Copied,
     MovingTile,
     compose,
-    confirmed,
     copied_pixels,
+    drop_unconfirmed,
     moving_layer,
     place_tile,
 )
@@ -118,7 +118,7 @@ class Interpolator:
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         off = mask is None or (isinstance(mask, str) and mask == "off")
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
-        mask_dtype = mask_type(options.precision, self.device)
+        mask_dtype = choose_mask_dtype(options.precision, self.device)
         cpu = self.device.type == "cpu"
         self.mask = (
             mask_network and on_device(mask_network, self.device, mask_dtype, channels_last=cpu).eval()
@@ -143,7 +143,7 @@ class Interpolator:
         Raises:
             WeightsError, OptionError: As the constructor does.
         """
-        chosen = options.as_group(FrameOptions).of_group(FrameOptions)
+        chosen = options.as_group(FrameOptions).values_of_group(FrameOptions)
         return cls(**chosen | {"protect": None, "release": None} | fields)
 
     def paint(self, protect: Tensor | None, release: Tensor | None) -> None:
@@ -347,7 +347,7 @@ class Interpolator:
             )
             for k in range(len(views) - 1)
         ]
-        return confirmed(found)
+        return drop_unconfirmed(found)
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Find the boxes that the network has to compute.
@@ -356,7 +356,7 @@ class Interpolator:
             weight: [B,1,H,W], how far each pixel is copied.
 
         Returns:
-            Boxes around what moves; none if weight is None, which `gap` takes for the whole frame.
+            Boxes around what moves. If weight is None there are none, and `gap` computes the whole frame.
         """
         return [] if weight is None else moving_boxes(weight, self.vfi.multiple(self.scale))
 
@@ -398,7 +398,7 @@ class Interpolator:
             timestep: The time: a number in 0..1, or a tensor [B,1,1,1].
 
         Yields:
-            The network's output in every tile, without the still pixels that the gap's weight marks.
+            The moving layer of every tile. Still pixels are not dragged along, see `compose.moving_layer`.
         """
         time = as_timestep(timestep, gap.start.rgb)
         for tile, prepared in gap.tiles:

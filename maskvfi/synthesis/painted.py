@@ -19,7 +19,7 @@ from maskvfi.video import SourceInfo
 from maskvfi.video.orientation import orientation_of, upright_info
 from maskvfi.video.pictures import orientation_of_picture
 
-_TIFF = (b"II*\0", b"MM\0*")  # how TIFF files begin, which OpenCV turns itself
+_TIFF = (b"II*\0", b"MM\0*")  # how TIFF files begin; OpenCV applies their orientation itself
 
 
 def with_painted_masks(interpolator: Interpolator, options: MaskOptions, info: SourceInfo) -> Interpolator:

@@ -25,8 +25,8 @@ from maskvfi.video.planes import (
     over_backdrop,
     planes_to_rgb,
     quantise,
+    replace_non_finite,
     to_tensors,
-    with_finite,
 )
 
 T = TypeVar("T")
@@ -67,6 +67,11 @@ class Tally:
 class Renderer:
     """Renders the gaps of one source. If the device runs out of memory, it continues in smaller tiles.
 
+    Args:
+        interpolator: Makes the frames; its tile size may be reduced.
+        info: The size in px, pixel format and colours of the source.
+        on_cut: "hold" repeats the earlier frame over a cut, "blend" fades to the next one.
+
     Attributes:
         tally: How much was copied and computed.
         seconds: Seconds by stage.
@@ -98,7 +103,7 @@ class Renderer:
             lines.append(f"{self.device} was short of memory: frames are computed in tiles")
         if self._not_finite:
             lines.append(
-                f"{self._info.path}: {self._not_finite} pixels are not finite numbers: new frames show others there"
+                f"{self._info.path}: {self._not_finite} pixels are not finite numbers: replaced in new frames"
             )
         return lines
 
@@ -250,7 +255,7 @@ class Renderer:
                 return known
         self._loaded = self._loaded[-self._group_size :]
         with self._stage("convert"):
-            planes, replaced = with_finite(to_tensors(frame.planes, self._interpolator.device))
+            planes, replaced = replace_non_finite(to_tensors(frame.planes, self._interpolator.device))
             self._not_finite += replaced
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
             seen = over_backdrop(rgb, opacity_of(planes, frame.format))

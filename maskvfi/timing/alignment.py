@@ -133,7 +133,7 @@ class _Pair:
         return _best([self], drift, around, reach)
 
     def matches(self, shift: float, drift: float) -> list[tuple[float, float]]:
-        """The source frames that are in the video unchanged: their times there and here."""
+        """(source time, video time) in seconds of every source frame that the video holds unchanged."""
         found = []
         times, steps = self.source.times, self.steps
         for k, time in enumerate(times):

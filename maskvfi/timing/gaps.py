@@ -44,8 +44,8 @@ def split(
         loop: Close the clip with a gap from its last frame to its first.
 
     Yields:
-        The gaps, in the order of time; of many in a row without output frames only the first. The last output frame
-        ends where the stream does.
+        The gaps, in the order of time. Of a long row without output frames only the first MAX_HELD are given. The last
+        output frame ends where the stream does.
     """
     end = Fraction(0)
 
@@ -55,7 +55,9 @@ def split(
             end = watched.frame.pts + watched.frame.duration
             yield watched
 
-    held: list[Gap] = []  # one whose last output frame is longer than it, and those after it
+    held: list[
+        Gap
+    ] = []  # a gap whose last output frame outlasts it, and the gaps after it without output frames
     for gap in _divided(noted(), timeline, resolve, loop):
         if gap.slots:
             yield from held

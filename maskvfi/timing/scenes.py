@@ -20,9 +20,10 @@ from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 256, 1024  # px, the largest
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
 NOISE = 1.0  # 8-bit code values
-STEADY = 1.5  # a cut changes the picture more than that many times as much as the frames before, or those after, do
-HELD = 8  # repeats of a picture after which those before it are judged without waiting for the next one
-APART = 3.0  # the same at the ends of a video, where there are fewer frames to compare with: as AdaptiveDetector has it
+# At a cut the picture changes more than this many times the mean change of the frames before, and of those after.
+CUT_RATIO = 1.5
+CUT_RATIO_AT_ENDS = 3.0  # where the video has too few frames on one side; AdaptiveDetector's own threshold
+HELD = 8  # repeats after which a picture counts as held: the frames before it are then judged without the next picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class SceneWatcher:
     """Finds cuts and duplicates among the frames of one source.
 
     Cuts are found by PySceneDetect. Duplicates are not passed to it, since in animation on threes it would take every
-    new drawing for a cut. Of the cuts that "auto" finds, those count where the picture changes more than around them:
-    near black, where hue and saturation mean little, the last step of a fade would be a cut, and so would be any motion
-    of two or three frames.
+    new drawing for a cut. Of the cuts that "auto" finds, only those count at which the picture changes more than around
+    them. Otherwise the last step of a fade to black would be a cut, since hue means little near black, and so would any
+    motion in a video of two or three frames.
     """
 
     def __init__(self, info: SourceInfo, scene_cut: str | float = "auto") -> None:
@@ -107,7 +108,7 @@ class SceneWatcher:
                 # times, as the frames before it.
                 cuts.update(self._show(picture, 1 if self._shown else 1 + self._delay))
                 number = self._shown - 1
-            elif held == HELD:  # else all frames of a slide would be kept until the next slides come
+            elif held == HELD:  # else all frames of a slide would wait in memory for the next slide
                 cuts.update(self._hold(picture))
             waiting.append((Watched(frame, False, duplicate), number))
             yield from settled(self._shown - 1 - self._delay)
@@ -137,11 +138,11 @@ class SceneWatcher:
             for numbers in (range(number - self._delay, number), range(number + 1, number + self._delay + 1))
         )
         if len(before) == len(after) == self._delay:
-            return self._changes[number] > STEADY * max(float(np.mean(side)) for side in (before, after))
+            return self._changes[number] > CUT_RATIO * max(float(np.mean(side)) for side in (before, after))
         around = [*before, *after]
-        if not around:  # two pictures: a cut if they are held, else the two that are to be interpolated
+        if not around:  # there are only two pictures: a cut if one is repeated, else interpolate between them
             return self._repeats
-        return self._changes[number] > APART * float(np.mean(around))
+        return self._changes[number] > CUT_RATIO_AT_ENDS * float(np.mean(around))
 
     def _small(self, frame: Frame) -> np.ndarray:
         return thumbnail(frame, self._info.colour, self._size)

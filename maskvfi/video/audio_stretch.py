@@ -16,7 +16,7 @@ from av.packet import Packet
 from maskvfi.errors import reason
 from maskvfi.video.audio_choice import choose_sound
 
-# The tempos of one atempo filter, which skips samples above them; other tempos take several in a row.
+# The tempos of one atempo filter. Above them it skips samples, so other tempos take several filters in a row.
 _TEMPOS = (Fraction(1, 2), Fraction(2))
 _PAUSE = Fraction(1, 20)  # seconds: less is no gap, but times that were rounded
 _TAIL = Fraction(1, 10)  # seconds: atempo drops less than that of what it gets last

@@ -24,14 +24,14 @@ def may_jump(container: Container) -> bool:
     return bool(container.format.flags & cast(int, Flags.ts_discont.value))
 
 
-def steady(
+def demux_continuous(
     container: InputContainer, streams: Sequence[Stream], picture: VideoStream, jumps: list[Fraction]
 ) -> Iterator[Packet]:
-    """Demux, with times that go on after the clock jumps.
+    """Demux with timestamps that stay continuous when the container's clock jumps.
 
-    After a jump one offset holds for all streams, so that sound stays in time with the picture. It lets the picture go
-    on without a gap. Streams are stored a little apart, so each of them takes the new offset when its own time jumps.
-    What jumps and comes back is damaged, a time of the picture or of the sound: it goes on without a gap.
+    After a jump one offset holds for all streams: the picture goes on without a gap, and sound stays in time with it.
+    Streams are stored a little apart, so each takes the new offset when its own timestamps jump. A timestamp that jumps
+    and then comes back is damaged: it is replaced by the time at which the packet before ends.
 
     Args:
         container: Read from its beginning.

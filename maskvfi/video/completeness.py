@@ -13,7 +13,7 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.video.clock_jumps import may_jump
 from maskvfi.video.streams import start_of
 
-_MAX_LOST = Fraction(1, 4)  # seconds: leading pictures of an open group are not shown by anybody
+_MAX_LOST = Fraction(1, 4)  # seconds: no player shows the leading pictures of an open GOP
 _APART = Fraction(3, 4)  # frames: the second field of a frame may be a packet half a frame later
 
 
@@ -64,7 +64,7 @@ class Completeness:
             self._waiting.add(time)
 
     def undecodable(self, error: av.error.FFmpegError) -> None:
-        """Note that a packet could not be read or decoded. Before the first frame, a recording may just begin so."""
+        """Note a packet that could not be read or decoded. It counts only after a frame: many files begin so."""
         self._failure = error
         self._packets_damaged += self.frames > 0 and not self._cut
 

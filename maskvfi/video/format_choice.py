@@ -167,7 +167,7 @@ def even_size(codec: str, name: str, layout: PixelFormat, width: int, height: in
 
 @cache
 def opens(codec: str, name: str, width: int, height: int) -> bool:
-    """Whether an encoder takes a pixel format at a size. An encoder of a device is not asked: it is believed."""
+    """Whether an encoder takes a pixel format at a size. Device encoders are not tried: they take even sizes only."""
     if codec.partition("_")[2] in _DEVICES or codec == "wrapped_avframe":
         return not (width % 2 or height % 2)
     context = av.CodecContext.create(codec, "w")

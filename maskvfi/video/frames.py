@@ -132,7 +132,7 @@ class Sink(Protocol):
         """Queue the next frame, in the order of presentation."""
 
     def finish(self) -> None:
-        """Write what waits, and give the output its name."""
+        """Write what waits, and rename the finished output to the target."""
 
     def abort(self) -> None:
         """Stop, and leave nothing behind but the `kept` frames."""

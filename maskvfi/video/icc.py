@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from maskvfi.video.jpeg_file import jpeg_pixels, jpeg_segment, jpeg_segments
 from maskvfi.video.png import png_chunk, png_chunks
 
-_LARGEST = 1 << 24  # bytes of a profile; a larger one is not read
+_LARGEST = 1 << 24  # bytes of an unpacked PNG profile; a larger one is not read
 _TIFF_TAG = 34675
 _JPEG_NAME = b"ICC_PROFILE\0"
 _JPEG_PART = 65_519  # bytes of a profile that fit into a segment
@@ -28,7 +28,10 @@ def read_profile(data: bytes, codec: str) -> bytes:
     try:
         if codec == "png":
             packed = next((body for kind, body in png_chunks(data) if kind == b"iCCP"), b"\0\0")
-            found = zlib.decompressobj().decompress(packed.partition(b"\0")[2][1:], _LARGEST)
+            unpacker = zlib.decompressobj()
+            found = unpacker.decompress(packed.partition(b"\0")[2][1:], _LARGEST)
+            if unpacker.unconsumed_tail:
+                return b""
         elif codec == "mjpeg":
             parts = sorted(body for kind, body in jpeg_segments(data) if _is_part(kind, body))
             found = b"".join(body[len(_JPEG_NAME) + 2 :] for body in parts)

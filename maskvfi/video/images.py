@@ -42,7 +42,7 @@ class ImageFolderReader:
     """Read the images of a folder as a video of constant rate.
 
     They come in the natural order of their names (2 before 10), upright, and keep their depth. Images of different
-    pixel formats are all read as the richest of them.
+    pixel formats are all read in one format that holds each of them without loss.
 
     Args:
         path: The folder, or a pattern such as `shots/%04d.png`.
@@ -128,8 +128,8 @@ class ImageFolderReader:
 class ImageFolderWriter:
     """Write frames as numbered images into a folder.
 
-    8-bit sources become 8-bit images, deeper ones 16-bit, float ones EXR. Images are written into a hidden folder
-    beside the target, which takes the target's name when it is whole. Times are not kept.
+    8-bit sources become 8-bit images, deeper ones 16-bit, float ones EXR. Times are not kept. Images are written into a
+    hidden folder. At the end it is renamed to the target; if the target exists, the images are moved into it.
 
     Args:
         path: The folder, for `00000001.png`, `00000002.png`, ...; or a pattern such as `out/%06d.tiff`.
@@ -208,7 +208,7 @@ class ImageFolderWriter:
         self._worker.put(upright_frame(frame, self._info))
 
     def finish(self) -> None:
-        """Write what waits, and give the folder its name.
+        """Write what waits, and move the finished images to the target.
 
         Raises:
             MediaError: An image could not be written, or there were no frames. Or the folder cannot have its name:
@@ -290,7 +290,7 @@ class ImageFolderWriter:
 
 
 def _held(folder: Path) -> list[str]:
-    """The names in a folder, but for hidden folders of unfinished images."""
+    """The names in a folder, except those of hidden folders with unfinished images."""
     unfinished = re.compile(rf"\.{_INSIDE}\.[0-9a-f]+\.partial")
     return [item.name for item in folder.iterdir() if not unfinished.fullmatch(item.name)]
 

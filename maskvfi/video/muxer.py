@@ -215,7 +215,7 @@ class VideoWriter:
         return self._apart
 
     def finish(self) -> None:
-        """Encode what waits, copy the rest of the other streams, and give the file its name.
+        """Encode what waits, copy the rest of the other streams, and rename the finished file to the target.
 
         Raises:
             MediaError: Something could not be written, or there were no frames.
@@ -261,14 +261,14 @@ class VideoWriter:
             try:
                 self.finish()
             except BaseException as stop:
-                self._say_kept(stop)
+                self._raise_with_kept(stop)
                 raise
             return
         self.abort()
-        self._say_kept(error)
+        self._raise_with_kept(error)
 
-    def _say_kept(self, error: BaseException) -> None:
-        """Raise an error again that says how much of a stopped run is kept, if anything is."""
+    def _raise_with_kept(self, error: BaseException) -> None:
+        """If frames of a stopped run are kept, raise the error again with a line that says how many."""
         if not self.kept:
             return
         kept = f"{self.kept} frames are kept, resume goes on there"
@@ -296,7 +296,7 @@ class VideoWriter:
         if container.format.no_file:
             container.close()
             raise MediaError(
-                f"{self._name}: {name} is many files, and only one is written; a .mp4 can be divided afterwards"
+                f"{self._name}: {name} needs many files, and only one is written; a .mp4 can be split afterwards"
             )
         return container
 

@@ -25,8 +25,8 @@ _CODEC_OF_SUFFIX = {
     **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
     **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
 }
-_PHONES = (".mp4", ".m4v", ".mov")  # what is played by phones, browsers and QuickTime
-_DEEP_CODEC = "libx265"  # of them, for more than 8 bits
+_PHONES = (".mp4", ".m4v", ".mov")  # suffixes that phones, browsers and QuickTime play
+_DEEP_CODEC = "libx265"  # the default codec for these suffixes if the source has more than 8 bits
 
 
 def open_source(

@@ -134,7 +134,7 @@ def missing_numbers(files: Sequence[Path]) -> list[str]:
 
 
 def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple[SourceInfo, list[str]]:
-    """Find out what pictures are as a video: the richest of their pixel formats holds them all.
+    """Describe pictures as a video. Where their pixel formats differ, it gets one that holds all of them.
 
     Args:
         files: The pictures.
@@ -168,7 +168,7 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
     count = len(files)
     info = replace(shown, path=name, frames_estimate=count, duration=count / rate, profile=profiles[0])
     if len(formats) > 1 or (mixed and any(fmt.family == "yuv" for fmt in formats)):
-        fmt = _richest(formats, name, mixed)
+        fmt = _common_format(formats, name, mixed)
         counts = Counter(header.name for header in headers.values())
         listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
         warnings.append(f"{name}: the images differ ({listed}); all are read as {fmt.name}")
@@ -193,7 +193,7 @@ def read_frame(file: Path, info: SourceInfo, number: int) -> Frame:
         The frame.
 
     Raises:
-        MediaError: It cannot be read, or is another size or a richer format than the others.
+        MediaError: It cannot be read, has another size, or does not fit into the common pixel format.
     """
     native = decode_picture(file)
     own = _info_of(native, file, info.rate)
@@ -205,7 +205,7 @@ def read_frame(file: Path, info: SourceInfo, number: int) -> Frame:
         size = f"{own.width}x{own.height}"
         raise MediaError(f"{file}: is {size}, the images before it are {info.width}x{info.height}")
     both, mixed = {own.format, info.format}, info.format.family == "rgb"
-    if len(both) > 1 and _richest(both, str(file), mixed) != info.format:
+    if len(both) > 1 and _common_format(both, str(file), mixed) != info.format:
         raise MediaError(f"{file}: is {own.format.name}, those before it are {info.format.name}")
     if own.format != info.format or _meaning(own.colour) != _meaning(info.colour):
         planes = convert_planes(frame.planes, own.format, own.colour, info.format, info.colour)
@@ -324,7 +324,7 @@ def _info_of(native: av.VideoFrame, file: Path, rate: Fraction) -> SourceInfo:
     )
 
 
-def _richest(formats: Iterable[PixelFormat], name: str, mixed: bool) -> PixelFormat:
+def _common_format(formats: Iterable[PixelFormat], name: str, mixed: bool) -> PixelFormat:
     """The pixel format that holds pictures of all these formats without loss.
 
     Args:

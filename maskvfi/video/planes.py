@@ -91,7 +91,7 @@ def _backdrop(like: Tensor) -> Tensor:
     return torch.stack([like.new_full((1, 1), value) for value in BACKDROP]).unsqueeze(0)
 
 
-def off_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
+def remove_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
     """The colours of a picture over BACKDROP: the inverse of `over_backdrop` where the opacity is above 0.
 
     Args:
@@ -172,8 +172,8 @@ def to_tensors(planes: Sequence[np.ndarray], device: torch.device | str) -> tupl
     return tuple(copy.to(device, non_blocking=on_card) for copy in copies)
 
 
-def with_finite(planes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
-    """Planes of finite numbers alone: filters would spread others over the picture.
+def replace_non_finite(planes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
+    """Replace NaN and infinite values, which filters would spread over the picture.
 
     Args:
         planes: [H,W] each, of one size if they are floats.

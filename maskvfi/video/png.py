@@ -25,7 +25,7 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """A PNG file without profile, EXIF and texts, which FFmpeg takes for a damaged picture if only they are damaged.
+    """Remove profile, EXIF and texts from a PNG file: if one of them is damaged, FFmpeg rejects the whole picture.
 
     Args:
         data: The file; what is wrong with its pixels stays wrong.

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
-from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
@@ -266,7 +266,7 @@ class VideoReader:
 
     def _packets(self, first_time: Fraction | None) -> Iterator[Packet]:
         """The picture's packets; those before the last key frame that is not after `first_time` are skipped."""
-        packets = steady(self._container, [self._stream], self._stream, self._jumps)
+        packets = demux_continuous(self._container, [self._stream], self._stream, self._jumps)
         waiting: list[Packet] = []
         if first_time is None:
             yield from packets
@@ -301,7 +301,7 @@ class VideoReader:
                     continue
                 for frame in frames:
                     context.flags |= Flags.output_corrupt
-                    if self._container.format.name == "avi":  # it stores none: those of packets are guesses
+                    if self._container.format.name == "avi":  # AVI stores no pts; FFmpeg guesses them
                         frame.pts = frame.dts
                     self._noted.frame(frame, None if frame.pts is None else frame.pts * self._tick(frame))
                     yield frame
@@ -311,9 +311,9 @@ class VideoReader:
         self._noted.end()
 
     def _last_frames(self) -> Iterator[av.VideoFrame]:
-        """The last frames, if the decoder has kept them: after damage at the end, PyAV does not ask its threads again.
+        """The frames that the decoder's threads still hold after damage at the end, since PyAV does not flush them.
 
-        They are decoded once more, by one thread, which keeps none.
+        They are decoded again by a single thread, which holds none back.
         """
         last = self._noted.unfinished
         if last is None or self._jumps or not self._is_file():

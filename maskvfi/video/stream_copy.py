@@ -18,7 +18,7 @@ from av.subtitles.stream import SubtitleStream
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.audio_stretch import StretchedTrack
-from maskvfi.video.clock_jumps import may_jump, steady
+from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.container_probe import ContainerProbe
 from maskvfi.video.kept import Wanted
 from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
@@ -301,7 +301,7 @@ class CopiedStreams:
                 self._source.seek(int((self._first - _SEEK_BACK) * 1_000_000))
         started = {i for i in self._routes if self._source.streams[i].type != "video"}
         try:
-            for packet in steady(self._source, wanted, self._picture, []):
+            for packet in demux_continuous(self._source, wanted, self._picture, []):
                 index = packet.stream.index
                 if index in self._tracks:
                     if self._last is None or _time_of(packet) < self._last + 1:

@@ -144,7 +144,7 @@ def start_of(stream: Stream) -> Fraction:
 
 
 def chroma_siting(stream: VideoStream) -> str | None:
-    """Where the stream's chroma samples sit, by a name of `planes.SITINGS`; None if it does not say.
+    """Where the stream's chroma samples sit, by a name of `pixel_format.SITINGS`; None if it does not say.
 
     PyAV does not expose AVCodecParameters.chroma_location. FFmpeg's Matroska writer puts it into a header (elements
     ChromaSitingHorz and ChromaSitingVert of RFC 9559), so this writes a header to memory and looks there.

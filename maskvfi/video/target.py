@@ -66,7 +66,7 @@ class Target:
         return None if self._path is None else self._partial
 
     def keep(self) -> None:
-        """Give the whole file its name.
+        """Rename the finished file to the target.
 
         Raises:
             MediaError: It cannot have it, or another program has made such a file and `overwrite` is not set. The file

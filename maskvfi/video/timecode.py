@@ -21,7 +21,7 @@ def moved_timecode(
         start: Where the output begins in the source, in seconds from its first frame.
 
     Returns:
-        A time code of the same moment; None if `text` is none, or one frame per second is more than the new rate.
+        A time code of the same moment; None if `text` is not a time code, or a rate rounds to 0 frames per second.
     """
     found = _LABEL.fullmatch(text.strip())
     count, new_count = round(rate), round(new_rate)

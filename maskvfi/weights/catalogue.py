@@ -45,7 +45,7 @@ class PackagedFile:
 
     @property
     def url(self) -> str:
-        """What it is called in messages."""
+        """Stands for an address: in messages, as a key of the recorded hashes, and in the header of the weights."""
         return f"{self.member} in the package {self.package}=={self.version}"
 
     @property

@@ -160,8 +160,8 @@ def download(
 ) -> str:
     """Download a file.
 
-    An interrupted download leaves a file `<target>.part`, from which the next attempt resumes: also one of a later run
-    if `expected` can prove the result, else only one of this run, and only if the server sends an ETag.
+    An interrupted download leaves `<target>.part`, from which the next attempt resumes. With `expected` a later run can
+    resume it too, since the hash proves the result. Without it only this run can, if the server sends an ETag.
 
     Args:
         url: An http or https address.

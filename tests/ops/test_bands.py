@@ -15,7 +15,7 @@ def both(monkeypatch):
     def compute(work):
         found = []
         for pixels in (1 << 40, 20_000):
-            monkeypatch.setattr(bands, "PIXELS", pixels)
+            monkeypatch.setattr(bands, "BAND_PIXELS", pixels)
             found.append(work())
         assert len(list(bands.bands(264, 320, 32, 8))) > 3
         return found

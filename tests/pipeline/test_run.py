@@ -189,7 +189,7 @@ def test_what_is_no_number_in_an_exr_stays_in_its_frame(tmp_path):
     assert np.isfinite(early).all()
     assert np.isfinite(late).all()
     assert [line for line in report.warnings if "numbers" in line] == [
-        f"{source}: 1 pixels are not finite numbers: new frames show others there"
+        f"{source}: 1 pixels are not finite numbers: replaced in new frames"
     ]
 
 

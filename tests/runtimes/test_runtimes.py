@@ -15,7 +15,7 @@ import maskvfi
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.runtimes.base import PACKAGES
-from maskvfi.runtimes.device import mask_type
+from maskvfi.runtimes.device import choose_mask_dtype
 
 
 @pytest.fixture
@@ -165,8 +165,8 @@ def test_bf16_is_near(openvino):
 )
 def test_the_mask_is_in_bf16_where_a_processor_multiplies_it_faster(monkeypatch, abilities, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
-    assert mask_type("auto", CPU) == dtype
-    assert mask_type("bf16", CPU) == torch.bfloat16
+    assert choose_mask_dtype("auto", CPU) == dtype
+    assert choose_mask_dtype("bf16", CPU) == torch.bfloat16
 
 
 def test_the_choice_says_why(openvino):

@@ -14,8 +14,8 @@ from maskvfi.synthesis.compose import (
     MovingTile,
     VideoLayout,
     compose,
-    confirmed,
     copied_pixels,
+    drop_unconfirmed,
     moving_layer,
 )
 from maskvfi.video.pixel_format import Colour, PixelFormat
@@ -95,10 +95,10 @@ NOWHERE = (0, 0)
 )
 def test_content_is_replaced_only_where_something_stands_before_or_after(before, after, kept):
     between = gap((0, 8), (32, 40))
-    _, found, _ = confirmed([before, between, after])
+    _, found, _ = drop_unconfirmed([before, between, after])
     assert torch.equal(found.still, between.still)
     assert torch.equal(found.replaced, between.replaced if kept else torch.zeros_like(between.replaced))
-    assert confirmed([between]) == [between]
+    assert drop_unconfirmed([between]) == [between]
 
 
 @pytest.mark.parametrize("mode", ["fade", "nearest"])

@@ -263,7 +263,7 @@ def test_an_animated_png_is_called_png_as_its_source_is(tmp_path):
 @pytest.mark.parametrize("name", ["out.m3u8", "out.mpd"])
 def test_an_output_of_many_files_is_refused_before_the_work(tmp_path, name):
     source = make_clip(tmp_path / "a.mp4", times=3)
-    with pytest.raises(MediaError, match=rf"{name}: \w+ is many files, and only one is written"):
+    with pytest.raises(MediaError, match=rf"{name}: \w+ needs many files, and only one is written"):
         copied(source, tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -1,7 +1,7 @@
 """ComfyUI nodes: load networks, interpolate images or a video, protect another node's images, and show a mask.
 
-A server takes `comfy_entrypoint`, its third schema, or the two tables, its first one; where a module has both, it takes
-the tables.
+A server reads `comfy_entrypoint` (schema V3) or the two mappings (schema V1). If a module has both, it reads the
+mappings.
 """
 
 from maskvfi.integrations.comfyui.nodes import NODES

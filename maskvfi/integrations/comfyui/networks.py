@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 
 from maskvfi.integrations.comfyui import server
-from maskvfi.ops.tiles import BYTES, pixels_at_once
+from maskvfi.ops.tiles import BYTES_PER_PIXEL, pixels_at_once
 from maskvfi.options import FrameOptions
 from maskvfi.runtimes import on_device
-from maskvfi.runtimes.device import choose_precision, mask_type
+from maskvfi.runtimes.device import choose_mask_dtype, choose_precision
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.weights.load import load_static, load_vfi
 
@@ -47,7 +47,7 @@ class Networks:
         self._mask = None
         if options.mask is not None:
             self._mask = on_device(
-                load_static(options.mask), torch.device("cpu"), mask_type(options.precision, device)
+                load_static(options.mask), torch.device("cpu"), choose_mask_dtype(options.precision, device)
             )
         self._device = device
         self._patchers = [
@@ -69,7 +69,7 @@ class Networks:
             OptionError: This machine does not have the runtime.
         """
         limit = pixels_at_once(torch.device("cpu"), self.options.tile)
-        server.load(self._patchers, BYTES * min(width * height, limit))
+        server.load(self._patchers, BYTES_PER_PIXEL * min(width * height, limit))
         if self._interpolator is None:
             self._interpolator = Interpolator.from_options(
                 self.options, vfi=self._vfi, mask=self._mask, device=self._device

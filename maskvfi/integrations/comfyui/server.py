@@ -69,11 +69,11 @@ def watching(every_operation: bool = True) -> Iterator[Watch]:
     """Let the server end the block, and show its progress.
 
     Args:
-        every_operation: Whether Cancel is looked for before every operation of torch, which torch.compile cannot have.
-            Otherwise it is looked for when progress is told.
+        every_operation: Check for Cancel before every operation of torch. Without it Cancel is checked when progress
+            is reported; torch.compile needs that, since it cannot trace the checks.
 
     Yields:
-        What progress is told to.
+        The object to report progress to.
     """
     watch = Watch()
     watch.check()

@@ -63,7 +63,7 @@ def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: A
     Raises:
         MediaError, OptionError: As `maskvfi.protect` does; then nothing is left behind.
     """
-    still = networks.options.of_group(StillOptions) | {"device": str(server.compute_device())}
+    still = networks.options.values_of_group(StillOptions) | {"device": str(server.compute_device())}
     options = ProtectOptions.of(None, still | _trimmed(interpolated) | fields)
 
     def make(folder: Path) -> tuple[Path, Report]:

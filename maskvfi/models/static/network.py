@@ -64,12 +64,12 @@ class FrameFeatures(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What the network says of every pixel in N-1 gaps.
+    """Probabilities (or logits) of every pixel in N-1 gaps.
 
     Attributes:
-        still: [B,N-1,H,W], that it stands still.
-        replaced: [B,N-1,H,W], that its content changed at once and nothing moved, as digits and subtitles do. None
-            if the network has not learnt this.
+        still: [B,N-1,H,W], that the pixel stands still.
+        replaced: [B,N-1,H,W], that its content was replaced in place and nothing moved, as with digits and subtitles.
+            None if the network has not learnt this.
     """
 
     still: Tensor
@@ -361,7 +361,7 @@ class FrameEncoder(nn.Module):
 class TemporalMix(nn.Module):
     """Adds to every gap's features a projection of those of the gaps before and after it; initially zero.
 
-    A single gap is left unchanged. The first gap has the second one on both sides, and so on at the end.
+    A single gap is left unchanged. The first gap takes the second one for both neighbours, the last gap the one before.
 
     Args:
         width: Channels of a gap's features.

@@ -116,7 +116,7 @@ def test_a_cluster_that_is_not_there_is_one_line(data):
     process = label(data, "--address", "127.0.0.1:1")
     said = process.communicate()[1]
     assert process.returncode == 2
-    assert said.startswith("distill: 127.0.0.1:1: no Ray cluster lets this in (")
+    assert said.startswith("distill: 127.0.0.1:1: cannot connect to a Ray cluster there (")
     assert said.count("\n") == 1
 
 
