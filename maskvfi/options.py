@@ -378,13 +378,7 @@ def _in_range(each: OptionField, value: Any) -> Any:
     if value is None and type(None) in each.types:
         return None
     low, high = each.low, each.high
-    limits = (
-        f"at least {low:g}"
-        if high is None
-        else f"at most {high:g}"
-        if low is None
-        else f"in {low:g}..{high:g}"
-    )
+    limits = f"at least {low:g}" if high is None else f"in {low:g}..{high:g}"
     whole = float not in each.types
     try:
         number = float(value)

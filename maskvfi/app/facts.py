@@ -11,7 +11,7 @@ from maskvfi.video import open_source
 from maskvfi.video.orientation import upright_info
 
 
-def facts_of(videos: Sequence[str]) -> tuple[str, list[int]]:
+def describe_videos(videos: Sequence[str]) -> tuple[str, list[int]]:
     """Describe videos.
 
     Args:

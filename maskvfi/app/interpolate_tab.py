@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from maskvfi.app.facts import facts_of
+from maskvfi.app.facts import describe_videos
 from maskvfi.app.pictures import BELOW_PICTURE, PAINTED, Given, Pictures, layers_of
 from maskvfi.app.queue_tab import QueueTab
 from maskvfi.app.visitors import Visitors, errors_on_page
@@ -62,7 +62,7 @@ class InterpolateTab:
     def list_videos(self, videos: list[str] | None) -> list[Any]:
         """Say what the videos are, and show the first one that can be read."""
         videos = videos or []
-        lines, readable = facts_of(videos)
+        lines, readable = describe_videos(videos)
         choices = [(f"{number + 1}. {Path(videos[number]).name}", number) for number in readable]
         first = readable[0] if readable else None
         which = gr.update(choices=choices, value=first, visible=len(readable) > 1)
@@ -72,7 +72,7 @@ class InterpolateTab:
     def add(self, given: Given, request: gr.Request) -> None:
         """Put the videos into the queue."""
         videos = given[self._videos] or []
-        _, readable = facts_of(videos)
+        _, readable = describe_videos(videos)
         with errors_on_page(""):
             asked = values_of(self.options, given)
             layers = layers_of(given[self._pictures.painting])

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from maskvfi.app.facts import facts_of
+from maskvfi.app.facts import describe_videos
 from maskvfi.app.pictures import BELOW_PICTURE, PAINTED, Given, Pictures, layers_of
 from maskvfi.app.queue_tab import QueueTab
 from maskvfi.app.visitors import Visitors, errors_on_page
@@ -63,7 +63,7 @@ class ProtectTab:
 
     def list_videos(self, source: str | None, made: str | None) -> list[Any]:
         """Say what the videos are."""
-        told = [facts_of([path] if path else []) for path in (source, made)]
+        told = [describe_videos([path] if path else []) for path in (source, made)]
         ready = all(readable for _, readable in told)
         return [*(lines for lines, _ in told), gr.update(interactive=ready)]
 
@@ -77,4 +77,4 @@ class ProtectTab:
 
     def _video(self, given: Given) -> str | None:
         source: str | None = given[self._source]
-        return source if facts_of([source] if source else [])[1] else None
+        return source if describe_videos([source] if source else [])[1] else None

@@ -31,7 +31,7 @@ from maskvfi.synthesis.renderer import Renderer, groups_of
 from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import Slot, Timeline, choose_timeline
 from maskvfi.video import Frame, Source, SourceInfo, VideoWriter
-from maskvfi.video.journal import Coded
+from maskvfi.video.journal import EncodedPacket
 from maskvfi.video.timestamps import Clock
 
 
@@ -93,7 +93,7 @@ class PartResult:
     """
 
     number: int
-    packets: list[Coded]
+    packets: list[EncodedPacket]
     tally: dict[str, Any]
     seconds: dict[str, float]
     warnings: list[str] = field(default_factory=list)

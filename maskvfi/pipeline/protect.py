@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -182,7 +182,7 @@ class _Run:
             self._outside, self._unlike = sink.state["outside"], sink.state["unlike"]
         damage = Report("", "")
         made = iter(self._made) if self._options.strict else until_damage(iter(self._made), damage)
-        frames = _Ahead(timed(made, self._waits))
+        frames = _Ahead(timed(made, self._waits), self._source_time)
         source: Iterator[Frame] = iter(self._reader)
         if self._upright:
             source = (upright_frame(frame, self._stored) for frame in source)
@@ -192,7 +192,7 @@ class _Run:
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)
             sink.mark(self._state())
-        for frame in frames.until(None, self._source_time):
+        for frame in frames.until(None):
             self._write(sink, frame, outside=True)
         if result.damage:
             self._say(f"{result.damage}; frames after that are left as they are")
@@ -201,15 +201,15 @@ class _Run:
     def _render_group(self, group: list[Gap], frames: _Ahead, sink: Sink) -> None:
         copied: dict[int, Copied | None] | None = None
         for number, gap in enumerate(group):
-            for frame in frames.until(gap.start.pts - self._tolerance(gap), self._source_time):
+            for frame in frames.until(gap.start.pts - self._tolerance(gap)):
                 self._write(sink, frame, outside=True)
             if gap.end is None:
                 last = gap.start.pts + gap.start.duration + self._tolerance(gap)
-                for frame in frames.until(last, self._source_time):
+                for frame in frames.until(last):
                     self._write(sink, frame)
                 return
             counted = False
-            for frame in frames.until(gap.end.pts - self._tolerance(gap), self._source_time):
+            for frame in frames.until(gap.end.pts - self._tolerance(gap)):
                 if self.result.frames_out < self.result.resumed_at or gap.cut:
                     self._write(sink, frame)
                     continue
@@ -323,13 +323,13 @@ class _Run:
 class _Ahead:
     """The frames of a video, taken up to a time."""
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
+    def __init__(self, frames: Iterator[Frame], source_time: Callable[[Fraction], Fraction]) -> None:
+        self._frames, self._source_time = frames, source_time
         self._next: Frame | None = next(frames, None)
 
-    def until(self, end: Fraction | None, clock: Any) -> Iterator[Frame]:
+    def until(self, end: Fraction | None) -> Iterator[Frame]:
         """The next frames whose time on the source's clock is before `end`; None for all that are left."""
-        while self._next is not None and (end is None or clock(self._next.pts) < end):
+        while self._next is not None and (end is None or self._source_time(self._next.pts) < end):
             frame, self._next = self._next, next(self._frames, None)
             yield frame
 

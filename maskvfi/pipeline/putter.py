@@ -75,7 +75,9 @@ class Putter:
         start, end = self._load(gap.start), self._load(gap.end)
         here = thumbnail(frame, self._colour, SMALL).astype(np.float32)
         there = start.small * (1 - at) + end.small * at
-        if _typical(here - there) > max(2 * UNLIKE, 2 * _typical(start.small - end.small)):
+        if _median_difference(here - there) > max(
+            2 * UNLIKE, 2 * _median_difference(start.small - end.small)
+        ):
             return None
         if self._copied is None or self._copied[0] is not copied:
             self._copied = copied, copied.each(self._scaled)
@@ -127,6 +129,6 @@ def _means(colour: Colour) -> tuple[Any, ...]:
     return colour.matrix, colour.full_range, colour.siting
 
 
-def _typical(difference: np.ndarray) -> float:
-    """The median: what other programs do to overlays leaves it small."""
+def _median_difference(difference: np.ndarray) -> float:
+    """The median of absolute differences; it stays small where another program has changed only overlays."""
     return float(np.median(np.abs(difference)))

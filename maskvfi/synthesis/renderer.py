@@ -157,7 +157,7 @@ class Renderer:
             return
         self._ready = None  # it keeps frames of the group before
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
-        views = [self._look(frame).view for frame in frames]
+        views = [self._load(frame).view for frame in frames]
         with self._stage("mask"):
             copied = self._within_memory(lambda: self._interpolator.copied(views))
         for view in views[:-1]:  # the next group begins with the last one
@@ -200,7 +200,7 @@ class Renderer:
         """The planes of the frame at `time`."""
         assert gap.end is not None
         weight, replaced = (None, None) if copied is None or gap.cut else copied
-        start, end = self._look(gap.start), self._look(gap.end)
+        start, end = self._load(gap.start), self._load(gap.end)
         moving: Iterator[MovingTile] = iter(())
         if not gap.cut:
             with self._stage("network"):
@@ -249,7 +249,7 @@ class Renderer:
         self.tally.static += static
         self.tally.computed += computed
 
-    def _look(self, frame: Frame) -> LoadedFrame:
+    def _load(self, frame: Frame) -> LoadedFrame:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
                 return known

@@ -268,7 +268,7 @@ def _measure_size(
         ),
         "fuse": lambda: compose(planes[0], planes[1], TIME, moving, weight, LAYOUT),
     }
-    seconds = _typical(lambda: plain(img0, img1, *how), ours, repeats, interpolator.device)
+    seconds = _median_seconds(lambda: plain(img0, img1, *how), ours, repeats, interpolator.device)
     seconds["stream"] /= gaps
     return SizeCost(
         width,
@@ -296,7 +296,9 @@ def _measure_still(
         def masked(painted: Interpolator = painted) -> Tensor:
             return painted.between(painted.view(img0), painted.view(img1), TIME)
 
-        found = _typical(lambda: plain(img0, img1, *how), {"masked": masked}, repeats, interpolator.device)
+        found = _median_seconds(
+            lambda: plain(img0, img1, *how), {"masked": masked}, repeats, interpolator.device
+        )
         boxes = painted.boxes(painted.weight(painted.view(img0), painted.view(img1)))
         computed = sum(box.area for box in boxes) / (width * height)
         yield StillCost(width, height, share, computed, found["masked"], found["plain"] / found["masked"])
@@ -311,7 +313,7 @@ def _measure_file(interpolator: Interpolator) -> dict[str, float]:
     return {**report.seconds, "frames_per_second": report.frames_out / report.seconds["total"]}
 
 
-def _typical(
+def _median_seconds(
     plain: Callable[[], object], ours: dict[str, Callable[[], object]], repeats: int, device: torch.device
 ) -> dict[str, float]:
     """The median time of each task. Tasks take turns, so that other load on the machine affects all of them alike.

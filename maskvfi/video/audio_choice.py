@@ -18,7 +18,7 @@ _USUAL_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  
 
 
 @dataclass(frozen=True)
-class SoundEncoding:
+class AudioEncoding:
     """What a stream of sound is encoded with.
 
     Attributes:
@@ -45,7 +45,7 @@ class SoundEncoding:
         return stream
 
 
-def choose_sound(source: AudioCodecContext, output: OutputContainer) -> SoundEncoding | None:
+def choose_audio(source: AudioCodecContext, output: OutputContainer) -> AudioEncoding | None:
     """Choose how a stream of sound is encoded again.
 
     Encoders and containers refuse rates and layouts that they do not list, so each choice is tried in a container of
@@ -62,7 +62,7 @@ def choose_sound(source: AudioCodecContext, output: OutputContainer) -> SoundEnc
     return next((each for each in _choices(source, output) if _opens(each, muxer)), None)
 
 
-def _choices(source: AudioCodecContext, output: OutputContainer) -> Iterator[SoundEncoding]:
+def _choices(source: AudioCodecContext, output: OutputContainer) -> Iterator[AudioEncoding]:
     """What may be tried, the best first."""
     default = output.default_audio_codec
     names = (_ENCODERS.get(source.name, "aac"), _ENCODERS.get(default, default), "ac3")
@@ -76,7 +76,7 @@ def _choices(source: AudioCodecContext, output: OutputContainer) -> Iterator[Sou
             own = source.format.name
             samples = own if own in taken else taken[0]  # FLAC of 24 bits stays so
             for rate in _rates(source.sample_rate, encoder.audio_rates):
-                yield SoundEncoding(codec, rate, layout, samples)
+                yield AudioEncoding(codec, rate, layout, samples)
 
 
 def _layouts(source: AudioCodecContext) -> list[str]:
@@ -95,7 +95,7 @@ def _rates(own: int, listed: list[int] | None) -> list[int]:
     return sorted(rates, key=lambda rate: (rate < own, abs(rate - own)))
 
 
-def _opens(encoding: SoundEncoding, muxer: str) -> bool:
+def _opens(encoding: AudioEncoding, muxer: str) -> bool:
     """Whether a container takes the stream, and its encoder starts."""
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:

@@ -14,7 +14,7 @@ from av.filter import Graph
 from av.packet import Packet
 
 from maskvfi.errors import reason
-from maskvfi.video.audio_choice import choose_sound
+from maskvfi.video.audio_choice import choose_audio
 
 # The tempos of one atempo filter. Above them it skips samples, so other tempos take several filters in a row.
 _TEMPOS = (Fraction(1, 2), Fraction(2))
@@ -43,7 +43,7 @@ class StretchedTrack:
 
     def __init__(self, source: AudioStream, output: OutputContainer, slow: Fraction) -> None:
         own = source.codec_context
-        encoding = None if own is None else choose_sound(own, output)
+        encoding = None if own is None else choose_audio(own, output)
         if encoding is None:
             raise ValueError("cannot hold it")
         self._slow, self._output, self._encoding = slow, output, encoding

@@ -48,7 +48,7 @@ class Completeness:
         self._cut = False  # whether the last packet was stored only in part
         self._failure: av.error.FFmpegError | None = None  # since the last frame
 
-    def packet(self, packet: Packet) -> None:
+    def note_packet(self, packet: Packet) -> None:
         """Note a packet that is about to be decoded."""
         self._packets_damaged += self._cut
         self._cut = packet.is_corrupt
@@ -63,12 +63,12 @@ class Completeness:
         if may_show and time is not None and (self._leading or time >= self._time + self._apart):
             self._waiting.add(time)
 
-    def undecodable(self, error: av.error.FFmpegError) -> None:
+    def note_undecodable(self, error: av.error.FFmpegError) -> None:
         """Note a packet that could not be read or decoded. It counts only after a frame: many files begin so."""
         self._failure = error
         self._packets_damaged += self.frames > 0 and not self._cut
 
-    def frame(self, frame: av.VideoFrame, time: Fraction | None) -> None:
+    def note_frame(self, frame: av.VideoFrame, time: Fraction | None) -> None:
         """Note a decoded frame and its time in seconds, if it has one."""
         if not self.frames and time is not None and self._stored is not None:
             self._lost = time - self._stored
@@ -83,12 +83,12 @@ class Completeness:
         self._frames_damaged += frame.is_corrupt
         self._failure = None
 
-    def seek(self) -> None:
+    def note_seek(self) -> None:
         """Note that reading goes on elsewhere."""
         self._waiting.clear()
         self._leading = True
 
-    def end(self) -> None:
+    def note_end(self) -> None:
         """Note that nothing is left to decode. A last packet that is there in part has its own message."""
         self._never_shown += max(0, len(self._waiting) - self._cut)
 
@@ -97,7 +97,7 @@ class Completeness:
         """The time of the last frame in seconds, if packets after it were read; None if it is the last one."""
         return self._time if self.frames and self._waiting else None
 
-    def nothing(self) -> MediaError:
+    def no_frame_error(self) -> MediaError:
         """The error that says why there is no frame."""
         why = f"cannot be decoded ({reason(self._failure)})" if self._failure else "no frame could be decoded"
         return MediaError(f"{self._name}: {why}; the file is damaged or empty")

@@ -43,16 +43,15 @@ class ContainerProbe:
             return "" if self._muxer == "matroska" else _CANNOT
         with tempfile.TemporaryDirectory() as folder:
             address = url_of(Path(folder) / f"probe{self._suffix}")
-            known = True
             try:
-                known = self._write(address, stream)
+                has_packets = self._write(address, stream)
             except (av.error.FFmpegError, OSError, ValueError):
                 return _CANNOT
             try:
                 with av.open(address, metadata_errors="replace") as found:
                     same = len(found.streams) > 0 and _is_same(stream, found.streams[0])
             except (av.error.FFmpegError, OSError, ValueError):
-                same = not known
+                same = not has_packets  # a made-up packet that cannot be read proves nothing
         return "" if same else _CANNOT
 
     def _write(self, address: str, stream: Stream) -> bool:

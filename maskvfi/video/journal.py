@@ -23,7 +23,7 @@ MANIFEST, LOCK = "manifest.json", "lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class EncodedPacket:
     """A packet of the encoder, with times in ticks of the file's clock.
 
     Attributes:
@@ -41,7 +41,7 @@ class Coded:
     key: bool
 
     @classmethod
-    def of(cls, packet: Packet) -> Coded:
+    def of(cls, packet: Packet) -> EncodedPacket:
         """What a journal keeps of a packet."""
         pts = cast(int, packet.pts)
         dts = pts if packet.dts is None else packet.dts
@@ -127,15 +127,15 @@ class Journal:
             self._lock.release()
             raise
 
-    def packets(self) -> Iterator[Coded]:
+    def packets(self) -> Iterator[EncodedPacket]:
         """The packets of the first `frames` frames, in the order of the encoder."""
         for number in range(self._whole):
             segment = Segment(**_read(self._path(number, "json")))
             with self._path(number, "packets").open("rb") as file:
                 for pts, dts, duration, key, size in segment.packets:
-                    yield Coded(file.read(size), pts, dts, duration, key)
+                    yield EncodedPacket(file.read(size), pts, dts, duration, key)
 
-    def add(self, packet: Coded) -> None:
+    def add(self, packet: EncodedPacket) -> None:
         """Add a packet to the segment that is being made."""
         if self._open is None:
             self._open = self._path(self._whole, "packets").open("wb")
@@ -161,7 +161,7 @@ class Journal:
         self.frames, self.state, self._whole = frames, state, self._whole + 1
         self._packets, self._hash = [], hashlib.sha256()
 
-    def put(self, number: int, packets: list[Coded], frames: int, state: dict[str, Any]) -> None:
+    def put(self, number: int, packets: list[EncodedPacket], frames: int, state: dict[str, Any]) -> None:
         """Store a segment that was made elsewhere.
 
         Args:

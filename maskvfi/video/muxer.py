@@ -26,7 +26,7 @@ from maskvfi.video.encoders import (
 )
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
-from maskvfi.video.journal import Coded, Journal
+from maskvfi.video.journal import EncodedPacket, Journal
 from maskvfi.video.kept import Wanted, lost_in
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.priority import kept_priority
@@ -115,7 +115,7 @@ class VideoWriter:
         self.journal: Journal | None = None
         self._copied: CopiedStreams | None = None
         self._mark: _Mark | None = None
-        self._apart: list[Coded] | None = None
+        self._apart: list[EncodedPacket] | None = None
         self._done = False
         self._turned = None if keeps_rotation(self._name) else info
         info = info if self._turned is None else upright_info(info)
@@ -137,6 +137,10 @@ class VideoWriter:
             if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:
                 self.warnings.append(
                     f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly"
+                )
+            if muxer in ("matroska", "webm") and rate > 1000:
+                self.warnings.append(
+                    "Matroska counts milliseconds: of over 1000 frames a second some share a time"
                 )
             if muxer in LOOPS:
                 self._container.container_options[LOOPS[muxer]] = "0"
@@ -197,7 +201,7 @@ class VideoWriter:
             self._encoder.begin_segment()
         self._apart = []
 
-    def segment(self, last: bool) -> list[Coded]:
+    def segment(self, last: bool) -> list[EncodedPacket]:
         """End the segment that `begin_apart` began; after that, call nothing but `abort`.
 
         Args:
@@ -382,10 +386,10 @@ class VideoWriter:
         """Keep the packets of a segment that is made apart; else mux them, after the journal has them."""
         for packet in packets:
             if self._apart is not None:
-                self._apart.append(Coded.of(packet))
+                self._apart.append(EncodedPacket.of(packet))
                 continue
             if self.journal is not None:
-                self._call(partial(self.journal.add, Coded.of(packet)))
+                self._call(partial(self.journal.add, EncodedPacket.of(packet)))
             self._mux(packet)
 
     def _mux(self, packet: Packet) -> None:

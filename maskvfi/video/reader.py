@@ -85,7 +85,7 @@ class VideoReader:
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
-            self._noted = Completeness(self._name, self._stream)
+            self._completeness = Completeness(self._name, self._stream)
             self._decoded = self._decode()
             self._first = self._first_frame()
             self._raw_rate = self._choose_raw_rate(rate)
@@ -125,9 +125,9 @@ class VideoReader:
         """The frames between start and end; warns of damage then, and raises MediaError if the file is cut off."""
         ended = yield from self._window()
         self._note_jumps()
-        self.warnings += self._noted.damage(self._jumps)
+        self.warnings += self._completeness.damage(self._jumps)
         if ended:
-            self._noted.check_end(self._jumps, self.info.rate)
+            self._completeness.check_end(self._jumps, self.info.rate)
 
     def _window(self) -> Generator[Frame, None, bool]:
         """The frames between start and end, and whether the file ends there.
@@ -235,7 +235,7 @@ class VideoReader:
                 self._decoded = self._decode(first_time)
             else:
                 self._container.seek(int(first_time / self._time_base()), stream=self._stream)
-                self._noted.seek()
+                self._completeness.note_seek()
                 self._decoded = self._decode()
             found = next(self._decoded, None)
             if found and found.pts is not None and found.pts * self._tick(found) <= first_time:
@@ -256,12 +256,12 @@ class VideoReader:
             self._source.seek(0)
         self._container, _ = open_input(self._source, *self._opened_as)
         self._stream = picture_stream(self._container, self._name)
-        self._jumps, self._noted = [], Completeness(self._name, self._stream)
+        self._jumps, self._completeness = [], Completeness(self._name, self._stream)
 
     def _first_frame(self) -> av.VideoFrame:
         first = next(self._decoded, None)
         if first is None:
-            raise self._noted.nothing()
+            raise self._completeness.no_frame_error()
         return first
 
     def _packets(self, first_time: Fraction | None) -> Iterator[Packet]:
@@ -293,29 +293,31 @@ class VideoReader:
         try:
             for packet in self._packets(first_time):
                 if packet.size:
-                    self._noted.packet(packet)
+                    self._completeness.note_packet(packet)
                 try:
                     frames = decoder.decode(packet if packet.size else None) if decoder else packet.decode()
                 except av.error.FFmpegError as error:
-                    self._noted.undecodable(error)
+                    self._completeness.note_undecodable(error)
                     continue
                 for frame in frames:
                     context.flags |= Flags.output_corrupt
                     if self._container.format.name == "avi":  # AVI stores no pts; FFmpeg guesses them
                         frame.pts = frame.dts
-                    self._noted.frame(frame, None if frame.pts is None else frame.pts * self._tick(frame))
+                    self._completeness.note_frame(
+                        frame, None if frame.pts is None else frame.pts * self._tick(frame)
+                    )
                     yield frame
         except av.error.FFmpegError as error:
-            self._noted.undecodable(error)
+            self._completeness.note_undecodable(error)
         yield from self._last_frames()
-        self._noted.end()
+        self._completeness.note_end()
 
     def _last_frames(self) -> Iterator[av.VideoFrame]:
         """The frames that the decoder's threads still hold after damage at the end, since PyAV does not flush them.
 
         They are decoded again by a single thread, which holds none back.
         """
-        last = self._noted.unfinished
+        last = self._completeness.unfinished
         if last is None or self._jumps or not self._is_file():
             return
         container, _ = open_input(self._source, self._opened_as[0])
@@ -325,7 +327,7 @@ class VideoReader:
             for frame in _decoded_from(container, stream, int(last / self._time_base())):
                 time = None if frame.pts is None else frame.pts * self._tick(frame)
                 if time is not None and time > last:
-                    self._noted.frame(frame, time)
+                    self._completeness.note_frame(frame, time)
                     yield frame
 
     def _note_jumps(self) -> None:

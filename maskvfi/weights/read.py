@@ -89,7 +89,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
     """The state dict in a pickle of torch; `path` is for messages."""
     if zipfile.is_zipfile(file):  # the format of torch since 1.6
-        _members(file)
+        _checked_members(file)
     file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pickle protocols that a damaged file seems to have
@@ -104,11 +104,11 @@ def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
 
 def _flownet_in(path: Path) -> str | None:
     """The name of the network's file in an official archive, which also holds code; None if there is none."""
-    return next((name for name in _members(path) if PurePosixPath(name).name == "flownet.pkl"), None)
+    return next((name for name in _checked_members(path) if PurePosixPath(name).name == "flownet.pkl"), None)
 
 
-def _members(file: Any) -> list[str]:
-    """The names in a zip archive.
+def _checked_members(file: Any) -> list[str]:
+    """The names in a zip archive, after checks of its size and of the names.
 
     Raises:
         ValueError: A name leads out of the archive, or it would unpack to more than MAX_BYTES.

@@ -37,7 +37,7 @@ def test_neighbouring_gaps_are_seen_in_one_pass(material):
     interpolator = maskvfi.Interpolator("blend", device="cpu")
     renderer = Renderer(interpolator, info)
     found = [weight for _, weight in renderer.masks(gaps(frames[: MAX_GAPS + 1]))]
-    views = [renderer._look(frame).view for frame in frames[: MAX_GAPS + 1]]
+    views = [renderer._load(frame).view for frame in frames[: MAX_GAPS + 1]]
     expected = interpolator.copied(views)
     assert len(found) == MAX_GAPS
     for ours, theirs in zip(found, expected, strict=True):

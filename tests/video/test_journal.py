@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from maskvfi.errors import MediaError
-from maskvfi.video.journal import Coded, Journal
+from maskvfi.video.journal import EncodedPacket, Journal
 
 FACTS = {"input": "a", "options": {"crf": 18}}
 
 
-def coded(n: int) -> Coded:
-    return Coded(bytes([n]) * 9, n, n, 1, n == 0)
+def coded(n: int) -> EncodedPacket:
+    return EncodedPacket(bytes([n]) * 9, n, n, 1, n == 0)
 
 
 def opened(folder, facts=FACTS, resume=True, overwrite=False) -> Journal:

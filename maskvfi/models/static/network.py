@@ -76,8 +76,8 @@ class Masks(NamedTuple):
     replaced: Tensor | None
 
 
-class View(NamedTuple):
-    """One side of what is compared at 1/2 and 1/4 in a gap.
+class GapSide(NamedTuple):
+    """One of the two frames of a gap (or a mean of frames), as they are compared at 1/2 and 1/4 of the size.
 
     Attributes:
         pixels: [B,10,h/2,w/2], colour times 4 and detail of `FrameFeatures`.
@@ -93,9 +93,9 @@ class View(NamedTuple):
     grey: Tensor
     key: Tensor
 
-    def mean(self, other: View) -> View:
+    def mean(self, other: GapSide) -> GapSide:
         """The average of two views, which has less noise."""
-        return View(*((a + b) / 2 for a, b in zip(self, other, strict=True)))
+        return GapSide(*((a + b) / 2 for a, b in zip(self, other, strict=True)))
 
 
 class StaticMaskNet(nn.Module):
@@ -260,13 +260,13 @@ class StaticMaskNet(nn.Module):
         """
         gaps = len(frames) - 1
         views = [self._view(frame) for frame in frames]
-        seen = [self._look(*pair) for pair in pairwise(views)]
+        seen = [self._compare(*pair) for pair in pairwise(views)]
         if gaps > 1:
             means = [views[0], *(a.mean(b) for a, b in pairwise(views)), views[-1]]
-            seen = [self._look_further(views, means, seen, gap) for gap in range(gaps)]
+            seen = [self._compare_further(views, means, seen, gap) for gap in range(gaps)]
         coarse = []
         for (_, x4), pair in zip(seen, pairwise(frames), strict=True):
-            x8 = self.see8(_active(self.down8(x4) + self.join8(self._match(*pair))))
+            x8 = self.see8(_activate(self.down8(x4) + self.join8(self._compare_coarse(*pair))))
             coarse.append((x8, self.see16(self.down16(x8))))
         x16 = self.time16([x for _, x in coarse])
         risen = []
@@ -277,7 +277,7 @@ class StaticMaskNet(nn.Module):
             risen.append(self.up4(self.up8(self.up16(x, x16_gap), x8), x4))
         planes = 4 if still_alone else len(self.head.weight)
         said = [
-            self._say(_active(self.look_again(x2) + _sized(self.told(x), x2)), planes)
+            self._apply_head(_activate(self.look_again(x2) + _resized_to(self.told(x), x2)), planes)
             for (x2, _), x in zip(seen, self.time_out(risen), strict=True)
         ]
         pixels = torch.stack([F.pixel_shuffle(x.contiguous(), 2).float() for x in said], dim=2)
@@ -285,52 +285,54 @@ class StaticMaskNet(nn.Module):
         still, *replaced = pixels[..., :height, :width].unbind(dim=1)
         return Masks(still, replaced[0] if replaced else None)
 
-    def _say(self, x: Tensor, planes: int) -> Tensor:
+    def _apply_head(self, x: Tensor, planes: int) -> Tensor:
         """The head's first planes."""
         assert self.head.bias is not None
         return F.conv2d(x, self.head.weight[:planes], self.head.bias[:planes], padding=1)
 
-    def _view(self, frame: FrameFeatures) -> View:
+    def _view(self, frame: FrameFeatures) -> GapSide:
         grey = frame.detail.mean(dim=1, keepdim=True)
-        pixels = self._laid_out(torch.cat((frame.colour * 4, frame.detail), dim=1))
+        pixels = self._in_weights_layout(torch.cat((frame.colour * 4, frame.detail), dim=1))
         key = self.compare4(frame.fine).contiguous()  # keys are displaced faster so
-        return View(pixels, self._laid_out(frame.detail), frame.fine, grey, key)
+        return GapSide(pixels, self._in_weights_layout(frame.detail), frame.fine, grey, key)
 
-    def _laid_out(self, x: Tensor) -> Tensor:
+    def _in_weights_layout(self, x: Tensor) -> Tensor:
         """The same values in the memory layout of the weights."""
         last = self.look2.weight.is_contiguous(memory_format=torch.channels_last)
         return x.contiguous(memory_format=torch.channels_last) if last else x
 
-    def _look(self, first: View, second: View) -> tuple[Tensor, Tensor]:
+    def _compare(self, first: GapSide, second: GapSide) -> tuple[Tensor, Tensor]:
         """Features [B,C,h,w] at 1/2 and at 1/4 of how two views differ."""
         dtype = self.head.weight.dtype
         change = (first.pixels - second.pixels).to(dtype).abs_()
         level = (first.detail + second.detail).to(dtype)
         of_change, of_level = self.look2.weight.split((change.shape[1], level.shape[1]), dim=1)
         seen2 = F.conv2d(change, of_change, self.look2.bias, padding=1)
-        x2 = _active(seen2.add_(F.conv2d(level, of_level, padding=1)))  # without a copy of both side by side
-        match = self._laid_out(correlation(first.key, second.key, self.config.reach[0]))
+        x2 = _activate(
+            seen2.add_(F.conv2d(level, of_level, padding=1))
+        )  # without a copy of both side by side
+        match = self._in_weights_layout(correlation(first.key, second.key, self.config.reach[0]))
         seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
-            seen.append(self._laid_out(moments(first.grey, second.grey).to(dtype)))
-        return x2, _active(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
+            seen.append(self._in_weights_layout(moments(first.grey, second.grey).to(dtype)))
+        return x2, _activate(self.down4(x2) + self.join4(torch.cat(seen, dim=1)))
 
-    def _look_further(
-        self, views: list[View], means: list[View], seen: list[tuple[Tensor, Tensor]], gap: int
+    def _compare_further(
+        self, views: list[GapSide], means: list[GapSide], seen: list[tuple[Tensor, Tensor]], gap: int
     ) -> tuple[Tensor, Tensor]:
-        """What `_look` saw of a gap, with what it saw of the gaps beside it, and with its two further looks.
+        """What `_compare` saw of a gap, with what it saw of the gaps beside it, and with its two further looks.
 
         `means` are those of every two neighbouring views, with the first view before them and the last one after them.
         """
-        wide = self._look(views[max(gap - 1, 0)], views[min(gap + 2, len(views) - 1)])
-        calm = self._look(means[gap], means[gap + 2])
+        wide = self._compare(views[max(gap - 1, 0)], views[min(gap + 2, len(views) - 1)])
+        calm = self._compare(means[gap], means[gap + 2])
         x2, x4 = (
             mix.at([x[level] for x in seen], gap, wide[level], calm[level])
             for level, mix in enumerate((self.time2, self.time4))
         )
         return x2, x4
 
-    def _match(self, first: FrameFeatures, second: FrameFeatures) -> Tensor:
+    def _compare_coarse(self, first: FrameFeatures, second: FrameFeatures) -> Tensor:
         """The input [B,C,h/8,w/8] at 1/8: how two frames differ."""
         a, b = first.coarse, second.coarse
         seen = [(a - b).abs(), a + b, correlation(self.compare8(a), self.compare8(b), self.config.reach[1])]
@@ -354,7 +356,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, colour: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B,fine,H/4,W/4] and [B,coarse,H/8,W/8] from colours [B,3,H,W]."""
-        fine = _active(self.down(colour.to(self.down.weight.dtype)))
+        fine = _activate(self.down(colour.to(self.down.weight.dtype)))
         return fine, self.further(fine)
 
 
@@ -383,7 +385,7 @@ class TemporalMix(nn.Module):
         told = F.conv2d(before, self.project.weight[:, :width], self.project.bias)
         for k, x in enumerate((after, *more), start=1):
             told += F.conv2d(x, self.project.weight[:, k * width : (k + 1) * width])
-        return gaps[gap] + _active(told)
+        return gaps[gap] + _activate(told)
 
 
 class Up(nn.Module):
@@ -402,7 +404,7 @@ class Up(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Features [B,fine,h,w] from [B,coarse,h/2,w/2] and [B,fine,h,w]."""
-        x: Tensor = self.look(_active(self.seen(fine) + _sized(self.told(coarse), fine)))
+        x: Tensor = self.look(_activate(self.seen(fine) + _resized_to(self.told(coarse), fine)))
         return x
 
 
@@ -509,11 +511,11 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _active(x: Tensor) -> Tensor:
+def _activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1, inplace=True)
 
 
-def _sized(x: Tensor, like: Tensor) -> Tensor:
+def _resized_to(x: Tensor, like: Tensor) -> Tensor:
     if x.device.type == "cpu":  # where it is slower in half precision
         return F.interpolate(x.float(), like.shape[-2:], mode="bilinear", align_corners=False).to(x.dtype)
     return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
