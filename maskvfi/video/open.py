@@ -121,8 +121,7 @@ def open_sink(
         copy_from = None
     if os.fspath(path) == PIPE:
         piped = _piped(info, rate, codec, options or {}, pix_fmt)
-        if copy_from is not None and (others := others_in(copy_from)):
-            piped.warnings.append(f"a pipe keeps no {' and no '.join(others)}: left out")
+        piped.warnings += _others_left_out("a pipe", copy_from)
         return piped
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt)
@@ -131,8 +130,7 @@ def open_sink(
             images.warnings.append(
                 f"images are written with {own}, as their suffix says: codec {codec} left out"
             )
-        if copy_from is not None and (others := others_in(copy_from)):
-            images.warnings.append(f"a folder of images keeps no {' and no '.join(others)}: left out")
+        images.warnings += _others_left_out("a folder of images", copy_from)
         return images
     suffix = Path(path).suffix.lower()
     chosen = codec or _CODEC_OF_SUFFIX.get(suffix, "libx264")
@@ -165,6 +163,12 @@ def open_sink(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
         )
     return writer
+
+
+def _others_left_out(target: str, copy_from: PathLike | None) -> list[str]:
+    """A warning if the source has other streams than pictures, which the target cannot keep."""
+    others = [] if copy_from is None else others_in(copy_from)
+    return [f"{target} keeps no {' and no '.join(others)}: left out"] if others else []
 
 
 def _piped(
