@@ -32,7 +32,7 @@ from distill.arrays import Floats, Image
 from distill.data.clips import find_clips
 from distill.evaluate.cases import static_cases
 from distill.evaluate.judges import PROBABILITIES, Judge
-from distill.evaluate.quality import moving_runs
+from distill.evaluate.runs import moving_runs
 from distill.evaluate.similarity import Similarity
 from distill.evaluate.staticbench import TARGET, judge_cases
 from maskvfi.runtimes import on_device

@@ -18,7 +18,7 @@ from rich.table import Table
 from distill.data.clips import find_clips
 from distill.data.tensors import as_batch, as_picture
 from distill.evaluate.psnr import psnr
-from distill.evaluate.quality import moving_runs
+from distill.evaluate.runs import moving_runs
 from maskvfi.ops.boxes import Box
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.synthesis.interpolator import Interpolator

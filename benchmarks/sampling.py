@@ -21,7 +21,8 @@ from rich.table import Table
 
 from distill.data.clips import find_clips
 from distill.evaluate.methods import network
-from distill.evaluate.quality import Maker, Run, moving_runs, of_ends
+from distill.evaluate.quality import of_ends
+from distill.evaluate.runs import Maker, Run, moving_runs
 from distill.evaluate.similarity import Similarity
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.models.rife import IFNet

@@ -185,7 +185,8 @@ def quality(
     clips: Annotated[Path | None, typer.Option(help="A folder of videos, in place of a test set.")] = None,
 ) -> None:
     """Measure made frames, on videos or a test set, beside blending, DIS and ffmpeg's minterpolate."""
-    from distill.evaluate.quality import measure_quality, measure_set, quality_tables, set_tables
+    from distill.evaluate.quality import measure_quality, measure_set
+    from distill.evaluate.qualitytables import quality_tables, set_tables
 
     mask = None if options.mask == OFF else options.mask
     if name and path and not clips:

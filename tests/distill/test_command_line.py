@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from distill.cli import main
-from distill.evaluate import quality
+from distill.evaluate import quality, qualitytables
 
 
 def test_the_command_line_starts_without_torch():
@@ -20,7 +20,7 @@ def test_a_mask_that_is_off_is_not_measured(given, mask, tmp_path, monkeypatch):
     monkeypatch.setattr(
         quality, "measure_quality", lambda *words, **_: asked.append(words) or quality.Quality([])
     )
-    monkeypatch.setattr(quality, "quality_tables", lambda _: [])
+    monkeypatch.setattr(qualitytables, "quality_tables", lambda _: [])
     monkeypatch.setattr(sys, "argv", ["distill", "evaluate", "quality", "--clips", str(tmp_path), *given])
     with pytest.raises(SystemExit) as ended:
         main()

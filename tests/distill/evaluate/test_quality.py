@@ -12,7 +12,9 @@ from distill.cli import main
 from distill.data.clips import find_clips
 from distill.evaluate.methods import blend, dis, find_ffmpeg, minterpolate
 from distill.evaluate.psnr import psnr
-from distill.evaluate.quality import measure_quality, measure_set, moving_runs, quality_tables, set_tables
+from distill.evaluate.quality import measure_quality, measure_set
+from distill.evaluate.qualitytables import quality_tables, set_tables
+from distill.evaluate.runs import moving_runs
 from distill.evaluate.similarity import Similarity, flicker
 
 RNG = np.random.default_rng(3)
