@@ -15,9 +15,8 @@ import cv2
 
 from maskvfi.app.previews import shown
 from maskvfi.pipeline.preview import rgb_of
-from maskvfi.pipeline.reading import Progress
+from maskvfi.pipeline.reading import OnFrame, Progress
 from maskvfi.pipeline.report import Report
-from maskvfi.pipeline.run import Watch
 from maskvfi.video import Frame, SourceInfo
 
 WAITING, WORKING, DONE, CANCELLED, FAILED = "waiting", "working", "done", "cancelled", "failed"
@@ -25,7 +24,7 @@ PICTURE_INTERVAL = 1.0  # seconds between two pictures of the frame in progress
 PICTURE_WIDTH = 640  # px
 LEAVE_TIMEOUT = 30  # seconds to wait for the frames in progress when a visitor leaves
 
-Make = Callable[[Path, Progress, Watch], Report]
+Make = Callable[[Path, Progress, OnFrame], Report]
 
 
 class Cancelled(Exception):

@@ -11,9 +11,8 @@ from maskvfi.app.paint import Layers, fits, write_masks
 from maskvfi.app.previews import Previews
 from maskvfi.app.queue import Job, Queue
 from maskvfi.options import Options, ProtectOptions
-from maskvfi.pipeline.reading import Progress
+from maskvfi.pipeline.reading import OnFrame, Progress
 from maskvfi.pipeline.report import Report
-from maskvfi.pipeline.run import Watch
 from maskvfi.video import open_source
 from maskvfi.video.orientation import upright_info
 
@@ -70,7 +69,7 @@ class Session:
 
 
 def _interpolation(video: Path, layers: Layers, options: Options) -> Job:
-    def make(folder: Path, progress: Progress, watch: Watch) -> Report:
+    def make(folder: Path, progress: Progress, watch: OnFrame) -> Report:
         painted, unfit = _painted(video, layers, folder)
         target = folder / f"{video.stem}_smooth{_suffix(video)}"
         report = maskvfi.interpolate(
@@ -83,7 +82,7 @@ def _interpolation(video: Path, layers: Layers, options: Options) -> Job:
 
 
 def _protection(source: Path, interpolated: Path, layers: Layers, options: ProtectOptions) -> Job:
-    def make(folder: Path, progress: Progress, watch: Watch) -> Report:
+    def make(folder: Path, progress: Progress, watch: OnFrame) -> Report:
         painted, unfit = _painted(source, layers, folder)
         target = folder / f"{interpolated.stem}_protected{_suffix(interpolated)}"
         report = maskvfi.protect(

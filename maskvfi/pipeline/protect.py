@@ -20,9 +20,8 @@ from maskvfi.paths import PathLike
 from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.putter import FILTER, SMALL, Putter
-from maskvfi.pipeline.reading import Progress, gaps_of, timed, until_damage
+from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
-from maskvfi.pipeline.run import Watch
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
@@ -55,7 +54,7 @@ def protect(
     resume: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: OnFrame | None = None,
     **fields: Any,
 ) -> Report:
     """Put still pixels of a source back into another program's version of it at a higher frame rate.
@@ -113,7 +112,7 @@ class _Run:
         target: PathLike,
         options: ProtectOptions,
         progress: Progress | None,
-        watch: Watch | None,
+        watch: OnFrame | None,
     ) -> None:
         self._source, self._interpolated, self._target = source, interpolated, target
         self._options, self._progress, self._watch = options, progress, watch

@@ -13,7 +13,10 @@ from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import Timeline
 from maskvfi.video import Frame, SourceInfo
 
-Progress = Callable[[int, "int | None"], None]
+Progress = Callable[[int, "int | None"], None]  # frames read, and all frames if that is known
+OnFrame = Callable[
+    [Frame, SourceInfo], None
+]  # a frame before it is written, and the video that it belongs to
 
 
 def gaps_of(

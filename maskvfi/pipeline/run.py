@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.ends import default_target, open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of
-from maskvfi.pipeline.reading import Progress, gaps_of, timed
+from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import with_painted_masks
 from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import stretched
 from maskvfi.timing.timeline import choose_timeline
-from maskvfi.video import Frame, Sink, Source, SourceInfo
+from maskvfi.video import Sink, Source
 from maskvfi.video.open import PIPE
-
-Watch = Callable[[Frame, SourceInfo], None]
 
 
 def interpolate(
@@ -33,7 +30,7 @@ def interpolate(
     resume: bool = False,
     report: PathLike | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: OnFrame | None = None,
     interpolator: Interpolator | None = None,
     **fields: Any,
 ) -> Report:
@@ -88,7 +85,7 @@ class _Run:
         target: PathLike | None,
         options: Options,
         progress: Progress | None,
-        watch: Watch | None,
+        watch: OnFrame | None,
         interpolator: Interpolator | None,
     ) -> None:
         self._interpolator, self._watch = interpolator, watch

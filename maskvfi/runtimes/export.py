@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +14,11 @@ from maskvfi.errors import OptionError, WeightsError
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, check_target, written_whole
+from maskvfi.runtimes.onnx_graph import write_graph
 from maskvfi.weights.load import load_static, load_vfi
 from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header
 
-OPSET = 18
 LAYOUTS = ("pair", "stacked")
 BATCH, PICTURE = ("batch",), ("batch", "", "height", "width")  # names of dimensions that may change
 ONE_PICTURE = ("", "", "height", "width")
@@ -70,39 +69,6 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: st
         write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, partial)
         _set_sizes(partial, {1: 3 if output == "frame" else 1} | ({0: 1} if stacked else {}))
     return list(inputs)
-
-
-def write_graph(
-    module: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: list[str],
-    outputs: list[str] | None,
-    axes: Mapping[str, tuple[str, ...]],
-    path: Path,
-) -> None:
-    """Trace a module and write it as ONNX.
-
-    Args:
-        module: In evaluation mode.
-        example: Its inputs, small, since the tracer computes them.
-        inputs, outputs: Their names; outputs may be None.
-        axes: For each of these a name for every dimension that may change, "" for those that may not.
-        path: The file to write.
-    """
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sizes taken as constants; the tests compare other sizes
-        torch.onnx.export(
-            module,
-            example,
-            str(path),
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_axes={
-                key: {k: name for k, name in enumerate(names) if name} for key, names in axes.items()
-            },
-            opset_version=OPSET,
-            dynamo=False,
-        )
 
 
 def _set_sizes(path: Path, sizes: Mapping[int, int]) -> None:

@@ -12,8 +12,8 @@ from onnxruntime import OrtValue
 from torch import Tensor, nn
 
 from maskvfi.errors import OptionError
-from maskvfi.runtimes.export import OPSET, write_graph
 from maskvfi.runtimes.graph import GraphRuntime, Run, Shapes
+from maskvfi.runtimes.onnx_graph import OPSET, write_graph
 
 # By the device of the frames, in order of preference; the last one computes what the others cannot.
 PROVIDERS = {

@@ -56,7 +56,7 @@ class Networks:
         self._interpolator: Interpolator | None = None
 
     @contextmanager
-    def ready(self, width: int, height: int) -> Iterator[tuple[Interpolator, server.Watch]]:
+    def ready(self, width: int, height: int) -> Iterator[tuple[Interpolator, server.NodeProgress]]:
         """Have the networks on the device inside the block, where the server can cancel.
 
         Args:

@@ -22,7 +22,7 @@ from maskvfi.weights.locate import SUFFIXES
 FOLDER = "frame_interpolation"  # of models/: where the server's own nodes read such networks
 
 
-class Watch:
+class NodeProgress:
     """Shows the progress of one node, and ends it if a person cancels."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Watch:
 class _Checked(TorchFunctionMode):
     """Looks for Cancel before every operation of torch in this thread."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: NodeProgress) -> None:
         super().__init__()
         self._watch = watch
 
@@ -65,7 +65,7 @@ class _Checked(TorchFunctionMode):
 
 
 @contextmanager
-def watching(every_operation: bool = True) -> Iterator[Watch]:
+def watching(every_operation: bool = True) -> Iterator[NodeProgress]:
     """Let the server end the block, and show its progress.
 
     Args:
@@ -75,7 +75,7 @@ def watching(every_operation: bool = True) -> Iterator[Watch]:
     Yields:
         The object to report progress to.
     """
-    watch = Watch()
+    watch = NodeProgress()
     watch.check()
     with _Checked(watch) if every_operation else nullcontext():
         yield watch
