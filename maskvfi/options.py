@@ -80,6 +80,12 @@ class OptionGroup:
     def __post_init__(self) -> None:
         for each in option_fields(type(self)):
             value = getattr(self, each.name)
+            if bool in each.types and not isinstance(value, bool):
+                raise OptionError(f"{each.name} must be true or false, not {value!r}")
+            if dict in each.types and not isinstance(value, Mapping):
+                raise OptionError(f"{each.name} must be a dict, not {value!r}")
+            if each.types == (str, type(None)) and not (value is None or isinstance(value, str)):
+                raise OptionError(f"{each.name} must be text, not {value!r}")
             if each.choices and value not in each.choices:
                 raise OptionError(f"{each.name} must be one of {', '.join(each.choices)}, not {value!r}")
             if each.low is not None or each.high is not None:

@@ -70,8 +70,10 @@ def interpolate(
         fps_den,
         hold_last,
     )
-    if clip.num_frames < 2 or rate.factor == 1:
+    if rate.factor == 1:
         return clip
+    if clip.num_frames < 2:  # nothing lies between
+        return rate.cut(rate.spread(rate.clip)) if hold_last else clip
     network = _load(vfi, mask, device, precision, options)
     starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
     made = starts.std.ModifyFrame(clips=[starts, ends], selector=_Between(network, rate.factor, sc))

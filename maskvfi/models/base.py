@@ -246,7 +246,10 @@ def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
         if not 0 <= timestep <= 1:
             raise ValueError(f"timestep must lie in 0..1, not {timestep}")
         return torch.full((like.shape[0], 1, 1, 1), float(timestep), dtype=torch.float32, device=like.device)
-    time = torch.as_tensor(timestep, dtype=torch.float32, device=like.device)
+    try:
+        time = torch.as_tensor(timestep, dtype=torch.float32, device=like.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"timestep must be a number or a tensor, not {timestep!r}") from None
     if time.numel() not in (1, like.shape[0]):
         raise ValueError(
             f"timestep must be a number or [B,1,1,1] with B={like.shape[0]}, not {list(time.shape)}"

@@ -86,7 +86,7 @@ def _mixed(
     if used is not None:  # the share of a cell reaches into those beside it
         share = share * (_largest(_mean(used)) > 0)
     if share.device.type == "cpu":
-        if not share.any():
+        if not (share > 0).any():  # also where frames are no numbers
             return mixed
         rows, columns = _around(share)
     else:  # asking a card where it is costs more than computing all of it

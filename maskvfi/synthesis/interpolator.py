@@ -153,7 +153,7 @@ class Interpolator:
             protect, release: As the constructor takes them; None removes the mask.
 
         Raises:
-            ValueError: A mask is not in 0..1.
+            ValueError: A mask is not in 0..1, or has another shape.
         """
         self.protect, self.release = (
             None if painted is None else self._painted(torch.as_tensor(painted))
@@ -164,6 +164,8 @@ class Interpolator:
         """A painted mask [1,1,H,W] on the device."""
         if not bool(((mask >= 0) & (mask <= 1)).all()):
             raise ValueError("a painted mask must lie in 0..1")
+        if mask.ndim not in (2, 4) or mask.shape[:-2].numel() != 1:
+            raise ValueError(f"a painted mask must be [H,W] or [1,1,H,W], not {list(mask.shape)}")
         return mask.reshape(1, 1, *mask.shape[-2:]).to(self.device, torch.float32)
 
     def between_equal(self, height: int, width: int) -> Copied:
@@ -198,6 +200,8 @@ class Interpolator:
         Raises:
             ValueError: A shape, type or time is not one of these, or the two frames differ in shape or type.
         """
+        if getattr(img0, "shape", None) != getattr(img1, "shape", None):
+            raise ValueError(f"the two frames differ in shape: {_shape(img0)} and {_shape(img1)}")
         start, end = self.view(as_images(img0)), self.view(as_images(img1))
         if type(img0) is not type(img1) or img0.dtype != img1.dtype:
             raise ValueError(f"the two frames differ in type: {_type_name(img0)} and {_type_name(img1)}")
@@ -276,6 +280,8 @@ class Interpolator:
         Returns:
             Probabilities, each [B,N-1,H,W]; None without a mask network.
         """
+        if len(views) < 2:
+            raise ValueError(f"a mask needs at least two views, not {len(views)}")
         if self.mask is None:
             return None
         height, width = views[0].rgb.shape[-2:]
@@ -457,6 +463,10 @@ def as_images(picture: Tensor | Array) -> Tensor:
         )
     batch = torch.from_numpy((picture if picture.ndim == 4 else picture[None]).astype(np.float32))
     return rearrange(batch, "b h w c -> b c h w") / float(np.iinfo(picture.dtype).max)
+
+
+def _shape(picture: Tensor | Array) -> str:
+    return str(list(getattr(picture, "shape", ())))
 
 
 def _type_name(picture: Tensor | Array) -> str:

@@ -44,7 +44,22 @@ _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
-_FIXED_RATE = ("mpeg1video", "mpeg2video", "avi", "yuv4mpegpipe")  # encoders and containers
+# Encoders and containers of a constant frame rate. In MPEG program streams, raw streams and Ogg players count frames.
+_FIXED_RATE = {
+    "mpeg1video",
+    "mpeg2video",
+    "avi",
+    "yuv4mpegpipe",
+    "mpeg",
+    "vob",
+    "svcd",
+    "dvd",
+    "vcd",
+    "h264",
+    "hevc",
+    "ogg",
+    "ogv",
+}
 
 
 @dataclass(frozen=True)

@@ -206,9 +206,14 @@ class Journal:
     def _take_over(self, facts: dict[str, Any], resume: bool, overwrite: bool) -> None:
         """Find the segments of an earlier run, and keep them if `resume` is set."""
         known = _read(self.folder / MANIFEST)
-        found = dict(self._segments()) if known else {}
+        found = dict(self._segments())
         if not found:
             return
+        if not known and not overwrite:
+            raise MediaError(
+                f"{self._target}: what an earlier run left cannot be resumed, {MANIFEST} in {self.folder} is damaged "
+                "(overwrite begins anew)"
+            )
         if not resume:
             if overwrite:
                 return

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskvfi.errors import WeightsError
+from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.models import registry
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.rife.variants import find_variant
@@ -99,6 +100,11 @@ def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = F
         WeightsError: The name has another suffix, by which the file could not be loaded.
         MediaError: The file cannot be written.
     """
+    _save(path, network, half, facts)
+
+
+def _save(path: PathLike, network: Vfi | StaticMaskNet, half: bool, facts: Mapping[str, Any]) -> None:
+    """`save_weights`; facts may have any names, and do not replace what says how to build the network."""
     _check_suffix(path)
     if isinstance(network, StaticMaskNet):
         header: dict[str, Any] = {"kind": "static", "config": network.config.to_dict()}
@@ -107,7 +113,10 @@ def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = F
     dtype = torch.float16 if half else torch.float32
     state = {key: value.detach().to(dtype).cpu().contiguous() for key, value in network.state_dict().items()}
     with written_whole(path) as partial:
-        save_file(state, partial, metadata={"format": "pt", HEADER: json.dumps(header | facts)})
+        try:
+            save_file(state, partial, metadata={"format": "pt", HEADER: json.dumps({**facts, **header})})
+        except SafetensorError as error:
+            raise MediaError(f"{os.fspath(path)}: cannot be written ({reason(error)})") from error
 
 
 def convert_weights(
@@ -139,7 +148,7 @@ def convert_weights(
     network = load_vfi(path, variant) if variant else load_any(path)
     kept = {key: value for key, value in header.items() if key not in BUILD_KEYS}
     origin = {"converted_from": path.name, "source_sha256": sha256(path)}
-    save_weights(target, network, **(origin | kept | facts))
+    _save(target, network, False, origin | kept | facts)
     return target
 
 
@@ -208,7 +217,7 @@ def _filled(label: str, build: Callable[[], tuple[N, Mapping[str, Tensor]]]) -> 
         shapes = {key: value.detach().to("meta", torch.float32) for key, value in state.items()}
         network.load_state_dict(shapes, assign=True)
         with torch.inference_mode(False):  # else the parameters could not be used outside of it
-            own = {key: value.detach().to(torch.float32, copy=True) for key, value in state.items()}
+            own = {key: value.detach().to("cpu", torch.float32, copy=True) for key, value in state.items()}
             network.load_state_dict(own, assign=True)
     except Exception as error:
         raise WeightsError(f"{label}: {first_line(error)}") from None

@@ -142,3 +142,12 @@ def test_what_the_encoder_is_told():
 )
 def test_decimals_near_ntsc_rates_mean_these_and_whole_numbers_themselves(rate, means):
     assert parse_rate(rate) == means
+
+
+@pytest.mark.parametrize(
+    "values", [{"loop": "off"}, {"codec": 5}, {"encoder_options": "crf=1"}, {"strict": "no"}, {"preset": 3}]
+)
+def test_a_value_of_another_type_is_refused(values):
+    (name,) = values
+    with pytest.raises(OptionError, match=f"{name} must be"):
+        maskvfi.Options(**values)

@@ -306,3 +306,16 @@ def test_a_name_that_is_no_text_has_a_fingerprint(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
     (tmp_path / "a.png").rename(folder / os.fsdecode(b"\xe9_1.png"))
     assert len(fingerprint(folder)) == 64
+
+
+def test_a_damaged_manifest_costs_no_segments_unasked(source, tmp_path, short):
+    target = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt):
+        maskvfi.interpolate(source, target, progress=stop_at(20), **FAST)
+    (manifest,) = tmp_path.glob(".out.mkv.unfinished/manifest.json")
+    kept = sorted(path.name for path in manifest.parent.iterdir())
+    manifest.write_text('{"form')
+    for resume in (False, True):
+        with pytest.raises(MediaError, match=r"cannot be resumed, manifest\.json in"):
+            maskvfi.interpolate(source, target, resume=resume, **FAST)
+    assert sorted(path.name for path in manifest.parent.iterdir()) == kept

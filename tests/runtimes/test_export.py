@@ -123,7 +123,9 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_behind(tmp_path):
         maskvfi.export("blend", tmp_path / "nowhere" / "out.onnx")
     old = tmp_path / "old.safetensors"
     maskvfi.save_weights(old, IFNet(find_variant("4.0")))
-    with pytest.raises(maskvfi.WeightsError, match=r"old\.safetensors: cannot be exported as one graph: RIFE 4\.0 changes"):
+    with pytest.raises(
+        maskvfi.WeightsError, match=r"old\.safetensors: cannot be exported as one graph: RIFE 4\.0 changes"
+    ):
         maskvfi.export(old, tmp_path / "old.onnx")
     assert sorted(x.name for x in tmp_path.iterdir()) == ["old.safetensors", "out.onnx"]
 

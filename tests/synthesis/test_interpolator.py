@@ -162,3 +162,22 @@ def test_wrong_input_is_refused_with_the_reason(interpolator):
     ):
         with pytest.raises(ValueError, match=why):
             maskvfi.Interpolator(**(CPU | options))
+
+
+@pytest.mark.parametrize("timestep", ["0.5", None, 0.5j])
+def test_a_time_that_is_none_is_named(timestep):
+    frame = torch.rand(1, 3, 48, 64)
+    with pytest.raises(ValueError, match="timestep must be a number or a tensor"):
+        maskvfi.Interpolator("blend", None, device="cpu")(frame, frame, timestep)
+
+
+def test_what_does_not_fit_is_named_and_frames_without_numbers_end_nothing():
+    frame = torch.rand(1, 3, 48, 64)
+    with pytest.raises(ValueError, match=r"must be \[H,W\] or \[1,1,H,W\], not \[3, 48, 64\]"):
+        maskvfi.Interpolator("blend", None, device="cpu", protect=torch.zeros(3, 48, 64))
+    interpolator = maskvfi.Interpolator("blend", "static-s", device="cpu")
+    with pytest.raises(ValueError, match="differ in shape"):
+        interpolator(frame, frame[0], 0.5)
+    with pytest.raises(ValueError, match="at least two views"):
+        interpolator.copied([interpolator.view(frame)])
+    assert interpolator(frame * float("nan"), frame, 0.5).shape == frame.shape

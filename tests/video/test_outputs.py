@@ -11,6 +11,7 @@ import pytest
 from clips import copy, make_clip
 from PIL import Image
 
+import maskvfi
 from maskvfi.video import Frame, MediaError, VideoReader, open_sink, open_source
 from maskvfi.video.planes import planes_to_rgb, to_tensors
 
@@ -364,3 +365,30 @@ def test_every_suffix_has_an_encoder_that_its_container_holds(tmp_path, suffix):
     with av.open(str(target)) as container:  # an AVIF has a still picture beside the sequence
         sequence = max(container.streams.video, key=lambda stream: stream.frames)
         assert sum(len(packet.decode()) for packet in container.demux(sequence)) == 5
+
+
+@pytest.mark.parametrize("suffix", [".mpg", ".vob", ".ogv", ".h264"])
+def test_containers_that_count_frames_have_the_rate_and_the_length(tmp_path, suffix):
+    make_clip(tmp_path / "in.mkv", times=20, size=(64, 48))
+    target = tmp_path / f"out{suffix}"
+    report = maskvfi.interpolate(tmp_path / "in.mkv", target, vfi="blend", mask="off", device="cpu")
+    with av.open(str(tmp_path / "in.mkv")) as source:
+        rate = 2 * source.streams.video[0].average_rate
+    asked = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v",
+        "-show_entries",
+        "stream=r_frame_rate",
+        "-of",
+        "csv=p=0",
+    ]
+    said = subprocess.run([*asked, str(target)], capture_output=True, text=True, check=True).stdout
+    assert Fraction(said.split()[0].strip(",")) == rate
+    assert report.frames_out == 39
+    with open_source(target) as made:
+        times = [frame.pts for frame in made]
+    assert len(times) == 39
+    assert float(times[-1] - times[0]) == pytest.approx(38 / float(rate), abs=0.5 / float(rate))

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from maskvfi import IFNet, WeightsError, load_static, load_vfi, save_weights
+from maskvfi import IFNet, MediaError, WeightsError, load_static, load_vfi, save_weights
 from maskvfi.models.rife import find_variant
+from maskvfi.weights.load import convert_weights
 from maskvfi.weights.locate import find_weights, list_weights
 from maskvfi.weights.read import read_header
 
@@ -240,3 +241,27 @@ def test_there_may_be_no_home(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", nobody)
     assert find_weights("static-s").is_file()
+
+
+def test_a_header_may_hold_any_names_and_changes_nothing(tmp_path):
+    facts = {"path": "x", "network": 1, "half": True, "kind": "vfi"}
+    network = load_static("static-s")
+    state = {key: value.float().contiguous() for key, value in network.state_dict().items()}
+    header = facts | {"kind": "static", "config": network.config.to_dict()}
+    save_file(state, tmp_path / "odd.safetensors", metadata={"maskvfi": json.dumps(header)})
+    convert_weights(tmp_path / "odd.safetensors", tmp_path / "out.safetensors")
+    assert all(tensor.dtype == torch.float32 for tensor in load_file(tmp_path / "out.safetensors").values())
+    assert read_header(tmp_path / "out.safetensors")["network"] == 1
+    save_weights(tmp_path / "b.safetensors", network, kind="vfi")
+    assert load_static(tmp_path / "b.safetensors").config == network.config
+
+
+def test_where_nothing_can_be_written_a_line_says_so(tmp_path):
+    with pytest.raises(MediaError, match="cannot be written"):
+        save_weights(tmp_path / "nowhere" / "a.safetensors", load_static("static-s"))
+
+
+def test_weights_from_another_device_come_to_the_cpu_and_none_are_refused():
+    state = load_static("static-s").state_dict()
+    with pytest.raises(WeightsError):
+        load_static({key: value.to("meta") for key, value in state.items()})

@@ -228,12 +228,15 @@ def _masked(
         yield from renderer.masks([gap])
 
 
-def _painted(images: Tensor, *masks: Tensor | None) -> list[Tensor | None]:
-    """Painted masks [K,H,W], each checked to be one, or one for each image."""
-    batches = [mask[None] if mask is not None and mask.ndim == 2 else mask for mask in masks]
-    for mask in batches:
+def _painted(images: Tensor, protect: Tensor | None, release: Tensor | None) -> list[Tensor | None]:
+    """Painted masks [K,H,W], checked to be of the images' size, and one, or one for each image."""
+    batches = [mask[None] if mask is not None and mask.ndim == 2 else mask for mask in (protect, release)]
+    for mask, name in zip(batches, ("protect", "release"), strict=True):
         if mask is not None and len(mask) not in (1, len(images)):
             raise ValueError(f"{len(mask)} masks for {len(images)} images: give one, or one for each")
+        if mask is not None and mask.shape[-2:] != images.shape[1:3]:
+            size = f"{mask.shape[-1]}x{mask.shape[-2]}"
+            raise ValueError(f"the {name} mask is {size}, the images are {_size(images)}")
     return batches
 
 
