@@ -114,7 +114,8 @@ def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
     assert made[4] is made[5] is clip.frames[1]
     for n in (1, 2):
         assert np.abs(made[n][0] - frame(4 * n / 3).planes[0])[8:-8, 8:-8].mean() < 0.01
-    assert interpolate(clip[:1]).num_frames == 1
+    assert interpolate(clip[:1], 3).num_frames == 3
+    assert interpolate(clip[:1], 3, hold_last=False).num_frames == 1
     with pytest.raises(RuntimeError, match="at least 1, not 0"):
         interpolate(clip, 0)
     clip.format = SimpleNamespace(id="YUV420P8")
