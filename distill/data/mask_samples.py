@@ -23,7 +23,7 @@ from distill.options import MaskTraining
 from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
-from distill.synthetic.overlays import paste, random_overlays
+from distill.synthetic.overlays import moving_overlay, paste, random_overlays
 from distill.synthetic.patterns import drifting_scene, repeating_scene
 
 Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
@@ -41,6 +41,7 @@ NEAR = 61  # px, side of the square around seen motion in which unseen motion co
 NEAR_OWN = 181  # px, the same around seen motion of the same layer
 LEAPING = 0.15  # chance that an object leaps
 STANDING = 0.35  # chance that a texture that repeats, or a soft one, stands still
+WANDERING = 0.2  # chance of an overlay that moves by itself, such as a pointer
 
 
 class Composed(NamedTuple):
@@ -160,6 +161,8 @@ class Stills(Endless):
         overlays = []
         if rng.random() < (0.85 if dice < 0.56 else 0.4):
             overlays += random_overlays(self.length, self.size, self.size, rng)
+        if rng.random() < WANDERING:
+            overlays.append(moving_overlay(self.length, self.size, self.size, rng))
         if rng.random() < 0.3:
             changes = random_changes(self.length, self.size, self.size, rng, self.backdrops.any)
             overlays = [*changes, *overlays] if rng.random() < 0.5 else [*overlays, *changes]

@@ -173,6 +173,23 @@ def random_overlays(
     return overlays
 
 
+def moving_overlay(frames: int, height: int, width: int, rng: Rng) -> Overlay:
+    """A pointer, a label, a panel or a logo that moves by itself, in some gaps or in all.
+
+    Args:
+        frames: Of the clip.
+        height, width: Of a frame in px.
+        rng: Chooses everything; the speed lies between 1 and 40 px per gap.
+    """
+    draw = (_cursor, _cursor, label, panel, _logo)[int(rng.integers(5))]
+    speed, angle = float(np.exp(rng.uniform(0, np.log(40)))), rng.uniform(0, 2 * np.pi)
+    steps = speed * np.array([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.2 * speed, (frames, 2))
+    moves = rng.random((frames, 1)) < (1 if rng.random() < 0.6 else 0.5)
+    walk = np.cumsum(steps * moves, axis=0)
+    steady = Overlay.steady(draw(height, width, rng), frames)
+    return replace(steady, offsets=tuple((round(float(x)), round(float(y))) for x, y in walk))
+
+
 def _animate(
     draw: Callable[..., Drawing], frames: int, height: int, width: int, rng: Rng, fonts: Fonts | None
 ) -> Overlay:

@@ -1,10 +1,11 @@
 """Overlays: what stands still is known exactly, and text is drawn in every script."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from distill.synthetic.overlays import Overlay, paste
+from distill.synthetic.overlays import Overlay, moving_overlay, paste
 from distill.synthetic.text import SCRIPTS, draw_text, fonts_by_script, words
 
 
@@ -36,3 +37,15 @@ def test_every_script_that_a_font_has_is_drawn():
         for font in fonts[:2]:
             assert draw_text(40, 200, SCRIPTS[script][:8], font, (100, 20), 18).max() > 0.9, (script, font)
     assert all(words(rng, 3, 9)[0] for _ in range(20))
+
+
+def test_what_a_moving_overlay_covers_moves_and_nothing_else():
+    background = [np.full((96, 128, 3), 90, np.uint8)] * 3
+    for seed in range(8):
+        wandering = moving_overlay(3, 96, 128, np.random.default_rng(seed))
+        composite = paste(background, [wandering])
+        changed = np.stack(
+            [np.abs(a.astype(int) - b).max(axis=2) > 25 for a, b in pairwise(composite.frames)]
+        )
+        assert not (changed & ~composite.moving).any()
+        assert not (composite.static & composite.moving).any()
