@@ -211,6 +211,8 @@ def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
         "interpolate",
         str(source),
         str(tmp_path / "out.mp4"),
+        "--device",
+        "cpu",
         *TORCH,
     ]
 

@@ -119,7 +119,11 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_traceback():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("given", [0, 0.7])
 def test_ctrl_c_ends_a_run_whose_pipe_is_silent(given):
-    run = subprocess.Popen(MASKVFI, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def heed() -> None:  # whoever runs the tests in the background has made them deaf to it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    run = subprocess.Popen(MASKVFI, **pipes, preexec_fn=heed)
     stream = raw("yuv420p", 40)
     run.stdin.write(stream[: int(len(stream) * given)])
     run.stdin.flush()
