@@ -35,7 +35,7 @@ def list_weights() -> None:
     names = {file.name for file in there}
     others = " ".join(source.name for source in SOURCES if source.name not in names)
     if others:
-        print(f"\nto be had by maskvfi weights get: {others}")
+        print(f"\nmaskvfi weights get downloads: {others}")
 
 
 @weights.command("info")

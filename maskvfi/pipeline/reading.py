@@ -13,10 +13,10 @@ from maskvfi.timing.scenes import SceneWatcher, Watched
 from maskvfi.timing.timeline import Timeline
 from maskvfi.video import Frame, SourceInfo
 
-Progress = Callable[[int, "int | None"], None]  # frames read, and all frames if that is known
-OnFrame = Callable[
-    [Frame, SourceInfo], None
-]  # a frame before it is written, and the video that it belongs to
+# Called with the number of frames read, and the total number if that is known.
+Progress = Callable[[int, "int | None"], None]
+# Called with a frame before it is written, and the video that it belongs to.
+OnFrame = Callable[[Frame, SourceInfo], None]
 
 
 def gaps_of(

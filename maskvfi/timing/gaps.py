@@ -55,9 +55,8 @@ def split(
             end = watched.frame.pts + watched.frame.duration
             yield watched
 
-    held: list[
-        Gap
-    ] = []  # a gap whose last output frame outlasts it, and the gaps after it without output frames
+    # A gap whose last output frame outlasts it, and the gaps after it without output frames.
+    held: list[Gap] = []
     for gap in _divided(noted(), timeline, resolve, loop):
         if gap.slots:
             yield from held

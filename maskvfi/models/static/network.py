@@ -308,9 +308,8 @@ class StaticMaskNet(nn.Module):
         level = (first.detail + second.detail).to(dtype)
         of_change, of_level = self.look2.weight.split((change.shape[1], level.shape[1]), dim=1)
         seen2 = F.conv2d(change, of_change, self.look2.bias, padding=1)
-        x2 = _activate(
-            seen2.add_(F.conv2d(level, of_level, padding=1))
-        )  # without a copy of both side by side
+        # Added, so that both need not be copied side by side.
+        x2 = _activate(seen2.add_(F.conv2d(level, of_level, padding=1)))
         match = self._in_weights_layout(correlation(first.key, second.key, self.config.reach[0]))
         seen = [(first.fine - second.fine).abs(), first.fine + second.fine, match]
         if self.config.moments:
@@ -484,9 +483,8 @@ def _mean3(x: Tensor) -> Tensor:
 
 def _cells_and_detail(colour: Tensor) -> tuple[Tensor, Tensor]:
     """`colour` and `detail` of FrameFeatures: detail is (luma - mean) / (deviation + 0.03), both over 8x8 px."""
-    luma = torch.stack(
-        [colour.new_full((), share) for share in (0.299, 0.587, 0.114)]
-    )  # no copy from the CPU
+    # Constants are made on the device: a copy from the CPU would wait for it.
+    luma = torch.stack([colour.new_full((), share) for share in (0.299, 0.587, 0.114)])
     pixels, channels = (torch.eye(n, dtype=colour.dtype, device=colour.device) for n in (4, 3))
     chroma = (channels.flip(0)[::2] - luma) / 4  # blue, then red
     weights = torch.cat((pixels.view(4, 1, 4) * luma.view(3, 1), chroma.view(2, 3, 1).expand(2, 3, 4)))
