@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.models.blend import Blend
-from maskvfi.options import DecodeOptions, ProtectOptions
+from maskvfi.options import ProtectOptions
 from maskvfi.paths import PathLike
+from maskvfi.pipeline.clock import Compared, clock_lines, find_clock
 from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
-from maskvfi.pipeline.putter import FILTER, SMALL, Putter
+from maskvfi.pipeline.putter import FILTER, Putter
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer
-from maskvfi.timing.alignment import Alignment, Samples, align
 from maskvfi.timing.gaps import Gap
-from maskvfi.timing.scenes import thumbnail
 from maskvfi.timing.timeline import ByFactor
 from maskvfi.video import Frame, Sink, Source, SourceInfo
 from maskvfi.video.images import is_image_source
@@ -36,12 +33,6 @@ from maskvfi.video.kept import others_in
 from maskvfi.video.open import PIPE
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import find_pictures
-from maskvfi.video.pixel_format import Colour
-
-# Seconds: what is compared of a short film, and of each part of a long one.
-WHOLE, WINDOW = Fraction(12), Fraction(4)
-REACH = Fraction(3)  # seconds that are read of the other video around a window
-SMALL_OFFSET = Fraction(1, 200)  # seconds: a smaller offset is not worth a line
 
 
 def protect(
@@ -134,12 +125,25 @@ class _Run:
         rate = asked or _rate_of(self._interpolated, self._source, self._stored)
         self._made_options = replace(options, interlaced="keep", rate=rate)
         with open_source_for(self._interpolated, replace(self._made_options, start=None, end=None)) as made:
-            self._made_length = made.info.duration
+            made_length = made.info.duration
         self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
         self._upright = _is_upright_version(self._stored, self._made.info)
         self.info = upright_info(self._stored) if self._upright else self._stored
         self._factor = _scale_of(self.info, self._made.info)
-        self._clock, self._colour = self._align()
+        self._clock, colour = find_clock(
+            Compared(
+                self._source,
+                self._whole,
+                self.info,
+                self.info.duration,
+                self._stored if self._upright else None,
+            ),
+            Compared(self._interpolated, self._made_options, self._made.info, made_length),
+        )
+        self._said += clock_lines(self._clock, os.fspath(self._interpolated))
+        if self._factor > 1:
+            small, large = (f"{info.width}x{info.height}" for info in (self.info, self._made.info))
+            self._say(f"the source is {small}: scaled to {large} ({FILTER})")
         begin = None
         if options.start:
             first = self._source_time(self._made.info.start_time + Fraction(options.start))
@@ -151,7 +155,7 @@ class _Run:
         interpolator.paint(*read_painted_masks(options, self.info))
         self._interpolator = interpolator
         self._renderer = Renderer(interpolator, self.info)
-        self._putter = Putter(interpolator, self.info, self._made.info, self._colour, self._factor)
+        self._putter = Putter(interpolator, self.info, self._made.info, colour, self._factor)
         self.result.computed_by(interpolator)
 
     def open_sink(self, overwrite: bool, resume: bool) -> Sink:
@@ -274,50 +278,6 @@ class _Run:
         span = Fraction(1) if gap.end is None else (gap.end.pts - gap.start.pts) / 8
         return min(max(ticks, Fraction(1, 1000)), Fraction(1, 400), span)
 
-    def _align(self) -> tuple[Alignment, Colour]:
-        """Find the clock and the colours of the other video; an untagged matrix may be the source's."""
-        made, name = self._made.info, os.fspath(self._interpolated)
-        lasts = [self.info.duration, self._made_length]
-        ratio = float(lasts[1] / lasts[0]) if lasts[0] and lasts[1] else 1.0
-        windows = _windows(min((each for each in lasts if each), default=WHOLE), Fraction(ratio))
-        turned = self._stored if self._upright else None
-        ours = [
-            _samples(_frames(self._source, self._whole, *span), [self.info.colour], turned)[0]
-            for span in windows[0]
-        ]
-        colours = [made.colour]
-        if made.colour.matrix_tag in (0, 2) and made.format.family == self.info.format.family == "yuv":
-            colours.append(replace(made.colour, matrix=self.info.colour.matrix))
-        theirs = [
-            _samples(_frames(self._interpolated, self._made_options, *span), colours) for span in windows[1]
-        ]
-        found = []
-        for number, colour in enumerate(colours):
-            pairs = [(mine, their[number]) for mine, their in zip(ours, theirs, strict=True)]
-            pairs = [pair for pair in pairs if all(len(samples.times) for samples in pair)]
-            found.append((align(pairs, ratio), colour))
-        clock, colour = min(found, key=lambda each: each[0].difference)
-        if not clock.same_film:
-            raise MediaError(
-                f"{name}: was not made from {os.fspath(self._source)}: at equal times the pictures differ by "
-                f"{min(clock.difference, 255):.0f} of 255, and their changes are {max(clock.likeness, 0):.0%} alike"
-            )
-        self._say_clock(clock, name)
-        return clock, colour
-
-    def _say_clock(self, clock: Alignment, name: str) -> None:
-        if abs(clock.offset) >= SMALL_OFFSET:
-            way = "later" if clock.offset > 0 else "earlier"
-            self._say(
-                f"{name}: its frames are shown {abs(float(clock.offset)):.3f} s {way} than the source's"
-            )
-        if clock.drift:
-            way = "slow" if clock.drift > 0 else "fast"
-            self._say(f"{name}: its clock is {abs(float(clock.drift)):.3%} {way} against the source's")
-        if self._factor > 1:
-            size, theirs = f"{self.info.width}x{self.info.height}", self._made.info
-            self._say(f"the source is {size}: scaled to {theirs.width}x{theirs.height} ({FILTER})")
-
 
 class _Ahead:
     """The frames of a video, taken up to a time."""
@@ -364,45 +324,3 @@ def _rate_of(interpolated: PathLike, source: PathLike, info: SourceInfo) -> Frac
             f"{os.fspath(interpolated)}: has no times, and {info.path} does not say how many frames it has"
         )
     return info.rate * max(1, round(count / before))
-
-
-Spans = list[tuple[Fraction | None, Fraction | None]]
-
-
-def _windows(duration: Fraction, ratio: Fraction) -> tuple[Spans, Spans]:
-    """The parts that are compared, in seconds from the first frame: of the source, and of the other video."""
-    if duration <= WHOLE:
-        return [(None, WHOLE + REACH)], [(None, WHOLE + 2 * REACH)]
-    starts = (Fraction(0), (duration - WINDOW) / 2, duration - WINDOW)
-    stretch = ratio if abs(ratio - 1) < Fraction(6, 100) else Fraction(1)
-    return (
-        [(start, start + WINDOW) for start in starts],
-        [(max(Fraction(0), start * stretch - REACH), start * stretch + WINDOW + REACH) for start in starts],
-    )
-
-
-def _frames(
-    path: PathLike, options: DecodeOptions, start: Fraction | None, end: Fraction | None
-) -> Iterator[tuple[Fraction, Frame]]:
-    """Frames of a part, with their times after the first frame; those before the damage, if it is damaged."""
-    how = replace(options, start=start, end=end, interlaced="keep", strict=False)
-    with open_source_for(path, how) as reader:
-        try:
-            for frame in reader:
-                yield frame.pts - reader.info.start_time, frame
-        except MediaError:
-            return
-
-
-def _samples(
-    frames: Iterator[tuple[Fraction, Frame]], colours: Sequence[Colour], turned: SourceInfo | None = None
-) -> list[Samples]:
-    """Small pictures of frames, once for each meaning that their code values may have."""
-    times: list[float] = []
-    pictures: list[list[np.ndarray]] = [[] for _ in colours]
-    for at, frame in frames:
-        shown = frame if turned is None else upright_frame(frame, turned)
-        times.append(float(at))
-        for each, colour in zip(pictures, colours, strict=True):
-            each.append(thumbnail(shown, colour, SMALL).reshape(-1))
-    return [Samples(np.array(times), np.array(each, np.float32)) for each in pictures]

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import MediaError, OptionError
+from maskvfi.pipeline import clock
 from maskvfi.pipeline import protect as module
 from maskvfi.video import Frame, muxer, open_source
 from maskvfi.video.orientation import upright_frame, upright_info
@@ -172,16 +173,16 @@ def test_a_drift_is_found_and_said(source, painted, tmp_path):
 
 def test_of_a_long_film_three_parts_are_compared(painted, tmp_path, monkeypatch):
     """The clock drifts by a frame in ten seconds, which no single part shows well."""
-    monkeypatch.setattr(module, "WHOLE", Fraction(1))
-    monkeypatch.setattr(module, "WINDOW", Fraction(1, 2))
-    read_parts, samples = [], module._samples
+    monkeypatch.setattr(clock, "WHOLE", Fraction(1))
+    monkeypatch.setattr(clock, "WINDOW", Fraction(1, 2))
+    read_parts, samples = [], clock._samples
 
     def counted(*given):
         found = samples(*given)
         read_parts.append(len(found[0].times))
         return found
 
-    monkeypatch.setattr(module, "_samples", counted)
+    monkeypatch.setattr(clock, "_samples", counted)
     times = grid(60, 12)
     source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
     fine = grid(119, 24)
@@ -416,8 +417,8 @@ def test_the_command_writes_the_file_and_a_report(source, made, tmp_path):
 
 @pytest.mark.parametrize("window", [{"end": Fraction(57)}, {"start": Fraction(3)}])
 def test_a_part_that_is_nearly_all_of_a_film_is_no_drift(painted, tmp_path, monkeypatch, window):
-    monkeypatch.setattr(module, "WHOLE", Fraction(1))
-    monkeypatch.setattr(module, "WINDOW", Fraction(2))
+    monkeypatch.setattr(clock, "WHOLE", Fraction(1))
+    monkeypatch.setattr(clock, "WINDOW", Fraction(2))
     times, fine = grid(60 * 6, 6), grid(60 * 12 - 1, 12)
     source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
     made = write(tmp_path / "made.mkv", made_frames(fine, times), fine)
