@@ -21,7 +21,7 @@ from maskvfi.models.rife import IFNet
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
-from maskvfi.synthesis.compose import RGB, MovingTile, compose, moving_layer, still_weight
+from maskvfi.synthesis.compose import RGB, Copied, MovingTile, compose, moving_layer, still_weight
 from maskvfi.weights.load import load_static, save_weights
 
 
@@ -108,7 +108,7 @@ class Duet(nn.Module):
         weight = probability + (still_weight(probability) - probability).detach()
         moving = moving_layer(plain.motion, img0, img1, weight)
         picture = Tile(Box(0, 0, img0.shape[-2], img0.shape[-1]))
-        (frame,) = compose((img0,), (img1,), time, [MovingTile(picture, moving)], weight, RGB)
+        (frame,) = compose((img0,), (img1,), time, [MovingTile(picture, moving)], Copied(weight), RGB)
         return frame, plain.frame, logits
 
 

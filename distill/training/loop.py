@@ -144,14 +144,14 @@ def fit(
     _check_that_all_restored(step, run, accelerator)
     until = min(options.stop_after or schedule.steps, schedule.steps)
     mine = _own_samples(range(step, until), schedule.batch, share, accelerator.process_index)
-    card = accelerator.device.type == "cuda"
+    gpu = accelerator.device.type == "cuda"
     loader = DataLoader(
         samples,
         share,
         sampler=mine,
-        num_workers=_workers(accelerator) if card else 1,
+        num_workers=_workers(accelerator) if gpu else 1,
         prefetch_factor=4,
-        pin_memory=card,
+        pin_memory=gpu,
     )
     objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
     log = _Log(run, step, accelerator)
@@ -185,7 +185,7 @@ def _accelerator(options: FitOptions) -> Accelerator:
 
 
 def _workers(accelerator: Accelerator) -> int:
-    """How many cores make samples for a card: all of this process's part but one."""
+    """How many cores make samples for a GPU: all of this process's part but one."""
     return max(1, (os.cpu_count() or 1) // accelerator.num_processes - 1)
 
 

@@ -98,9 +98,9 @@ class Job:
     def _end(self, state: str, line: str) -> None:
         if state != DONE:
             self.drop()
-        folders = [path.parent for path in self._inputs] + [self._folder] * (self._folder is not None)
-        for folder in folders:
-            line = line.replace(f"{folder}/", "")
+        for folder in (*(path.parent for path in self._inputs), self._folder):
+            if folder is not None:
+                line = line.replace(f"{folder}/", "")
         self.line = "\n".join(" ".join(each.split()) for each in line.splitlines())
         self.picture, self.state = "", state
 

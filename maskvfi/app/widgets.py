@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from maskvfi.options import OptionField, OptionGroup, Options, option_fields
+from maskvfi.options import OFF, OptionField, OptionGroup, Options, option_fields
 from maskvfi.weights.locate import list_weights
 
 OF_COMMAND = ("encoder_options",)  # options that the page does not have: they can name files to write
@@ -71,8 +71,9 @@ def _widget(each: OptionField, prefix: str) -> gr.components.Component:
     }
     if each.name in KINDS:
         names = [file.name for file in list_weights() if file.kind == KINDS[each.name]]
-        off = ["off"] * (type(None) in each.types)
-        return gr.Dropdown([*names, *off], value=each.default, **shared)
+        if type(None) in each.types:
+            names.append(OFF)
+        return gr.Dropdown(names, value=each.default, **shared)
     if each.choices:
         return gr.Dropdown(list(each.choices), value=each.default, **shared)
     if bool in each.types:

@@ -320,8 +320,8 @@ class _Layers(_Masks):
         out = f[0].copy()
         if t and copied is not None and not _identical(f[0], f[3 + j]):
             start, end = (_view(self._interpolator, frame).rgb for frame in (f[0], f[3 + j]))
-            weight, static = torch.ones_like(start[:, :1]), self._interpolator.static
-            (rgb,) = compose((start,), (end,), float(t), (), weight, RGB, static, replaced=copied.replaced)
+            everything = Copied(torch.ones_like(start[:, :1]), copied.replaced)
+            (rgb,) = compose((start,), (end,), float(t), (), everything, RGB, self._interpolator.static)
             out = _drawn(f[0], rgb)
         out.props["_Alpha"] = _mask_of(copied, f[1])
         return out

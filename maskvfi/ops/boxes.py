@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,6 +50,11 @@ class Box:
         rows = slice(self.top >> y, -(-self.bottom >> y))
         return planes[..., rows, self.left >> x : -(-self.right >> x)]
 
+    def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The numbers of the box's rows and columns, on a device."""
+        rows, columns = (self.top, self.bottom), (self.left, self.right)
+        return torch.arange(*rows, device=device), torch.arange(*columns, device=device)
+
     def overlaps(self, other: Box) -> bool:
         """Whether the boxes share pixels."""
         rows = max(self.top, other.top) < min(self.bottom, other.bottom)
@@ -61,6 +68,11 @@ class Box:
             max(self.bottom, other.bottom),
             max(self.right, other.right),
         )
+
+
+def known_empty(mask: Tensor) -> bool:
+    """Whether no pixel of a mask is set, as far as the CPU knows: waiting for a GPU costs more than computing."""
+    return mask.device.type == "cpu" and not mask.any()
 
 
 def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
@@ -99,15 +111,14 @@ def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
 
 def _merged(boxes: list[Box], spare: int) -> list[Box]:
     """Merge boxes where that adds at most `spare` px, and where they overlap."""
-    boxes = list(boxes)
-    index = 0
-    while index < len(boxes):
-        for other in range(len(boxes)):
-            both = boxes[index].union(boxes[other])
-            saves = both.area <= boxes[index].area + boxes[other].area + spare
-            if other != index and (saves or boxes[index].overlaps(boxes[other])):
-                boxes = [box for k, box in enumerate(boxes) if k not in (index, other)] + [both]
-                index = -1
-                break
-        index += 1
+    while (pair := _to_merge(boxes, spare)) is not None:
+        boxes = [box for box in boxes if box not in pair] + [pair[0].union(pair[1])]
     return boxes
+
+
+def _to_merge(boxes: list[Box], spare: int) -> tuple[Box, Box] | None:
+    """The first two boxes that overlap, or that can be one box with at most `spare` px more."""
+    for first, second in combinations(boxes, 2):
+        if first.overlaps(second) or first.union(second).area <= first.area + second.area + spare:
+            return first, second
+    return None

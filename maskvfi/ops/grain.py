@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskvfi.ops.bands import in_bands
+from maskvfi.ops.boxes import known_empty
 
 CELL = 8  # px; the noise is measured in cells of this size
 # Standard deviation of one frame's noise in 8-bit code values. Below FAINT, which ordinary coding leaves, no noise is
@@ -81,26 +82,21 @@ def _mixed(
     """`mix_still` for a band of the frames."""
     mixed = _nudged(torch.lerp(start, end, time), start, end, time, code, keep)
     slope, rest, variance = _difference(start, end)
-    noise = SMALLEST * -_largest(-variance)
+    noise = SMALLEST * _smallest(variance)
     share = ((noise / 2 / code**2 - FAINT**2) / (VISIBLE**2 - FAINT**2)).clamp(0, 1)
     if used is not None:  # the share of a cell reaches into those beside it
         share = share * (_largest(_mean(used)) > 0)
-    if share.device.type == "cpu":
-        if not (share > 0).any():  # also where frames are no numbers
-            return mixed
-        rows, columns = _around(share)
-    else:  # asking a card where it is costs more than computing all of it
-        rows, columns = (slice(0, size) for size in share.shape[-2:])
+    if known_empty(share > 0):  # also where frames are no numbers
+        return mixed
+    rows, columns = _around(share)
     cells, box = (..., rows, columns), (..., _in_pixels(rows), _in_pixels(columns))
     first, last, part = start[box], end[box], mixed[box]
     slope, rest, variance, noise, share = (x[cells] for x in (slope, rest, variance, noise, share))
     grain = last - first - _repeat(slope, first) * (first + last) / 2 - _repeat(rest, first)
-    within = _mean(grain.square()) - _mean(_mean(grain, 2).square(), CELL // 2)
-    fine = -_largest(-within / (variance + TINY))
-    share = _resize((share * ((fine - COARSE) / (FINE - COARSE)).clamp(0, 1)).sqrt(), first)
-    grain = (grain * _resize((noise / (variance + TINY)).sqrt(), first)).roll((SHIFT, SHIFT), (-2, -1))
+    share = _resize((share * _fine(grain, variance)).sqrt(), first)
     if keep is not None:
         share = share * (1 - keep[box])
+    grain = (grain * _resize((noise / (variance + TINY)).sqrt(), first)).roll((SHIFT, SHIFT), (-2, -1))
     noisy = part + (time * (1 - time)) ** 0.5 * share * grain
     low = torch.minimum(start.amin((-2, -1), True), end.amin((-2, -1), True))
     high = torch.maximum(start.amax((-2, -1), True), end.amax((-2, -1), True))
@@ -108,11 +104,21 @@ def _mixed(
     return mixed
 
 
+def _fine(grain: Tensor, variance: Tensor) -> Tensor:
+    """How far each cell's difference is noise and no dissolve, in 0..1, by its share of variance within 2x2 px."""
+    within = _mean(grain.square()) - _mean(_mean(grain, 2).square(), CELL // 2)
+    return ((_smallest(within / (variance + TINY)) - COARSE) / (FINE - COARSE)).clamp(0, 1)
+
+
 def _around(share: Tensor) -> tuple[slice, slice]:
     """The rows and columns of the cells that get noise, with two more on every side. The other cells are skipped.
 
-    The noise fades out in the first of the two. It is taken from SHIFT px away, which lies in the second.
+    The noise fades out in the first of the two. It is taken from SHIFT px away, which lies in the second. On a GPU all
+    cells are returned: waiting for its answer costs more than computing them.
     """
+    if share.device.type != "cpu":
+        height, width = share.shape[-2:]
+        return slice(0, height), slice(0, width)
     found = (share > 0).flatten(0, -3).any(dim=0)
     rows, columns = (found.any(dim=dim).nonzero() for dim in (1, 0))
     return (
@@ -160,8 +166,13 @@ def _mean(image: Tensor, cell: int = CELL) -> Tensor:
 
 
 def _largest(cells: Tensor) -> Tensor:
-    """The largest value among each cell and its eight neighbours: a single spot that changes is no noise."""
+    """The largest value among each cell and its eight neighbours."""
     return F.max_pool2d(cells, 3, 1, 1)
+
+
+def _smallest(cells: Tensor) -> Tensor:
+    """The smallest value among each cell and its eight neighbours: a single spot that changes is no noise."""
+    return -_largest(-cells)
 
 
 def _repeat(cells: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.ops.boxes import MARGIN, Box
+from maskvfi.options import OFF
 
 BYTES_PER_PIXEL = 700  # per pixel that the largest network needs while it computes
 MAX_TILE_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
@@ -56,7 +57,7 @@ def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
         device: Where they are computed.
         tile: "auto": by the free memory; "off": no limit; a number: the side of a square tile in px.
     """
-    if tile == "off":
+    if tile == OFF:
         return sys.maxsize
     if isinstance(tile, int):
         return tile * tile

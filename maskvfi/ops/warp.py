@@ -58,7 +58,7 @@ def backward_warp(
 def _as_float(size: int | Tensor, like: Tensor) -> Tensor:
     """A size as a tensor, so that the tracer of an export does not take it for a constant.
 
-    A number is filled in on the device: a copy from the CPU would wait for everything that a card still computes.
+    A number is filled in on the device: a copy from the CPU would wait for everything that a GPU still computes.
     """
     if isinstance(size, Tensor):
         return size.to(like.device, torch.float32)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.bands import in_bands
-from maskvfi.ops.boxes import Box
+from maskvfi.ops.boxes import Box, known_empty
 from maskvfi.ops.grain import as_float, mix_still, nearer_frame
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
@@ -116,7 +116,8 @@ class VideoLayout:
     @property
     def log2(self) -> tuple[tuple[int, int], ...]:
         full, chroma = (0, 0), self.format.log2_chroma
-        return (full, chroma, chroma)[: self.format.colour_planes] + (full,) * self.format.alpha
+        colours = (full, chroma, chroma)[: self.format.colour_planes]
+        return (*colours, full) if self.format.alpha else colours
 
     @property
     def opaque(self) -> float | None:
@@ -201,7 +202,7 @@ def _copied_rows(
     if replaced is None:
         return Copied(weight)
     sure = replaced > SURELY
-    if sure.device.type == "cpu" and not sure.any():  # on a card asking costs more than computing
+    if known_empty(sure):
         return Copied(weight, torch.zeros_like(weight))
     near, likely = _grown(_eroded(sure, 1), NEAR), _grown(_eroded(replaced > LIKELY, 1), 1)
     chosen = near & likely & (replaced > still)
@@ -232,9 +233,7 @@ def drop_unconfirmed(gaps: Sequence[Copied]) -> list[Copied]:
 
 def _drop_unconfirmed(gap: Copied, beside: list[Copied]) -> Copied:
     """One of the gaps of `drop_unconfirmed`, given those before and after it."""
-    if gap.replaced is None or not beside:
-        return gap
-    if gap.replaced.device.type == "cpu" and not gap.replaced.any():
+    if gap.replaced is None or not beside or known_empty(gap.replaced):
         return gap
     still = torch.stack([each.still > 0.5 for each in beside]).any(dim=0)
     again = torch.stack([_grown(each.weight > 0.5, STEADY) for each in beside]).all(dim=0)
@@ -308,9 +307,7 @@ def moving_layer(
     """
     at: tuple[Tensor, ...] = ()
     if box is not None:
-        at = tuple(
-            torch.arange(*ends, device=img0.device) for ends in ((box.top, box.bottom), (box.left, box.right))
-        )
+        at = box.places(img0.device)
     flows = motion.flow.split(2, dim=1)
     sample0, sample1 = (
         backward_warp(x, half, *at, sampling=motion.sampling)
@@ -328,11 +325,10 @@ def compose(
     end: Sequence[Tensor],
     time: float | Tensor,
     moving: Iterable[MovingTile],
-    weight: Tensor | None,
+    copied: Copied | None,
     layout: PlaneLayout,
     mode: str = "fade",
     protect: Tensor | None = None,
-    replaced: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Compose the frame at a time between two frames.
 
@@ -340,25 +336,23 @@ def compose(
         start, end: The planes of both frames, as `layout` describes them, floats or code values of any integer type.
         time: In 0..1.
         moving: The network's output, tile by tile, wherever something moves.
-        weight: [B,1,H,W] in 0..1, how far each pixel is copied. None copies nothing: tiles are taken as they are, and
-            the rest is a cross-fade.
+        copied: How pixels are copied. None copies nothing: tiles are taken as they are, and the rest is a cross-fade.
         layout: Describes the planes.
         mode: "fade" or "nearest", see `still_layer`.
         protect: [1,1,H,W], 1 where the mix of still pixels is left as it is.
-        replaced: [B,1,H,W], 1 where copied pixels show the nearer frame, whatever the mode.
 
     Returns:
         The planes, not yet rounded.
     """
     times = _colour_times(start, end, time, layout)
-    weights: Sequence[Tensor | None] = (None,) * len(start) if weight is None else layout.weights(weight)
-    if weight is None:
+    weights: Sequence[Tensor | None] = (None,) * len(start)
+    if copied is None:
         still = tuple(
             torch.lerp(as_float(a), as_float(b), t) for a, b, t in zip(start, end, times, strict=True)
         )
     else:
-        if replaced is not None and replaced.device.type == "cpu" and not replaced.any():
-            replaced = None
+        weights = layout.weights(copied.weight)
+        replaced = None if copied.replaced is None or known_empty(copied.replaced) else copied.replaced
         kept, nearer = ((None,) * len(start) if x is None else layout.weights(x) for x in (protect, replaced))
         still = tuple(
             _still_plane(a, b, time, t, mode, layout.code, keep, used, share)
@@ -373,12 +367,12 @@ def compose(
             warped = layout.colour_planes(output.frame)
         else:
             warped = _moving_with_alpha(start[-1], end[-1], time, output, tile.box, still, layout)
-            if weight is not None:
+            if copied is not None:
                 opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
-                share = _by_opacity(tile.box.of(weight)[0, 0], *opacity)
-                shares[:-1] = layout.weights(rearrange(share, "h w -> 1 1 h w"))[:-1]
-        for plane, log2, below, copied, whole in zip(warped, layout.log2, still, shares, out, strict=True):
-            _place(tile.box.of(whole, log2), plane, copied, tile.box.of(below, log2), tile, log2)
+                visible = _by_opacity(tile.box.of(copied.weight)[0, 0], *opacity)
+                shares[:-1] = layout.weights(rearrange(visible, "h w -> 1 1 h w"))[:-1]
+        for plane, log2, below, share, whole in zip(warped, layout.log2, still, shares, out, strict=True):
+            _place(tile.box.of(whole, log2), plane, share, tile.box.of(below, log2), tile, log2)
     return out
 
 
@@ -465,9 +459,7 @@ def _moving_opacity(
     start, end = (rearrange(opacity.clamp(0, 1), "h w -> 1 1 h w") for opacity in (start, end))
     if (motion := output.motion) is None:
         return box.of(torch.lerp(start, end, time))
-    rows, columns = (
-        torch.arange(*ends, device=start.device) for ends in ((box.top, box.bottom), (box.left, box.right))
-    )
+    rows, columns = box.places(start.device)
     opacity0, opacity1 = (
         backward_warp(x, flow, rows, columns, sampling=motion.sampling)
         for x, flow in zip((start, end), motion.flow.split(2, dim=1), strict=True)
@@ -510,7 +502,7 @@ def put_back(
     Returns:
         The planes, not yet rounded.
     """
-    still = compose(start, end, time, (), copied.weight, layout, mode, protect, copied.replaced)
+    still = compose(start, end, time, (), copied, layout, mode, protect)
     return tuple(
         torch.lerp(as_float(plane), value, share)
         for plane, value, share in zip(planes, still, layout.weights(copied.weight), strict=True)

@@ -17,7 +17,7 @@ from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMa
 from maskvfi.ops.boxes import Box, moving_boxes
 from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
 from maskvfi.ops.warp import BILINEAR
-from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, FrameOptions, MaskOptions
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF, FrameOptions, MaskOptions
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
 from maskvfi.runtimes.device import choose_device, choose_mask_dtype, choose_precision
@@ -78,6 +78,13 @@ class Interpolator:
     `vfi.expect(height, width)` prepares its runtime for whole frames of a size. Other runtimes than torch keep the
     weights as they are when the first frame is made: after training, make a new interpolator. Several threads may share
     one; painted masks are shared too.
+
+    Attributes:
+        vfi, mask: The networks as they run; mask is None where every pixel is interpolated.
+        device, precision, runtime: Where and how they run.
+        protect, release: The painted masks [1,1,H,W], or None.
+        threshold, feather, static, scale, ensemble: As `FrameOptions` has them.
+        at_once: The largest number of px that is computed at once; it may be lowered.
     """
 
     def __init__(
@@ -116,7 +123,7 @@ class Interpolator:
         network.check(options.scale, options.ensemble)
         self.runtime, _ = choose_runtime(options.runtime, self.device, network, dtype)
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
-        off = mask is None or (isinstance(mask, str) and mask == "off")
+        off = mask is None or (isinstance(mask, str) and mask == OFF)
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]
         mask_dtype = choose_mask_dtype(options.precision, self.device)
         cpu = self.device.type == "cpu"
@@ -238,13 +245,11 @@ class Interpolator:
         """
         if copied is None:
             (copied,) = self.copied([start, end])
-        weight, replaced = (None, None) if copied is None else copied
+        weight = None if copied is None else copied.weight
         time = as_timestep(timestep, start.rgb)
         gap = self.gap(start, end, weight, self.boxes(weight) if boxes is None else boxes)
         moving = self.moving(gap, timestep)
-        (frame,) = compose(
-            (start.rgb,), (end.rgb,), time, moving, weight, RGB, self.static, self.protect, replaced
-        )
+        (frame,) = compose((start.rgb,), (end.rgb,), time, moving, copied, RGB, self.static, self.protect)
         return frame
 
     def view(self, rgb: Tensor, translucent: bool = False) -> View:

@@ -199,11 +199,12 @@ class Renderer:
     def _between(self, gap: Gap, copied: Copied | None, time: float) -> tuple[np.ndarray, ...]:
         """The planes of the frame at `time`."""
         assert gap.end is not None
-        weight, replaced = (None, None) if copied is None or gap.cut else copied
+        copied = None if gap.cut else copied
         start, end = self._load(gap.start), self._load(gap.end)
         moving: Iterator[MovingTile] = iter(())
         if not gap.cut:
             with self._stage("network"):
+                weight = None if copied is None else copied.weight
                 prepared = self._prepared(gap, weight, start.view, end.view)
             moving = self._interpolator.moving(prepared, time)
         with self._stage("fuse"):
@@ -212,11 +213,10 @@ class Renderer:
                 end.planes,
                 time,
                 self._timed(moving),
-                weight,
+                copied,
                 self._layout,
                 self._interpolator.static,
                 self._interpolator.protect,
-                replaced,
             )
             return quantise(composed, self._info.format)
 

@@ -13,6 +13,7 @@ from einops import rearrange
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 from scenedetect.detector import FlashFilter, SceneDetector
 
+from maskvfi.options import OFF
 from maskvfi.video import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb
@@ -63,7 +64,7 @@ class SceneWatcher:
         if scene_cut == "auto":
             self._detector = AdaptiveDetector(min_scene_len=1, min_content_val=20.0)
             self._delay = self._detector.event_buffer_length
-        elif scene_cut != "off":
+        elif scene_cut != OFF:
             self._detector = ContentDetector(
                 float(scene_cut), min_scene_len=1, filter_mode=FlashFilter.Mode.SUPPRESS
             )

@@ -30,7 +30,7 @@ from maskvfi.models.rife.variants import VARIANTS, find_variant, version_of
 from maskvfi.options import FrameOptions
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.run import interpolate
-from maskvfi.synthesis.compose import VideoLayout, compose
+from maskvfi.synthesis.compose import Copied, VideoLayout, compose
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.renderer import group_size
 from maskvfi.tools.demo import render_clip
@@ -266,7 +266,7 @@ def _measure_size(
         "stream": lambda: interpolator.probability(
             [start, *(view((img1, img0)[k % 2]) for k in range(gaps))]
         ),
-        "fuse": lambda: compose(planes[0], planes[1], TIME, moving, weight, LAYOUT),
+        "fuse": lambda: compose(planes[0], planes[1], TIME, moving, Copied(weight), LAYOUT),
     }
     seconds = _median_seconds(lambda: plain(img0, img1, *how), ours, repeats, interpolator.device)
     seconds["stream"] /= gaps

@@ -88,7 +88,8 @@ class ContainerProbe:
                         found = self._first.setdefault(packet.stream.index, [])
                         if packet.size and len(found) < _FIRST:
                             found.append(bytes(packet))
-                        more -= len(self._first) == len(source.streams)
+                        if len(self._first) == len(source.streams):
+                            more -= 1
                         if not more:
                             break
         return self._first

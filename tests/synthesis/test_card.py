@@ -50,7 +50,7 @@ def frames_between(network: str, planes: Sequence[Tensor], layout: PlaneLayout) 
     copied = interpolator.copied(views)[0]
     gap = interpolator.gap(*views[:2], copied.weight, [Box(0, 0, HEIGHT, WIDTH // 2)])
     moving = interpolator.moving(gap, 0.5)
-    return compose(planes, planes, 0.5, moving, copied.weight, layout, replaced=copied.replaced)
+    return compose(planes, planes, 0.5, moving, copied, layout)
 
 
 @pytest.mark.parametrize("network", ["vfi-m", "vfi-s", "4.6", "4.25"])

@@ -108,9 +108,9 @@ def test_replaced_pixels_are_those_of_the_nearer_frame(mode, time, nearer):
     replaced = torch.zeros(1, 1, 16, 24)
     replaced[..., 12:] = 1
     weight = torch.ones_like(replaced)
-    (out,) = compose((frames[0],), (frames[1],), time, [], weight, RGB, mode, replaced=replaced)
+    (out,) = compose((frames[0],), (frames[1],), time, [], Copied(weight, replaced), RGB, mode)
     assert torch.equal(out[..., 12:], frames[nearer][..., 12:])
-    (plain,) = compose((frames[0],), (frames[1],), time, [], weight, RGB, mode)
+    (plain,) = compose((frames[0],), (frames[1],), time, [], Copied(weight), RGB, mode)
     assert torch.equal(out[..., :12], plain[..., :12])
 
 
@@ -120,7 +120,7 @@ def test_the_moving_layer_does_not_show_where_content_was_replaced():
     replaced = torch.zeros(1, 1, 16, 24)
     replaced[..., 12:] = 1
     tile = MovingTile(Tile(Box(0, 0, 16, 24)), moving)
-    (out,) = compose((frames[0],), (frames[1],), 0.5, [tile], replaced, RGB, replaced=replaced)
+    (out,) = compose((frames[0],), (frames[1],), 0.5, [tile], Copied(replaced, replaced), RGB)
     assert torch.equal(out[..., 12:], frames[0][..., 12:])
     assert (out[..., :12] == 7).all()
 
@@ -132,7 +132,7 @@ def test_every_plane_of_a_video_shows_the_nearer_frame(name):
     start, end = ([torch.rand(size) * 200 for size in sizes] for _ in range(2))
     replaced = torch.ones(1, 1, 16, 32)
     for time, nearer in ((0.3, start), (0.7, end)):
-        out = compose(start, end, time, [], replaced, layout, replaced=replaced)
+        out = compose(start, end, time, [], Copied(replaced, replaced), layout)
         for plane, expected in zip(out, nearer, strict=True):
             torch.testing.assert_close(plane, expected)
 

@@ -88,13 +88,13 @@ def compute_device() -> torch.device:
 
 
 def result_device(images: torch.Tensor) -> torch.device:
-    """The device on which the server wants images: the card with --gpu-only, else the CPU."""
+    """The device on which the server wants images: the GPU with --gpu-only, else the CPU."""
     manager = _module("comfy.model_management")
     return images.device if manager is None else manager.intermediate_device()
 
 
 def refuses_half(device: torch.device) -> bool:
-    """Whether the server forbids half precision on a device, by its options or for that card."""
+    """Whether the server forbids half precision on a device, by its options or for that GPU."""
     manager = _module("comfy.model_management")
     return manager is not None and device.type == "cuda" and not manager.should_use_fp16(device)
 
