@@ -204,7 +204,7 @@ def serve(work: Callable[..., object]) -> None:
         work: Called with the texts of a case; the first ones name its files.
     """
     import maskvfi
-    from maskvfi.video import MediaError
+    from maskvfi.errors import MaskvfiError
 
     print(maskvfi.__version__, flush=True)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -213,7 +213,7 @@ def serve(work: Callable[..., object]) -> None:
         try:
             work(*request)
             answer = ["made", ""]
-        except (MediaError, ValueError) as error:
+        except MaskvfiError as error:
             answer = ["refused", str(error)]
             if "\n" in str(error) or not any(text in str(error) for text in request[:2]):
                 answer = ["crashed", f"not one line that names a file: {error!r}"]

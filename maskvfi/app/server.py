@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from maskvfi.app.guard import Guard
+from maskvfi.errors import OptionError
 
 LARGEST = 4 << 30  # bytes that an uploaded video may have
 
@@ -27,7 +28,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         ready: Called with the address of the page when it can be opened.
 
     Raises:
-        ValueError: gradio is not installed.
+        OptionError: gradio is not installed.
         OSError: The port is taken.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -42,7 +43,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         try:
             import gradio
         except ModuleNotFoundError:
-            raise ValueError("the page needs gradio: pip install 'maskvfi[ui]'") from None
+            raise OptionError("the page needs gradio: pip install 'maskvfi[ui]'") from None
         from starlette.middleware import Middleware
 
         from maskvfi.app.page import SCRIPT, STYLE, build_page

@@ -27,7 +27,14 @@ from maskvfi.video.format_choice import (
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.jpeg import as_jpeg, quality_options
 from maskvfi.video.palette import GIF_TICK, cleared_after, paletted, without_header
-from maskvfi.video.pixel_format import Colour, PixelFormat
+from maskvfi.video.pixel_format import (
+    MATRIX_BT709,
+    MATRIX_RGB,
+    RANGE_FULL,
+    RANGE_LIMITED,
+    Colour,
+    PixelFormat,
+)
 from maskvfi.video.pixels import frame_of
 from maskvfi.video.planes import convert_planes
 
@@ -174,7 +181,7 @@ def choose_encoding(
         The encoding.
 
     Raises:
-        MediaError: There is no such video encoder.
+        OptionError: There is no such video encoder.
         OptionError: It does not take `pix_fmt`.
     """
     codec = find_encoder(codec).name
@@ -191,7 +198,7 @@ def choose_encoding(
     width, height = even_size(codec, name, layout, info.width, info.height)
     colour = _colour_in(codec, layout, info)
     if name.startswith("yuvj"):
-        colour = replace(colour, full_range=True, range_tag=2)
+        colour = replace(colour, full_range=True, range_tag=RANGE_FULL)
     if codec == "mjpeg":
         options, colour = {**quality_options(info), **options}, as_jpeg(colour)
     warnings = _warnings(codec, info, name, layout, wanted, asked=pix_fmt is not None)
@@ -294,12 +301,19 @@ def _colour_in(codec: str, layout: PixelFormat, info: SourceInfo) -> Colour:
     """The colour tags of the output: the source's, or after a conversion those of its result."""
     colour = info.colour
     if layout.family == info.format.family:
-        return replace(colour, matrix_tag=0) if layout.family == "rgb" else colour
+        return replace(colour, matrix_tag=MATRIX_RGB) if layout.family == "rgb" else colour
     if layout.family == "rgb":
-        return replace(colour, full_range=True, matrix_tag=0, range_tag=2)
+        return replace(colour, full_range=True, matrix_tag=MATRIX_RGB, range_tag=RANGE_FULL)
     if info.format.family == "grey" and played_standard(codec) is None:
-        return replace(colour, range_tag=2 if colour.full_range else 1)
-    return replace(colour, matrix="bt709", full_range=False, siting="left", matrix_tag=1, range_tag=1)
+        return replace(colour, range_tag=RANGE_FULL if colour.full_range else RANGE_LIMITED)
+    return replace(
+        colour,
+        matrix="bt709",
+        full_range=False,
+        siting="left",
+        matrix_tag=MATRIX_BT709,
+        range_tag=RANGE_LIMITED,
+    )
 
 
 def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> Sequence[np.ndarray]:

@@ -11,7 +11,7 @@ import av
 from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 from av.video.codeccontext import VideoCodecContext
 
-from maskvfi.errors import MediaError, OptionError
+from maskvfi.errors import OptionError
 from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import packing_of, planar_name
 from maskvfi.video.priority import kept_priority
@@ -50,14 +50,14 @@ def find_encoder(codec: str) -> av.Codec:
         The encoder.
 
     Raises:
-        MediaError: There is no such video encoder.
+        OptionError: There is no such video encoder.
     """
     try:
         found = av.Codec(codec, "w")
     except UnknownCodecError:
-        raise MediaError(f"{codec}: this FFmpeg has no such encoder") from None
+        raise OptionError(f"codec {codec}: this FFmpeg has no such encoder") from None
     if found.type != "video":
-        raise MediaError(f"{codec}: is not an encoder for video")
+        raise OptionError(f"codec {codec}: is not an encoder for video")
     return found
 
 
@@ -65,7 +65,7 @@ def formats_of(codec: str) -> list[str]:
     """The pixel formats that an encoder lists, by FFmpeg's names; empty if it lists none.
 
     Raises:
-        MediaError: There is no such video encoder.
+        OptionError: There is no such video encoder.
     """
     if codec == "wrapped_avframe":
         return list(PIPED)

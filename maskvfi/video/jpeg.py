@@ -8,7 +8,7 @@ from pathlib import Path
 from maskvfi.video.frames import SourceInfo
 from maskvfi.video.jpeg_file import jpeg_segments
 from maskvfi.video.pictures import find_pictures, is_pattern
-from maskvfi.video.pixel_format import Colour
+from maskvfi.video.pixel_format import MATRIX_BT601, RANGE_FULL, Colour
 
 SUFFIXES = (".jpg", ".jpeg")
 GOOD = 2  # FFmpeg's quantiser for pictures that were no JPEG
@@ -37,7 +37,14 @@ def quality_options(info: SourceInfo) -> dict[str, str]:
 
 def as_jpeg(colour: Colour) -> Colour:
     """What code values of a JPEG mean (JFIF 1.02: BT.601 in full range, chroma in the middle)."""
-    return replace(colour, matrix="bt601", full_range=True, siting="center", matrix_tag=5, range_tag=2)
+    return replace(
+        colour,
+        matrix="bt601",
+        full_range=True,
+        siting="center",
+        matrix_tag=MATRIX_BT601,
+        range_tag=RANGE_FULL,
+    )
 
 
 def _is_jpeg(file: Path) -> bool:

@@ -11,7 +11,7 @@ from av.stream import Stream
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.frames import SourceInfo
-from maskvfi.video.pixel_format import Colour
+from maskvfi.video.pixel_format import Colour, is_unspecified
 from maskvfi.video.reader import VideoReader
 from maskvfi.video.streams import open_input
 
@@ -96,7 +96,7 @@ def _lost_of_picture(muxer: str, info: SourceInfo, colour: Colour, made: SourceI
         ("primaries", colour.primaries, made.colour.primaries),
         ("transfer function", colour.transfer, made.colour.transfer),
     ):
-        if given not in (0, 2) and kept != given:
+        if not is_unspecified(given) and kept != given:
             yield f"{muxer} does not keep the {word} of the colours: left out"
     if colour.full_range != made.colour.full_range:
         yield f"{muxer} does not keep the range of the colours: they will be shown wrong"

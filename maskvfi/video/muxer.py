@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError, reason
+from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
 from maskvfi.video.encoders import (
     SHORTEST_OF_GIF,
@@ -89,6 +89,7 @@ class VideoWriter:
 
     Raises:
         MediaError: The output cannot be written. What can be known before the first frame is raised here.
+        OptionError: The encoder is unknown or does not have one of `options`.
     """
 
     def __init__(
@@ -356,7 +357,7 @@ class VideoWriter:
             what = f"{self._container.format.name} with {self.encoding.codec}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
         if unknown := [name for name in self._stream.codec_context.options if name in self.encoding.options]:
-            raise MediaError(f"{self.encoding.codec}: has no option {unknown[0]}")
+            raise OptionError(f"encoder_options: {self.encoding.codec} has no option {unknown[0]}")
 
     def _resume(self, journal: Journal) -> None:
         """Mux the packets of the journal, and continue after them."""

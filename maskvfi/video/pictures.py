@@ -21,7 +21,7 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
 from maskvfi.video.orientation import Orientation, orientation_of_matrix, upright_frame, upright_info
-from maskvfi.video.pixel_format import Colour, PixelFormat
+from maskvfi.video.pixel_format import RANGE_FULL, Colour, PixelFormat
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.planes import convert_planes
 from maskvfi.video.png import without_metadata
@@ -174,7 +174,7 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
         warnings.append(f"{name}: the images differ ({listed}); all are read as {fmt.name}")
         like = next((file for file, header in headers.items() if header.format == fmt), None)
         if like is None or (mixed and fmt.family == "rgb"):
-            colour = Colour.from_tags(fmt, shown.height, range_tag=2, siting="center")
+            colour = Colour.from_tags(fmt, shown.height, range_tag=RANGE_FULL, siting="center")
         else:
             colour = upright_info(_info_of(decode_picture(like), like, rate)).colour
         info = replace(info, format=fmt, colour=colour)
@@ -305,7 +305,7 @@ def _info_of(native: av.VideoFrame, file: Path, rate: Fraction) -> SourceInfo:
         fmt,
         native.height,
         matrix_tag=native.colorspace,
-        range_tag=2 if native.format.name.startswith("yuvj") else native.color_range,
+        range_tag=RANGE_FULL if native.format.name.startswith("yuvj") else native.color_range,
         primaries=native.color_primaries,
         transfer=native.color_trc,
         siting="center" if fmt.family == "yuv" else None,

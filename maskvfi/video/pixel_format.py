@@ -18,7 +18,9 @@ LUMA_WEIGHTS = {
 }
 # ITU-T H.273 table 4 (MatrixCoefficients), which FFmpeg's AVColorSpace follows.
 MATRIX_OF_TAG = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-UNSPECIFIED, LIMITED, FULL = 2, 1, 2
+MATRIX_RGB, MATRIX_BT709, MATRIX_BT601 = 0, 1, 5
+UNSPECIFIED = 2  # of matrix, primaries and transfer function
+RANGE_LIMITED, RANGE_FULL = 1, 2  # FFmpeg's AVColorRange
 # Where a chroma sample sits between two luma samples, (x, y): 0 is on the first one, 0.5 is halfway.
 SITINGS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0)}
 
@@ -26,6 +28,11 @@ _NAME = re.compile(
     r"(?P<kind>yuva?(?:420|422|444|440|411|410)p|gray|gbra?p)(?P<float>f32)?(?P<depth>9|1[0246])?(?:le)?"
 )
 _LOG2_CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
+
+
+def is_unspecified(tag: int) -> bool:
+    """Whether a tag of primaries, transfer function or matrix of YUV is "reserved" or "unspecified"."""
+    return tag in (0, UNSPECIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,6 @@ class Colour:
             The meaning of its code values.
         """
         guess = "bt601" if height < 720 else "bt709"
-        full = range_tag == FULL if fmt.family == "yuv" else range_tag != LIMITED
+        full = range_tag == RANGE_FULL if fmt.family == "yuv" else range_tag != RANGE_LIMITED
         matrix = MATRIX_OF_TAG.get(matrix_tag, guess)
         return cls(matrix, full, siting or "left", primaries, transfer, matrix_tag, range_tag)

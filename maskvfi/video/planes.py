@@ -212,7 +212,7 @@ def quantise(planes: Sequence[Tensor], fmt: PixelFormat) -> tuple[np.ndarray, ..
 
 
 def _from_device(planes: list[Tensor]) -> list[np.ndarray]:
-    """Planes as arrays. Copies from a card into pinned memory are asynchronous, so that all are waited for once."""
+    """Planes as arrays. Copies from a GPU into pinned memory are asynchronous, so that all are waited for once."""
     device = planes[0].device
     if device.type != "cuda":
         return [plane.cpu().numpy() for plane in planes]

@@ -20,7 +20,14 @@ from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
-from maskvfi.video.pixel_format import MATRIX_OF_TAG, UNSPECIFIED, Colour, PixelFormat
+from maskvfi.video.pixel_format import (
+    MATRIX_OF_TAG,
+    RANGE_FULL,
+    UNSPECIFIED,
+    Colour,
+    PixelFormat,
+    is_unspecified,
+)
 from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.pump import Prefetch
 from maskvfi.video.side_data import described, display_matrix
@@ -407,7 +414,7 @@ class VideoReader:
             fmt,
             first.height,
             matrix_tag=matrix if matrix in MATRIX_OF_TAG or matrix in _MATRIX_NAMES else UNSPECIFIED,
-            range_tag=2 if full else first.color_range or context.color_range,
+            range_tag=RANGE_FULL if full else first.color_range or context.color_range,
             primaries=_tag(first.color_primaries, context.color_primaries),
             transfer=_tag(first.color_trc, context.color_trc),
             siting=siting,
@@ -439,4 +446,4 @@ def _decoded_from(container: InputContainer, stream: VideoStream, ticks: int) ->
 
 
 def _tag(of_frame: int, of_stream: int) -> int:
-    return of_frame if of_frame not in (0, UNSPECIFIED) else of_stream
+    return of_stream if is_unspecified(of_frame) else of_frame

@@ -10,6 +10,7 @@ from av.codec.context import CodecContext
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from maskvfi.errors import MediaError
 from maskvfi.video.encoders import Encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.priority import kept_priority
@@ -65,13 +66,13 @@ class SegmentEncoder:
         """The packets that are ready after this frame.
 
         Raises:
-            ValueError: The frame has another size or format than the video.
+            MediaError: The frame has another size or format than the video.
         """
         begin, length = self._clock.place(frame.pts, frame.duration)
         self._durations[begin] = length
         shape = self._info.height, self._info.width
         if frame.planes[0].shape != shape:
-            raise ValueError(f"a frame of {frame.planes[0].shape} does not fit a video of {shape}")
+            raise MediaError(f"a frame of {frame.planes[0].shape} does not fit a video of {shape}")
         picture = self._encoding.picture(frame)
         picture.time_base, picture.pts, picture.duration = self._clock.tick, begin, length
         packets = self._encoded(picture)

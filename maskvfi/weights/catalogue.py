@@ -85,7 +85,7 @@ def find_source(name: str) -> Source:
         name: Such as "rife-4.25" or "4.25".
 
     Raises:
-        ValueError: There is no such version; the message lists those there are.
+        OptionError: There is no such version; the message lists those there are.
     """
     find_variant(name)
     return next(source for source in SOURCES if source.version == version_of(name))

@@ -45,7 +45,7 @@ def load_vfi(source: PathLike | Mapping[str, Tensor], variant: str | None = None
 
     Raises:
         WeightsError: The weights are missing, damaged or of another kind.
-        ValueError: There is no such variant.
+        OptionError: There is no such variant.
     """
     asked = {"variant": find_variant(variant).to_dict()} if variant else None
     label, state, header = _open(source, "vfi")

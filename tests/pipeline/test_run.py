@@ -280,7 +280,7 @@ def test_the_source_is_never_its_own_target(tmp_path):
         ({"mask": "nowhere.safetensors"}, WeightsError, "no such weights file"),
         ({"device": "cuda:99"}, ValueError, "not available"),
         ({"device": "meta"}, ValueError, "not available"),
-        ({"codec": "libdream"}, MediaError, "libdream"),
+        ({"codec": "libdream"}, OptionError, "libdream"),
         ({"factor": 0}, ValueError, "factor must be"),
         ({"factor": 2, "fps": 60}, ValueError, "not both"),
         ({"fps": "soon"}, ValueError, "frame rate must be"),

@@ -9,6 +9,7 @@ import av
 import pytest
 from clips import copy, make_clip, read
 
+from maskvfi.errors import MaskvfiError
 from maskvfi.video import Frame, MediaError, VideoReader, VideoWriter, open_sink
 
 VFR = (0, 40, 45, 100, 101, 160, 400, 440, 441, 500)  # milliseconds
@@ -141,7 +142,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, name, argum
     (tmp_path / "there.mp4").write_bytes(b"mine")
     with VideoReader(make_clip(tmp_path / "a.mp4")) as reader:
         before = sorted(tmp_path.iterdir())
-        with pytest.raises(MediaError, match=cause) as raised:
+        with pytest.raises(MaskvfiError, match=cause) as raised:
             VideoWriter(tmp_path / name, reader.info, rate=Fraction(25), **arguments)
     assert "\n" not in str(raised.value)
     assert sorted(tmp_path.iterdir()) == before

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+from maskvfi.errors import OptionError
 from maskvfi.ops.warp import BICUBIC, BILINEAR
 
 # Channels of a block's output layer, by the name of its form.
@@ -209,7 +210,7 @@ def find_variant(name: str) -> Variant:
         name: Such as "4.25", "v4.6", "rife-4.22.lite" or "vfi-m".
 
     Raises:
-        ValueError: There is no such version; the message lists those there are.
+        OptionError: There is no such version; the message lists those there are.
     """
     if name in OWN:
         return OWN[name]
@@ -218,7 +219,7 @@ def find_variant(name: str) -> Variant:
         if wanted in variant.versions:
             return variant
     known = ", ".join(version for variant in (*VARIANTS, *OWN.values()) for version in variant.versions)
-    raise ValueError(f"unknown RIFE variant {name!r}; known: {known}")
+    raise OptionError(f"unknown RIFE variant {name!r}; known: {known}")
 
 
 def version_of(name: str) -> str:
