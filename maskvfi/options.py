@@ -207,9 +207,11 @@ class MaskOptions(OptionGroup):
     )
     protect: PathLike | None = option(None, "A picture: what is white there is always copied.")
     release: PathLike | None = option(None, "A picture: what is white there is always warped.")
-    threshold: float = option(0.7, "Probability from which on a pixel is copied.", low=0.0, high=1.0)
+    threshold: float = option(
+        0.7, "Probability at which a pixel is half copied and half warped.", low=0.0, high=1.0
+    )
     feather: float = option(
-        0.15, "Half the width of the transition at the threshold, as a probability.", low=0.0, high=0.5
+        0.15, "How far below and above the threshold copying fades in, as a probability.", low=0.0, high=0.5
     )
     tile: int | str = option("auto", "Side in px of what is computed at once; auto (by memory) or off.")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")

@@ -1,4 +1,4 @@
-"""The command line; every command only calls the public API."""
+"""The command line: a command reads its options, calls one function and prints what it returns."""
 
 from __future__ import annotations
 
@@ -238,7 +238,8 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a network as ONNX, for frames of any size."""
-    say(f"{target}: takes {', '.join(maskvfi.export(name, target, overwrite, layout))}")
+    inputs = maskvfi.export(name, target, layout=layout, overwrite=overwrite)
+    say(f"{target}: takes {', '.join(inputs)}")
 
 
 @app.command()

@@ -24,7 +24,7 @@ BATCH, PICTURE = ("batch",), ("batch", "", "height", "width")  # names of dimens
 ONE_PICTURE = ("", "", "height", "width")
 
 
-def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: str = "pair") -> list[str]:
+def export(name: PathLike, target: PathLike, *, layout: str = "pair", overwrite: bool = False) -> list[str]:
     """Write a network as one ONNX file (opset 18, float32).
 
     The inputs are img0 and img1 [B,3,H,W], RGB in 0..1, of any B, H and W. A mask network returns probability
@@ -35,8 +35,8 @@ def export(name: PathLike, target: PathLike, overwrite: bool = False, layout: st
     Args:
         name: Weights, by name or path.
         target: The file to write.
-        overwrite: Replace it where it exists.
         layout: How the frames are given, "pair" or "stacked".
+        overwrite: Replace it where it exists.
 
     Returns:
         The names of the graph's inputs.

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import make_clip
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,13 @@ def test_the_recipes_run(folder):
     code = "\n".join(blocks(ROOT / "docs" / "python.md", "python"))
     exec(compile(code, "docs/python.md", "exec"), {})
     assert (folder / "twice.mkv").exists()
+
+
+def test_the_first_page_in_python_runs(folder):
+    frames = {"img0": torch.rand(1, 3, 48, 64), "img1": torch.rand(1, 3, 48, 64)}
+    exec(compile("\n".join(blocks(ROOT / "README.md", "python")), "README.md", "exec"), frames)
+    assert (folder / "out.mkv").exists()
+    assert frames["middle"].shape == frames["out"].frame.shape == (1, 3, 48, 64)
 
 
 def test_the_page_of_options_is_current(tmp_path):
