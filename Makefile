@@ -16,12 +16,13 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# On a machine with a card, in an environment of its own with torch for that card. It can be resumed.
+# On a machine with a GPU, in an environment of its own with torch for that GPU. It can be resumed.
 gpu:
 	$(PYTHON) -m benchmarks.gpu --out gpu.json
 
 docs: $(READY)
 	$(BIN)/typer maskvfi.cli.main utils docs --name maskvfi --output docs/commands.md
+	$(BIN)/python docs/files.py
 	$(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml constraints.txt

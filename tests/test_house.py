@@ -12,17 +12,20 @@ FILES = sorted(path for room in ("maskvfi", "distill") for path in (ROOT / room)
 
 
 def functions(path: Path) -> list[tuple[str, int]]:
-    """Every function of a file, with its number of lines."""
+    """Every function of a file, with the number of lines of its body; a docstring does not count."""
     tree = ast.parse(path.read_text("utf-8"))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    bodies = [node.body[1:] if ast.get_docstring(node) else node.body for node in found]
     return [
-        (node.name, node.end_lineno - node.lineno + 1) for node in ast.walk(tree) if isinstance(node, kinds)
+        (node.name, body[-1].end_lineno - body[0].lineno + 1 if body else 0)
+        for node, body in zip(found, bodies, strict=True)
     ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_function_and_a_file_can_be_taken_in(path):
-    assert [name for name, lines in functions(path) if lines > 100] == []
+    assert [name for name, lines in functions(path) if lines > 50] == []
     assert len(path.read_text("utf-8").splitlines()) <= 600
 
 

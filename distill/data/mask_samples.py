@@ -23,12 +23,14 @@ from distill.options import MaskTraining
 from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade
 from distill.synthetic.motion import Scene, random_scene
-from distill.synthetic.overlays import moving_overlay, paste, random_overlays
+from distill.synthetic.overlays import Overlay, moving_overlay, paste, random_overlays
 from distill.synthetic.patterns import drifting_scene, repeating_scene
 
 Labelled = tuple[list[Image], Bools, Bools]  # N frames [H,W,3], still and unsure pixels [N-1,H,W]
 RULE = TRAINING
-FOOTAGE = 0.36  # share of samples over real footage
+# What samples lie over, each up to its number of 0..1: real footage, then synthetic scenes whose camera moves, stands
+# still or hardly moves, then textures that repeat; the others lie over soft drifts.
+FOOTAGE, MOVING, STANDING_CAMERA, SLOW, REPEATING = 0.36, 0.56, 0.74, 0.78, 0.92
 HARD = 1 / 2  # share of the real footage that is taken from mined tuples
 VISITS = 3  # samples that are made of one composite
 LAG = 40  # composites between two samples of one composite
@@ -142,38 +144,43 @@ class Stills(Endless):
         return self._drawn[number]
 
     def _draw(self, rng: Rng) -> Composed:
-        dice = rng.random()
-        noise = NOISE
-        if dice < FOOTAGE:
-            frames, static, unsure = self.footage(rng)
-        elif dice < 0.56:
-            frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 0.1))
-        elif dice < 0.74:
-            frames, static, unsure = self._scene(self._random_scene(rng, 60.0, 1.0))
-        elif dice < 0.78:
-            frames, static, unsure = self._scene(self._random_scene(rng, 1.2, 0.0, leaping=0.0))
-        elif dice < 0.92:
-            frames, static, unsure = self._scene(repeating_scene(self.backdrops, self.size, rng, STANDING))
-        else:
-            noise = FAINT_NOISE
-            scene = drifting_scene(self.backdrops, self.size, rng, still=STANDING)
-            frames, static, unsure = self._scene(scene, FAINTLY_SHOWN)
+        kind = rng.random()
+        frames, static, unsure = self._ground(kind, rng)
+        replaced = vague = np.zeros_like(static)
+        if overlays := self._overlays(kind, rng):
+            composite = paste(frames, overlays)
+            frames, replaced = composite.frames, composite.replaced
+            static = (static & ~composite.unsure & ~composite.moving) | composite.static
+            vague = composite.unsure & ~replaced
+            unsure = (unsure | vague) & ~composite.static & ~composite.moving & ~replaced
+        noise = NOISE if kind < REPEATING else FAINT_NOISE
+        return Composed(frames, static, unsure, replaced, vague, noise)
+
+    def _ground(self, kind: float, rng: Rng) -> Labelled:
+        """What overlays lie over; the number `kind` chooses it."""
+        if kind < FOOTAGE:
+            return self.footage(rng)
+        if kind < MOVING:
+            return self._scene(self._random_scene(rng, 60.0, 0.1))
+        if kind < STANDING_CAMERA:
+            return self._scene(self._random_scene(rng, 60.0, 1.0))
+        if kind < SLOW:
+            return self._scene(self._random_scene(rng, 1.2, 0.0, leaping=0.0))
+        if kind < REPEATING:
+            return self._scene(repeating_scene(self.backdrops, self.size, rng, STANDING))
+        return self._scene(drifting_scene(self.backdrops, self.size, rng, still=STANDING), FAINTLY_SHOWN)
+
+    def _overlays(self, kind: float, rng: Rng) -> list[Overlay]:
+        """What lies over a sample, from below to above."""
         overlays = []
-        if rng.random() < (0.85 if dice < 0.56 else 0.4):
+        if rng.random() < (0.85 if kind < MOVING else 0.4):
             overlays += random_overlays(self.length, self.size, self.size, rng)
         if rng.random() < WANDERING:
             overlays.append(moving_overlay(self.length, self.size, self.size, rng))
         if rng.random() < 0.3:
             changes = random_changes(self.length, self.size, self.size, rng, self.backdrops.any)
             overlays = [*changes, *overlays] if rng.random() < 0.5 else [*overlays, *changes]
-        replaced = vague = np.zeros_like(static)
-        if overlays:
-            composite = paste(frames, overlays)
-            frames, replaced = composite.frames, composite.replaced
-            static = (static & ~composite.unsure & ~composite.moving) | composite.static
-            vague = composite.unsure & ~replaced
-            unsure = (unsure | vague) & ~composite.static & ~composite.moving & ~replaced
-        return Composed(frames, static, unsure, replaced, vague, noise)
+        return overlays
 
     def footage(self, rng: Rng) -> Labelled:
         """A crop of a real tuple, without overlays, and its labels.

@@ -118,6 +118,34 @@ def page(report: Report) -> str:
     )
     sections = [
         _highlights(report),
+        *_bench_sections(bench),
+        _training(report.log),
+        section(
+            "Examples",
+            f"By <b>{escape(bench.results[0].judge.name)}</b>, the best and the worst of each kind. Truth: white "
+            "stands still, black moves, red is not judged. Mask: the whiter, the surer that it stands still.",
+            *(_examples(kind, bench.examples[kind]) for kind in KINDS),
+        ),
+        section(
+            "D-map benchmark",
+            "Figures and text over real frames, as in Exploring-Discontinuity-for-VFI. One-sided: the D-map marks "
+            "only overlays, so L1 is taken where they stand; what else stands still does not count against "
+            "anyone. The price of saying “still” too often is in the column of the area that surely moves.",
+            table(DMAP_HEADERS, dmap_rows(report.dmap)),
+        ),
+        section(
+            "Cost",
+            f"One pair of frames at {COST_SIZE[0]}x{COST_SIZE[1]}, both encoded anew, float32 on this machine's "
+            "CPU in this run. A multiplication and an addition count as two operations.",
+            table(COST_HEADERS, _cost_rows(report.costs)),
+        ),
+    ]
+    return whole_page("What stands still", lead, sections)
+
+
+def _bench_sections(bench: Bench) -> list[str]:
+    """What StaticBench found, but for the examples."""
+    return [
         section(
             "StaticBench",
             "F1 of the rarer class, the mean over all cases of a kind; <i>mean</i> is over hud, fade and still. "
@@ -149,28 +177,7 @@ def page(report: Report) -> str:
             "to the next although the truth does not.",
             table(FAILURE_HEADERS, failure_rows(bench)),
         ),
-        _training(report.log),
-        section(
-            "Examples",
-            f"By <b>{escape(bench.results[0].judge.name)}</b>, the best and the worst of each kind. Truth: white "
-            "stands still, black moves, red is not judged. Mask: the whiter, the surer that it stands still.",
-            *(_examples(kind, bench.examples[kind]) for kind in KINDS),
-        ),
-        section(
-            "D-map benchmark",
-            "Figures and text over real frames, as in Exploring-Discontinuity-for-VFI. One-sided: the D-map marks "
-            "only overlays, so L1 is taken where they stand; what else stands still does not count against "
-            "anyone. The price of saying “still” too often is in the column of the area that surely moves.",
-            table(DMAP_HEADERS, dmap_rows(report.dmap)),
-        ),
-        section(
-            "Cost",
-            f"One pair of frames at {COST_SIZE[0]}x{COST_SIZE[1]}, both encoded anew, float32 on this machine's "
-            "CPU in this run. A multiplication and an addition count as two operations.",
-            table(COST_HEADERS, _cost_rows(report.costs)),
-        ),
     ]
-    return whole_page("What stands still", lead, sections)
 
 
 def _highlights(report: Report) -> str:

@@ -182,7 +182,7 @@ class _Batch:
             self._joins.shutdown(cancel_futures=True)
             for video in self._videos:
                 if video.open and video.journal is not None:
-                    video.journal.leave()
+                    video.journal.close()
 
     def _hand_out(self) -> None:
         while self._idle and self._parts:
@@ -323,7 +323,7 @@ class _Batch:
         """Join a video, in a thread of its own. Returns warnings."""
         assert video.journal is not None
         states, began = video.journal.states(), time.perf_counter()
-        video.journal.leave()  # the writer that joins opens it
+        video.journal.close()  # the writer that joins opens it
         with fetched(video.source) as source:
             warnings = join(source, video.work_path, self._options, video.facts, self._overwrite)
         deliver(video.work_path, video.job.target)
@@ -344,7 +344,7 @@ class _Batch:
         video.row.error = _one_line(error)
         self._parts = deque(waiting for waiting in self._parts if waiting[0] is not video)
         if video.journal is not None:
-            video.journal.leave()
+            video.journal.close()
         video.row.status = "failed"
         self._write_table()
 

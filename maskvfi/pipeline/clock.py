@@ -13,7 +13,7 @@ from maskvfi.errors import MediaError
 from maskvfi.options import DecodeOptions
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.ends import open_source_for
-from maskvfi.pipeline.putter import SMALL
+from maskvfi.pipeline.still_pixels import SMALL
 from maskvfi.timing.alignment import Alignment, Samples, align
 from maskvfi.timing.scenes import thumbnail
 from maskvfi.video import Frame, SourceInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -87,8 +87,8 @@ def mask_video(
             for gap, copied in renderer.masks(gaps):
                 if gap.end is not None:
                     last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
-                    renderer.tally.gaps += not gap.cut
-                    renderer.tally.static += 0.0 if gap.cut else float(last.weight.mean())
+                    if not gap.cut:
+                        renderer.count(float(last.weight.mean()))
                 mask = last.each(lambda plane: turned(plane.cpu(), info))
                 picture = (
                     tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
@@ -117,7 +117,8 @@ def compare(
     Args:
         source: As `interpolate` takes it.
         target: A video, or a .png, .tif or .exr picture.
-        at: When the frame of a picture is, in seconds after the first one; by default where both differ most.
+        at: When the frame of a picture is, in seconds of the source after its first frame; by default where both
+            differ most.
         options: The options; see `maskvfi.Options`. Those of an encoder are for a video only.
         overwrite: Replace a target that exists.
         progress: Called with the number of frames read and the total number, which is None if unknown.
@@ -134,13 +135,10 @@ def compare(
     refuse_same_file(source, target)
     path = Path(target)
     picture = path.suffix.lower() in PICTURE_SUFFIXES
+    _check_time(at, picture)
     if picture:
         _refuse_encoding(options)
         check_target(path, overwrite)
-    elif at is not None:
-        raise OptionError("at chooses the frame of a picture, and the target is a video")
-    if at is not None and not 0 <= at < math.inf:
-        raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
     began = time.perf_counter()
     result = Report.begin(source, target, options)
     with open_source_for(source, options) as reader:
@@ -153,23 +151,22 @@ def compare(
         timeline, rate = choose_timeline(options, info.rate)
         frames = stretched(reader, info.start_time, options.stretch)
         gaps = gaps_of(frames, info, timeline, options, result, progress)
+        lost: Sequence[str]
         if picture:
             when = None if at is None else info.start_time + Fraction(str(at)) * options.stretch
             both = _one_new_frame(gaps, above, below, when)
             if both is None:
                 moment = "" if at is None else f" at {at} s"
                 raise MediaError(f"{os.fspath(source)}: has no new frame{moment} to compare")
-            picture_of_both = _stacked(*both, info)
-            lost: Sequence[str] = write_picture(path, picture_of_both, _twice_as_high(info), overwrite)
+            lost = write_picture(path, _stacked(*both, info), _twice_as_high(info), overwrite)
             result.frames_out = 1
         else:
             copy_from = source if os.fspath(source) != PIPE else None
-            stacked = _twice_as_high(info)
-            with open_sink_for(path, stacked, rate, options, copy_from, overwrite=overwrite) as sink:
-                for gap, copied in below.masks(gaps):
-                    for both in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
-                        sink.write(_stacked(*both, info))
-                        result.frames_out += 1
+            size = _twice_as_high(info)
+            with open_sink_for(path, size, rate, options, copy_from, overwrite=overwrite) as sink:
+                for stacked in _stacked_frames(gaps, above, below, info):
+                    sink.write(stacked)
+                    result.frames_out += 1
             lost = sink.warnings
         result.warnings = [*reader.warnings, *lost, *below.warnings]
         result.complete(below, began)
@@ -270,6 +267,25 @@ def _refuse_encoding(options: EncodeOptions) -> None:
     given = [name for name, value in options.values_of_group(EncodeOptions).items() if value != plain[name]]
     if given:
         raise OptionError(f"a picture is written as its suffix says, and takes no {', '.join(given)}")
+
+
+def _check_time(at: float | None, picture: bool) -> None:
+    """Refuse a time that is none, or that is given for a video."""
+    if at is None:
+        return
+    if not picture:
+        raise OptionError("at chooses the frame of a picture, and the target is a video")
+    if not 0 <= at < math.inf:
+        raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
+
+
+def _stacked_frames(
+    gaps: Iterable[Gap], above: Renderer, below: Renderer, info: SourceInfo
+) -> Iterator[Frame]:
+    """Every output frame twice, one above the other."""
+    for gap, copied in below.masks(gaps):
+        for both in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
+            yield _stacked(*both, info)
 
 
 def _one_new_frame(

@@ -18,9 +18,9 @@ from maskvfi.paths import PathLike
 from maskvfi.pipeline.clock import Compared, clock_lines, find_clock
 from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
-from maskvfi.pipeline.putter import FILTER, Putter
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
+from maskvfi.pipeline.still_pixels import FILTER, StillPixels
 from maskvfi.synthesis.compose import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
@@ -155,7 +155,7 @@ class _Run:
         interpolator.paint(*read_painted_masks(options, self.info))
         self._interpolator = interpolator
         self._renderer = Renderer(interpolator, self.info)
-        self._putter = Putter(interpolator, self.info, self._made.info, colour, self._factor)
+        self._still_pixels = StillPixels(interpolator, self.info, self._made.info, colour, self._factor)
         self.result.computed_by(interpolator)
 
     def open_sink(self, overwrite: bool, resume: bool) -> Sink:
@@ -229,11 +229,10 @@ class _Run:
         at = Fraction(0)
         if passed >= self._tolerance(gap):
             at = min(passed / (gap.end.pts - gap.start.pts), Fraction(1))
-        copied = copied or self._putter.everything
+        copied = copied or self._still_pixels.everything
         if not counted:
-            self._renderer.tally.gaps += 1
-            self._renderer.tally.static += float(copied.weight.mean())
-        made = self._putter.put(gap, copied, frame, float(at))
+            self._renderer.count(float(copied.weight.mean()))
+        made = self._still_pixels.put(gap, copied, frame, float(at))
         self._unlike += made is None
         self._fuse += time.perf_counter() - began
         return frame if made is None else made

@@ -178,7 +178,7 @@ class Renderer:
             self._loaded, self._ready = [], None
         if gap.end is None or (gap.cut and self._on_cut == "hold") or _identical(gap.start, gap.end):
             if gap.end is not None and not gap.cut:
-                self._count(1.0, 0.0)
+                self.count(1.0)
             for slot, _ in gap.slots:
                 yield replace(gap.start, pts=slot.pts, duration=slot.duration)
             return
@@ -192,7 +192,7 @@ class Renderer:
             if not counted:
                 assert self._ready is not None
                 static = 0.0 if copied is None else float(copied.weight.mean())
-                self._count(static, self._ready[2].computed)
+                self.count(static, self._ready[2].computed)
                 counted = True
             yield Frame(planes, self._info.format, slot.pts, slot.duration)
 
@@ -244,7 +244,13 @@ class Renderer:
                 self._short_of_memory = True
                 torch.cuda.empty_cache()
 
-    def _count(self, static: float, computed: float) -> None:
+    def count(self, static: float, computed: float = 0.0) -> None:
+        """Count a gap in the tally.
+
+        Args:
+            static: The share of its picture that stands still.
+            computed: The share that the interpolation network computed.
+        """
         self.tally.gaps += 1
         self.tally.static += static
         self.tally.computed += computed

@@ -187,18 +187,18 @@ class Journal:
         """The states of all segments, in their order."""
         return [_read(self._path(number, "json"))["state"] for number in sorted(self.numbers)]
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Stop, and keep the segments if there are any."""
-        self._close()
+        self._release()
         if not self.numbers:
             self.remove()
 
     def remove(self) -> None:
         """Remove the folder: the file is whole."""
-        self._close()
+        self._release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _close(self) -> None:
+    def _release(self) -> None:
         if self._open is not None:
             self._open.close()
         self._lock.release()

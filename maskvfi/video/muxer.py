@@ -241,7 +241,7 @@ class VideoWriter:
             if self._copied is not None:
                 self._copied.close()
                 self.warnings += self._lost(self._copied.wanted)
-            self._call(self._target.keep)
+            self._call(self._target.publish)
         except BaseException:
             self.abort()
             raise
@@ -428,6 +428,6 @@ class VideoWriter:
         if container := getattr(self, "_container", None):
             with contextlib.suppress(Exception):
                 container.close()
-        self._target.drop()
+        self._target.discard()
         if self.journal is not None:
-            self.journal.leave()
+            self.journal.close()

@@ -114,6 +114,7 @@ def open_sink(
 
     Raises:
         MediaError: The output cannot be written, or `resume` is set and it is not a video file.
+        OptionError: The encoder is unknown or does not have one of `options`.
     """
     if resume and (os.fspath(path) == PIPE or is_image_target(path)):
         raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
@@ -133,18 +134,14 @@ def open_sink(
         images.warnings += _others_left_out("a folder of images", copy_from)
         return images
     suffix = Path(path).suffix.lower()
-    chosen = codec or _CODEC_OF_SUFFIX.get(suffix, "libx264")
     animated = suffix == ".png" and info.codec == "apng"
-    if animated and codec is None:
-        chosen = "apng"
-    of_10_bits = info.format.family == "yuv" and info.format.depth > 8
-    simple = codec is None and pix_fmt is None and {"crf", "preset"} >= set(options or ())
-    deep = simple and suffix in _PHONES and of_10_bits
+    plain = pix_fmt is None and {"crf", "preset"} >= set(options or ())
+    chosen = codec or ("apng" if animated else _codec_for(suffix, info, plain))
     writer = VideoWriter(
         path,
         info,
         rate=rate,
-        codec=_DEEP_CODEC if deep else chosen,
+        codec=chosen,
         options=options,
         pix_fmt=pix_fmt,
         copy_from=copy_from,
@@ -158,11 +155,25 @@ def open_sink(
     )
     if pix_fmt is None and suffix in (*_PHONES, ".webm"):
         writer.warnings += playing_note(writer.encoding)
-    if deep:
+    if codec is None and chosen == _DEEP_CODEC:
         writer.warnings.append(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
         )
     return writer
+
+
+def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
+    """The default encoder for a suffix.
+
+    Args:
+        suffix: Of the file to write.
+        info: What is known of the source of the frames.
+        plain: Whether nothing is asked of the encoder but what all of them understand.
+    """
+    deep = info.format.family == "yuv" and info.format.depth > 8
+    if plain and deep and suffix in _PHONES:
+        return _DEEP_CODEC
+    return _CODEC_OF_SUFFIX.get(suffix, "libx264")
 
 
 def _others_left_out(target: str, copy_from: PathLike | None) -> list[str]:

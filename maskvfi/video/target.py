@@ -65,7 +65,7 @@ class Target:
         """The hidden file; None for a file object."""
         return None if self._path is None else self._partial
 
-    def keep(self) -> None:
+    def publish(self) -> None:
         """Rename the finished file to the target.
 
         Raises:
@@ -81,7 +81,7 @@ class Target:
         except OSError as error:
             raise MediaError(not_in_place(self.name, beside, error)) from error
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Remove the hidden file."""
         if self._path is not None:
             with contextlib.suppress(OSError):

@@ -42,7 +42,7 @@ def make_apart(source: Path, target: Path, **asked: object) -> list[segments.Par
         made = segments.make(source, target.suffix, part, how, interpolator)
         state = {"run": {"tally": made.tally, "seconds": made.seconds}, "writer": part.end}
         journal.put(part.number, made.packets, part.frames, state)
-    journal.leave()
+    journal.close()
     segments.join(source, target, how, facts, overwrite=False)
     assert not journal.folder.exists()
     return found

@@ -125,6 +125,15 @@ def test_the_page_of_options_is_current(tmp_path):
     assert made.read_text() == (ROOT / "docs" / "commands.md").read_text(), "run: make docs"
 
 
+def test_the_page_of_files_is_current(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=lambda _, names: set(names) - {"files.py"})
+    for room in ("maskvfi", "distill"):
+        (tmp_path / room).symlink_to(ROOT / room)
+    subprocess.run([sys.executable, str(tmp_path / "docs" / "files.py")], check=True)
+    made = (tmp_path / "docs" / "files.md").read_text(encoding="utf-8")
+    assert made == (ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "run: make docs"
+
+
 def test_the_documentation_builds_without_a_warning(tmp_path):
     pytest.importorskip("material")
     build = [

@@ -28,7 +28,7 @@ def two_segments(tmp_path):
         journal.add(coded(2 * n + 1))
         journal.close_segment(2 * n + 2, {"at": n})
     journal.add(coded(9))
-    journal.leave()
+    journal.close()
     return tmp_path
 
 
@@ -77,7 +77,7 @@ def test_one_run_at_a_time(tmp_path):
     first = opened(tmp_path)
     with pytest.raises(MediaError, match="another run is making it"):
         opened(tmp_path)
-    first.leave()
+    first.close()
     assert list(tmp_path.iterdir()) == []
 
 

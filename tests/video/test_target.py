@@ -23,7 +23,7 @@ def test_a_hidden_file_takes_the_name_or_disappears(tmp_path):
         assert hidden.name.startswith(".a.")
         assert hidden.suffix == ".mp4"
         hidden.write_bytes(b"new" if whole else b"newer")
-        target.keep() if whole else target.drop()
+        target.publish() if whole else target.discard()
         assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
         assert path.read_bytes() == b"new"
 
@@ -56,10 +56,10 @@ def test_what_takes_the_name_meanwhile_stays_and_the_result_is_kept(tmp_path, jo
     path.write_bytes(b"theirs")
     line = r"a\.mkv: exists by now, and overwrite is not set; the whole result is kept as (.*)"
     with pytest.raises(MediaError, match=line) as refused:
-        target.keep()
-    target.drop()
+        target.publish()
+    target.discard()
     if kept_journal is not None:
-        kept_journal.leave()
+        kept_journal.close()
     assert path.read_bytes() == b"theirs"
     assert Path(re.search(line, str(refused.value))[1]).read_bytes() == b"ours"
     assert len(list(tmp_path.iterdir())) == 2
@@ -69,7 +69,7 @@ def test_what_takes_the_name_meanwhile_stays_and_the_result_is_kept(tmp_path, jo
 def test_a_new_file_gets_its_name_and_no_other(tmp_path):
     target = Target(tmp_path / "a.mkv", overwrite=False)
     target.hidden.write_bytes(b"ours")
-    target.keep()
+    target.publish()
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
     assert (tmp_path / "a.mkv").read_bytes() == b"ours"
 
@@ -87,7 +87,7 @@ def test_a_name_that_cannot_be_given_leaves_no_empty_file(tmp_path, monkeypatch)
     target = Target(tmp_path / "a.mkv", overwrite=False)
     target.hidden.write_bytes(b"ours")
     with pytest.raises(MediaError, match=r"a\.mkv: cannot be written .*; the whole result is kept as"):
-        target.keep()
+        target.publish()
     assert not (tmp_path / "a.mkv").exists()
 
 
@@ -95,7 +95,7 @@ def test_with_a_journal_the_file_grows_in_its_folder(tmp_path):
     target = Target(tmp_path / "a.mkv", overwrite=False)
     journal = target.open_journal({"input": "x"}, resume=False)
     assert target.sink == f"file:{journal.folder}/whole.mkv"
-    journal.leave()
+    journal.close()
     assert list(tmp_path.iterdir()) == []
 
 

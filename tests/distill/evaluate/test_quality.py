@@ -127,6 +127,20 @@ def test_a_test_set_is_measured_by_its_parts(tmp_path: Path):
     assert table.title == "gdm, mean over 2 runs"
 
 
+@pytest.mark.parametrize(("given", "masked"), [([], True), (["--mask", "off"], False)])
+def test_the_command_measures_the_mask_unless_it_is_off(given, masked, tmp_path: Path, monkeypatch, capsys):
+    for k in range(7):
+        path = tmp_path / "a" / f"{k:05d}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), cv2.resize(pan(3 * k), (448, 320))[..., ::-1])
+    words = ["--set", "gdm", str(tmp_path), "--vfi", "blend", "--measures", "psnr", *given]
+    monkeypatch.setattr(sys, "argv", ["distill", "evaluate", "quality", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert ("static-s" in capsys.readouterr().out) is masked
+
+
 def test_the_command_takes_a_set_or_clips(tmp_path: Path, monkeypatch, capsys):
     for words in (
         ["--set", "gdm"],

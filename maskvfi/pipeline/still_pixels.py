@@ -32,7 +32,7 @@ class _Loaded:
     small: np.ndarray
 
 
-class Putter:
+class StillPixels:
     """Puts the still pixels of source frames into frames of another video.
 
     Args:
