@@ -132,8 +132,8 @@ class CopiedStreams:
             if index in self._routes:
                 self._mux(packet, self._routes[index])
             elif lost := self._tracks[index].take(packet, self._begin, self._last):
-                line = f"stream {index} ({_describe(packet.stream)}) {lost}"
-                self.warnings += [line] if line not in self.warnings else []
+                line = f"{_named(packet.stream)} {lost}"
+                self._warn_once(line)
         if until is None:
             for track in self._tracks.values():
                 track.finish()
@@ -176,7 +176,7 @@ class CopiedStreams:
             if moved is None:
                 del kept[key]
                 line = f"the time code {tags[key]} cannot be written at the new frame rate: left out"
-                self.warnings += [line] if line not in self.warnings else []
+                self._warn_once(line)
             else:
                 kept[key] = moved
         return kept
@@ -213,7 +213,7 @@ class CopiedStreams:
             if stream.index in self._tracks:
                 continue
             if refusal:
-                what = f"stream {stream.index} ({_describe(stream)})"
+                what = _named(stream)
                 self.warnings.append(f"{what} is left out: {self._output.format.name} {refusal}")
             if route is None:
                 self._ignore(stream)
@@ -227,7 +227,7 @@ class CopiedStreams:
         except (av.error.FFmpegError, ValueError):
             return "cannot hold it"
         if track.lost:
-            self.warnings.append(f"stream {stream.index} ({_describe(stream)}) {track.lost}")
+            self.warnings.append(f"{_named(stream)} {track.lost}")
         self._tracks[stream.index] = track
         self._copy_stream_tags(stream, track.target)
         return ""
@@ -250,11 +250,15 @@ class CopiedStreams:
             assert isinstance(converted, SubtitleStream)
             converted.codec_context.subtitle_header = stream.codec_context.subtitle_header
             if stream.codec_context.name in _STYLED:
-                what = f"stream {stream.index} ({_describe(stream)})"
+                what = _named(stream)
                 self.warnings.append(f"{what} is written as {codec}: its styles and positions are left out")
             self._copy_stream_tags(stream, converted)
             return _Route(converted, converts=True), ""
         return None, refusal
+
+    def _warn_once(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
 
     def _copy_stream_tags(self, stream: Stream, target: Stream) -> None:
         tags = self._tags(stream.metadata)
@@ -347,9 +351,7 @@ class CopiedStreams:
             self._output.mux(packet)
         except (av.error.InvalidDataError, av.error.PatchWelcomeError):  # of this packet alone
             if not route.damaged:
-                self.warnings.append(
-                    f"stream {stream.index} ({_describe(stream)}) is damaged: parts are left out"
-                )
+                self.warnings.append(f"{_named(stream)} is damaged: parts are left out")
             route.damaged = True
         except av.error.FFmpegError as error:
             what = f"{_describe(route.target)} cannot be copied"
@@ -370,7 +372,7 @@ class CopiedStreams:
             return
         if route.last is not None and packet.dts <= route.last:
             if not route.moved:
-                what = f"stream {packet.stream.index} ({_describe(packet.stream)})"
+                what = _named(packet.stream)
                 self.warnings.append(f"{what} has times out of order: they were moved")
             route.moved = True
             tick = route.target.time_base  # of the file, once its header is written; it may be coarser
@@ -388,6 +390,10 @@ class CopiedStreams:
         written.time_base = packet.time_base
         written.pts, written.dts, written.duration = packet.pts, packet.pts, packet.duration
         return written
+
+
+def _named(stream: Stream) -> str:
+    return f"stream {stream.index} ({_describe(stream)})"
 
 
 def _describe(stream: Stream) -> str:
