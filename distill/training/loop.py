@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
@@ -48,7 +48,7 @@ def save_one(run: Path, network: nn.Module, **facts: Any) -> None:
         return
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     with written_whole(path) as partial:
-        save_file(state, partial)
+        partial.write_bytes(save_tensors(state))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,10 @@ class InterpolateTab:
         self._which.input(self._pictures.open, everything, shown)
         queue.start_by(self._start, self.add, everything)
 
-    def list_videos(self, videos: list[str] | None) -> list[Any]:
+    def list_videos(self, videos: list[str] | None, request: gr.Request) -> list[Any]:
         """Say what the videos are, and show the first one that can be read."""
         videos = videos or []
+        self._visitors.session(request).uploads.update(videos)
         lines, readable = describe_videos(videos)
         choices = [(f"{number + 1}. {Path(videos[number]).name}", number) for number in readable]
         first = readable[0] if readable else None

@@ -40,7 +40,7 @@ def build_page(root: Path) -> tuple[gr.Blocks, Callable[[], None]]:
         The page, and a function that ends the work of all visitors.
     """
     visitors = Visitors(root)
-    with gr.Blocks(title="maskvfi", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with gr.Blocks(title="maskvfi", analytics_enabled=False) as page:
         gr.Markdown(
             "# maskvfi\nRaises a video's frame rate and leaves alone what stands still: HUD, subtitles, logos.",
             elem_id="head",

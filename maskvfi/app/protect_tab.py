@@ -61,8 +61,9 @@ class ProtectTab:
         self._made.change(self.list_videos, files, facts)
         queue.start_by(self._start, self.add, everything)
 
-    def list_videos(self, source: str | None, made: str | None) -> list[Any]:
+    def list_videos(self, source: str | None, made: str | None, request: gr.Request) -> list[Any]:
         """Say what the videos are."""
+        self._visitors.session(request).uploads.update(filter(None, (source, made)))
         told = [describe_videos([path] if path else []) for path in (source, made)]
         ready = all(readable for _, readable in told)
         return [*(lines for lines, _ in told), gr.update(interactive=ready)]

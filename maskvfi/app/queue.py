@@ -144,8 +144,8 @@ class Queue:
 
     @property
     def results(self) -> list[Path]:
-        """The videos that were made."""
-        return [job.output for job in self.jobs if job.output is not None]
+        """The videos that were made and are still there."""
+        return [job.output for job in self.jobs if job.output is not None and job.output.is_file()]
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Put jobs at the end."""

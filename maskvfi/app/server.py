@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from maskvfi.app.guard import Guard
-from maskvfi.errors import OptionError
+from maskvfi.errors import OptionError, reason
 
 LARGEST = 4 << 30  # bytes that an uploaded video may have
 
@@ -28,10 +29,10 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         ready: Called with the address of the page when it can be opened.
 
     Raises:
-        OptionError: gradio is not installed.
-        OSError: The port is taken.
+        OptionError: gradio is not installed, or the page cannot listen there: the port is taken, for example.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _check_address(host.strip("[]"), port)
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"  # as an address of IPv6 is written in a URL
     with tempfile.TemporaryDirectory(prefix="maskvfi-ui-", ignore_cleanup_errors=True) as folder:
@@ -75,3 +76,14 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         finally:
             page.close(verbose=False)
             close()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise OptionError if nothing can listen there; gradio's own words would name options of gradio."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        raise OptionError(f"the page cannot listen at {host}, port {port} ({reason(error)})") from error

@@ -28,11 +28,13 @@ class Session:
     Attributes:
         previews: Shows frames of videos.
         queue: Makes videos.
+        uploads: The paths of the videos that the visitor has sent.
     """
 
     def __init__(self, root: Path) -> None:
         self.previews = Previews()
         self.queue = Queue(root)
+        self.uploads: set[str] = set()
 
     def interpolate(self, videos: Sequence[str], layers: Layers, asked: Mapping[str, Any]) -> None:
         """Put videos into the queue, to be interpolated.

@@ -28,9 +28,13 @@ class Visitors:
         return self._by_visitor.setdefault(str(request.session_hash), Session(self._root))
 
     def leave(self, request: gr.Request) -> None:
-        """End the session of a visitor who has closed the page."""
+        """End the session of a visitor who has closed the page, and delete the videos that only this one has sent."""
         if session := self._by_visitor.pop(str(request.session_hash), None):
             session.close()
+            others = (other.uploads for other in self._by_visitor.values())
+            for upload in session.uploads.difference(*others):  # equal videos are one file
+                if Path(upload).resolve().is_relative_to(self._root.resolve()):
+                    Path(upload).unlink(missing_ok=True)
 
     def close(self) -> None:
         """End all sessions."""

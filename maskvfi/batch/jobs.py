@@ -41,18 +41,18 @@ def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
         out: The folder for the results; by default a result has the name of its source.
 
     Returns:
-        The jobs, in order.
+        The jobs, in order; a video that is named twice counts once.
 
     Raises:
-        OptionError: A source gives no video, or two results would have the same target.
+        OptionError: A source gives no video, two results would have the same target, or a row has no source.
         MediaError: A source cannot be reached.
     """
-    jobs = [job for source in sources for job in _jobs_of(source, out)]
     by_target: dict[str, Job] = {}
-    for job in jobs:
-        if (other := by_target.setdefault(_place(job.target), job)) is not job:
+    for job in (job for source in sources for job in _jobs_of(source, out)):
+        other = by_target.setdefault(_place(job.target), job)
+        if _place(other.source) != _place(job.source):
             raise OptionError(f"{job.target}: would be made of both {other.source} and {job.source}")
-    return jobs
+    return list(by_target.values())
 
 
 def refuse_replaced_sources(jobs: Sequence[Job]) -> None:
@@ -113,17 +113,28 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
         raise OptionError(f"{source}: is not a CSV table ({error})") from None
     if not rows or "source" not in rows[0]:
         raise OptionError(f"{source}: has no column called source, or no row")
-    for row in rows:
-        if named := (row["source"] or "").strip():
+    for number, row in enumerate(rows, start=1):
+        named, target = ((row.get(column) or "").strip() for column in ("source", "target"))
+        if target and not named:
+            raise OptionError(f"{source}: row {number} has the target {target} and no source")
+        if named:
             video = named if "://" in named else _join(_address(source, posixpath.dirname(path)), named)
-            yield Job(video, _join(out, (row.get("target") or "").strip() or posixpath.basename(named)))
+            yield Job(video, _join(out, target or posixpath.basename(named)))
 
 
 def _is_video(inside: str, folder: str, out: str) -> bool:
+    """Whether a file of a folder is a video, not hidden, and no result of an earlier run."""
     hidden = any(name.startswith(".") for name in posixpath.relpath(inside, folder).split("/"))
-    results, video = local_path(out), local_path(inside)
-    is_result = bool(results and video and video.resolve().is_relative_to(results.resolve()))
-    return not hidden and not is_result and inside.lower().endswith(VIDEO_SUFFIXES)
+    return not hidden and not _is_result(inside, folder, out) and inside.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _is_result(inside: str, folder: str, out: str) -> bool:
+    """Whether a file lies in the folder for results, where that is inside of the folder that is searched."""
+    file, searched, results = (local_path(each) for each in (inside, folder, out))
+    if file is None or searched is None or results is None:
+        return False
+    results = results.resolve()
+    return searched.resolve() in results.parents and results in file.resolve().parents
 
 
 def _address(like: str, inside: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.csv
@@ -122,9 +123,10 @@ def _printable(row: Row) -> Row:
     def printable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
-    return replace(
-        row, source=printable(row.source), target=printable(row.target), error=printable(row.error)
-    )
+    texts: dict[str, Any] = {
+        name: printable(value) for name, value in asdict(row).items() if isinstance(value, str)
+    }
+    return replace(row, **texts)
 
 
 def _schema() -> pyarrow.Schema:

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from maskvfi.pipeline.report import Report
 from maskvfi.timing.timeline import choose_timeline
 from maskvfi.video import muxer
 from maskvfi.video.journal import Journal, kept_facts
+from maskvfi.weights.locate import find_weights
 
 ASK_INTERVAL = 1.0  # seconds between two questions to workers that were lost
 POLL_INTERVAL = 0.2  # seconds between checks of the joins, which do not report by themselves
@@ -349,8 +351,10 @@ class _Batch:
         self._write_table()
 
     def _write_table(self) -> None:
+        """Bring the table up to date. If that fails the videos go on; `batch` writes it once more in the end."""
         if self._table is not None:
-            self._table.write([each.row for each in self._videos])
+            with suppress(MediaError, OSError):
+                self._table.write([each.row for each in self._videos])
 
     def _report_progress(self) -> None:
         self._progress(
@@ -392,8 +396,15 @@ def _checked(options: Options) -> Options:
     """Check the options, and make the paths of files absolute: workers may run in another folder."""
     choose_timeline(options, Fraction(25))
     files = {name: getattr(options, name) for name in ("vfi", "mask", "protect", "release")}
-    here = {name: str(Path(path).absolute()) for name, path in files.items() if path and Path(path).exists()}
-    return Options.of(options, here)
+    here = {name: Path(path) for name, path in files.items() if path and Path(path).exists()}
+    for name in here.keys() & {"vfi", "mask"}:
+        found = find_weights(here[name])
+        if here[name] not in (
+            found,
+            found.parent,
+        ):  # a name of weights, and a folder that is called like them
+            del here[name]
+    return Options.of(options, {name: str(path.absolute()) for name, path in here.items()})
 
 
 def _sum_parts(video: _Video, states: list[dict[str, Any]], more: dict[str, float]) -> None:

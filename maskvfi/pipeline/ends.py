@@ -51,6 +51,7 @@ def open_sink_for(
     facts: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    slow: Fraction = Fraction(1),
 ) -> Sink:
     """Open a target for writing.
 
@@ -64,6 +65,7 @@ def open_sink_for(
         facts: What the output depends on (`facts_of`); without them it cannot be resumed.
         overwrite: Replace a target that exists.
         resume: Continue an interrupted run.
+        slow: How many times longer the output lasts than `copy_from`, unless options say so.
 
     Returns:
         A writer of frames.
@@ -86,7 +88,7 @@ def open_sink_for(
         overwrite=overwrite,
         start=cut.start,  # type: ignore[arg-type]
         end=cut.end,  # type: ignore[arg-type]
-        slow=options.stretch if isinstance(options, TimeOptions) else Fraction(1),
+        slow=options.stretch if isinstance(options, TimeOptions) else slow,
         facts=facts,
         resume=resume,
     )

@@ -135,7 +135,7 @@ def compare(
     refuse_same_file(source, target)
     path = Path(target)
     picture = path.suffix.lower() in PICTURE_SUFFIXES
-    _check_time(at, picture)
+    _check_time(at, picture, options)
     if picture:
         _refuse_encoding(options)
         check_target(path, overwrite)
@@ -269,14 +269,16 @@ def _refuse_encoding(options: EncodeOptions) -> None:
         raise OptionError(f"a picture is written as its suffix says, and takes no {', '.join(given)}")
 
 
-def _check_time(at: float | None, picture: bool) -> None:
-    """Refuse a time that is none, or that is given for a video."""
+def _check_time(at: float | None, picture: bool, options: Options) -> None:
+    """Refuse a time that is none, that is given for a video, or that is not read."""
     if at is None:
         return
     if not picture:
         raise OptionError("at chooses the frame of a picture, and the target is a video")
     if not 0 <= at < math.inf:
         raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
+    if options.start is not None and at < options.start:
+        raise OptionError(f"at is {at} s, which lies before start")
 
 
 def _stacked_frames(

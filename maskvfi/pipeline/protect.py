@@ -34,6 +34,8 @@ from maskvfi.video.open import PIPE
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import find_pictures
 
+OUT_OF_STEP = Fraction(1, 50)  # seconds by which sound may be out of step at the end before it is stretched
+
 
 def protect(
     source: PathLike,
@@ -125,7 +127,7 @@ class _Run:
         rate = asked or _rate_of(self._interpolated, self._source, self._stored)
         self._made_options = replace(options, interlaced="keep", rate=rate)
         with open_source_for(self._interpolated, replace(self._made_options, start=None, end=None)) as made:
-            made_length = made.info.duration
+            self._made_length = made.info.duration
         self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
         self._upright = _is_upright_version(self._stored, self._made.info)
         self.info = upright_info(self._stored) if self._upright else self._stored
@@ -138,7 +140,7 @@ class _Run:
                 self.info.duration,
                 self._stored if self._upright else None,
             ),
-            Compared(self._interpolated, self._made_options, self._made.info, made_length),
+            Compared(self._interpolated, self._made_options, self._made.info, self._made_length),
         )
         self._said += clock_lines(self._clock, os.fspath(self._interpolated))
         if self._factor > 1:
@@ -160,21 +162,34 @@ class _Run:
 
     def open_sink(self, overwrite: bool, resume: bool) -> Sink:
         """Open the target, and choose where the other streams come from."""
-        info, copy_from = self._made.info, self._interpolated
-        self._shift = Fraction(0)
-        if self._stored.has_audio and not info.has_audio:
-            copy_from = self._source
-            name = os.fspath(self._interpolated)
-            self._say(f"{name}: has no sound: the other streams are those of {os.fspath(self._source)}")
-            if others := others_in(self._interpolated):
-                self._say(f"{name}: its {' and '.join(others)}: left out")
+        info, options, copy_from = self._made.info, self._options, self._interpolated
+        self._shift, slow = Fraction(0), Fraction(1)
+        ours, theirs = others_in(self._source), others_in(self._interpolated)
+        names = os.fspath(self._source), os.fspath(self._interpolated)
+        if ours and (not theirs or ("sound" in ours and "sound" not in theirs)):
+            copy_from, left_out, of = self._source, theirs, names[1]
+            lacks = "sound" if "sound" in ours else " and no ".join(ours)
+            self._say(f"{names[1]}: has no {lacks}: the other streams are those of {names[0]}")
             self._shift = info.start_time + self._clock.offset - self.info.start_time
             info = replace(info, start_time=info.start_time - self._shift)
+            options, slow = self._on_source_clock()
+        else:
+            left_out, of = [each for each in ours if each not in theirs], names[0]
+        if left_out:
+            self._say(f"{of}: its {' and '.join(left_out)}: left out")
         facts = facts_of(self._source, self._options, self._interpolator.computed_by, self.result.weights)
         facts["interpolated"] = fingerprint(self._interpolated)
         return open_sink_for(
-            self._target, info, info.rate, self._options, copy_from, facts, overwrite, resume
+            self._target, info, info.rate, options, copy_from, facts, overwrite, resume, slow
         )
+
+    def _on_source_clock(self) -> tuple[ProtectOptions, Fraction]:
+        """The options, with start and end on the source's clock, and how many times longer its streams last."""
+        ends = (self._options.start, self._options.end)
+        start, end = (None if at is None else self._clock.source_time(Fraction(at)) for at in ends)
+        options = replace(self._options, start=start and max(start, Fraction(0)), end=end)
+        apart = abs(self._clock.drift) * (self._made_length or 0)
+        return options, 1 + self._clock.drift if apart > OUT_OF_STEP else Fraction(1)
 
     def render(self, sink: Sink) -> None:
         """Write every frame of the other video, except those that an earlier run has written."""
@@ -195,6 +210,8 @@ class _Run:
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)
             sink.mark(self._state())
+            if frames.ended:
+                break
         for frame in frames.until(None):
             self._write(sink, frame, outside=True)
         if result.damage:
@@ -284,6 +301,11 @@ class _Ahead:
     def __init__(self, frames: Iterator[Frame], source_time: Callable[[Fraction], Fraction]) -> None:
         self._frames, self._source_time = frames, source_time
         self._next: Frame | None = next(frames, None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more."""
+        return self._next is None
 
     def until(self, end: Fraction | None) -> Iterator[Frame]:
         """The next frames whose time on the source's clock is before `end`; None for all that are left."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -104,7 +105,7 @@ class Report:
 
 
 def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike | None) -> None:
-    """Refuse a report that cannot be written, or is a file of the run.
+    """Refuse a report that cannot be written, is a file of the run, or would replace a file that is no report.
 
     Args:
         report: Where it will be written.
@@ -114,10 +115,19 @@ def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike
     Raises:
         MediaError: It is refused.
     """
-    check_target(report, overwrite=True)
     written = target is not None and os.path.realpath(report) == os.path.realpath(target)
     if written or any(same_file(report, source) for source in sources):
         raise MediaError(f"{os.fspath(report)}: cannot be both the report and a file of the run")
+    check_target(report, overwrite=_is_report(report))
+
+
+def _is_report(path: PathLike) -> bool:
+    """Whether a file is a report of an earlier run, which a new one may replace."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"frames_in", "frames_out"} <= found.keys()
 
 
 def write_report(result: Report, report: PathLike) -> None:
@@ -125,7 +135,7 @@ def write_report(result: Report, report: PathLike) -> None:
 
     Args:
         result: The report.
-        report: The file; one that exists is replaced.
+        report: The file, which `check_report` has allowed.
 
     Raises:
         MediaError: It cannot be written.

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskvfi.errors import MediaError, reason
 from maskvfi.paths import check_target, written_whole
 from maskvfi.pipeline.preview import compare, mask_video
 from maskvfi.pipeline.reading import Progress
 from maskvfi.pipeline.run import interpolate
+from maskvfi.runtimes.device import choose_device
 from maskvfi.video.streams import url_of
 
 WIDTH, HEIGHT, FRAMES, RATE, SOUND_RATE = 640, 360, 60, 20, 48000
@@ -37,19 +39,29 @@ def run_demo(
 
     Raises:
         MediaError: One exists and overwrite is not set, or the folder cannot be written.
+        OptionError: This machine does not have the device.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    clip, smooth, seen, picture = (
-        folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png")
-    )
-    for each in (clip, smooth, seen, picture):
+    choose_device(device)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{folder}: is no folder that can be made ({reason(error)})") from error
+    files = [folder / name for name in ("in.mp4", "out.mp4", "mask.mp4", "difference.png")]
+    clip, smooth, seen, picture = files
+    for each in files:
         check_target(each, overwrite)
-    with written_whole(clip, overwrite=overwrite) as partial:
-        render_clip(partial)
-    interpolate(clip, smooth, device=device, overwrite=overwrite, progress=progress)
-    mask_video(clip, seen, overlay=True, device=device, overwrite=overwrite, progress=progress)
-    compare(clip, picture, at=FRAMES / RATE / 4, device=device, overwrite=overwrite)
-    return [clip, smooth, seen, picture]
+    new = [each for each in files if not each.exists()]
+    try:
+        with written_whole(clip, overwrite=overwrite) as partial:
+            render_clip(partial)
+        interpolate(clip, smooth, device=device, overwrite=overwrite, progress=progress)
+        mask_video(clip, seen, overlay=True, device=device, overwrite=overwrite, progress=progress)
+        compare(clip, picture, at=FRAMES / RATE / 4, device=device, overwrite=overwrite)
+    except BaseException:  # also Ctrl-C: four files, or none
+        for each in new:
+            each.unlink(missing_ok=True)
+        raise
+    return files
 
 
 def render_clip(path: Path, frames: int = FRAMES) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import torch
 
+from maskvfi.errors import reason
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.runtimes import choose_runtime
@@ -68,7 +69,10 @@ def diagnose() -> Iterator[tuple[str, str]]:
     for folder in weight_folders():
         yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
     for file in list_weights():
-        yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"
+        try:
+            yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"
+        except OSError as error:
+            yield f"  {file.name}", f"unreadable ({reason(error)})"
 
 
 def _install(extra: str) -> str:

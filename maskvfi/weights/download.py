@@ -129,14 +129,19 @@ def verify_weights(name: str | os.PathLike[str] | None = None) -> Iterator[Check
         A finding for every file.
 
     Raises:
-        WeightsError: After the last finding, if files have changed since they were downloaded.
+        WeightsError: After the last finding, if files cannot be read or have changed since they were downloaded.
     """
     paths = [file.path for file in list_weights()] if name is None else [find_weights(name)]
     record = _Record(own_folder())
     published = {mirror.sha256: (source, mirror) for source in SOURCES for mirror in source.mirrors}
-    damaged = []
+    damaged, unreadable = [], []
     for path in paths:
-        digest = sha256(path)
+        try:
+            digest = sha256(path)
+        except OSError as error:
+            unreadable.append(str(path))
+            yield Check(str(path), "-" * 64, f"unreadable ({reason(error)})")
+            continue
         recorded = record.known.get(path.name) if path.parent == own_folder() else None
         if recorded not in (None, digest):
             finding = f"not what was downloaded ({recorded})"
@@ -149,6 +154,8 @@ def verify_weights(name: str | os.PathLike[str] | None = None) -> Iterator[Check
         else:
             finding = "no hash is known for it"
         yield Check(str(path), digest, finding)
+    if unreadable:
+        raise WeightsError(f"{', '.join(unreadable)}: cannot be read")
     if damaged:
         raise WeightsError(
             f"{', '.join(damaged)}: not what was downloaded; `maskvfi weights get` fetches it again"

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from maskvfi.errors import MediaError, WeightsError, reason
+from maskvfi.errors import WeightsError
 from maskvfi.models import registry
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.rife.variants import find_variant
@@ -112,11 +111,9 @@ def _save(path: PathLike, network: Vfi | StaticMaskNet, half: bool, facts: Mappi
         header = {"kind": "vfi", "architecture": network.architecture, **network.config()}
     dtype = torch.float16 if half else torch.float32
     state = {key: value.detach().to(dtype).cpu().contiguous() for key, value in network.state_dict().items()}
+    data = save(state, metadata={"format": "pt", HEADER: json.dumps({**facts, **header})})
     with written_whole(path) as partial:
-        try:
-            save_file(state, partial, metadata={"format": "pt", HEADER: json.dumps({**facts, **header})})
-        except SafetensorError as error:
-            raise MediaError(f"{os.fspath(path)}: cannot be written ({reason(error)})") from error
+        partial.write_bytes(data)  # `save_file` would make a file that nobody else may read
 
 
 def convert_weights(

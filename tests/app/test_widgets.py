@@ -5,6 +5,7 @@ import pytest
 gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'maskvfi[ui]'")
 
 from maskvfi.app.interpolate_tab import InterpolateTab  # noqa: E402
+from maskvfi.app.page import build_page  # noqa: E402
 from maskvfi.app.pictures import PAINTED  # noqa: E402
 from maskvfi.app.protect_tab import ProtectTab  # noqa: E402
 from maskvfi.app.visitors import Visitors  # noqa: E402
@@ -25,3 +26,10 @@ def test_no_two_widgets_have_the_same_id(tmp_path):
         ProtectTab(Visitors(tmp_path))
     ids = [block.elem_id for block in page.blocks.values() if block.elem_id]
     assert sorted(set(ids)) == sorted(ids)
+
+
+def test_no_file_goes_by_its_age(tmp_path):
+    """A run can last for days."""
+    page, close = build_page(tmp_path)
+    assert page.delete_cache is None
+    close()

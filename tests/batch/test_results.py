@@ -39,3 +39,10 @@ def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path):
     again = Table(tmp_path / "done.csv")
     again.write([Row(name, name, "exists")])
     assert (tmp_path / "done.csv").read_text().count("caf\\udce9.mkv") == 2
+
+
+def test_a_warning_that_names_such_a_file_is_written_too(tmp_path):
+    name = os.fsdecode(b"caf\xe9.mkv")
+    Table(tmp_path / "done.csv").write([Row("a", "b", warnings=f"{name}: is cut off", damage=name)])
+    (row,) = pyarrow.csv.read_csv(tmp_path / "done.csv").to_pylist()
+    assert row["warnings"] == r"caf\udce9.mkv: is cut off"

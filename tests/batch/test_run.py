@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,10 @@ ray = pytest.importorskip("ray")
 from maskvfi.batch import batch, run  # noqa: E402
 from maskvfi.batch.jobs import Job, find_jobs  # noqa: E402
 from maskvfi.batch.results import Row  # noqa: E402
+from maskvfi.batch.run import _checked  # noqa: E402
+from maskvfi.options import Options  # noqa: E402
 from maskvfi.video.journal import Journal  # noqa: E402
+from maskvfi.weights.locate import find_weights  # noqa: E402
 
 HOW = {"codec": "ffv1", "vfi": "blend", "mask": None, "device": "cpu"}
 
@@ -205,7 +209,8 @@ def test_after_an_interruption_only_the_rest_is_made(folder, made):
         (["none.csv"], "none.csv: no such file"),
         (["empty"], "empty: holds no video"),
         (["*.nothing"], "*.nothing: no file is called so"),
-        (["a.mkv", "empty/../a.mkv"], "would be made of both a.mkv and empty/../a.mkv"),
+        (["a.mkv", "other/a.mkv"], "would be made of both a.mkv and other/a.mkv"),
+        (["rows.csv"], "rows.csv: row 2 has the target x.mkv and no source"),
         (["a.mkv", "--result", "r.txt"], "r.txt: the result is written as .csv or .parquet"),
         (["a.mkv", "--result", "all.csv"], "all.csv: exists and is not the table of a batch"),
         (["a.mkv", "--factor", "0"], "factor must be a whole number of at least 1"),
@@ -220,11 +225,37 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
 
     monkeypatch.chdir(folder)
     (folder / "empty").mkdir(exist_ok=True)
+    (folder / "other").mkdir(exist_ok=True)
+    shutil.copy(folder / "a.mkv", folder / "other" / "a.mkv")
+    (folder / "rows.csv").write_text("source,target\na.mkv,y.mkv\n,x.mkv\n")
     (folder / "wide.csv").write_text("source\n" + "a" * 200_000)
     done = CliRunner().invoke(app, ["batch", *arguments, "--out", "nothing"])
     assert isinstance(done.exception, ValueError | maskvfi.MediaError)
     assert line in str(done.exception)
     assert not (folder / "nothing").exists()
+
+
+def test_videos_are_found_whatever_the_place_of_the_results(tmp_path):
+    (tmp_path / "films" / "done").mkdir(parents=True)
+    for name in ("a.mp4", "done/b.mp4"):
+        (tmp_path / "films" / name).touch()
+
+    def found(*sources: str, out: str) -> list[str]:
+        jobs = find_jobs([str(tmp_path / source) for source in sources], str(tmp_path / out))
+        return [os.path.relpath(job.target, tmp_path) for job in jobs]
+
+    assert found("films", out="films/done") == ["films/done/a.mp4"]  # not the results of the run before
+    assert found("films", out=".") == ["a.mp4", "done/b.mp4"]
+    assert found("films/done", "films/done/b.mp4", out="out") == ["out/b.mp4"]
+
+
+def test_a_folder_that_is_called_like_weights_is_no_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vfi-s").mkdir()
+    (tmp_path / "mine").mkdir()
+    shutil.copy(find_weights("vfi-s"), tmp_path / "mine" / "model.safetensors")
+    assert _checked(Options(vfi="vfi-s")).vfi == "vfi-s"
+    assert _checked(Options(vfi="mine")).vfi == str(tmp_path / "mine")
 
 
 def test_no_result_replaces_a_source_of_the_batch(folder, tmp_path):

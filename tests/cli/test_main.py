@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 import maskvfi
 from maskvfi.cli.main import app
-from maskvfi.errors import MediaError
+from maskvfi.errors import MediaError, OptionError
 from maskvfi.pipeline.preview import neighbours
 from maskvfi.video import open_source
 
@@ -282,3 +283,28 @@ def test_a_demo_replaces_nothing_unasked(tmp_path):
     assert isinstance(said.exception, MediaError)
     assert "difference.png: exists already" in str(said.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["difference.png"]
+
+
+def test_a_demo_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    said = CliRunner().invoke(app, ["demo", str(tmp_path / "a"), "--device", "cuda:9"])
+    assert isinstance(said.exception, OptionError)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    said = CliRunner().invoke(app, ["demo", str(tmp_path / "file"), "--device", "cpu"])
+    assert isinstance(said.exception, MediaError)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maskvfi.tools.demo.interpolate", stop)
+    said = CliRunner().invoke(app, ["demo", str(tmp_path / "b"), "--device", "cpu"])
+    assert said.exit_code == 130
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_page_whose_address_is_taken_says_so(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = CliRunner().invoke(app, ["ui", "--port", str(port)])
+    assert str(said.exception) == f"the page cannot listen at 127.0.0.1, port {port} (address already in use)"

@@ -132,6 +132,7 @@ def test_the_input_is_never_replaced(tmp_path, command):
         ("out.mp4", {"at": 0.1}, "at chooses the frame of a picture, and the target is a video"),
         ("out.png", {"at": float("nan")}, "at must be a number of seconds of at least 0, not nan"),
         ("out.png", {"at": float("inf")}, "at must be a number of seconds of at least 0, not inf"),
+        ("out.png", {"at": 0.1, "start": 2}, "at is 0.1 s, which lies before start"),
         ("out.png", {"at": -5}, "at must be a number of seconds of at least 0, not -5"),
         (
             "out.png",

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -424,3 +425,56 @@ def test_a_part_that_is_nearly_all_of_a_film_is_no_drift(painted, tmp_path, monk
     made = write(tmp_path / "made.mkv", made_frames(fine, times), fine)
     report = maskvfi.protect(source, made, tmp_path / "out.mkv", **window, **painted)
     assert report.warnings == []
+
+
+def test_what_the_source_has_and_the_other_file_lacks_is_named(tmp_path):
+    more = {"subtitles": [(0, 100, "a")], "chapters": [(0, 200, "c")]}
+    source = make_clip(tmp_path / "in.mkv", times=8, size=SIZE, audio="flac", **more)
+    made = make_clip(tmp_path / "made.mkv", times=8, size=SIZE, audio="aac")
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **LOSSLESS)
+    assert any("in.mkv: its subtitles and chapters: left out" in line for line in report.warnings)
+
+
+def test_a_version_of_pictures_alone_gets_subtitles_and_chapters_of_the_source(tmp_path):
+    more = {"subtitles": [(0, 100, "a")], "chapters": [(0, 200, "c")]}
+    source = make_clip(tmp_path / "in.mkv", times=8, size=SIZE, **more)
+    made = make_clip(tmp_path / "made.mkv", times=8, size=SIZE)
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", **LOSSLESS)
+    assert any("made.mkv: has no subtitles and no chapters" in line for line in report.warnings)
+    assert packets(tmp_path / "out.mkv", "subtitle") == packets(source, "subtitle")
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert len(out.chapters()) == 1
+
+
+@pytest.mark.parametrize("window", [{}, {"start": 1.5, "end": 2.5}])
+def test_sound_of_the_source_keeps_step_with_a_clock_that_drifts(tmp_path, window):
+    """A beep every second; the other program made the film four per cent faster, without sound."""
+    times = grid(37, 12)
+    source = write(tmp_path / "pictures.mkv", [scene(float(t)) for t in times], times)
+    beeping = tmp_path / "in.mkv"
+    beeps = "aevalsrc=0.5*sin(2*PI*880*t)*lt(mod(t\\,1)\\,0.1):s=48000:d=3"
+    make = ["ffmpeg", "-v", "error", "-i", source, "-f", "lavfi", "-i", beeps, "-c:v", "copy", "-c:a", "flac"]
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("making the sound needs ffmpeg")
+    subprocess.run([*map(str, make), str(beeping)], check=True)
+    fine = grid(73, 24)
+    made = write(tmp_path / "made.mkv", made_frames(fine, times), [t * 24 / 25 for t in fine])
+    maskvfi.protect(beeping, made, tmp_path / "out.mkv", **window, **LOSSLESS)
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        found = [(frame.time, frame.to_ndarray()[0]) for frame in out.decode(audio=0)]
+    sound = np.concatenate([samples for _, samples in found])
+    loud = np.flatnonzero(np.abs(sound) > 0.2 * np.abs(sound).max()) / 48000 + found[0][0]
+    begins = [float(at) for k, at in enumerate(loud) if k == 0 or at - loud[k - 1] > 0.3]
+    expected = [0.96 * k - window.get("start", 0) for k in range(3)]
+    expected = [at for at in expected if 0 <= at < window.get("end", 3) - window.get("start", 0)]
+    assert begins == pytest.approx(expected, abs=0.04)
+
+
+def test_the_source_is_not_read_beyond_the_last_frame(tmp_path, painted):
+    times = grid(120, 12)
+    source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
+    fine = grid(239, 24)
+    made = write(tmp_path / "made.mkv", made_frames(fine, times), fine)
+    report = maskvfi.protect(source, made, tmp_path / "out.mkv", end=0.5, **painted)
+    assert report.frames_out == 12
+    assert report.frames_in < 60

@@ -417,8 +417,21 @@ def test_runs_leave_no_thread_and_no_open_file_to_the_collector_of_garbage(tmp_p
         before = held()
         for _ in range(4):
             maskvfi.interpolate(clip, tmp_path / "out.mkv", **options)
-            with pytest.raises(MediaError):
+            with pytest.raises(OptionError):
                 maskvfi.interpolate(clip, tmp_path / "out.mkv", codec="none", **options)
         assert held() == before
     finally:
         gc.enable()
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path):
+    source, report, fast = make_clip(tmp_path / "in.mp4", times=3), tmp_path / "r.json", {"vfi": "blend"}
+    for text in ("precious", "[1]", '{"mine": 1}'):
+        report.write_text(text)
+        with pytest.raises(MediaError, match=r"r\.json: exists already, and overwrite is not set"):
+            maskvfi.interpolate(source, tmp_path / "a.mp4", report=report, **fast, **CPU)
+        assert report.read_text() == text
+    report.unlink()
+    for name in ("a.mp4", "b.mp4"):
+        maskvfi.interpolate(source, tmp_path / name, report=report, **fast, **CPU)
+        assert json.loads(report.read_text())["output"].endswith(name)

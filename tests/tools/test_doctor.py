@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
+from maskvfi.errors import WeightsError
 from maskvfi.tools import doctor
+from maskvfi.weights.download import verify_weights
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,18 @@ def test_every_extra_names_its_packages(monkeypatch):
     found = dict(doctor.diagnose())
     for extra, package in {"onnx": "onnxruntime", "ui": "gradio", "ray": "ray", "hub": "huggingface"}.items():
         assert package in found[f"extra {extra}"].rpartition("(")[2]
+
+
+def test_weights_that_cannot_be_read_are_named_and_the_others_listed(monkeypatch, tmp_path):
+    (tmp_path / "mine.safetensors").symlink_to(tmp_path / "gone")
+    monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
+    found = dict(doctor.diagnose())
+    assert found["  mine"] == "unreadable (no such file or directory)"
+    assert "sha256" in found["  static-s"]
+    found, checks = verify_weights(), []
+    with pytest.raises(WeightsError, match=r"mine\.safetensors: cannot be read"):
+        checks.extend(found)
+    assert [check.finding for check in checks if "mine" in check.name] == [
+        "unreadable (no such file or directory)"
+    ]
+    assert len(checks) > 3

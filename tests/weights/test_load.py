@@ -1,8 +1,10 @@
 """Weights are untrusted input: what is read, what is refused, and what every name leads to."""
 
 import json
+import os
 import pickle
 import re
+import stat
 import struct
 import zipfile
 from dataclasses import replace
@@ -265,3 +267,12 @@ def test_weights_from_another_device_come_to_the_cpu_and_none_are_refused():
     state = load_static("static-s").state_dict()
     with pytest.raises(WeightsError):
         load_static({key: value.to("meta") for key, value in state.items()})
+
+
+def test_others_may_read_what_is_saved(tmp_path, small):
+    before = os.umask(0o022)
+    try:
+        save_weights(tmp_path / "a.safetensors", small)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o644
