@@ -153,6 +153,17 @@ class DecodeOptions(OptionGroup):
         self._set("end", _seconds("end", self.end))
         self._set("rate", None if self.rate is None else parse_rate(self.rate))
 
+    @property
+    def window(self) -> tuple[Fraction | None, Fraction | None]:
+        """Where the part begins and where it ends, in seconds from the first frame; None at an end of the source."""
+        start, end = (None if at is None else Fraction(at) for at in (self.start, self.end))
+        return start, end
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """`rate` as an exact number."""
+        return None if self.rate is None else Fraction(self.rate)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions(OptionGroup):

@@ -31,11 +31,12 @@ def open_source_for(source: PathLike, options: DecodeOptions) -> Source:
         MediaError: It cannot be read.
         OptionError: The decoding device is unknown.
     """
+    start, end = options.window
     return open_source(
         source,
-        start=options.start,  # type: ignore[arg-type]
-        end=options.end,  # type: ignore[arg-type]
-        rate=options.rate,  # type: ignore[arg-type]
+        start=start,
+        end=end,
+        rate=options.frame_rate,
         hwaccel=options.hwaccel,
         interlaced=options.interlaced,
         strict=options.strict,
@@ -76,7 +77,7 @@ def open_sink_for(
     """
     if facts is None and resume:
         raise MediaError("a pipe cannot be read again: only a file can be resumed")
-    cut = options if isinstance(options, DecodeOptions) else DecodeOptions()
+    start, end = options.window if isinstance(options, DecodeOptions) else (None, None)
     return open_sink(
         target,
         info,
@@ -86,8 +87,8 @@ def open_sink_for(
         pix_fmt=options.pix_fmt,
         copy_from=copy_from,
         overwrite=overwrite,
-        start=cut.start,  # type: ignore[arg-type]
-        end=cut.end,  # type: ignore[arg-type]
+        start=start,
+        end=end,
         slow=options.stretch if isinstance(options, TimeOptions) else slow,
         facts=facts,
         resume=resume,

@@ -84,7 +84,7 @@ def protect(
         refuse_same_file(path, target)
     if report is not None:
         check_report(report, (source, interpolated, *files_of(options)), target)
-    run = _Run(source, interpolated, target, options, progress, watch)
+    run = _Protection(source, interpolated, target, options, progress, watch)
     with ExitStack() as stack:
         run.open(stack)
         with run.open_sink(overwrite, resume) as sink:
@@ -95,7 +95,7 @@ def protect(
     return result
 
 
-class _Run:
+class _Protection:
     """One call of `protect`, step by step."""
 
     def __init__(
@@ -147,8 +147,9 @@ class _Run:
             small, large = (f"{info.width}x{info.height}" for info in (self.info, self._made.info))
             self._say(f"the source is {small}: scaled to {large} ({FILTER})")
         begin = None
-        if options.start:
-            first = self._source_time(self._made.info.start_time + Fraction(options.start))
+        start, _ = options.window
+        if start:
+            first = self._source_time(self._made.info.start_time + start)
             begin = max(Fraction(0), first - self.info.start_time - 1)
         self._reader: Source = stack.enter_context(
             open_source_for(self._source, replace(self._whole, start=begin))
@@ -185,8 +186,7 @@ class _Run:
 
     def _on_source_clock(self) -> tuple[ProtectOptions, Fraction]:
         """The options, with start and end on the source's clock, and how many times longer its streams last."""
-        ends = (self._options.start, self._options.end)
-        start, end = (None if at is None else self._clock.source_time(Fraction(at)) for at in ends)
+        start, end = (None if at is None else self._clock.source_time(at) for at in self._options.window)
         options = replace(self._options, start=start and max(start, Fraction(0)), end=end)
         apart = abs(self._clock.drift) * (self._made_length or 0)
         return options, 1 + self._clock.drift if apart > OUT_OF_STEP else Fraction(1)

@@ -57,7 +57,7 @@ def interpolate(
             The finished segments of a video file are kept beside it, for `resume`.
     """
     options = Options.of(options, fields)
-    run = _Run(source, target, options, progress, watch, interpolator)
+    run = _Interpolation(source, target, options, progress, watch, interpolator)
     read = (source, *files_of(options))
     if report is not None:
         check_report(report, read, target)
@@ -76,7 +76,7 @@ def interpolate(
     return result
 
 
-class _Run:
+class _Interpolation:
     """One call of `interpolate`, step by step."""
 
     def __init__(

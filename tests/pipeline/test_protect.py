@@ -365,7 +365,7 @@ def test_a_version_without_sound_gets_that_of_the_source(tmp_path):
 def test_a_resumed_run_writes_what_an_unbroken_one_writes(source, made, tmp_path, monkeypatch):
     monkeypatch.setattr(muxer, "SEGMENT", 4)
     whole = maskvfi.protect(source, made, tmp_path / "whole.mkv", **LOSSLESS)
-    write_frame = module._Run._write
+    write_frame = module._Protection._write
 
     def stopped(self, sink, frame, outside=False):
         if self.result.frames_out == 14:
@@ -373,7 +373,7 @@ def test_a_resumed_run_writes_what_an_unbroken_one_writes(source, made, tmp_path
         write_frame(self, sink, frame, outside)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "_write", stopped)
+        patch.setattr(module._Protection, "_write", stopped)
         with pytest.raises(KeyboardInterrupt, match="frames are kept"):
             maskvfi.protect(source, made, tmp_path / "out.mkv", **LOSSLESS)
     other = shutil.copy(source, tmp_path / "other.mkv")
