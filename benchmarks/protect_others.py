@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=2)
     arguments = parser.parse_args()
     print(
-        "| clip | made by | overlays | after protect | elsewhere | after protect | ST-LPIPS | after protect |\n"
+        "| clip | made by | overlays: before | after | elsewhere: before | after | ST-LPIPS: before | after |\n"
         "|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:

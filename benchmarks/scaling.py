@@ -36,6 +36,7 @@ from maskvfi.video import Frame, SourceInfo, open_source
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 MOVING = (1.0, 0.5, 0.1)  # shares of the picture that move
 STAGES = ("read", "convert", "mask", "network", "fuse", "write")
+CALLED = {"fuse": "composition"}
 HOURS = 10_000
 RATE = 24  # frames per second of the source; the output has twice as many
 # Of clips and batches alike.
@@ -116,7 +117,11 @@ def main(
 
 def stages(folder: Path, frames: int) -> Iterator[tuple[float, maskvfi.Report]]:
     """Interpolate clips of each size and moving share. Yields megapixels of new frames, and the report."""
-    print("| size | moves | still | computed | " + " | ".join(f"{s} s" for s in STAGES) + " | sum s |")
+    print(
+        "| size | moves | still | computed | "
+        + " | ".join(f"{CALLED.get(s, s)} s" for s in STAGES)
+        + " | sum s |"
+    )
     print("|---|---|---|---|" + "---|" * (len(STAGES) + 1))
     for width, height in SIZES:
         for moving in MOVING:
@@ -236,7 +241,7 @@ def best(work: Callable[..., None], *given: object) -> float:
 def show_rates(rates: Rates) -> None:
     print("\n| one core, for one megapixel | |\n|---|---|")
     print(f"| mask | {rates.mask:.3f} s |\n| network, of what it computes | {rates.network:.3f} s |")
-    print(f"| planes to RGB, fusion | {rates.rest:.3f} s |\n| decoding H.264 | {rates.decode:.4f} s |")
+    print(f"| planes to RGB, composition | {rates.rest:.3f} s |\n| decoding H.264 | {rates.decode:.4f} s |")
     print(f"| watching for cuts and repeats | {rates.watch:.4f} s |")
     print(f"| encoding, libx264 at its default | {rates.encode:.3f} s |")
     print(f"| bytes of it | {rates.packed / 1e6:.3f} MB |\n")

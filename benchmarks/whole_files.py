@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 MASKVFI = [sys.executable, "-m", "maskvfi.cli", "interpolate"]
-STAGES = ("mask", "network", "fuse", "convert")
+STAGES = {"mask": "mask", "network": "network", "fuse": "composition", "convert": "conversion"}
 
 
 def main(
@@ -37,7 +37,15 @@ def main(
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is needed")
     table = Table(
-        "clip", "still", "computed", "minterpolate s", "maskvfi s", "ratio", *STAGES, "rest", "first s"
+        "clip",
+        "still",
+        "computed",
+        "minterpolate s",
+        "maskvfi s",
+        "maskvfi / minterpolate",
+        *STAGES.values(),
+        "rest",
+        "first frame",
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -188,10 +188,15 @@ class SceneOptions(OptionGroup):
 class TimeOptions(SceneOptions):
     """At which times there are output frames, and where none is interpolated."""
 
-    factor: int | None = option(None, "factor-1 new frames in every gap (default 2).", low=1)
-    fps: Number | None = option(None, "An even grid of frames instead: 60, 59.94, 60000/1001.")
-    slow: Number | None = option(None, "Stretch time by this factor at the same frame rate.")
-    loop: bool = option(False, "Close the clip from its last frame to its first.")
+    factor: int | None = option(None, "Multiply the frame rate by this whole number (default 2).", low=1)
+    fps: Number | None = option(None, "An even frame rate in place of a factor: 60, 59.94, 60000/1001.")
+    slow: Number | None = option(
+        None,
+        "Slow motion: 4 makes the video four times as long, at the same frame rate.",
+    )
+    loop: bool = option(
+        False, "Also make frames between the last frame and the first, for clips that repeat."
+    )
     on_cut: str = option(
         "hold", 'At a cut "hold" the earlier frame or "blend" over it.', choices=("hold", "blend")
     )
@@ -214,12 +219,19 @@ class MaskOptions(OptionGroup):
     """Which pixels count as still, and how that is computed."""
 
     mask: PathLike | None = option(
-        DEFAULT_MASK, 'Mask weights: a name, a path, or "off" for plain interpolation.'
+        DEFAULT_MASK, 'Weights of the mask network: a name, a path, or "off" for none.'
     )
-    protect: PathLike | None = option(None, "A picture: what is white there is always copied.")
-    release: PathLike | None = option(None, "A picture: what is white there is always warped.")
+    protect: PathLike | None = option(
+        None, "A painted mask of the frame's size: white pixels are always copied."
+    )
+    release: PathLike | None = option(
+        None, "A painted mask of the frame's size: white pixels are always warped."
+    )
     threshold: float = option(
-        0.7, "Probability at which a pixel is half copied and half warped.", low=0.0, high=1.0
+        0.7,
+        "Probability at which a pixel is half copied and half warped; a higher one copies fewer pixels.",
+        low=0.0,
+        high=1.0,
     )
     feather: float = option(
         0.15, "How far below and above the threshold copying fades in, as a probability.", low=0.0, high=0.5
@@ -265,10 +277,13 @@ class FrameOptions(StillOptions):
 
     vfi: PathLike = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
     scale: float = option(
-        1.0, "Below 1: coarser motion analysis, for 4K and large motion.", low=1 / 64, high=64.0
+        1.0,
+        "A power of two: 0.5 estimates motion on frames of half the size, for 4K and large motion.",
+        low=1 / 64,
+        high=64.0,
     )
     ensemble: bool = option(
-        False, "Average with the estimate for exchanged frames, where the network supports it."
+        False, "Also estimate the motion with both frames swapped, and average; some networks can."
     )
     runtime: str = option(
         "auto",
@@ -283,7 +298,10 @@ class EncodeOptions(OptionGroup):
 
     codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
     crf: float | None = option(
-        None, "Quality of libx264, libx265, nvenc and qsv (default 18).", low=0.0, high=63.0
+        None,
+        "Quality of libx264, libx265, nvenc and qsv: lower is better and larger (default 18).",
+        low=0.0,
+        high=63.0,
     )
     preset: str | None = option(None, "Speed preset of the encoder.")
     pix_fmt: str | None = option(

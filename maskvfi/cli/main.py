@@ -45,7 +45,13 @@ def interpolate(
         str, typer.Argument(metavar="IN", help="A video, a folder of images, or - (yuv4mpegpipe).")
     ],
     options: Options,
-    target: Annotated[str | None, typer.Argument(metavar="[OUT]", help="By default beside IN.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[OUT]",
+            help="By default beside IN: in_2x.mp4, in_slow4x.mp4.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
     report: ReportFile = None,
@@ -121,12 +127,14 @@ def batch(
         ),
     ],
     options: Options,
-    out: Annotated[str, typer.Option(help="The folder for the results, also elsewhere.")],
+    out: Annotated[
+        str, typer.Option(help="The folder for the results, or its address, such as s3://bucket/out.")
+    ],
     workers: Annotated[
         int | None, typer.Option(min=1, help="By default one for every GPU, else for every four cores.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster to join (default: this machine alone).")
+        str | None, typer.Option(help="The address of a Ray cluster (default: this machine alone).")
     ] = None,
     overwrite: Overwrite = False,
     result: Annotated[
@@ -162,15 +170,16 @@ def batch(
 @app.command()
 @with_options(MaskVideoOptions)
 def mask(
-    source: Annotated[str, typer.Argument(metavar="IN")],
-    target: Annotated[str, typer.Argument(metavar="OUT")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="A video or a folder of images.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The video to write.")],
     options: MaskVideoOptions,
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="Tint what stands still green, and what is replaced orange.")
+        bool,
+        typer.Option("--overlay", help="Show the video, still pixels tinted green and replaced ones orange."),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show what stands still, as a video.
+    """Write the mask as a video: white stands still.
 
     Exit code 3: the input could not be read to its end, and the output holds what could be read.
     """
@@ -213,7 +222,10 @@ def pair(
     target: Annotated[Path, typer.Argument(metavar="OUT")],
     options: FrameOptions,
     at: Annotated[
-        list[float] | None, typer.Option(help="A time between 0 and 1; may be given again.")
+        list[float] | None,
+        typer.Option(
+            help="A time between 0 and 1 (default 0.5). Names of several get the time: OUT_0.25.png."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
