@@ -1,6 +1,6 @@
 """Estimate what an hour of video costs, by size and by how much moves, and compare with batches of real clips.
 
-python -m benchmarks.scaling --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/scaling.md)
+python -m benchmarks.scaling --clips CLIPS [--seconds 1] [--frames 9]    (prints the tables of docs/cost.md)
 """
 
 from __future__ import annotations
