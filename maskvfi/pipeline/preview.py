@@ -81,12 +81,12 @@ def mask_video(
         renderer = Renderer(interpolator, info)
         every = ByFactor(1)
         gaps = gaps_of(iter(reader), info, every, options, result, progress)
-        white = torch.ones(1, 1, info.height, info.width)
-        last, shown = Copied(white), upright_info(info)
+        equal = interpolator.between_equal(info.height, info.width)
+        last, shown = equal, upright_info(info)
         with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
             for gap, copied in renderer.masks(gaps):
                 if gap.end is not None:
-                    last = copied or Copied(torch.zeros_like(white) if gap.cut else white)
+                    last = copied or (Copied(torch.zeros_like(equal.weight)) if gap.cut else equal)
                     if not gap.cut:
                         renderer.count(float(last.weight.mean()))
                 mask = last.each(lambda plane: turned(plane.cpu(), info))
@@ -300,7 +300,10 @@ def _one_new_frame(
     best, most = None, -1.0
     for gap, copied in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
-        if gap.end is None or gap.cut or not new or (at is not None and gap.end.pts <= at):
+        if gap.end is None or gap.cut or not new:
+            continue
+        last, _ = gap.slots[-1]
+        if at is not None and last.pts + last.duration <= at:
             continue
         chosen = new[len(new) // 2] if at is None else min(new, key=lambda choice: abs(choice[0].pts - at))
         one = replace(gap, slots=(chosen,))

@@ -184,12 +184,13 @@ def thumbnail(frame: Frame, colour: Colour, size: tuple[int, int]) -> np.ndarray
 
 
 def _seen(frame: Frame) -> list[np.ndarray]:
-    """What two frames are compared by: luma or green, premultiplied if there is alpha, and alpha."""
-    first = _as_bytes(frame.planes[0], frame.format)
-    if not frame.format.alpha:
-        return [first]
-    alpha = _as_bytes(frame.planes[-1], frame.format)
-    return [cv2.multiply(first, alpha, scale=1 / 255), alpha]
+    """What two frames are compared by: luma, or all three of RGB, premultiplied if there is alpha, and alpha."""
+    fmt = frame.format
+    colours = [_as_bytes(plane, fmt) for plane in frame.planes[: 3 if fmt.family == "rgb" else 1]]
+    if not fmt.alpha:
+        return colours
+    alpha = _as_bytes(frame.planes[-1], fmt)
+    return [*(cv2.multiply(plane, alpha, scale=1 / 255) for plane in colours), alpha]
 
 
 def _as_bytes(plane: np.ndarray, fmt: PixelFormat) -> np.ndarray:
@@ -199,8 +200,8 @@ def _as_bytes(plane: np.ndarray, fmt: PixelFormat) -> np.ndarray:
     return plane.astype(np.float32) * np.float32(255 / fmt.white)
 
 
-def _same(before: np.ndarray, luma: np.ndarray) -> bool:
-    """Whether no block of the first planes of two frames differs by more than NOISE."""
-    difference = cv2.absdiff(before, luma)
-    size = (max(1, luma.shape[1] // BLOCK), max(1, luma.shape[0] // BLOCK))
+def _same(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether no block of a plane of two frames differs by more than NOISE."""
+    difference = cv2.absdiff(before, after)
+    size = (max(1, after.shape[1] // BLOCK), max(1, after.shape[0] // BLOCK))
     return float(cv2.resize(difference, size, interpolation=cv2.INTER_AREA).max()) <= NOISE

@@ -49,6 +49,7 @@ _QUALITY = {
 # Options that set the quality in another way.
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
+_LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 # Encoders and containers of a constant frame rate. In MPEG program streams, raw streams and Ogg players count frames.
@@ -268,7 +269,7 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
         Seconds per tick.
     """
     if has_fixed_rate(codec, muxer):
-        return 1 / rate
+        return 1 / stated_rate(rate)
     if muxer == "gif":
         return GIF_TICK
     highest = _MAX_MPEG4_TICKS if codec == "mpeg4" else _MAX_TICKS
@@ -280,6 +281,11 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
             return Fraction(1, ticks)
     step = rate.numerator if rate.numerator <= highest else 1
     return Fraction(1, step * (min(highest, 90_000) // step or 1))
+
+
+def stated_rate(rate: Fraction) -> Fraction:
+    """The nearest frame rate that FFmpeg can hold: both parts of its fraction have 32 bits."""
+    return rate.limit_denominator(max(1, min(100_000, int(_LARGEST_PART / rate))))
 
 
 def has_fixed_rate(codec: str, muxer: str) -> bool:

@@ -210,7 +210,8 @@ def losses(source: PixelFormat, layout: PixelFormat) -> str:
         lost.append(f"{layout.depth} instead of {source.depth} bits")
     if source.alpha and not layout.alpha:
         lost.append("without alpha")
-    if source.family != "grey" and layout.family != "grey" and layout.log2_chroma > source.log2_chroma:
+    halved = any(a > b for a, b in zip(layout.log2_chroma, source.log2_chroma, strict=True))
+    if halved and source.family != "grey" and layout.family != "grey":
         lost.append("with less chroma")
     if not lost and layout != source:
         lost.append("with nothing lost")

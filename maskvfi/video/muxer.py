@@ -23,6 +23,7 @@ from maskvfi.video.encoders import (
     choose_time_base,
     has_fixed_rate,
     loses_aspect_ratio,
+    stated_rate,
 )
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
@@ -310,7 +311,7 @@ class VideoWriter:
         encoding, container = self.encoding, self._container
         try:
             stream = container.add_stream(
-                encoding.codec, rate=rate.limit_denominator(100_000), options=dict(encoding.options)
+                encoding.codec, rate=stated_rate(rate), options=dict(encoding.options)
             )
         except ValueError as error:
             raise MediaError(f"{self._name}: {container.format.name} cannot hold {encoding.codec}") from error
@@ -406,7 +407,10 @@ class VideoWriter:
         if at.moved and not self.clock.fixed_rate:
             self.warnings.append(f"{at.moved} frames were too close in time for the file and were moved")
         if at.off_grid:
-            self.warnings.append(f"{at.off_grid} frames are off the constant rate that the file keeps")
+            self.warnings.append(
+                f"{at.off_grid} frames are off the constant rate that the file keeps, by up to "
+                f"{at.furthest:.2f} s; an even rate (fps) or another container keeps them in step"
+            )
 
     def _lost(self, wanted: Wanted) -> list[str]:
         """What the whole file has not kept of its source."""

@@ -20,6 +20,7 @@ class Placed:
         end: The tick at which the last one ends.
         moved: How many were moved because they were not later than the frame before.
         off_grid: How many do not lie on the grid of a constant rate.
+        furthest: By how many seconds the one farthest from its time was moved.
     """
 
     count: int = 0
@@ -27,6 +28,7 @@ class Placed:
     end: int | None = None
     moved: int = 0
     off_grid: int = 0
+    furthest: float = 0.0
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class Clock:
         if at.last is not None and begin <= at.last:
             begin = at.last + 1
             at.moved += 1
+        shown = at.count - 1 if self.gapless else begin
+        at.furthest = max(at.furthest, abs(float((shown - exact) * self.tick)))
         at.last = begin
         at.end = begin + max(1, stop - begin)
         return begin, at.end - begin

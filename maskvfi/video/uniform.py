@@ -10,13 +10,16 @@ import av
 from av.filter import Graph
 
 from maskvfi.errors import MediaError, reason
+from maskvfi.video.pixel_format import RANGE_FULL, RANGE_LIMITED
 from maskvfi.video.pixels import planar_name
 
 INTERLACED = ("auto", "keep", "deinterlace")
+# swscale's number for a matrix tag of ITU-T H.273.
+_SCALER_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 
 
 class UniformFrames:
-    """Makes frames like the first one: others are scaled and converted, interlaced ones deinterlaced.
+    """Makes frames like the first one: others are scaled and converted, colours too, interlaced ones deinterlaced.
 
     Frames that are as the first one pass untouched.
 
@@ -34,6 +37,7 @@ class UniformFrames:
         self._changed = 0
         self._scaled = 0
         self._other = ""  # the first frame that was scaled
+        self._coloured = 0
 
     def of(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Make frames uniform.
@@ -69,6 +73,7 @@ class UniformFrames:
             if _kind(frame) != _kind(self._first):
                 self._other = self._other or f"frame {number} is {_kind(frame)}"
                 self._scaled += 1
+            self._coloured += bool(_to_colours_of(self._first, frame))
             if deinterlacer is None:
                 yield self._like_first(frame)
             else:
@@ -87,6 +92,10 @@ class UniformFrames:
                 f"{self._name}: of {self._flagged} frames that are flagged interlaced, {self._changed} look so and "
                 'were deinterlaced; interlaced="keep" leaves all as they are, "deinterlace" deinterlaces all'
             )
+        if self._coloured:
+            self._warnings.append(
+                f"{self._name}: {self._coloured} frames have another matrix or range than the first one: converted"
+            )
         if self._scaled:
             self._warnings.append(
                 f"{self._name}: {self._other}: {self._scaled} frames were scaled or "
@@ -101,9 +110,12 @@ class UniformFrames:
     def _like_first(self, frame: av.VideoFrame) -> av.VideoFrame:
         first = self._first
         same_size = (frame.width, frame.height) == (first.width, first.height)
-        if same_size and planar_name(frame.format.name) == planar_name(first.format.name):
+        colours = _to_colours_of(first, frame)
+        if same_size and planar_name(frame.format.name) == planar_name(first.format.name) and not colours:
             return frame
-        return frame.reformat(first.width, first.height, first.format.name, interpolation="BICUBIC")
+        return frame.reformat(
+            first.width, first.height, first.format.name, interpolation="BICUBIC", **colours
+        )
 
 
 class _Deinterlacer:
@@ -152,6 +164,34 @@ class _Deinterlacer:
             looks = made.metadata.get("lavfi.idet.multiple.current_frame")
             changed = self._every or (frame.interlaced_frame and looks != "progressive")
             yield (made if changed else frame), changed
+
+
+def _to_colours_of(first: av.VideoFrame, frame: av.VideoFrame) -> dict[str, int]:
+    """How code values of a frame become those of the first one, as `reformat` takes it; empty if they mean the same.
+
+    What a frame does not state is as in the first one. A first frame that states no range has the limited one.
+    """
+    if first.format.is_rgb or frame.format.is_rgb:
+        return {}
+    ours, theirs = (_SCALER_MATRIX.get(each.colorspace) for each in (first, frame))
+    full = _is_full(first) or False
+    other_matrix = None not in (ours, theirs) and ours != theirs
+    if not other_matrix and _is_full(frame) in (None, full):
+        return {}
+    ranges = {True: RANGE_FULL, False: RANGE_LIMITED}
+    told = {"src_color_range": ranges[_is_full(frame) or False], "dst_color_range": ranges[full]}
+    if other_matrix:
+        assert ours is not None
+        assert theirs is not None
+        told |= {"src_colorspace": theirs, "dst_colorspace": ours}
+    return told
+
+
+def _is_full(frame: av.VideoFrame) -> bool | None:
+    """Whether code values have the full range; None if the frame does not say."""
+    if frame.format.name.startswith("yuvj"):
+        return True
+    return {RANGE_LIMITED: False, RANGE_FULL: True}.get(frame.color_range)
 
 
 def _kind(frame: av.VideoFrame) -> str:

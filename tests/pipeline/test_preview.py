@@ -172,3 +172,23 @@ def test_warnings_are_printed(tmp_path, command):
     assert done.exit_code == 0, done.output
     assert "warning: " in done.output
     assert warning in done.output
+
+
+def test_a_new_frame_between_the_last_frame_and_the_first_is_compared(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=2)
+    maskvfi.compare(source, tmp_path / "out.png", at=0.06, loop=True, factor=4, scene_cut="off", **PLAIN)
+    assert (tmp_path / "out.png").exists()
+
+
+def test_what_is_released_is_not_shown_as_still_where_frames_are_equal(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k, name in enumerate("aab"):
+        level = 60 if name == "a" else 160
+        cv2.imwrite(str(folder / f"{k}.png"), np.full((48, 64, 3), level, np.uint8))
+    cv2.imwrite(str(tmp_path / "release.png"), np.full((48, 64), 255, np.uint8))
+    maskvfi.mask_video(
+        folder, tmp_path / "out.mkv", release=tmp_path / "release.png", codec="ffv1", device="cpu"
+    )
+    with open_source(tmp_path / "out.mkv") as reader:
+        assert max(int(frame.planes[0].max()) for frame in reader) <= 16

@@ -225,3 +225,22 @@ def test_a_tall_picture_is_watched_in_little_memory():
     watcher = SceneWatcher(made)
     assert len([*watcher.watch(tall)]) == 4
     assert watcher._size == (1, 1000)
+
+
+def of_planes(colours: list[tuple[np.ndarray, ...]]) -> list[Frame]:
+    """Frames in RGB from planes for green, blue and red."""
+    return [Frame(planes, RGB, n / RATE, 1 / RATE) for n, planes in enumerate(colours)]
+
+
+def test_all_three_colours_of_rgb_say_what_repeats_and_what_is_a_cut():
+    moving = [each.planes[0] for each in footage([24])]
+    flat = np.full_like(moving[0], 90)
+    source = SourceInfo("rgb", 64, 48, RGB, Colour.from_tags(RGB, 48), rate=RATE, time_base=1 / RATE)
+
+    def watched_as_rgb(frames: list[Frame]) -> list[Watched]:
+        return [*SceneWatcher(source).watch(frames)]
+
+    assert not any(w.duplicate for w in watched_as_rgb(of_planes([(flat, flat, plane) for plane in moving])))
+    blue, red = np.full_like(flat, 220), np.full_like(flat, 0)
+    scenes = [(flat, blue, red)] * 8 + [(flat, red, blue)] * 8
+    assert [n for n, w in enumerate(watched_as_rgb(of_planes(scenes))) if w.cut] == [8]

@@ -9,6 +9,7 @@ from clips import copy, make_clip
 from maskvfi.errors import OptionError
 from maskvfi.video import VideoReader
 from maskvfi.video.encoders import choose_encoding, choose_time_base
+from maskvfi.video.format_choice import losses
 from maskvfi.video.pixel_format import PixelFormat
 from maskvfi.video.pixels import planar_name
 
@@ -106,3 +107,16 @@ def test_an_encoder_found_by_what_it_writes_is_used_as_by_its_own_name(tmp_path,
     copy(source, tmp_path / "b.mp4", codec=name)
     with av.open(str(tmp_path / "b.mp4")) as made:
         assert made.streams.video[0].codec_context.codec_tag == {"hevc": "hvc1", "h264": "avc1"}[name]
+
+
+@pytest.mark.parametrize(
+    ("source", "layout", "lost"),
+    [
+        ("yuv411p", "yuv420p", "with less chroma"),
+        ("yuv422p", "yuv440p", "with less chroma"),
+        ("yuv420p", "yuv444p", "with nothing lost"),
+        ("yuv420p", "yuv420p", ""),
+    ],
+)
+def test_less_chroma_in_either_direction_is_a_loss(source, layout, lost):
+    assert losses(PixelFormat.parse(source), PixelFormat.parse(layout)) == lost

@@ -392,3 +392,12 @@ def test_containers_that_count_frames_have_the_rate_and_the_length(tmp_path, suf
         times = [frame.pts for frame in made]
     assert len(times) == 39
     assert float(times[-1] - times[0]) == pytest.approx(38 / float(rate), abs=0.6 / float(rate))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".y4m", ".mpg"])
+def test_a_rate_of_many_digits_is_written(tmp_path, suffix):
+    source = make_clip(tmp_path / "in.mkv", times=6)
+    target = tmp_path / f"out{suffix}"
+    maskvfi.interpolate(source, target, fps=100 / 3, vfi="blend", mask="off", device="cpu")
+    with av.open(str(target)) as made:
+        assert float(made.streams.video[0].average_rate) == pytest.approx(100 / 3, rel=0.01)

@@ -8,10 +8,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import copy, digest, ffmpeg, make_clip, picture, read
 
 import maskvfi
-from maskvfi.video import MediaError, VideoReader
+from maskvfi.pipeline.preview import rgb_of
+from maskvfi.video import Colour, MediaError, PixelFormat, VideoReader
+from maskvfi.video.planes import quantise, rgb_to_planes
 
 VFR = (0, 40, 45, 100, 101, 160, 400, 440, 441, 500)  # milliseconds
 NTSC = Fraction(1001, 30000)
@@ -388,3 +391,41 @@ def test_a_frame_that_is_held_when_the_window_begins_is_shown_from_there(tmp_pat
     (held,) = read(clip, start=start, end=start + Fraction(1, 100))
     assert held[:2] == (got[0][0], Fraction(1, 100))
     assert held[2] == got[0][2]
+
+
+@pytest.mark.parametrize(
+    ("size", "other", "line"),
+    [
+        ((64, 48), (5, 1, 1, 1), "10 frames have another matrix or range than the first one: converted"),
+        ((32, 24), (5, 1, 1, 1), "10 frames have another matrix or range than the first one: converted"),
+        ((64, 48), (1, 2, 1, 1), "10 frames have another matrix or range than the first one: converted"),
+    ],
+)
+def test_a_change_of_matrix_or_range_changes_no_colour(tmp_path, size, other, line):
+    """A red field, coded by other rules from the tenth frame on."""
+    parts = []
+    for name, (width, height), tags in (("a.ts", (64, 48), (1, 1, 1, 1)), ("b.ts", size, other)):
+        fmt = PixelFormat.parse("yuv420p")
+        meaning = Colour.from_tags(fmt, height, matrix_tag=tags[0], range_tag=tags[1])
+        red = torch.tensor([0.8, 0.1, 0.1]).view(1, 3, 1, 1).expand(1, 3, height, width)
+        planes = quantise(rgb_to_planes(red, fmt, meaning), fmt)
+        with av.open(str(tmp_path / name), "w") as out:
+            video = out.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+            context = video.codec_context
+            context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
+            for k in range(10):
+                frame = av.VideoFrame.from_ndarray(
+                    np.concatenate([plane.reshape(-1, width) for plane in planes]), format="yuv420p"
+                )
+                frame.pts = k + (10 if name == "b.ts" else 0)
+                frame.colorspace, frame.color_range = tags[:2]
+                out.mux(video.encode(frame))
+            out.mux(video.encode(None))
+        parts.append(tmp_path / name)
+    with VideoReader(concatenated(tmp_path / "both.ts", *parts)) as reader:
+        frames = list(reader)
+        info = reader.info
+    assert any(line in warning for warning in reader.warnings)
+    before, after = (rgb_of(frame, info)[..., 20, 20].flatten() for frame in (frames[5], frames[15]))
+    assert (255 * (before - after)).abs().max() < 3

@@ -36,3 +36,10 @@ def test_a_restored_clock_goes_on_where_the_other_was():
     other.restore(clock.state())
     assert other == clock
     assert other.place(Fraction(1), HALF) == clock.place(Fraction(1), HALF)
+
+
+def test_the_farthest_frame_from_its_time_is_known():
+    clock = Clock(Fraction(1, 10), Fraction(0), fixed_rate=True)
+    for pts in (Fraction(0), Fraction(1, 10), Fraction(1, 9), Fraction(1, 8)):
+        clock.place(pts, Fraction(1, 10))
+    assert round(clock.at.furthest, 3) == round(3 / 10 - 1 / 8, 3)
