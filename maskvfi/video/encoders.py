@@ -78,7 +78,7 @@ class Encoding:
         codec: FFmpeg's name of the encoder.
         width, height: The size that the encoder is given, in pixels.
         pix_fmt: The pixel format that the encoder is given.
-        layout: The planar format with the same components.
+        planar: The planar format with the same components.
         packable: Whether `pixels.frame_of` makes `pix_fmt`; if not, swscale does, and `palette` makes palettes.
         source_colour: What code values of the source mean.
         colour: What code values of the output mean.
@@ -90,7 +90,7 @@ class Encoding:
     width: int
     height: int
     pix_fmt: str
-    layout: PixelFormat
+    planar: PixelFormat
     packable: bool
     source_colour: Colour
     colour: Colour
@@ -103,7 +103,7 @@ class Encoding:
 
         Raw frames are pointers; VPx keeps alpha in side data, APNG its header; WebP is one packet for all pictures.
         """
-        vpx_alpha = self.layout.alpha and self.codec.startswith("libvpx")
+        vpx_alpha = self.planar.alpha and self.codec.startswith("libvpx")
         return self.codec not in ("wrapped_avframe", "apng", "libwebp_anim") and not vpx_alpha
 
     def picture(self, frame: Frame) -> av.VideoFrame:
@@ -130,7 +130,7 @@ class Encoding:
         if self.codec != "gif":
             return packet
         data = bytes(packet)
-        if self.layout.alpha:
+        if self.planar.alpha:
             data = cleared_after(data, picture)
         if begun:
             data = without_header(data, picture)
@@ -149,15 +149,15 @@ class Encoding:
 
     def _pack(self, frame: Frame) -> av.VideoFrame:
         planes: Sequence[np.ndarray] = frame.planes
-        if frame.format != self.layout or self._changes_meaning:
-            planes = convert_planes(planes, frame.format, self.source_colour, self.layout, self.colour)
-        planes = _filled(planes, self.layout.plane_shapes(self.width, self.height))
+        if frame.format != self.planar or self._changes_meaning:
+            planes = convert_planes(planes, frame.format, self.source_colour, self.planar, self.colour)
+        planes = _filled(planes, self.planar.plane_shapes(self.width, self.height))
         if self.packable:
             packed = frame_of(planes, self.width, self.height, self.pix_fmt)
         elif self.pix_fmt == "pal8":
             packed = paletted(tuple(planes))
         else:
-            packed = frame_of(planes, self.width, self.height, self.layout.name).reformat(format=self.pix_fmt)
+            packed = frame_of(planes, self.width, self.height, self.planar.name).reformat(format=self.pix_fmt)
         packed.colorspace, packed.color_range = self.colour.matrix_tag, self.colour.range_tag
         packed.color_primaries, packed.color_trc = self.colour.primaries, self.colour.transfer
         return packed
@@ -189,20 +189,20 @@ def choose_encoding(
     options = _with_quality(codec, options)
     wanted = wanted_format(codec, info.format, options)
     if pix_fmt is not None:
-        codec, name, layout, packable = asked_format(codec, pix_fmt)
+        codec, (name, planar, packable) = asked_format(codec, pix_fmt)
     else:
         if codec == "libx264" and wanted.family == "rgb" and wanted.depth == 8:
             codec = "libx264rgb"
-        name, layout, packable = choose_format(codec, formats_of(codec), wanted)
+        name, planar, packable = choose_format(codec, formats_of(codec), wanted)
     if name == "pal8":
-        layout = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
-    width, height = even_size(codec, name, layout, info.width, info.height)
-    colour = _colour_in(codec, layout, info)
+        planar = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
+    width, height = even_size(codec, name, planar, info.width, info.height)
+    colour = _colour_in(codec, planar, info)
     if name.startswith("yuvj"):
         colour = replace(colour, full_range=True, range_tag=RANGE_FULL)
     if codec == "mjpeg":
         options, colour = {**quality_options(info), **options}, as_jpeg(colour)
-    warnings = _warnings(codec, info, name, layout, wanted, asked=pix_fmt is not None)
+    warnings = _warnings(codec, info, name, planar, wanted, asked=pix_fmt is not None)
     if (width, height) != (info.width, info.height):
         warnings.append(
             f"{codec} takes no odd sizes in {name}: the last row or column is repeated, "
@@ -215,21 +215,21 @@ def choose_encoding(
         warnings.append(
             f"{' and '.join(info.hdr.dynamic)} metadata of each frame cannot be written: left out"
         )
-    merged = _merge(quiet(codec), for_alpha(codec, layout), hdr or {}, options)
-    if colour.siting != "left" and layout.log2_chroma == (1, 1):
+    merged = _merge(quiet(codec), for_alpha(codec, planar), hdr or {}, options)
+    if colour.siting != "left" and planar.log2_chroma == (1, 1):
         merged = {"chroma_sample_location": colour.siting, **merged}
     return Encoding(
-        codec, width, height, name, layout, packable, info.colour, colour, merged, tuple(warnings)
+        codec, width, height, name, planar, packable, info.colour, colour, merged, tuple(warnings)
     )
 
 
 def _warnings(
-    codec: str, info: SourceInfo, name: str, layout: PixelFormat, wanted: PixelFormat, *, asked: bool
+    codec: str, info: SourceInfo, name: str, planar: PixelFormat, wanted: PixelFormat, *, asked: bool
 ) -> list[str]:
     """What the pixel format costs."""
     if name == "pal8":
         return [f"{codec} has 256 colours a picture: each gets a palette of its own"]
-    lost = losses(info.format, layout)
+    lost = losses(info.format, planar)
     if not lost:
         return []
     if asked:
@@ -247,7 +247,7 @@ def playing_note(encoding: Encoding) -> list[str]:
     standard = played_standard(encoding.codec)
     if standard is None or is_lossless(encoding.codec, encoding.options):
         return []
-    if encoding.layout.log2_chroma == (1, 1) and encoding.layout.depth <= standard[1]:
+    if encoding.planar.log2_chroma == (1, 1) and encoding.planar.depth <= standard[1]:
         return []
     return [f"many players do not take {standard[0]} in {encoding.pix_fmt}; all take it with pix_fmt yuv420p"]
 
@@ -303,12 +303,12 @@ def loses_aspect_ratio(codec: str, muxer: str) -> bool:
     return muxer in ("matroska", "webm", "yuv4mpegpipe", "webp") and not codec.startswith(own)
 
 
-def _colour_in(codec: str, layout: PixelFormat, info: SourceInfo) -> Colour:
+def _colour_in(codec: str, planar: PixelFormat, info: SourceInfo) -> Colour:
     """The colour tags of the output: the source's, or after a conversion those of its result."""
     colour = info.colour
-    if layout.family == info.format.family:
-        return replace(colour, matrix_tag=MATRIX_RGB) if layout.family == "rgb" else colour
-    if layout.family == "rgb":
+    if planar.family == info.format.family:
+        return replace(colour, matrix_tag=MATRIX_RGB) if planar.family == "rgb" else colour
+    if planar.family == "rgb":
         return replace(colour, full_range=True, matrix_tag=MATRIX_RGB, range_tag=RANGE_FULL)
     if info.format.family == "grey" and played_standard(codec) is None:
         return replace(colour, range_tag=RANGE_FULL if colour.full_range else RANGE_LIMITED)

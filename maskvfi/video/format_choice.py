@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
+from typing import NamedTuple
 
 import av
 from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
@@ -38,6 +39,20 @@ PIPED = (  # the pixel formats of yuv4mpeg
         for depth in ("", "9le", "10le", "12le", "14le", "16le")
     ),
 )
+
+
+class EncoderFormat(NamedTuple):
+    """A pixel format that an encoder is given.
+
+    Attributes:
+        name: FFmpeg's name.
+        planar: The planar format with the same components.
+        packable: Whether `pixels.frame_of` makes it; if not (palettes), swscale does.
+    """
+
+    name: str
+    planar: PixelFormat
+    packable: bool
 
 
 def find_encoder(codec: str) -> av.Codec:
@@ -101,7 +116,7 @@ def wanted_format(codec: str, source: PixelFormat, options: Mapping[str, str]) -
     return PixelFormat.parse(f"yuv{'a' if source.alpha else ''}420p{depth}")
 
 
-def choose_format(codec: str, names: Sequence[str], wanted: PixelFormat) -> tuple[str, PixelFormat, bool]:
+def choose_format(codec: str, names: Sequence[str], wanted: PixelFormat) -> EncoderFormat:
     """Choose the pixel format of an encoder that is nearest to the wanted one.
 
     Some encoders list formats that they refuse, so each is tried.
@@ -112,24 +127,23 @@ def choose_format(codec: str, names: Sequence[str], wanted: PixelFormat) -> tupl
         wanted: What it should be given.
 
     Returns:
-        FFmpeg's name of the format, the planar format with the same components, and whether `pixels.frame_of` makes it;
-        if not (palettes), swscale does.
+        The format.
     """
     if not names:
-        return wanted.name, wanted, True
+        return EncoderFormat(wanted.name, wanted, packable=True)
     choices = [(name, PixelFormat.parse(planar_name(name) or "")) for name in names if _can_pack(name)]
     suited = [choice for choice in choices if choice[1].family != "grey" or wanted.family == "grey"]
     if not suited and "pal8" in names:
-        return "pal8", PixelFormat.parse("gbrap"), False
+        return EncoderFormat("pal8", PixelFormat.parse("gbrap"), packable=False)
     if not suited:
         best, _ = find_best_pix_fmt_of_list(names, "gbrp", False)
-        return (best.name if best else names[0]), PixelFormat.parse("gbrp"), False
+        return EncoderFormat(best.name if best else names[0], PixelFormat.parse("gbrp"), packable=False)
     suited.sort(key=lambda choice: (choice[0] != wanted.name, _distance(wanted, *choice)))
-    best_name, best_layout = next((one for one in suited if opens(codec, one[0], 320, 320)), suited[0])
-    return best_name, best_layout, True
+    name, planar = next((one for one in suited if opens(codec, one[0], 320, 320)), suited[0])
+    return EncoderFormat(name, planar, packable=True)
 
 
-def asked_format(codec: str, name: str) -> tuple[str, str, PixelFormat, bool]:
+def asked_format(codec: str, name: str) -> tuple[str, EncoderFormat]:
     """A pixel format that a person chose.
 
     Args:
@@ -137,7 +151,7 @@ def asked_format(codec: str, name: str) -> tuple[str, str, PixelFormat, bool]:
         name: FFmpeg's name of the format.
 
     Returns:
-        The encoder that takes it, and the three values of `choose_format`.
+        The encoder that takes it, and the format.
 
     Raises:
         OptionError: The encoder does not take it.
@@ -150,13 +164,14 @@ def asked_format(codec: str, name: str) -> tuple[str, str, PixelFormat, bool]:
     if not names and planar_name(name) is None:
         raise OptionError(f"pix_fmt {name!r} is not known")
     if _can_pack(name):
-        return codec, name, PixelFormat.parse(planar_name(name) or ""), True
-    return codec, name, PixelFormat.parse("gray" if name.startswith(("gray", "mono")) else "gbrp"), False
+        return codec, EncoderFormat(name, PixelFormat.parse(planar_name(name) or ""), packable=True)
+    planar = PixelFormat.parse("gray" if name.startswith(("gray", "mono")) else "gbrp")
+    return codec, EncoderFormat(name, planar, packable=False)
 
 
-def even_size(codec: str, name: str, layout: PixelFormat, width: int, height: int) -> tuple[int, int]:
+def even_size(codec: str, name: str, planar: PixelFormat, width: int, height: int) -> tuple[int, int]:
     """The size that an encoder takes: an odd side becomes even where chroma is halved and the encoder needs that."""
-    across, down = layout.log2_chroma
+    across, down = planar.log2_chroma
     even = width + (width % 2 if across else 0), height + (height % 2 if down else 0)
     if even == (width, height) or codec == "wrapped_avframe":
         return width, height
@@ -184,10 +199,10 @@ def opens(codec: str, name: str, width: int, height: int) -> bool:
     return True
 
 
-def for_alpha(codec: str, layout: PixelFormat) -> dict[str, str]:
+def for_alpha(codec: str, planar: PixelFormat) -> dict[str, str]:
     """Options that an encoder needs for a format with alpha."""
     needed = {"libvpx": {"auto-alt-ref": "0"}, "gif": {"gifflags": "0"}}
-    return needed.get(codec, {}) if layout.alpha else {}
+    return needed.get(codec, {}) if planar.alpha else {}
 
 
 def quiet(codec: str) -> dict[str, str]:
@@ -197,23 +212,23 @@ def quiet(codec: str) -> dict[str, str]:
     return {"x265-params": "log-level=error"} if codec == "libx265" else {}
 
 
-def losses(source: PixelFormat, layout: PixelFormat) -> str:
+def losses(source: PixelFormat, planar: PixelFormat) -> str:
     """What a source loses in a format, in words; empty where the format is the source's own."""
     lost = []
-    if source.family in ("rgb", "grey") and layout.family == "yuv":
+    if source.family in ("rgb", "grey") and planar.family == "yuv":
         lost.append("converted to YUV")
-    if source.family == "yuv" and layout.family == "rgb":
+    if source.family == "yuv" and planar.family == "rgb":
         lost.append("converted to RGB")
-    if source.family != "grey" and layout.family == "grey":
+    if source.family != "grey" and planar.family == "grey":
         lost.append("without colour")
-    if layout.depth < source.depth:
-        lost.append(f"{layout.depth} instead of {source.depth} bits")
-    if source.alpha and not layout.alpha:
+    if planar.depth < source.depth:
+        lost.append(f"{planar.depth} instead of {source.depth} bits")
+    if source.alpha and not planar.alpha:
         lost.append("without alpha")
-    halved = any(a > b for a, b in zip(layout.log2_chroma, source.log2_chroma, strict=True))
-    if halved and source.family != "grey" and layout.family != "grey":
+    halved = any(a > b for a, b in zip(planar.log2_chroma, source.log2_chroma, strict=True))
+    if halved and source.family != "grey" and planar.family != "grey":
         lost.append("with less chroma")
-    if not lost and layout != source:
+    if not lost and planar != source:
         lost.append("with nothing lost")
     return ", ".join(lost)
 
@@ -222,18 +237,18 @@ def _can_pack(name: str) -> bool:
     return packing_of(name) is not None and not name.startswith("ya")  # grey with alpha is read as RGB
 
 
-def _distance(source: PixelFormat, name: str, layout: PixelFormat) -> tuple[int, ...]:
-    """What writing `source` as `layout` costs, the worst first: colours, depth, alpha, chroma, wasted samples."""
-    kind = 0 if layout.family == source.family else 2 if source.family == "rgb" else 1
+def _distance(source: PixelFormat, name: str, planar: PixelFormat) -> tuple[int, ...]:
+    """What writing `source` as `planar` costs, the worst first: colours, depth, alpha, chroma, wasted samples."""
+    kind = 0 if planar.family == source.family else 2 if source.family == "rgb" else 1
     sx, sy = source.log2_chroma
-    lx, ly = layout.log2_chroma
+    lx, ly = planar.log2_chroma
     lost_chroma = max(0, lx - sx) + max(0, ly - sy) if source.family != "grey" else 0
     return (
         kind,
-        max(0, source.depth - layout.depth),
-        int(source.alpha and not layout.alpha),
+        max(0, source.depth - planar.depth),
+        int(source.alpha and not planar.alpha),
         lost_chroma,
-        abs(layout.depth - source.depth),
-        max(0, sx - lx) + max(0, sy - ly) + int(layout.alpha and not source.alpha),
+        abs(planar.depth - source.depth),
+        max(0, sx - lx) + max(0, sy - ly) + int(planar.alpha and not source.alpha),
         int(name.startswith("yuvj")),
     )
