@@ -28,15 +28,15 @@ NAMED = {
 }
 HEAD = """# Formats
 
-What `maskvfi interpolate` keeps of an input of each kind in an output of each kind, with default options. Everything
-that the input has is kept, or named in a warning; a cell lists what is named. `python tests/matrix.py` makes the
-inputs, tries all pairs and writes this page, and a test compares it with what it finds.
+What `maskvfi interpolate` loses of an input of each kind in an output of each kind, with default options. A warning names every
+loss. An .mkv loses nothing but alpha, and with `--codec ffv1` it keeps alpha too. `python tests/matrix.py` makes the inputs, tries
+all pairs and writes this page, and a test compares it with what it finds.
 
 What the inputs have:
 
 """
 TABLE = """
-What is not kept, and named (from the row's kind to the column's):
+Rows are inputs, columns are outputs; `-` means that nothing is lost.
 
 """
 
