@@ -45,7 +45,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 FULL = StaticConfig()
 
 NETWORKS: dict[str, StaticConfig | None] = {
-    "as shipped": FULL,
+    "as shipped, one output": FULL,
     "no local flow, no correlation at zero motion": replace(FULL, moments=False),
     "no matching of neighbouring cells": replace(FULL, reach=(0, 0)),
     "no view of the whole picture": replace(FULL, context=False),
@@ -65,7 +65,7 @@ LOSSES: dict[str, Loss] = {
     "plain cross-entropy + Dice of static": bce_dice,
     "published: L1 + L1 of static": published_l1,
 }
-CHANCE = "as shipped, other first weights"
+CHANCE = "as shipped, one output, other first weights"
 LABELS = {  # teacher, whether it sees the frames as the student gets them, rule
     "DIS, clean frames": ("dis", False, Rule()),
     "RIFE 4.0, clean frames": ("rife:rife-4.0", False, Rule()),

@@ -51,7 +51,10 @@ def main(
         parts[f"file {codec}"] = partial(_file, device, codec, hwaccel, sizes[-1], frames)
     parts["8K in tiles"] = lambda: _file(device, "libx264", "none", (640, 360) if small else (7680, 4320), 3)
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    found["device"] = torch.cuda.get_device_name() if device.startswith("cuda") else device
+    here = {"device": torch.cuda.get_device_name() if device.startswith("cuda") else device, "vfi": vfi}
+    if before := {name: found[name] for name in here if found.get(name, here[name]) != here[name]}:
+        raise SystemExit(f"{out}: was begun with {before}; give another --out")
+    found |= here
     for name, measure in parts.items():
         if "error" not in found.get(name, {"error": ""}):
             continue

@@ -155,7 +155,7 @@ class DecodeOptions(OptionGroup):
 
     @property
     def window(self) -> tuple[Fraction | None, Fraction | None]:
-        """Where the part begins and where it ends, in seconds from the first frame; None at an end of the source."""
+        """Where the part begins and ends, in seconds from the first frame; None where the source begins or ends."""
         start, end = (None if at is None else Fraction(at) for at in (self.start, self.end))
         return start, end
 

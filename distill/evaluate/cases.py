@@ -72,7 +72,7 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
     truth of overlays is exact, and uncovered pixels count only where both DIS, in both directions, and the difference
     of the clean frames say that they move. Afterwards `light` is relit, `sequence` gets noise, and all other frames
     are degraded, those of `drift` with little noise. Text is in Pillow's own font, so that cases do not depend on the
-    fonts of a machine.
+    fonts of a machine, but for rows of text in `repeat`.
 
     Args:
         clips: The folder.

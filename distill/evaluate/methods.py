@@ -13,7 +13,7 @@ import torch
 from distill.arrays import Image
 from distill.data.dis import search
 from distill.data.tensors import as_batch, as_picture, grey
-from maskvfi.ops.warp import backward_warp
+from maskvfi.ops.warp import BICUBIC, backward_warp
 from maskvfi.synthesis.interpolator import Interpolator
 
 Method = Callable[[Image, Image, int], list[Image]]  # (start, end, k) -> k-1 RGB frames, evenly between
@@ -28,20 +28,25 @@ def blend(start: Image, end: Image, times: int) -> list[Image]:
 def dis(start: Image, end: Image, times: int) -> list[Image]:
     """Both frames warped along DIS flow and mixed, as a `Method`.
 
-    The flow at time t is taken from the same pixel of a frame; it is not projected along the motion to t.
+    The flow at time t is taken from the same pixel of a frame; it is not projected along the motion to t. Colours are
+    read bicubically, as those of our networks are.
     """
     a, b = grey(start), grey(end)
     ahead, back = (torch.from_numpy(search(p, q))[None] for p, q in ((a, b), (b, a)))
     img0, img1 = as_batch([start]), as_batch([end])
     made = (
-        torch.lerp(backward_warp(img0, t * back), backward_warp(img1, (1 - t) * ahead), t)
+        torch.lerp(
+            backward_warp(img0, t * back, sampling=BICUBIC),
+            backward_warp(img1, (1 - t) * ahead, sampling=BICUBIC),
+            t,
+        )
         for t in _moments(times)
     )
     return [as_picture(frame) for frame in made]
 
 
 def minterpolate(ffmpeg: str) -> Method:
-    """ffmpeg's own motion-compensated interpolation.
+    """ffmpeg's own motion-compensated interpolation, through 8-bit 4:4:4 YUV, since the filter takes no RGB.
 
     Args:
         ffmpeg: A binary that has it, see `find_ffmpeg`.

@@ -165,8 +165,10 @@ def measure_set(
 def _interpolators(vfi: str, mask: str | None) -> dict[str, Interpolator]:
     """The network alone, and the network under the mask if there is one, by name."""
     name = Path(vfi).name
-    alone = {name: Interpolator(vfi, None)}
-    return alone | ({f"{name} + {Path(mask).name}": Interpolator(vfi, mask)} if mask else {})
+    alone = {name: Interpolator(vfi, None, precision="fp32")}
+    return alone | (
+        {f"{name} + {Path(mask).name}": Interpolator(vfi, mask, precision="fp32")} if mask else {}
+    )
 
 
 def _methods(interpolators: dict[str, Interpolator]) -> tuple[dict[str, Maker], list[str]]:

@@ -153,7 +153,7 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
         made = {name: make(case) for name, make in makers.items()}
         for name, frames in made.items():
             truths = nearest_truths(frames, case)
-            pairs = list(zip(frames, truths, strict=True))
+            pairs = [(frames[middle], truths[middle]) for middle in case.counted]
             bench.scores.append(
                 StillScore(
                     case.kind,
@@ -163,7 +163,7 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
                         for region, where in regions.items()
                         if where.any()
                     },
-                    distance(frames[-1], truths[-1], regions) if distance else {},
+                    distance(*pairs[-1], regions) if distance else {},
                     _flicker(case, frames, truths),
                 )
             )
@@ -233,5 +233,10 @@ def still_rows(bench: StillBench) -> list[tuple[str, list[str], list[list[str]]]
 def _flicker(case: StillCase, frames: list[Image], truths: list[Image]) -> float:
     """See StillScore. The given frames may be noisy or coded, and then flicker themselves: a viewer sees that too."""
     shown, true = ([a[0], b[0], a[1], b[1], a[2]] for a, b in ((case.given, frames), (case.clean, truths)))
-    steps = [np.diff(np.stack(run).astype(np.float32), axis=0)[:, case.inside] for run in (shown, true)]
+    counted = [
+        2 * middle + half for middle in case.counted for half in (0, 1)
+    ]  # steps to a middle and from it
+    steps = [
+        np.diff(np.stack(run).astype(np.float32), axis=0)[counted][:, case.inside] for run in (shown, true)
+    ]
     return float(np.abs(steps[0] - steps[1]).mean())

@@ -38,6 +38,7 @@ class StillCase:
         truths: The clean frames in the two middles. Where something was replaced there are two pairs, since that
             may have happened before the middle or after it. Both are right.
         inside: [S,S], what stands still, or is replaced in place.
+        counted: The numbers of the middles that count: where things are replaced, those of gaps in which this happens.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class StillCase:
     clean: list[Image]
     truths: list[list[Image]]
     inside: Bools
+    counted: tuple[int, ...] = (0, 1)
 
 
 def still_cases(clips: Path, count: int, seed: int) -> Iterator[StillCase]:
@@ -87,16 +89,17 @@ def _overlaid(kind: str, clip: str, footage: Footage, rng: Rng) -> StillCase:
                 for already in (False, True)
             ]
             truths = [composite.frames[1::2] for composite in pasted]
-            inside = np.any(
-                [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in zip(*truths, strict=True)], axis=0
-            )
+            replaced = [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in zip(*truths, strict=True)]
+            inside = np.any(replaced, axis=0)
+            counted = tuple(middle for middle, found in enumerate(replaced) if found.any())
         else:
             overlays = random_overlays(RUN, SIDE, SIDE, rng, fonts=PLAIN)
             pasted = [paste(background, [_standing(overlay, kind, rng) for overlay in overlays])]
             truths, inside = [pasted[0].frames[1::2]], pasted[0].static.all(axis=0)
+            counted = (0, 1)
         if LEAST < inside.mean() < MOST:
             clean = pasted[0].frames[::2]
-            return StillCase(kind, clip, _degraded(kind, clean, rng), clean, truths, inside)
+            return StillCase(kind, clip, _degraded(kind, clean, rng), clean, truths, inside, counted)
 
 
 def _wall(clip: str, footage: Footage, rng: Rng) -> StillCase:

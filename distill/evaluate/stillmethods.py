@@ -47,15 +47,15 @@ def all_makers(
         WeightsError: The weights are missing or damaged.
         ValueError: A command is not of that form.
     """
-    plain, missing = Interpolator(vfi, None), []
+    plain, missing = Interpolator(vfi, None, precision="fp32"), []
     warped = _remembered(of_pairs(network(plain)))
     named = Path(vfi).name
     makers: dict[str, Maker] = {}
     for each in dict.fromkeys((mask, *masks)):
-        makers[f"{named} + {each}"] = of_pairs(network(Interpolator(plain.vfi, each)))
+        makers[f"{named} + {each}"] = of_pairs(network(Interpolator(plain.vfi, each, precision="fp32")))
     makers[f"{named}, no mask"] = warped
     try:
-        makers[OFFICIAL] = of_pairs(network(Interpolator(OFFICIAL, None)))
+        makers[OFFICIAL] = of_pairs(network(Interpolator(OFFICIAL, None, precision="fp32")))
     except WeightsError as error:
         missing.append(str(error))
     makers["HUD lock"] = lock(warped, unchanged_judge(), LOCK)
@@ -169,7 +169,7 @@ def _read(path: Path) -> list[Image]:
 
 def _painted(plain: Interpolator, case: StillCase) -> Interpolator:
     """The same network under the mask that a careful person would paint: the truth."""
-    return Interpolator(plain.vfi, None, protect=torch.from_numpy(case.inside).float())
+    return Interpolator(plain.vfi, None, precision="fp32", protect=torch.from_numpy(case.inside).float())
 
 
 def _remembered(maker: Maker) -> Maker:

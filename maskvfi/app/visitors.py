@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +29,16 @@ class Visitors:
         return self._by_visitor.setdefault(str(request.session_hash), Session(self._root))
 
     def leave(self, request: gr.Request) -> None:
-        """End the session of a visitor who has closed the page, and delete the videos that only this one has sent."""
+        """End the session of a visitor who has closed the page, and delete what only this one has sent or seen."""
         if session := self._by_visitor.pop(str(request.session_hash), None):
             session.close()
-            others = (other.uploads for other in self._by_visitor.values())
+            others = [set(other.uploads) for other in list(self._by_visitor.values())]
             for upload in session.uploads.difference(*others):  # equal videos are one file
                 if Path(upload).resolve().is_relative_to(self._root.resolve()):
                     Path(upload).unlink(missing_ok=True)
+            if not others:  # what else gradio has stored: pictures that were shown
+                for folder in self._root.iterdir():
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """End all sessions."""

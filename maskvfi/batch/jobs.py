@@ -113,10 +113,12 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
         raise OptionError(f"{source}: is not a CSV table ({error})") from None
     if not rows or "source" not in rows[0]:
         raise OptionError(f"{source}: has no column called source, or no row")
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=2):
         named, target = ((row.get(column) or "").strip() for column in ("source", "target"))
         if target and not named:
-            raise OptionError(f"{source}: row {number} has the target {target} and no source")
+            raise OptionError(
+                f"{source}: row {number} (the heading is row 1) has the target {target} and no source"
+            )
         if named:
             video = named if "://" in named else _join(_address(source, posixpath.dirname(path)), named)
             yield Job(video, _join(out, target or posixpath.basename(named)))

@@ -399,10 +399,8 @@ def _checked(options: Options) -> Options:
     here = {name: Path(path) for name, path in files.items() if path and Path(path).exists()}
     for name in here.keys() & {"vfi", "mask"}:
         found = find_weights(here[name])
-        if here[name] not in (
-            found,
-            found.parent,
-        ):  # a name of weights, and a folder that is called like them
+        # A folder in this place that is called like weights is not meant.
+        if here[name] not in (found, found.parent):
             del here[name]
     return Options.of(options, {name: str(path.absolute()) for name, path in here.items()})
 

@@ -71,7 +71,7 @@ class Box:
 
 
 def known_empty(mask: Tensor) -> bool:
-    """Whether no pixel of a mask is set, as far as the CPU knows: waiting for a GPU costs more than computing."""
+    """Whether a mask on the CPU has no pixel set; False on a GPU, where waiting for the answer costs too much."""
     return mask.device.type == "cpu" and not mask.any()
 
 

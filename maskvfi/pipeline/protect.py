@@ -171,7 +171,7 @@ class _Protection:
             copy_from, left_out, of = self._source, theirs, names[1]
             lacks = "sound" if "sound" in ours else " and no ".join(ours)
             self._say(f"{names[1]}: has no {lacks}: the other streams are those of {names[0]}")
-            self._shift = info.start_time + self._clock.offset - self.info.start_time
+            self._shift = info.start_time - self._source_time(info.start_time)
             info = replace(info, start_time=info.start_time - self._shift)
             options, slow = self._on_source_clock()
         else:
@@ -185,11 +185,15 @@ class _Protection:
         )
 
     def _on_source_clock(self) -> tuple[ProtectOptions, Fraction]:
-        """The options, with start and end on the source's clock, and how many times longer its streams last."""
-        start, end = (None if at is None else self._clock.source_time(at) for at in self._options.window)
-        options = replace(self._options, start=start and max(start, Fraction(0)), end=end)
+        """The options, start and end at the pace of the source's clock, and how many times longer its streams last.
+
+        Both are counted from the first frame of the other video, which is where the copied streams begin.
+        """
+        pace = 1 + self._clock.drift
+        start, end = (None if at is None else at / pace for at in self._options.window)
+        options = replace(self._options, start=start, end=end)
         apart = abs(self._clock.drift) * (self._made_length or 0)
-        return options, 1 + self._clock.drift if apart > OUT_OF_STEP else Fraction(1)
+        return options, pace if apart > OUT_OF_STEP else Fraction(1)
 
     def render(self, sink: Sink) -> None:
         """Write every frame of the other video, except those that an earlier run has written."""
@@ -268,6 +272,7 @@ class _Protection:
     def finish(self, sink: Sink) -> Report:
         """Complete the report."""
         result = self.result
+        self._reader.close()  # it may not have come to its end, and warns now of what it has changed
         if self._outside:
             self._say(f"{self._outside} frames lie outside of the source's time and are left as they are")
         if self._unlike:

@@ -21,6 +21,8 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.weights.locate import find_weights, name_of
 from maskvfi.weights.read import sha256
 
+LARGEST = 1 << 20  # bytes of a report
+
 
 @dataclass(slots=True)
 class Report:
@@ -115,17 +117,22 @@ def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike
     Raises:
         MediaError: It is refused.
     """
+    check_target(report, overwrite=True)
     written = target is not None and os.path.realpath(report) == os.path.realpath(target)
     if written or any(same_file(report, source) for source in sources):
         raise MediaError(f"{os.fspath(report)}: cannot be both the report and a file of the run")
-    check_target(report, overwrite=_is_report(report))
+    if os.path.exists(report) and not _is_report(Path(report)):
+        raise MediaError(f"{os.fspath(report)}: exists and is no report, and a report replaces nothing else")
 
 
-def _is_report(path: PathLike) -> bool:
-    """Whether a file is a report of an earlier run, which a new one may replace."""
+def _is_report(path: Path) -> bool:
+    """Whether a file is a report of an earlier run, or empty: a new report may replace it."""
+    size = path.stat().st_size
+    if not 0 < size < LARGEST:
+        return size == 0
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and {"frames_in", "frames_out"} <= found.keys()
 

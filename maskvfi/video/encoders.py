@@ -182,8 +182,7 @@ def choose_encoding(
         The encoding.
 
     Raises:
-        OptionError: There is no such video encoder.
-        OptionError: It does not take `pix_fmt`.
+        OptionError: There is no such video encoder, or it does not take `pix_fmt`.
     """
     codec = find_encoder(codec).name
     options = _with_quality(codec, options)
@@ -284,8 +283,10 @@ def choose_time_base(info: SourceInfo, rate: Fraction, codec: str, muxer: str) -
 
 
 def stated_rate(rate: Fraction) -> Fraction:
-    """The nearest frame rate that FFmpeg can hold: both parts of its fraction have 32 bits."""
-    return rate.limit_denominator(max(1, min(100_000, int(_LARGEST_PART / rate))))
+    """The nearest frame rate that FFmpeg can hold: both parts of its fraction have 31 bits."""
+    if max(rate.numerator, rate.denominator) <= _LARGEST_PART:
+        return rate
+    return rate.limit_denominator(max(1, min(100_000, int(_LARGEST_PART / rate)))) or Fraction(1, 100_000)
 
 
 def has_fixed_rate(codec: str, muxer: str) -> bool:

@@ -311,7 +311,9 @@ class VideoWriter:
         encoding, container = self.encoding, self._container
         try:
             stream = container.add_stream(
-                encoding.codec, rate=stated_rate(rate), options=dict(encoding.options)
+                encoding.codec,
+                rate=stated_rate(rate.limit_denominator(100_000) or rate),
+                options=dict(encoding.options),
             )
         except ValueError as error:
             raise MediaError(f"{self._name}: {container.format.name} cannot hold {encoding.codec}") from error
@@ -409,7 +411,7 @@ class VideoWriter:
         if at.off_grid:
             self.warnings.append(
                 f"{at.off_grid} frames are off the constant rate that the file keeps, by up to "
-                f"{at.furthest:.2f} s; an even rate (fps) or another container keeps them in step"
+                f"{at.furthest:.3f} s; an even rate (fps) or another container keeps them in step"
             )
 
     def _lost(self, wanted: Wanted) -> list[str]:

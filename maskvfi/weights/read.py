@@ -84,7 +84,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except Exception as error:  # a damaged file can make the unpickler raise any type of exception
-        why = "it is no pickle of tensors alone" if isinstance(error, UnpicklingError) else first_line(error)
+        why = (
+            "its pickle is damaged, or holds more than tensors"
+            if isinstance(error, UnpicklingError)
+            else first_line(error)
+        )
         raise WeightsError(f"{path}: not readable as weights ({why})") from None
 
 

@@ -212,6 +212,7 @@ def test_whoever_leaves_stops_the_run(page, served, tmp_path):
     overlay_after(page, None)
     page.locator("#run").click()
     expect_jobs(page, ".working", "/300 frames")
+    assert any(path.name == "long.mp4" for path in files(served[1]))
     page.close()
     until = time.monotonic() + WAIT / 1000
     while files(served[1]) and time.monotonic() < until:

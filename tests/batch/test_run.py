@@ -210,7 +210,7 @@ def test_after_an_interruption_only_the_rest_is_made(folder, made):
         (["empty"], "empty: holds no video"),
         (["*.nothing"], "*.nothing: no file is called so"),
         (["a.mkv", "other/a.mkv"], "would be made of both a.mkv and other/a.mkv"),
-        (["rows.csv"], "rows.csv: row 2 has the target x.mkv and no source"),
+        (["rows.csv"], "rows.csv: row 3 (the heading is row 1) has the target x.mkv and no source"),
         (["a.mkv", "--result", "r.txt"], "r.txt: the result is written as .csv or .parquet"),
         (["a.mkv", "--result", "all.csv"], "all.csv: exists and is not the table of a batch"),
         (["a.mkv", "--factor", "0"], "factor must be a whole number of at least 1"),

@@ -446,28 +446,69 @@ def test_a_version_of_pictures_alone_gets_subtitles_and_chapters_of_the_source(t
         assert len(out.chapters()) == 1
 
 
-@pytest.mark.parametrize("window", [{}, {"start": 1.5, "end": 2.5}])
-def test_sound_of_the_source_keeps_step_with_a_clock_that_drifts(tmp_path, window):
-    """A beep every second; the other program made the film four per cent faster, without sound."""
-    times = grid(37, 12)
-    source = write(tmp_path / "pictures.mkv", [scene(float(t)) for t in times], times)
-    beeping = tmp_path / "in.mkv"
-    beeps = "aevalsrc=0.5*sin(2*PI*880*t)*lt(mod(t\\,1)\\,0.1):s=48000:d=3"
-    make = ["ffmpeg", "-v", "error", "-i", source, "-f", "lavfi", "-i", beeps, "-c:v", "copy", "-c:a", "flac"]
+def beeping(path: Path, pictures: Path, seconds: int) -> Path:
+    """The pictures of a file with a beep every second."""
     if shutil.which("ffmpeg") is None:
         pytest.skip("making the sound needs ffmpeg")
-    subprocess.run([*map(str, make), str(beeping)], check=True)
-    fine = grid(73, 24)
-    made = write(tmp_path / "made.mkv", made_frames(fine, times), [t * 24 / 25 for t in fine])
-    maskvfi.protect(beeping, made, tmp_path / "out.mkv", **window, **LOSSLESS)
-    with av.open(str(tmp_path / "out.mkv")) as out:
-        found = [(frame.time, frame.to_ndarray()[0]) for frame in out.decode(audio=0)]
+    beeps = f"aevalsrc=0.5*sin(2*PI*880*t)*lt(mod(t\\,1)\\,0.1):s=48000:d={seconds}"
+    make = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        pictures,
+        "-f",
+        "lavfi",
+        "-i",
+        beeps,
+        "-c:v",
+        "copy",
+        "-c:a",
+        "flac",
+    ]
+    subprocess.run([*map(str, make), str(path)], check=True)
+    return path
+
+
+def heard(path: Path) -> tuple[float, list[float]]:
+    """When the sound of a file ends, and when each beep begins, in seconds."""
+    with av.open(str(path)) as file:
+        found = [(frame.time, frame.to_ndarray()[0]) for frame in file.decode(audio=0)]
     sound = np.concatenate([samples for _, samples in found])
     loud = np.flatnonzero(np.abs(sound) > 0.2 * np.abs(sound).max()) / 48000 + found[0][0]
     begins = [float(at) for k, at in enumerate(loud) if k == 0 or at - loud[k - 1] > 0.3]
-    expected = [0.96 * k - window.get("start", 0) for k in range(3)]
-    expected = [at for at in expected if 0 <= at < window.get("end", 3) - window.get("start", 0)]
-    assert begins == pytest.approx(expected, abs=0.04)
+    return found[0][0] + len(sound) / 48000, begins
+
+
+@pytest.mark.parametrize(
+    ("pace", "late"), [(1, 0), (Fraction(24, 25), 0), (1, Fraction(1, 2)), (1, Fraction(-1, 2))]
+)
+@pytest.mark.parametrize("window", [None, (Fraction(3, 4), Fraction(9, 4))])
+def test_sound_of_the_source_keeps_step_with_another_clock(tmp_path, pace, late, window):
+    """The other program made the film faster, left out its beginning or put something before it; without sound."""
+    times = grid(37, 12)
+    pictures = write(tmp_path / "pictures.mkv", [scene(float(t)) for t in times], times)
+    source = beeping(tmp_path / "in.mkv", pictures, 3)
+    fine = grid(73, 24)
+    frames = list(zip(fine, made_frames(fine, times), strict=True))
+    if late < 0:
+        frames = [(t, frame) for t, frame in frames if t >= -late]
+    shown = [(t * pace + late, frame) for t, frame in frames]
+    if late > 0:
+        shown = [(Fraction(k, 24), spoiled(frames[0][1])) for k in range(int(24 * late))] + shown
+    made = write(tmp_path / "made.mkv", [frame for _, frame in shown], [t for t, _ in shown])
+    start, end = window or (Fraction(0), Fraction(10))
+    part = {} if window is None else {"start": start, "end": end}
+    maskvfi.protect(source, made, tmp_path / "out.mkv", **part, **LOSSLESS)
+    last, begins = heard(tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        picture = next(out.decode(video=0)).time  # without a window, sound before the first picture is kept
+    assert picture == pytest.approx(0 if window else max(0, -float(late)), abs=0.05)
+    length = float(min(3 * pace + late, end) - start)
+    expected = [float(k * pace + late - start) for k in range(3)]
+    expected = [at for at in expected if window is None or -0.001 <= at < length]
+    assert [at - picture for at in begins] == pytest.approx(expected, abs=0.045)
+    assert last - picture == pytest.approx(length, abs=0.15)
 
 
 def test_the_source_is_not_read_beyond_the_last_frame(tmp_path, painted):

@@ -428,7 +428,7 @@ def test_a_report_replaces_a_report_and_nothing_else(tmp_path):
     source, report, fast = make_clip(tmp_path / "in.mp4", times=3), tmp_path / "r.json", {"vfi": "blend"}
     for text in ("precious", "[1]", '{"mine": 1}'):
         report.write_text(text)
-        with pytest.raises(MediaError, match=r"r\.json: exists already, and overwrite is not set"):
+        with pytest.raises(MediaError, match=r"r\.json: exists and is no report"):
             maskvfi.interpolate(source, tmp_path / "a.mp4", report=report, **fast, **CPU)
         assert report.read_text() == text
     report.unlink()

@@ -394,14 +394,9 @@ def test_a_frame_that_is_held_when_the_window_begins_is_shown_from_there(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("size", "other", "line"),
-    [
-        ((64, 48), (5, 1, 1, 1), "10 frames have another matrix or range than the first one: converted"),
-        ((32, 24), (5, 1, 1, 1), "10 frames have another matrix or range than the first one: converted"),
-        ((64, 48), (1, 2, 1, 1), "10 frames have another matrix or range than the first one: converted"),
-    ],
+    ("size", "other"), [((64, 48), (5, 1, 1, 1)), ((32, 24), (5, 1, 1, 1)), ((64, 48), (1, 2, 1, 1))]
 )
-def test_a_change_of_matrix_or_range_changes_no_colour(tmp_path, size, other, line):
+def test_a_change_of_matrix_or_range_changes_no_colour(tmp_path, size, other):
     """A red field, coded by other rules from the tenth frame on."""
     parts = []
     for name, (width, height), tags in (("a.ts", (64, 48), (1, 1, 1, 1)), ("b.ts", size, other)):
@@ -426,6 +421,7 @@ def test_a_change_of_matrix_or_range_changes_no_colour(tmp_path, size, other, li
     with VideoReader(concatenated(tmp_path / "both.ts", *parts)) as reader:
         frames = list(reader)
         info = reader.info
+    line = "10 frames of another matrix or range were converted to those of the first"
     assert any(line in warning for warning in reader.warnings)
     before, after = (rgb_of(frame, info)[..., 20, 20].flatten() for frame in (frames[5], frames[15]))
     assert (255 * (before - after)).abs().max() < 3
