@@ -43,7 +43,7 @@ NEAR = 61  # px, side of the square around seen motion in which unseen motion co
 NEAR_OWN = 181  # px, the same around seen motion of the same layer
 LEAPING = 0.15  # chance that an object leaps
 STANDING = 0.35  # chance that a texture that repeats, or a soft one, stands still
-WANDERING = 0.2  # chance of an overlay that moves by itself, such as a pointer
+WANDERING = 1 / 16  # chance of an overlay that moves by itself, such as a pointer
 
 
 class Composed(NamedTuple):

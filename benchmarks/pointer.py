@@ -1,0 +1,90 @@
+"""What a mask says of a mouse pointer that moves over a still screen.
+
+python -m benchmarks.pointer --clips dev [--mask WEIGHTS ...]
+
+The screen is the first frame of every clip. Of the pixels that change, a moving pointer's are all moving: what is
+called still or replaced is wrong, and a new frame shows the pointer of the nearer source frame there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from distill.arrays import Image
+from distill.data.clips import find_clips
+from distill.data.tensors import as_batch
+from maskvfi.models.static import StaticMaskNet
+from maskvfi.options import DEFAULT_MASK
+from maskvfi.pipeline.preview import rgb_of
+from maskvfi.video import open_source
+
+ARROW = np.array([(0, 0), (0, 17), (4, 13), (7, 19), (9, 18), (6, 12), (11, 12)])  # px
+SPEEDS = (2, 6, 15, 30)  # px per gap
+FRAMES = 5
+LARGEST = 640, 480  # px; a larger frame is cropped
+CHANGED = 20  # code values by which a pixel changes
+
+
+def screen_of(path: Path) -> Image:
+    """The middle of a clip's first frame."""
+    with open_source(path) as reader:
+        rgb = rgb_of(next(iter(reader)), reader.info)[0]
+    height, width = (min(side, most) for side, most in zip(rgb.shape[1:], LARGEST[::-1], strict=True))
+    top, left = (rgb.shape[1] - height) // 2, (rgb.shape[2] - width) // 2
+    part = rgb[:, top : top + height, left : left + width].permute(1, 2, 0)
+    return np.ascontiguousarray((255 * part).round().byte().numpy())
+
+
+def with_pointer(screen: Image, x: float, y: float) -> Image:
+    """A white arrow with a black rim whose tip is at x, y."""
+    picture, points = screen.copy(), np.rint(1.2 * ARROW + (x, y)).astype(np.int32)
+    cv2.fillPoly(picture, [points], (255, 255, 255), cv2.LINE_AA)
+    cv2.polylines(picture, [points], True, (0, 0, 0), 1, cv2.LINE_AA)
+    return picture
+
+
+@torch.inference_mode()
+def shares(network: StaticMaskNet, screens: list[Image], speed: int) -> tuple[float, float]:
+    """The shares of the changed pixels that are called replaced and still."""
+    replaced = still = changed = 0
+    for screen in screens:
+        height, width = screen.shape[:2]
+        frames = [
+            with_pointer(screen, width / 3 + k * speed, height / 3 + k * speed / 2) for k in range(FRAMES)
+        ]
+        said = network.classify(as_batch(frames)[None])
+        assert said.replaced is not None
+        for gap in range(FRAMES - 1):
+            differs = cv2.absdiff(frames[gap], frames[gap + 1]).max(axis=2) > CHANGED
+            stays = said.still[0, gap].numpy() > 0.5
+            swapped = (said.replaced[0, gap].numpy() > 0.5) & ~stays
+            replaced += int((differs & swapped).sum())
+            still += int((differs & stays).sum())
+            changed += int(differs.sum())
+    return replaced / changed, still / changed
+
+
+def main() -> None:
+    """Print a row for every mask and speed."""
+    from maskvfi.weights.load import load_static
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--mask", nargs="+", default=[DEFAULT_MASK])
+    arguments = parser.parse_args()
+    screens = [screen_of(clip.path) for clip in find_clips(arguments.clips)]
+    print("| mask | px per gap | called replaced | called still |\n|---|---|---|---|")
+    for name in arguments.mask:
+        network = load_static(name).eval()
+        for speed in SPEEDS:
+            replaced, still = shares(network, screens, speed)
+            print(f"| {Path(name).stem} | {speed} | {replaced:.0%} | {still:.0%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
