@@ -9,6 +9,8 @@ READY = $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/maskvfi demo demo --overwrite
 
+# Two processes on two cores: a thread more in each only waits for the others.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
