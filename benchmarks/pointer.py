@@ -1,9 +1,10 @@
-"""What a mask says of a mouse pointer that moves over a still screen.
+"""What a mask says of a mouse pointer that moves over a still screen, and how much of it new frames show.
 
 python -m benchmarks.pointer --clips dev [--mask WEIGHTS ...]
 
 The screen is the first frame of every clip. Of the pixels that change, a moving pointer's are all moving: what is
-called still or replaced is wrong, and a new frame shows the pointer of the nearer source frame there.
+called still or replaced is wrong, and a new frame shows the pointer of the nearer source frame there. A pixel of the
+pointer is shown if the new frame in the middle is nearer to it than to the screen. The last rows have no mask.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from distill.data.tensors import as_batch
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.options import DEFAULT_MASK
 from maskvfi.pipeline.preview import rgb_of
+from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.video import open_source
 
 ARROW = np.array([(0, 0), (0, 17), (4, 13), (7, 19), (9, 18), (6, 12), (11, 12)])  # px
@@ -37,7 +39,7 @@ def screen_of(path: Path) -> Image:
     height, width = (min(side, most) for side, most in zip(rgb.shape[1:], LARGEST[::-1], strict=True))
     top, left = (rgb.shape[1] - height) // 2, (rgb.shape[2] - width) // 2
     part = rgb[:, top : top + height, left : left + width].permute(1, 2, 0)
-    return np.ascontiguousarray((255 * part).round().byte().numpy())
+    return np.ascontiguousarray((255 * part.clamp(0, 1)).round().byte().numpy())
 
 
 def with_pointer(screen: Image, x: float, y: float) -> Image:
@@ -48,15 +50,18 @@ def with_pointer(screen: Image, x: float, y: float) -> Image:
     return picture
 
 
+def at_time(screen: Image, time: float, speed: int) -> Image:
+    """The screen with a pointer that has moved `speed` px in x and half as many in y in every gap."""
+    height, width = screen.shape[:2]
+    return with_pointer(screen, width / 3 + time * speed, height / 3 + time * speed / 2)
+
+
 @torch.inference_mode()
 def shares(network: StaticMaskNet, screens: list[Image], speed: int) -> tuple[float, float]:
     """The shares of the changed pixels that are called replaced and still."""
     replaced = still = changed = 0
     for screen in screens:
-        height, width = screen.shape[:2]
-        frames = [
-            with_pointer(screen, width / 3 + k * speed, height / 3 + k * speed / 2) for k in range(FRAMES)
-        ]
+        frames = [at_time(screen, k, speed) for k in range(FRAMES)]
         said = network.classify(as_batch(frames)[None])
         assert said.replaced is not None
         for gap in range(FRAMES - 1):
@@ -69,6 +74,21 @@ def shares(network: StaticMaskNet, screens: list[Image], speed: int) -> tuple[fl
     return replaced / changed, still / changed
 
 
+def share_shown(interpolator: Interpolator, screens: list[Image], speed: int) -> float:
+    """The share of the pointer's pixels that new frames show."""
+    shown = pixels = 0
+    for screen in screens:
+        views = [interpolator.view(as_batch([at_time(screen, k, speed)])) for k in range(FRAMES)]
+        for gap, copied in enumerate(interpolator.copied(views)):
+            made = interpolator.between(*views[gap : gap + 2], 0.5, copied=copied)[0].permute(1, 2, 0)
+            true = at_time(screen, gap + 0.5, speed)
+            pointer = cv2.absdiff(true, screen).max(axis=2) > CHANGED
+            off, missing = (np.abs(255 * made.numpy() - other).sum(axis=2) for other in (true, screen))
+            shown += int((off < missing)[pointer].sum())
+            pixels += int(pointer.sum())
+    return shown / pixels
+
+
 def main() -> None:
     """Print a row for every mask and speed."""
     from maskvfi.weights.load import load_static
@@ -78,12 +98,19 @@ def main() -> None:
     parser.add_argument("--mask", nargs="+", default=[DEFAULT_MASK])
     arguments = parser.parse_args()
     screens = [screen_of(clip.path) for clip in find_clips(arguments.clips)]
-    print("| mask | px per gap | called replaced | called still |\n|---|---|---|---|")
-    for name in arguments.mask:
-        network = load_static(name).eval()
+    print("| mask | px per gap | called replaced | called still | shown |\n|---|---|---|---|---|")
+    for name in (*arguments.mask, None):
+        network = None if name is None else load_static(name).eval()
+        interpolator = Interpolator(mask=network, device="cpu", precision="fp32")
         for speed in SPEEDS:
-            replaced, still = shares(network, screens, speed)
-            print(f"| {Path(name).stem} | {speed} | {replaced:.0%} | {still:.0%} |", flush=True)
+            said = ("-", "-") if network is None else (f"{x:.0%}" for x in shares(network, screens, speed))
+            cells = (
+                Path(name or "none").stem,
+                speed,
+                *said,
+                f"{share_shown(interpolator, screens, speed):.0%}",
+            )
+            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,27 @@ class MovingTile(NamedTuple):
     Attributes:
         tile: Where it lies.
         output: The frame and its motion, [B,C,h,w] of the tile's size.
+        passing: [B,1,h,w], 1 where a thing passes over ground that would be copied (`passing.passing_things`), so that
+            the network's output is shown, else 0. None is 0 everywhere.
     """
 
     tile: Tile
     output: Interpolation
+    passing: Tensor | None = None
+
+
+class Samples(NamedTuple):
+    """What a flow reads from both frames.
+
+    Attributes:
+        colour0, colour1: [B,3,h,w], RGB in 0..1.
+        hidden0, hidden1: [B,1,h,w] in 0..1, how far the pixels that are read are copied in their frames.
+    """
+
+    colour0: Tensor
+    colour1: Tensor
+    hidden0: Tensor
+    hidden1: Tensor
 
 
 class Copied(NamedTuple):
@@ -305,19 +322,31 @@ def moving_layer(
     Returns:
         The moving layer and its motion, of the size of motion.
     """
+    return blend_samples(motion, warped_samples(motion, img0, img1, weight, box))
+
+
+def warped_samples(
+    motion: Motion, img0: Tensor, img1: Tensor, weight: Tensor, box: Box | None = None
+) -> Samples:
+    """Read from both frames what moves to each pixel. Arguments are those of `moving_layer`."""
     at: tuple[Tensor, ...] = ()
     if box is not None:
         at = box.places(img0.device)
-    flows = motion.flow.split(2, dim=1)
-    sample0, sample1 = (
-        backward_warp(x, half, *at, sampling=motion.sampling)
-        for x, half in zip((img0, img1), flows, strict=True)
+    flow0, flow1 = motion.flow.split(2, dim=1)
+    return Samples(
+        backward_warp(img0, flow0, *at, sampling=motion.sampling),
+        backward_warp(img1, flow1, *at, sampling=motion.sampling),
+        backward_warp(weight, flow0, *at),
+        backward_warp(weight, flow1, *at),
     )
-    hidden0, hidden1 = (backward_warp(weight, half, *at) for half in flows)
-    share0 = motion.blend * (1 - hidden0 + HIDDEN_SHARE)
-    share1 = (1 - motion.blend) * (1 - hidden1 + HIDDEN_SHARE)
+
+
+def blend_samples(motion: Motion, samples: Samples) -> Interpolation:
+    """Blend the samples of both frames, as `moving_layer` does."""
+    share0 = motion.blend * (1 - samples.hidden0 + HIDDEN_SHARE)
+    share1 = (1 - motion.blend) * (1 - samples.hidden1 + HIDDEN_SHARE)
     blend = share0 / (share0 + share1)
-    return Interpolation(torch.lerp(sample1, sample0, blend), motion._replace(blend=blend))
+    return Interpolation(torch.lerp(samples.colour1, samples.colour0, blend), motion._replace(blend=blend))
 
 
 def compose(
@@ -359,17 +388,21 @@ def compose(
             for a, b, t, keep, used, share in zip(start, end, times, kept, weights, nearer, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
-    for tile, output in moving:
+    for tile, output, passing in moving:
         shares = [
             None if w is None else tile.box.of(w, log2) for w, log2 in zip(weights, layout.log2, strict=True)
         ]
+        if passing is not None:
+            shown = layout.weights(1 - passing)
+            shares = [None if w is None else w * kept for w, kept in zip(shares, shown, strict=True)]
         if layout.opaque is None:
             warped = layout.colour_planes(output.frame)
         else:
             warped = _moving_with_alpha(start[-1], end[-1], time, output, tile.box, still, layout)
             if copied is not None:
                 opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
-                visible = _by_opacity(tile.box.of(copied.weight)[0, 0], *opacity)
+                weight = tile.box.of(copied.weight) * (1 if passing is None else 1 - passing)
+                visible = _by_opacity(weight[0, 0], *opacity)
                 shares[:-1] = layout.weights(rearrange(visible, "h w -> 1 1 h w"))[:-1]
         for plane, log2, below, share, whole in zip(warped, layout.log2, still, shares, out, strict=True):
             _place(tile.box.of(whole, log2), plane, share, tile.box.of(below, log2), tile, log2)

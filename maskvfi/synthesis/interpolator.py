@@ -25,12 +25,14 @@ from maskvfi.synthesis.compose import (
     RGB,
     Copied,
     MovingTile,
+    blend_samples,
     compose,
     copied_pixels,
     drop_unconfirmed,
-    moving_layer,
     place_tile,
+    warped_samples,
 )
+from maskvfi.synthesis.passing import calm_cells, passing_things
 from maskvfi.weights.load import load_static, load_vfi
 
 Array = NDArray[np.integer]
@@ -63,6 +65,7 @@ class PreparedGap:
         tiles: The tiles in which something moves, each with what the network computes from two frames. That is None
             where a box has several tiles, since it would take too much memory.
         computed: The share of the picture that lies in the boxes.
+        calm: Where little moves, as `calm_cells` computes it; None if everything is warped.
     """
 
     start: View
@@ -70,6 +73,7 @@ class PreparedGap:
     weight: Tensor | None
     tiles: list[tuple[Tile, Any]]
     computed: float
+    calm: Tensor | None = None
 
 
 class Interpolator:
@@ -398,6 +402,7 @@ class Interpolator:
                 for tile in parts
             ],
             sum(box.area for box in boxes) / whole.area,
+            None if weight is None else calm_cells(weight),
         )
 
     @torch.inference_mode()
@@ -411,7 +416,7 @@ class Interpolator:
         Yields:
             The moving layer of every tile. Still pixels are not dragged along, see `compose.moving_layer`.
         """
-        time = as_timestep(timestep, gap.start.rgb)
+        time, passing = as_timestep(timestep, gap.start.rgb), None
         for tile, prepared in gap.tiles:
             pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
             motion = None
@@ -423,9 +428,15 @@ class Interpolator:
             else:
                 if translucent:  # colours are divided by opacity later, which must not overshoot
                     motion = motion._replace(sampling=BILINEAR)
-                weight = torch.zeros_like(gap.start.rgb[:, :1]) if gap.weight is None else gap.weight
-                output = moving_layer(motion, gap.start.rgb, gap.end.rgb, weight, tile.box)
-            yield MovingTile(tile, output)
+                frames = gap.start.rgb, gap.end.rgb
+                weight = torch.zeros_like(frames[0][:, :1]) if gap.weight is None else gap.weight
+                samples = warped_samples(motion, *frames, weight, tile.box)
+                output = blend_samples(motion, samples)
+                if gap.calm is not None:
+                    passing = passing_things(
+                        motion, samples, *frames, weight, gap.calm, tile.box, self.protect
+                    )
+            yield MovingTile(tile, output, passing)
 
     def _pair(self, start: View, end: View, box: Box) -> Any:
         first, last = (
