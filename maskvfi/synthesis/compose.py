@@ -42,8 +42,8 @@ class MovingTile(NamedTuple):
     Attributes:
         tile: Where it lies.
         output: The frame and its motion, [B,C,h,w] of the tile's size.
-        passing: [B,1,h,w], 1 where a thing passes over ground that would be copied (`passing.passing_things`), so that
-            the network's output is shown, else 0. None is 0 everywhere.
+        passing: [B,1,h,w], 1 where the network's output is shown although the ground would be copied, because something
+            passes over it (`passing.passing_things`), else 0. None is 0 everywhere.
     """
 
     tile: Tile
@@ -389,19 +389,19 @@ def compose(
         )
     out = tuple(plane.clone() for plane in still)
     for tile, output, passing in moving:
+        weight = None if copied is None else tile.box.of(copied.weight)
         shares = [
             None if w is None else tile.box.of(w, log2) for w, log2 in zip(weights, layout.log2, strict=True)
         ]
-        if passing is not None:
-            shown = layout.weights(1 - passing)
-            shares = [None if w is None else w * kept for w, kept in zip(shares, shown, strict=True)]
+        if weight is not None and passing is not None:
+            weight = weight * (1 - passing)
+            shares = list(layout.weights(weight))
         if layout.opaque is None:
             warped = layout.colour_planes(output.frame)
         else:
             warped = _moving_with_alpha(start[-1], end[-1], time, output, tile.box, still, layout)
-            if copied is not None:
+            if weight is not None:
                 opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
-                weight = tile.box.of(copied.weight) * (1 if passing is None else 1 - passing)
                 visible = _by_opacity(weight[0, 0], *opacity)
                 shares[:-1] = layout.weights(rearrange(visible, "h w -> 1 1 h w"))[:-1]
         for plane, log2, below, share, whole in zip(warped, layout.log2, still, shares, out, strict=True):

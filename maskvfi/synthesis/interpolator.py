@@ -416,10 +416,10 @@ class Interpolator:
         Yields:
             The moving layer of every tile. Still pixels are not dragged along, see `compose.moving_layer`.
         """
-        time, passing = as_timestep(timestep, gap.start.rgb), None
+        time = as_timestep(timestep, gap.start.rgb)
         for tile, prepared in gap.tiles:
             pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
-            motion = None
+            motion = passing = None
             translucent = gap.start.translucent or gap.end.translucent
             if gap.weight is not None or translucent:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)

@@ -21,6 +21,7 @@ ALIKE = 32 / 255  # the largest difference of one colour between both frames' sa
 SEEN = 24 / 255  # the smallest difference from the ground by which a thing is seen
 SAME_GROUND = 32 / 255  # the largest difference between the ground under a thing and that where it was
 RIM = 2  # px around a thing, over the same ground
+FEWEST = 6  # pixels of a thing in a square that reaches RIM px; fewer are the outline of something that moves a little
 
 
 def calm_cells(weight: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def passing_things(
 
     Both flows lead from there to what moves, both show the same colour, and this is not the colour of the ground. What
     the thing has left and what it is going to cover look like the ground between. So a thing stays behind letters and
-    lines, which look otherwise than what is beside them.
+    lines that are clearly seen on what is beside them. A box has to contain all of the thing's way.
 
     Args:
         motion: The network's motion at the new frame's time, in `box`.
@@ -74,16 +75,17 @@ def passing_things(
     if known_empty(thing):
         return None
     ground = (box.of(img0) + box.of(img1)) / 2
-    thing &= _near(samples.colour0, samples.colour1, ALIKE)
-    thing &= ~_near((samples.colour0 + samples.colour1) / 2, ground, SEEN)
+    thing &= _alike(samples.colour0, samples.colour1, ALIKE)
+    thing &= ~_alike((samples.colour0 + samples.colour1) / 2, ground, SEEN)
     if known_empty(thing):
         return None
     flow0, flow1 = motion.flow.split(2, dim=1)
-    left, ahead = backward_warp(img1, flow0, rows, columns), backward_warp(img0, flow1, rows, columns)
-    thing &= _near(left, ground, SAME_GROUND) & _near(ahead, ground, SAME_GROUND)
+    behind, ahead = backward_warp(img1, flow0, rows, columns), backward_warp(img0, flow1, rows, columns)
+    thing &= _alike(behind, ground, SAME_GROUND) & _alike(ahead, ground, SAME_GROUND)
     if known_empty(thing):
         return None
     grey = ground.mean(dim=1, keepdim=True)
+    thing &= _around(thing.to(grey.dtype)) >= FEWEST
     number, under = _around(thing.to(grey.dtype)), _around(grey * thing)
     rim = open_to & (number > 0) & ((under - number * grey).abs() <= number * SAME_GROUND)
     return (thing | rim).to(weight.dtype)
@@ -100,6 +102,6 @@ def _around(values: Tensor) -> Tensor:
     return values
 
 
-def _near(first: Tensor, second: Tensor, most: float) -> Tensor:
+def _alike(first: Tensor, second: Tensor, most: float) -> Tensor:
     """[B,1,h,w], where no colour of two pictures differs by more than `most`."""
     return (first - second).abs().amax(dim=1, keepdim=True) <= most

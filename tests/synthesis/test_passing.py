@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from maskvfi.models.base import Motion
+from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
 from maskvfi.synthesis.compose import (
@@ -71,7 +71,7 @@ def test_a_thing_that_jumps_over_its_own_size_is_seen_on_its_way(time: float) ->
     found = passes(time=time)
     assert found is not None
     assert (found[thing(time)] == 1).all()
-    assert found.sum() <= (SIDE + 4) ** 2  # and a rim
+    assert found.sum() <= (SIDE + 4) ** 2
 
 
 def test_a_thing_stays_behind_letters() -> None:
@@ -128,6 +128,25 @@ def test_the_new_frame_shows_it(name: str | None) -> None:
     assert (missing - expected).abs()[at].min() > 100 * code
     assert (shown - expected).abs()[at].max() <= 2 * code
     assert torch.equal(weight, before)  # it is used for the gap's other times too
+
+
+def test_no_plane_keeps_the_ground_where_a_thing_lies_half_on_moving_pixels() -> None:
+    layout = VideoLayout(PixelFormat.parse("yuv420p"), Colour("bt709", full_range=False))
+    weight, passing = torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    weight[..., :17], passing[..., 17:] = 0, 1
+    ground, moving = torch.zeros(1, 3, 32, 32), torch.tensor([0.9, 0.2, 0.5]).view(1, 3, 1, 1)
+    planes = layout.colour_planes(ground)
+    shown = MovingTile(Tile(Box(0, 0, 32, 32)), Interpolation(moving.expand_as(ground)), passing)
+    made = compose(planes, planes, 0.5, [shown], Copied(weight), layout)
+    for plane, expected in zip(made, layout.colour_planes(moving.expand_as(ground)), strict=True):
+        torch.testing.assert_close(plane, expected)
+
+
+def test_single_pixels_are_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskvfi.synthesis.passing.FEWEST", SIDE**2)
+    found = passes()
+    assert found is not None
+    assert not found.any()
 
 
 def test_an_interpolator_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
