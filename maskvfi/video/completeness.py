@@ -26,14 +26,15 @@ class Completeness:
     Args:
         name: What messages call the file.
         stream: The stream that is read.
+        short: Whether the file has fewer bytes than it says. Others may end a second early.
 
     Attributes:
         frames: How many frames were decoded.
     """
 
-    def __init__(self, name: str, stream: VideoStream) -> None:
+    def __init__(self, name: str, stream: VideoStream, short: bool = False) -> None:
         self.frames = 0
-        self._name, self._stream = name, stream
+        self._name, self._stream, self._short = name, stream, short
         self._time = Fraction(0)  # of the last frame, in seconds
         self._stored: Fraction | None = None  # the earliest time of a packet before the first frame
         self._lost = Fraction(0)  # seconds from there to the first frame
@@ -138,7 +139,8 @@ class Completeness:
         end = _stated_end(self._stream)
         if end is None or jumps or self.frames == self._stream.frames:
             return
-        if end - self._reached > 1 + 2 / rate:
+        frames = 2 / rate
+        if end - self._reached > (frames if self._short else 1 + frames):
             raise MediaError(
                 f"{self._name}: ends at {float(self._reached):.3f} s and not at {float(end):.3f} s, as it says; "
                 "it is cut off"

@@ -20,6 +20,7 @@ from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.matroska import is_short
 from maskvfi.video.pixel_format import (
     MATRIX_OF_TAG,
     RANGE_FULL,
@@ -92,7 +93,7 @@ class VideoReader:
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
-            self._completeness = Completeness(self._name, self._stream)
+            self._completeness = self._nothing_read()
             self._decoded = self._decode()
             self._first = self._first_frame()
             self._raw_rate = self._choose_raw_rate(rate)
@@ -263,7 +264,12 @@ class VideoReader:
             self._source.seek(0)
         self._container, _ = open_input(self._source, *self._opened_as)
         self._stream = picture_stream(self._container, self._name)
-        self._jumps, self._completeness = [], Completeness(self._name, self._stream)
+        self._jumps, self._completeness = [], self._nothing_read()
+
+    def _nothing_read(self) -> Completeness:
+        path = self._source
+        short = isinstance(path, (str, os.PathLike)) and is_short(path)
+        return Completeness(self._name, self._stream, short)
 
     def _first_frame(self) -> av.VideoFrame:
         first = next(self._decoded, None)

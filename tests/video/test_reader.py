@@ -141,6 +141,23 @@ def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
         list(reader)
 
 
+@pytest.mark.parametrize("share", [0.7, 0.9])
+def test_matroska_that_ends_a_little_early_is_cut_off(tmp_path, share):
+    clip = make_clip(tmp_path / "a.mkv", times=40, size=(320, 240))
+    with VideoReader(clip) as reader:
+        assert len(list(reader)) == 40
+    data = clip.read_bytes()
+    clip.write_bytes(data[: round(len(data) * share)])
+    with VideoReader(clip) as reader, pytest.raises(MediaError, match=r"a\.mkv: .*cut off"):
+        list(reader)
+
+
+def test_matroska_of_unknown_size_is_whole(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", times=40, container_options={"live": "1"})
+    with VideoReader(clip) as reader:
+        assert len(list(reader)) == 40
+
+
 def concatenated(target, *clips):
     target.write_bytes(b"".join(clip.read_bytes() for clip in clips))
     return target
