@@ -29,6 +29,7 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import EncodedPacket, Journal
 from maskvfi.video.kept import Wanted, lost_in
+from maskvfi.video.last_frame import set_last_duration
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.priority import kept_priority
 from maskvfi.video.pump import Worker
@@ -238,6 +239,7 @@ class VideoWriter:
                 self._call(partial(self._copied.advance, None))
                 self.warnings += [line for line in self._copied.warnings if line not in self.warnings]
             self._call(self._container.close)
+            self._call(self._end_last_frame)
             self._warn_of_moved_frames()
             if self._copied is not None:
                 self._copied.close()
@@ -403,6 +405,12 @@ class VideoWriter:
             self._call(partial(self._copied.advance, until))
         packet.stream = self._stream
         self._call(partial(self._container.mux, packet))
+
+    def _end_last_frame(self) -> None:
+        """Let the last frame of an animated picture last as long as it should."""
+        at, file = self.clock.at, self._target.hidden
+        if file is not None and at.end is not None and at.last is not None:
+            set_last_duration(file, self._container.format.name, (at.end - at.last) * self.clock.tick)
 
     def _warn_of_moved_frames(self) -> None:
         at = self.clock.at

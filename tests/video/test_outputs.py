@@ -252,6 +252,23 @@ def test_a_long_animation_is_one_animation(tmp_path, suffix, headers):
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=False))
 
 
+@pytest.mark.parametrize("last", [0.02, 1, 70])
+@pytest.mark.parametrize("suffix", [".gif", ".apng", ".webp"])
+def test_the_last_picture_of_an_animation_is_shown_as_long_as_in_the_source(tmp_path, suffix, last):
+    pictures = [Image.effect_noise((48, 32), 90).convert("RGB") for _ in range(4)]
+    durations = [40, 40, 40, round(1000 * last)]
+    source, target = tmp_path / "a.gif", tmp_path / f"b{suffix}"
+    pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=durations)
+    maskvfi.interpolate(source, target, mask="off", vfi="blend", device="cpu")
+    with Image.open(target) as shown:
+        found = []
+        for n in range(shown.n_frames):
+            shown.seek(n)
+            shown.load()
+            found.append(shown.info["duration"])
+    assert found == pytest.approx([20] * 6 + durations[-1:])
+
+
 def test_an_animated_png_is_called_png_as_its_source_is(tmp_path):
     source = pictures(tmp_path / "in", 3, (48, 64, 4))
     copied(source, tmp_path / "a.apng")
