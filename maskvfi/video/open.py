@@ -16,6 +16,7 @@ from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
 from maskvfi.video.kept import others_in
 from maskvfi.video.muxer import VideoWriter
+from maskvfi.video.pixel_format import Colour, is_unspecified
 from maskvfi.video.reader import VideoReader
 from maskvfi.video.stdin import StandardInput
 
@@ -122,7 +123,7 @@ def open_sink(
         copy_from = None
     if os.fspath(path) == PIPE:
         piped = _piped(info, rate, codec, options or {}, pix_fmt)
-        piped.warnings += _others_left_out("a pipe", copy_from)
+        piped.warnings += _others_left_out("a pipe", copy_from) + _colours_left_out(piped.encoding.colour)
         return piped
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt)
@@ -180,6 +181,17 @@ def _others_left_out(target: str, copy_from: PathLike | None) -> list[str]:
     """A warning if the source has other streams than pictures, which the target cannot keep."""
     others = [] if copy_from is None else others_in(copy_from)
     return [f"{target} keeps no {' and no '.join(others)}: left out"] if others else []
+
+
+def _colours_left_out(colour: Colour) -> list[str]:
+    """A warning if colours have tags, which a pipe cannot keep."""
+    tags = {
+        "primaries": colour.primaries,
+        "transfer function": colour.transfer,
+        "matrix": colour.matrix_tag,
+    }
+    lost = [word for word, tag in tags.items() if not is_unspecified(tag)]
+    return [f"a pipe keeps no {' and no '.join(lost)} of the colours: left out"] if lost else []
 
 
 def _piped(

@@ -119,6 +119,17 @@ def test_colours_that_a_container_does_not_name_are_named(tmp_path):
         assert any(f"does not keep the {word} of the colours" in line for line in found)
 
 
+def test_a_pipe_names_the_colours_that_it_does_not_keep(tmp_path):
+    line = "a pipe keeps no primaries and no transfer function and no matrix of the colours: left out"
+    for name, colour, expected in (("tagged", (9, 1, 9, 16), [line]), ("untagged", None, [])):
+        more = {} if colour is None else {"colour": colour}
+        clip = make_clip(tmp_path / f"{name}.mkv", **more)
+        with open_source(clip) as reader:
+            sink = open_sink("-", reader.info, rate=Fraction(25), copy_from=clip)
+            sink.abort()
+        assert sink.warnings == expected
+
+
 def test_pictures_and_pipes_name_what_else_there_is(tmp_path):
     source = make_clip(tmp_path / "a.mkv", audio="flac", subtitles=[(0, 100, "x")], chapters=CHAPTERS)
     with open_source(source) as reader:
