@@ -16,7 +16,7 @@ def is_short(path: PathLike) -> bool:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD)
             length = file.seek(0, 2)
-    except OSError:  # an address, or a pipe
+    except OSError:
         return False
     end = _end(head)
     return end is not None and length < end

@@ -267,8 +267,9 @@ class VideoReader:
         self._jumps, self._completeness = [], self._nothing_read()
 
     def _nothing_read(self) -> Completeness:
-        path = self._source
-        short = isinstance(path, (str, os.PathLike)) and is_short(path)
+        path, short = self._source, False
+        if isinstance(path, (str, os.PathLike)) and os.path.isfile(path):  # a named pipe is not opened twice
+            short = is_short(path)
         return Completeness(self._name, self._stream, short)
 
     def _first_frame(self) -> av.VideoFrame:
