@@ -27,12 +27,31 @@ if TYPE_CHECKING:
     from maskvfi.batch import Row
 
 app = typer.Typer(
-    help="Raise a video's frame rate with RIFE and leave still things alone.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(weights, name="weights")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"maskvfi {maskvfi.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which version this is, and end."
+        ),
+    ] = False,
+) -> None:
+    """Raise a video's frame rate with RIFE and leave still things alone."""
+
+
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped, if one did.")]
 ReportFile = Annotated[Path | None, typer.Option(help="Write what was done as JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]

@@ -30,7 +30,6 @@ from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import ByFactor, Slot, choose_timeline
 from maskvfi.video import Frame, SourceInfo, open_source
 from maskvfi.video.images import read_pictures, write_picture
-from maskvfi.video.open import PIPE
 from maskvfi.video.orientation import turned, upright_info
 from maskvfi.video.pixel_format import MATRIX_OF_TAG
 from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
@@ -52,7 +51,8 @@ def mask_video(
 ) -> Report:
     """Write the mask of a video as a video: white stands still.
 
-    Frame k shows the gap after source frame k; the last one repeats the one before. It is upright.
+    Frame k shows the gap after source frame k; the last one repeats the one before. It is upright. Sound and other
+    streams are kept.
 
     Args:
         source, target: As `interpolate` takes them.
@@ -83,7 +83,7 @@ def mask_video(
         gaps = gaps_of(iter(reader), info, every, options, result, progress)
         equal = interpolator.between_equal(info.height, info.width)
         last, shown = equal, upright_info(info)
-        with open_sink_for(target, shown, info.rate, options, overwrite=overwrite) as sink:
+        with open_sink_for(target, shown, info.rate, options, source, overwrite=overwrite) as sink:
             for gap, copied in renderer.masks(gaps):
                 if gap.end is not None:
                     last = copied or (Copied(torch.zeros_like(equal.weight)) if gap.cut else equal)
@@ -161,9 +161,8 @@ def compare(
             lost = write_picture(path, _stacked(*both, info), _twice_as_high(info), overwrite)
             result.frames_out = 1
         else:
-            copy_from = source if os.fspath(source) != PIPE else None
             size = _twice_as_high(info)
-            with open_sink_for(path, size, rate, options, copy_from, overwrite=overwrite) as sink:
+            with open_sink_for(path, size, rate, options, source, overwrite=overwrite) as sink:
                 for stacked in _stacked_frames(gaps, above, below, info):
                     sink.write(stacked)
                     result.frames_out += 1

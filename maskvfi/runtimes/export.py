@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskvfi.errors import OptionError, WeightsError
+from maskvfi.errors import MediaError, OptionError, WeightsError
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, check_target, written_whole
@@ -43,7 +43,7 @@ def export(name: PathLike, target: PathLike, *, layout: str = "pair", overwrite:
 
     Raises:
         WeightsError: The weights are missing or bad, or the network cannot be one fixed graph.
-        MediaError: The target exists or cannot be written.
+        MediaError: The target exists, cannot be written, or is not named .onnx.
         OptionError: The onnx package is missing, there is no such layout, or an interpolation network is to be stacked.
     """
     if layout not in LAYOUTS:
@@ -51,6 +51,8 @@ def export(name: PathLike, target: PathLike, *, layout: str = "pair", overwrite:
     if find_spec("onnx") is None:
         raise OptionError("the export needs onnx (pip install maskvfi[onnx])")
     path, target = find_weights(name), check_target(target, overwrite)
+    if target.suffix.lower() != ".onnx":
+        raise MediaError(f"{target}: the name of a graph ends in .onnx")
     module: _Mask | _StackedMask | _Frame
     stacked = layout == "stacked"
     if read_header(path).get("kind") == "static":

@@ -39,6 +39,7 @@ class Completeness:
         self._stored: Fraction | None = None  # the earliest time of a packet before the first frame
         self._lost = Fraction(0)  # seconds from there to the first frame
         self._reached = Fraction(0)  # where the last packet ends, in seconds
+        self._bytes: int | None = None  # where it ends in the file
         self._packets_damaged, self._frames_damaged = 0, 0
         rate = next((each for each in (stream.average_rate, stream.guessed_rate) if each), Fraction(25))
         self._apart = _APART / rate
@@ -60,6 +61,7 @@ class Completeness:
         if stamps:
             end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)
             self._reached = max(self._reached, end)
+        self._bytes = None if packet.pos is None else packet.pos + packet.size
         may_show = self._timed and not packet.is_discard
         if may_show and time is not None and (self._leading or time >= self._time + self._apart):
             self._waiting.add(time)
@@ -121,30 +123,38 @@ class Completeness:
             )
         return lines
 
-    def check_end(self, jumps: Sequence[Fraction], rate: Fraction) -> None:
-        """Check that the file ends where it should.
+    def loss_at_end(self, jumps: Sequence[Fraction], rate: Fraction, length: int | None) -> str | None:
+        """What says that the file does not end where it should: it is cut off, or nothing could be decoded any more.
 
         Args:
             jumps: Where the clock jumps. The stated length then holds for one of the recordings.
             rate: Frames per second.
+            length: The file's, in bytes, if it is known.
 
-        Raises:
-            MediaError: It is cut off, or nothing could be decoded from some place on.
+        Returns:
+            One line; None if the file is whole.
         """
         where = f"after frame {self.frames} at {float(self._time):.3f} s"
         if self._failure is not None:
-            raise MediaError(f"{self._name}: decoding stopped {where} ({reason(self._failure)})")
-        if self._cut:
-            raise MediaError(f"{self._name}: is cut off {where}")
+            return f"{self._name}: decoding stopped {where} ({reason(self._failure)})"
+        if self._cut or self._is_torn(length):
+            return f"{self._name}: is cut off {where}"
         end = _stated_end(self._stream)
         if end is None or jumps or self.frames == self._stream.frames:
-            return
+            return None
         frames = 2 / rate
-        if end - self._reached > (frames if self._short else 1 + frames):
-            raise MediaError(
-                f"{self._name}: ends at {float(self._reached):.3f} s and not at {float(end):.3f} s, as it says; "
-                "it is cut off"
-            )
+        if end - self._reached <= (frames if self._short else 1 + frames):
+            return None
+        return (
+            f"{self._name}: ends at {float(self._reached):.3f} s and not at {float(end):.3f} s, as it says; "
+            "it is cut off"
+        )
+
+    def _is_torn(self, length: int | None) -> bool:
+        """Whether a part of a frame follows the last one of a yuv4mpeg, which FFmpeg takes for the end."""
+        if length is None or self._bytes is None or self._stream.container.format.name != "yuv4mpegpipe":
+            return False
+        return self._bytes < length
 
 
 def _stated_end(stream: VideoStream) -> Fraction | None:

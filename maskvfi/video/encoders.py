@@ -46,6 +46,14 @@ _QUALITY = {
     "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
     "qsv": ("global_quality", {}),
 }
+_DEVICES = {
+    "nvenc",
+    "qsv",
+    "amf",
+    "vaapi",
+    "videotoolbox",
+    "mf",
+}  # the suffixes of encoders that are hardware
 # Options that set the quality in another way.
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
@@ -105,6 +113,13 @@ class Encoding:
         """
         vpx_alpha = self.planar.alpha and self.codec.startswith("libvpx")
         return self.codec not in ("wrapped_avframe", "apng", "libwebp_anim") and not vpx_alpha
+
+    @property
+    def description(self) -> str:
+        """The encoder and its options, in words for a message that it did not start."""
+        words = [self.codec, *(f"{name} {value}" for name, value in self.options.items())]
+        device = self.codec.rpartition("_")[2] in _DEVICES
+        return ", ".join(words) + (", which needs its GPU and driver," if device else "")
 
     def picture(self, frame: Frame) -> av.VideoFrame:
         """What the encoder is given for a frame: the decoder's frame, untouched, where it has the right format."""

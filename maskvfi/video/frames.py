@@ -55,6 +55,7 @@ class SourceInfo:
         codec: FFmpeg's name of the decoder.
         hdr: Mastering display and content light.
         profile: The ICC profile of pictures; empty where there is none.
+        plays: How often an animation plays, 0 for ever; None for other sources.
         described: What else its pictures say of themselves, in words (`side_data.DESCRIBED`).
     """
 
@@ -74,6 +75,7 @@ class SourceInfo:
     codec: str = ""
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     profile: bytes = b""
+    plays: int | None = None
     described: tuple[str, ...] = ()
 
     @property

@@ -265,7 +265,7 @@ class ImageFolderWriter:
             raise MediaError(f"{self._name}: there is no folder {folder.absolute().parent}")
         held = _held(folder) if folder.exists() else []
         if held and not self._overwrite:
-            raise MediaError(f"{self._name}: the folder is not empty, and overwrite is not set")
+            raise MediaError(f"{folder}: the folder is not empty, and overwrite is not set")
         before, _, after = NUMBER.split(self._pattern, maxsplit=1)
         own = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
         if foreign := next((name for name in held if not own.fullmatch(name)), None):

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.paths import PathLike
+from maskvfi.video.animation import FOR_EVER, loop_option, set_last_duration
 from maskvfi.video.encoders import (
     SHORTEST_OF_GIF,
     choose_encoding,
@@ -29,7 +30,6 @@ from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
 from maskvfi.video.journal import EncodedPacket, Journal
 from maskvfi.video.kept import Wanted, lost_in
-from maskvfi.video.last_frame import set_last_duration
 from maskvfi.video.orientation import keeps_rotation, upright_frame, upright_info
 from maskvfi.video.priority import kept_priority
 from maskvfi.video.pump import Worker
@@ -40,8 +40,6 @@ from maskvfi.video.timestamps import Clock
 
 T = TypeVar("T")
 SEGMENT = 120  # frames: a journal's segment has at least that many
-# By muxer the option that says how often pictures play: 0 is for ever, the default once.
-LOOPS = {"apng": "plays", "webp": "loop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +143,8 @@ class VideoWriter:
                 self.warnings.append(
                     "Matroska counts milliseconds: of over 1000 frames a second some share a time"
                 )
-            if muxer in LOOPS:
-                self._container.container_options[LOOPS[muxer]] = "0"
+            plays = FOR_EVER if info.plays is None else info.plays
+            self._container.container_options.update(loop_option(muxer, plays))
             if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
                 self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
             self._stream = self._add_stream(info, rate)
@@ -359,7 +357,7 @@ class VideoWriter:
             with kept_priority():
                 self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
-            what = f"{self._container.format.name} with {self.encoding.codec}"
+            what = f"{self._container.format.name} with {self.encoding.description}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
         if unknown := [name for name in self._stream.codec_context.options if name in self.encoding.options]:
             raise OptionError(f"encoder_options: {self.encoding.codec} has no option {unknown[0]}")
@@ -415,7 +413,9 @@ class VideoWriter:
     def _warn_of_moved_frames(self) -> None:
         at = self.clock.at
         if at.moved and not self.clock.fixed_rate:
-            self.warnings.append(f"{at.moved} frames were too close in time for the file and were moved")
+            self.warnings.append(
+                f"{at.moved} frames were too close in time for the file and were moved, by up to {at.furthest:.3f} s"
+            )
         if at.off_grid:
             self.warnings.append(
                 f"{at.off_grid} frames are off the constant rate that the file keeps, by up to "

@@ -70,10 +70,10 @@ def _from_pipe(**how: Any) -> VideoReader:
     pipe = StandardInput()
     try:
         reader = VideoReader(pipe, **how, container_format=_PIPE_FORMAT)
-    except MediaError:
+    except MediaError as error:
         if pipe.interrupted:
             raise KeyboardInterrupt from None
-        raise
+        raise MediaError(f"{error}; a pipe takes yuv4mpeg: ffmpeg -i FILE -f yuv4mpegpipe -") from error
     if pipe.interrupted:
         reader.close()
         raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
+from maskvfi.video.animation import plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.frames import Frame, SourceInfo
@@ -134,8 +135,8 @@ class VideoReader:
         ended = yield from self._window()
         self._note_jumps()
         self.warnings += self._completeness.damage(self._jumps)
-        if ended:
-            self._completeness.check_end(self._jumps, self.info.rate)
+        if ended and (loss := self._loss_at_end()):
+            raise MediaError(loss)
 
     def _window(self) -> Generator[Frame, None, bool]:
         """The frames between start and end, and whether the file ends there.
@@ -171,6 +172,14 @@ class VideoReader:
                 yield self._frame(native, first_time, rest)
         return True
 
+    def _loss_at_end(self) -> str | None:
+        length = None
+        if isinstance(self._source, StandardInput):
+            length = self._source.count
+        elif self._is_file():
+            length = os.path.getsize(self._name)
+        return self._completeness.loss_at_end(self._jumps, self.info.rate, length)
+
     def _last_duration(self, native: av.VideoFrame, pts: Fraction) -> Fraction | None:
         """The duration of the last frame: up to the end of the track, or else the frame's own.
 
@@ -178,7 +187,7 @@ class VideoReader:
         """
         if self._raw_rate:
             return None
-        if self._stream.duration and not self._jumps:
+        if self._stream.duration and not self._jumps and not self._loss_at_end():
             rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
             if 0 < rest <= _MAX_LAST_DURATION:
                 return rest
@@ -401,6 +410,7 @@ class VideoReader:
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
             hdr=HdrMetadata.of_frame(first),
+            plays=plays_of(self._name) if self._is_file() else None,
             described=described(first),
         )
 

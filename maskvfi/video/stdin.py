@@ -19,6 +19,7 @@ class StandardInput:
 
     Attributes:
         interrupted: Whether Ctrl-C came while something was read.
+        count: How many bytes were read.
 
     Raises:
         MediaError: Standard input is closed.
@@ -35,9 +36,15 @@ class StandardInput:
             self._descriptor = sys.stdin.fileno()
         self._stopped = False
         self.interrupted = False
+        self.count = 0
 
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes; none at the end, or after `stop`."""
+        found = self._wait(size)
+        self.count += len(found)
+        return found
+
+    def _wait(self, size: int) -> bytes:
         try:
             if self._descriptor is None:
                 return self._file.read(size)

@@ -116,6 +116,11 @@ def test_pair_makes_pictures_of_the_same_depth(tmp_path, dtype):
     assert "exists" in fails("pair", *pictures, tmp_path / "m.png")
 
 
+def test_the_version_is_said():
+    done = run("--version")
+    assert (done.returncode, done.stdout.decode().split()) == (0, ["maskvfi", maskvfi.__version__])
+
+
 def test_doctor_and_weights_say_what_there_is():
     doctor = run("doctor")
     assert doctor.returncode == 0, doctor.stderr

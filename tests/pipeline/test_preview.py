@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -56,6 +57,18 @@ def test_what_could_be_read_of_a_damaged_video_is_shown_unless_strict(tmp_path, 
     with pytest.raises(MediaError, match="cut off"):
         make(cut_off, tmp_path / "strict.mp4", strict=True, **options)
     assert not (tmp_path / "strict.mp4").exists()
+
+
+@pytest.mark.parametrize("command", ["mask", "compare"])
+def test_sound_subtitles_and_chapters_are_kept(tmp_path, command):
+    source = make_clip(
+        tmp_path / "a.mkv", audio="flac", subtitles=[(0, 100, "x")], chapters=[(0, 200, "one")]
+    )
+    options = {"device": "cpu"} if command == "mask" else PLAIN
+    {"mask": maskvfi.mask_video, "compare": maskvfi.compare}[command](source, tmp_path / "b.mkv", **options)
+    with av.open(str(tmp_path / "b.mkv")) as made:
+        assert {stream.type for stream in made.streams} == {"video", "audio", "subtitle"}
+        assert len(made.chapters()) == 1
 
 
 def half_painted(path: Path) -> Path:

@@ -119,6 +119,8 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_behind(tmp_path):
     assert target.read_bytes() == b"precious"
     maskvfi.export("blend", target, overwrite=True)
     assert target.read_bytes() != b"precious"
+    with pytest.raises(ValueError, match=r"out\.txt: the name of a graph ends in \.onnx"):
+        maskvfi.export("blend", tmp_path / "out.txt")
     with pytest.raises(ValueError, match="there is no folder"):
         maskvfi.export("blend", tmp_path / "nowhere" / "out.onnx")
     old = tmp_path / "old.safetensors"

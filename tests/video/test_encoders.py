@@ -1,5 +1,6 @@
 """Which time base and which pixel format an encoder gets."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -120,3 +121,11 @@ def test_an_encoder_found_by_what_it_writes_is_used_as_by_its_own_name(tmp_path,
 )
 def test_less_chroma_in_either_direction_is_a_loss(source, layout, lost):
     assert losses(PixelFormat.parse(source), PixelFormat.parse(layout)) == lost
+
+
+def test_an_encoder_that_needs_a_device_is_described_with_it(tmp_path):
+    with VideoReader(make_clip(tmp_path / "a.mp4")) as reader:
+        encoding = choose_encoding("libx264", reader.info, {"preset": "slow", "crf": "20"}, None)
+    assert encoding.description == "libx264, crf 20, preset slow"
+    needs = replace(encoding, codec="h264_nvenc").description
+    assert needs == "h264_nvenc, crf 20, preset slow, which needs its GPU and driver,"

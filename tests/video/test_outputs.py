@@ -269,6 +269,23 @@ def test_the_last_picture_of_an_animation_is_shown_as_long_as_in_the_source(tmp_
     assert found == pytest.approx([20] * 6 + durations[-1:])
 
 
+@pytest.mark.parametrize("to", [".gif", ".apng", ".webp"])
+@pytest.mark.parametrize("source", [".gif", ".png"])
+@pytest.mark.parametrize("plays", [1, 3, 0])
+def test_an_animation_plays_as_often_as_its_source(tmp_path, source, to, plays):
+    pictures = [Image.effect_noise((48, 32), 90).convert("RGB") for _ in range(3)]
+    again = (
+        {}
+        if source == ".gif" and plays == 1
+        else {"loop": plays - 1 if source == ".gif" and plays else plays}
+    )
+    pictures[0].save(tmp_path / f"a{source}", save_all=True, append_images=pictures[1:], duration=40, **again)
+    maskvfi.interpolate(tmp_path / f"a{source}", tmp_path / f"b{to}", mask="off", vfi="blend", device="cpu")
+    with Image.open(tmp_path / f"b{to}") as shown:
+        found = shown.info.get("loop")
+    assert found == (None if to == ".gif" and plays == 1 else plays - 1 if to == ".gif" and plays else plays)
+
+
 def test_an_animated_png_is_called_png_as_its_source_is(tmp_path):
     source = pictures(tmp_path / "in", 3, (48, 64, 4))
     copied(source, tmp_path / "a.apng")

@@ -89,10 +89,10 @@ def test_stdout_carries_frames_alone_at_the_new_rate(pix_fmt):
 
 
 def test_a_stream_that_breaks_off_gives_the_frames_that_were_whole():
-    """FFmpeg's demuxer takes a last frame that is cut for the end, so the exit code cannot tell."""
     stream = raw("yuv420p")
     done = subprocess.run(MASKVFI, input=stream[: len(stream) * 7 // 10], capture_output=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
+    assert b"<stdin>: is cut off after frame 3" in done.stderr
     assert len(frames(done.stdout, BYTES["yuv420p"])) == 5
 
 
@@ -102,6 +102,7 @@ def test_what_is_no_video_is_one_line_and_exit_code_2(given):
     assert done.returncode == 2
     assert done.stdout == b""
     assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert b"a pipe takes yuv4mpeg: ffmpeg -i FILE -f yuv4mpegpipe -" in done.stderr
 
 
 def test_a_reader_that_goes_away_ends_the_run_without_a_traceback():

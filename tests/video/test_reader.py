@@ -134,10 +134,22 @@ def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
     )
     data = clip.read_bytes()
     clip.write_bytes(data[: len(data) * 2 // 3])
+    frames = []
     with (
         VideoReader(clip) as reader,
         pytest.raises(MediaError, match=r"(cut off|stopped) after frame \d+ at \d\.\d+ s"),
     ):
+        frames.extend(frame.duration for frame in reader)
+    assert 20 < len(frames) < 60
+    assert frames[-1] == Fraction(1, 25)  # not up to where the whole file would end
+
+
+def test_yuv4mpeg_that_ends_within_a_frame_is_cut_off(tmp_path):
+    clip = make_clip(tmp_path / "a.y4m", codec="wrapped_avframe", times=4)
+    with VideoReader(clip) as reader:
+        assert len(list(reader)) == 4
+    clip.write_bytes(clip.read_bytes()[:-1])
+    with VideoReader(clip) as reader, pytest.raises(MediaError, match=r"a\.y4m: is cut off after frame 3"):
         list(reader)
 
 

@@ -1,4 +1,4 @@
-"""How long the last picture of an APNG or WebP is shown: FFmpeg writes the duration of the picture before it."""
+"""What FFmpeg does not keep of GIF, APNG and WebP: how often they play, and how long the last picture is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,60 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-_MOST = 2**16 - 1  # of an APNG's numerator and denominator
+from maskvfi.paths import PathLike
+
+FOR_EVER = 0  # plays
+_MOST = 2**16 - 1  # of an APNG's numerator and denominator, and of a GIF's loops
+_GIF_HEAD = 4096  # bytes; the number of loops comes before the first picture
+_GIF_LOOPS = (b"\x21\xff\x0bNETSCAPE2.0\x03\x01", b"\x21\xff\x0bANIMEXTS1.0\x03\x01")
+
+
+def plays_of(path: PathLike) -> int | None:
+    """How often an animation plays.
+
+    Args:
+        path: A file.
+
+    Returns:
+        The number of times, or `FOR_EVER`; None if it is no GIF or APNG, or cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_GIF_HEAD)
+            if head.startswith(b"GIF8"):
+                return _plays_of_gif(head)
+            if head.startswith(b"\x89PNG"):
+                place = next((place for name, place in _png_chunks(file) if name == b"acTL"), None)
+                return None if place is None else int.from_bytes(_read_at(file, place + 4, 4), "big")
+    except OSError:
+        pass
+    return None
+
+
+def loop_option(muxer: str, plays: int) -> dict[str, str]:
+    """The option of FFmpeg's muxer by which an animation plays so often.
+
+    Args:
+        muxer: FFmpeg's name of its format.
+        plays: How often, or `FOR_EVER`.
+
+    Returns:
+        Option and value; nothing for a format without it.
+    """
+    if muxer == "gif":  # it counts what comes after the first time; -1 is none
+        again = 0 if plays == FOR_EVER else min(plays - 1, _MOST) or -1
+        return {"loop": str(again)}
+    names = {"apng": "plays", "webp": "loop"}
+    return {names[muxer]: str(min(plays, _MOST))} if muxer in names else {}
+
+
+def _plays_of_gif(head: bytes) -> int:
+    """Without a number of loops a GIF plays once; else it plays once more than the number, and 0 is for ever."""
+    for name in _GIF_LOOPS:
+        if (place := head.find(name)) >= 0:
+            again = int.from_bytes(head[place + len(name) :][:2], "little")
+            return again + 1 if again else FOR_EVER
+    return 1
 
 
 def set_last_duration(path: Path, muxer: str, duration: Fraction) -> None:
