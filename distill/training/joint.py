@@ -21,7 +21,9 @@ from maskvfi.models.rife import IFNet
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
-from maskvfi.synthesis.compose import RGB, Copied, MovingTile, compose, moving_layer, still_weight
+from maskvfi.synthesis.compose import MovingTile, compose, moving_layer
+from maskvfi.synthesis.copied import Copied, still_weight
+from maskvfi.synthesis.layouts import RGB
 from maskvfi.weights.load import load_static, save_weights
 
 

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from maskvfi.models.blend import Blend
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
-from maskvfi.synthesis.compose import RGB, Copied, compose
+from maskvfi.synthesis.compose import compose
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator, View
+from maskvfi.synthesis.layouts import RGB
 from maskvfi.synthesis.renderer import group_size
 
 KEPT_BLOCKS = 3  # blocks of masks that are kept, since several frames are in flight

@@ -22,7 +22,7 @@ from maskvfi.paths import PathLike, check_target
 from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
 from maskvfi.pipeline.reading import Progress, gaps_of
 from maskvfi.pipeline.report import Report
-from maskvfi.synthesis.compose import Copied
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks, with_painted_masks
 from maskvfi.synthesis.renderer import Renderer

@@ -21,7 +21,7 @@ from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.pipeline.still_pixels import FILTER, StillPixels
-from maskvfi.synthesis.compose import Copied
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
 from maskvfi.synthesis.renderer import Renderer

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskvfi.synthesis.compose import Copied, VideoLayout, put_back
+from maskvfi.synthesis.compose import put_back
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.layouts import VideoLayout
 from maskvfi.timing.alignment import UNLIKE
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.scenes import thumbnail

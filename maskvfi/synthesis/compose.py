@@ -1,37 +1,23 @@
-"""Composition of a new frame from a still layer, a moving layer and the weight between them.
-
-A new frame is composed in planes. These are the planes of a video's own pixel format, so that a still pixel never goes
-through RGB, or one RGB tensor. A `PlaneLayout` describes them.
-"""
+"""Composition of a new frame, in its own planes, from a still layer, a moving layer and the weight between them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from maskvfi.models.base import Interpolation, Motion
-from maskvfi.ops.bands import in_bands
 from maskvfi.ops.boxes import Box, known_empty
 from maskvfi.ops.grain import as_float, mix_still, nearer_frame
 from maskvfi.ops.tiles import Tile
 from maskvfi.ops.warp import backward_warp
-from maskvfi.options import FrameOptions
-from maskvfi.video.pixel_format import Colour, PixelFormat
-from maskvfi.video.planes import mask_to_planes, remove_backdrop, rgb_to_planes
+from maskvfi.synthesis.copied import Copied
+from maskvfi.synthesis.layouts import PlaneLayout
+from maskvfi.video.planes import remove_backdrop
 
-# A pixel is replaced where the probability is over LIKELY and within NEAR px of a place where it is over SURELY.
-SURELY, LIKELY = 0.997, 0.5
-NEAR = 12  # px
-# It is confirmed if the gap before or after has a still pixel within AROUND px, or both copy one within STEADY px.
-AROUND = 8  # px
-STEADY = 3  # px
 TINY = 1e-6  # of an opacity
 HIDDEN_SHARE = 1e-3  # the share that a hidden sample keeps; it matters only where both samples are hidden
 
@@ -63,217 +49,6 @@ class Samples(NamedTuple):
     colour1: Tensor
     hidden0: Tensor
     hidden1: Tensor
-
-
-class Copied(NamedTuple):
-    """How a gap's pixels are copied.
-
-    Attributes:
-        weight: [B,1,H,W] in 0..1, how far each pixel is copied from the frames; the rest of it is warped.
-        replaced: [B,1,H,W], 1 where its content was replaced in place, else 0: it shows the nearer frame. None if this
-            is not known.
-    """
-
-    weight: Tensor
-    replaced: Tensor | None = None
-
-    @property
-    def still(self) -> Tensor:
-        """[B,1,H,W] in 0..1, how far each pixel is copied because it stands still."""
-        return self.weight if self.replaced is None else self.weight * (1 - self.replaced)
-
-    def each(self, work: Callable[[Tensor], Tensor]) -> Copied:
-        """The same with `work` done to both tensors."""
-        return Copied(work(self.weight), None if self.replaced is None else work(self.replaced))
-
-
-class PlaneLayout(Protocol):
-    """The planes [...,h,w] that a picture is stored in.
-
-    Attributes:
-        log2: The subsampling (x, y) of every plane: its samples lie 2^x and 2^y px apart.
-        opaque: The value of the last plane where a picture is opaque; None where no plane is opacity.
-        code: One 8-bit code value in the planes' unit.
-    """
-
-    @property
-    def log2(self) -> tuple[tuple[int, int], ...]: ...
-    @property
-    def opaque(self) -> float | None: ...
-    @property
-    def code(self) -> float: ...
-    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """Convert RGB [B,3,H,W] in 0..1 to planes, without alpha."""
-
-    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
-        """Resample a weight [B,1,H,W] for every plane."""
-
-
-class RgbLayout:
-    """One plane [B,3,H,W], RGB in 0..1."""
-
-    log2: tuple[tuple[int, int], ...] = ((0, 0),)
-    opaque: float | None = None
-    code = 1 / 255
-
-    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        return (rgb,)
-
-    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
-        return (weight,)
-
-
-@dataclass(frozen=True, slots=True)
-class VideoLayout:
-    """Planes [h,w] of code values in a video's pixel format, alpha last."""
-
-    format: PixelFormat
-    colour: Colour
-
-    @property
-    def log2(self) -> tuple[tuple[int, int], ...]:
-        full, chroma = (0, 0), self.format.log2_chroma
-        colours = (full, chroma, chroma)[: self.format.colour_planes]
-        return (*colours, full) if self.format.alpha else colours
-
-    @property
-    def opaque(self) -> float | None:
-        return self.format.white if self.format.alpha else None
-
-    @property
-    def code(self) -> float:
-        return 1 / 255 if self.format.depth == 32 else 2.0 ** (self.format.depth - 8)
-
-    def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        return rgb_to_planes(rgb, self.format, self.colour)
-
-    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
-        return mask_to_planes(weight, self.format, self.colour)
-
-
-RGB = RgbLayout()
-
-
-def still_weight(
-    probability: Tensor,
-    threshold: float = FrameOptions.threshold,
-    feather: float = FrameOptions.feather,
-    protect: Tensor | None = None,
-    release: Tensor | None = None,
-) -> Tensor:
-    """How far each pixel is copied: 1 above the threshold, 0 below, a smooth step between.
-
-    Args:
-        probability: [B,1,H,W], that a pixel stands still.
-        threshold: The probability in the middle of the step.
-        feather: The step's length to either side of it.
-        protect, release: [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied, where release
-            is 1 always warped. They win over the probability, and release wins over protect.
-
-    Returns:
-        [B,1,H,W] in 0..1.
-    """
-    x = ((probability - threshold) / max(2 * feather, 1e-6) + 0.5).clamp(0, 1)
-    weight = x * x * (3 - 2 * x)
-    if protect is not None:
-        weight = torch.maximum(weight, protect)
-    if release is not None:
-        weight = torch.minimum(weight, 1 - release)
-    return weight
-
-
-def copied_pixels(
-    still: Tensor,
-    replaced: Tensor | None,
-    threshold: float = FrameOptions.threshold,
-    feather: float = FrameOptions.feather,
-    protect: Tensor | None = None,
-    release: Tensor | None = None,
-) -> Copied:
-    """How far each pixel is copied because it stands still, and which pixels show the nearer frame.
-
-    A pixel counts as replaced where this is likelier than standing still, in squares of 3x3 px where it is likely, near
-    such squares where it is nearly certain (hysteresis, as in Canny, 1986): single pixels are more often fast texture
-    than digits. There is no step between: the frame shows one content or the other, and never both.
-
-    Args:
-        still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
-        threshold, feather, protect, release: As `still_weight` takes them.
-    """
-    work = partial(_copied_rows, threshold=threshold, feather=feather)
-    weight, other = in_bands(work, (still, replaced, protect, release), NEAR + 4, 1)
-    assert weight is not None
-    return Copied(weight, other)
-
-
-def _copied_rows(
-    still: Tensor,
-    replaced: Tensor | None,
-    protect: Tensor | None,
-    release: Tensor | None,
-    threshold: float,
-    feather: float,
-) -> Copied:
-    """`copied_pixels` for some rows."""
-    weight = still_weight(still, threshold, feather, protect, release)
-    if replaced is None:
-        return Copied(weight)
-    sure = replaced > SURELY
-    if known_empty(sure):
-        return Copied(weight, torch.zeros_like(weight))
-    near, likely = _grown(_eroded(sure, 1), NEAR), _grown(_eroded(replaced > LIKELY, 1), 1)
-    chosen = near & likely & (replaced > still)
-    for painted in (protect, release):
-        if painted is not None:
-            chosen &= painted < 0.5
-    other = chosen.to(weight.dtype)
-    return Copied(torch.maximum(weight, other), other)
-
-
-def drop_unconfirmed(gaps: Sequence[Copied]) -> list[Copied]:
-    """Warp replaced pixels that no neighbouring gap confirms. A single gap is left as it is.
-
-    Digits change on a panel, and before or after the change they stand still with it. In fast motion nothing does. So
-    replaced pixels count where something stands still near them in the gap before or after, or where they are copied in
-    both: a clock may change in every gap.
-
-    Args:
-        gaps: Of consecutive gaps, as `copied_pixels` returns them.
-
-    Returns:
-        The same gaps; released pixels are warped.
-    """
-    return [
-        _drop_unconfirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]]) for k, gap in enumerate(gaps)
-    ]
-
-
-def _drop_unconfirmed(gap: Copied, beside: list[Copied]) -> Copied:
-    """One of the gaps of `drop_unconfirmed`, given those before and after it."""
-    if gap.replaced is None or not beside or known_empty(gap.replaced):
-        return gap
-    still = torch.stack([each.still > 0.5 for each in beside]).any(dim=0)
-    again = torch.stack([_grown(each.weight > 0.5, STEADY) for each in beside]).all(dim=0)
-    counts = _grown(still, AROUND) | again
-    replaced = gap.replaced * counts
-    return Copied(torch.where(gap.replaced > replaced, 0.0, gap.weight), replaced)
-
-
-def _eroded(found: Tensor, by: int) -> Tensor:
-    """The pixels of a set [B,1,H,W] whose squares of 2*by+1 px lie in it, as far as they lie in the picture."""
-    return ~_grown(~found, by)
-
-
-def _grown(found: Tensor, by: int) -> Tensor:
-    """The squares of 2*by+1 px around the pixels of a set [B,1,H,W]."""
-    for dim in (-1, -2):
-        reach, size = 0, found.shape[dim]
-        while reach < by:
-            step = min(reach + 1, by - reach)
-            padded = F.pad(found, (step, step) if dim == -1 else (0, 0, step, step))
-            found = padded.narrow(dim, 0, size) | found | padded.narrow(dim, 2 * step, size)
-            reach += step
-    return found
 
 
 def still_layer(

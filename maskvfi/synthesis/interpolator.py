@@ -21,17 +21,9 @@ from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF, FrameOptions, MaskOp
 from maskvfi.paths import PathLike
 from maskvfi.runtimes import choose_runtime, on_device, with_runtime
 from maskvfi.runtimes.device import choose_device, choose_mask_dtype, choose_precision
-from maskvfi.synthesis.compose import (
-    RGB,
-    Copied,
-    MovingTile,
-    blend_samples,
-    compose,
-    copied_pixels,
-    drop_unconfirmed,
-    place_tile,
-    warped_samples,
-)
+from maskvfi.synthesis.compose import MovingTile, blend_samples, compose, place_tile, warped_samples
+from maskvfi.synthesis.copied import Copied, copied_pixels, drop_unconfirmed
+from maskvfi.synthesis.layouts import RGB
 from maskvfi.synthesis.passing import calm_cells, passing_things
 from maskvfi.weights.load import load_static, load_vfi
 

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from maskvfi.allocator import keep_for_frames
 from maskvfi.ops.tiles import LARGE_FRAME, MIN_PIXELS
-from maskvfi.synthesis.compose import Copied, MovingTile, VideoLayout, compose
+from maskvfi.synthesis.compose import MovingTile, compose
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator, PreparedGap, View
+from maskvfi.synthesis.layouts import VideoLayout
 from maskvfi.timing.gaps import Gap
 from maskvfi.video import Frame, MediaError, SourceInfo
 from maskvfi.video.planes import (

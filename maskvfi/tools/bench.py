@@ -30,8 +30,10 @@ from maskvfi.models.rife.variants import VARIANTS, find_variant, version_of
 from maskvfi.options import FrameOptions
 from maskvfi.paths import PathLike, check_target, written_whole
 from maskvfi.pipeline.run import interpolate
-from maskvfi.synthesis.compose import Copied, VideoLayout, compose
+from maskvfi.synthesis.compose import compose
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.layouts import VideoLayout
 from maskvfi.synthesis.renderer import group_size
 from maskvfi.tools.demo import render_clip
 from maskvfi.video.pixel_format import Colour, PixelFormat

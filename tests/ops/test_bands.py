@@ -5,7 +5,7 @@ import torch
 
 from maskvfi.ops import bands
 from maskvfi.ops.grain import mix_still
-from maskvfi.synthesis.compose import copied_pixels
+from maskvfi.synthesis.copied import copied_pixels
 from maskvfi.video.pixel_format import SITINGS, Colour, PixelFormat
 from maskvfi.video.planes import planes_to_rgb
 

@@ -9,7 +9,7 @@ from clips import make_clip
 import maskvfi
 from maskvfi.models.static import StaticConfig
 from maskvfi.pipeline.preview import REPLACED_TINT, TINT, tinted
-from maskvfi.synthesis.compose import Copied
+from maskvfi.synthesis.copied import Copied
 from maskvfi.video import VideoReader
 
 

@@ -17,8 +17,9 @@ from maskvfi.models.rife.network import IFNet
 from maskvfi.models.rife.variants import find_variant
 from maskvfi.models.static.network import StaticConfig, StaticMaskNet
 from maskvfi.ops.boxes import Box
-from maskvfi.synthesis.compose import RGB, PlaneLayout, VideoLayout, compose
+from maskvfi.synthesis.compose import compose
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.layouts import RGB, PlaneLayout, VideoLayout
 from maskvfi.video.pixel_format import Colour, PixelFormat
 
 CARD = "privateuseone:0"

@@ -6,7 +6,8 @@ import torch
 
 import maskvfi
 from maskvfi.models.base import Runtime
-from maskvfi.synthesis.compose import moving_layer, still_layer, still_weight
+from maskvfi.synthesis.compose import moving_layer, still_layer
+from maskvfi.synthesis.copied import still_weight
 
 CPU = {"device": "cpu", "runtime": "torch"}
 

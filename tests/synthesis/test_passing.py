@@ -8,16 +8,10 @@ import torch
 from maskvfi.models.base import Interpolation, Motion
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
-from maskvfi.synthesis.compose import (
-    RGB,
-    Copied,
-    MovingTile,
-    VideoLayout,
-    blend_samples,
-    compose,
-    warped_samples,
-)
+from maskvfi.synthesis.compose import MovingTile, blend_samples, compose, warped_samples
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.layouts import RGB, VideoLayout
 from maskvfi.synthesis.passing import calm_cells, passing_things
 from maskvfi.video.pixel_format import Colour, PixelFormat
 

@@ -8,16 +8,9 @@ from maskvfi.models.base import Motion
 from maskvfi.models.static import Masks, StaticConfig
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
-from maskvfi.synthesis.compose import (
-    RGB,
-    Copied,
-    MovingTile,
-    VideoLayout,
-    compose,
-    copied_pixels,
-    drop_unconfirmed,
-    moving_layer,
-)
+from maskvfi.synthesis.compose import MovingTile, compose, moving_layer
+from maskvfi.synthesis.copied import Copied, copied_pixels, drop_unconfirmed
+from maskvfi.synthesis.layouts import RGB, VideoLayout
 from maskvfi.video.pixel_format import Colour, PixelFormat
 
 CPU = {"device": "cpu", "runtime": "torch"}

@@ -14,8 +14,10 @@ from maskvfi.integrations.comfyui.networks import Networks
 from maskvfi.options import Options
 from maskvfi.pipeline.reading import gaps_of
 from maskvfi.pipeline.report import Report
-from maskvfi.synthesis.compose import RGB, Copied, put_back
+from maskvfi.synthesis.compose import put_back
+from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
+from maskvfi.synthesis.layouts import RGB
 from maskvfi.synthesis.renderer import MAX_GAPS, Renderer
 from maskvfi.timing.gaps import Gap, split
 from maskvfi.timing.scenes import Watched
