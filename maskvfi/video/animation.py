@@ -1,7 +1,8 @@
-"""What FFmpeg does not keep of GIF, APNG and WebP: how often they play, and how long the last picture is shown."""
+"""What FFmpeg does not keep of GIF, APNG and WebP: how often they play, and how long pictures are shown."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def plays_of(path: PathLike) -> int | None:
         path: A file.
 
     Returns:
-        The number of times, or `FOR_EVER`; None if it is no GIF or APNG, or cannot be read.
+        The number of times, or `FOR_EVER`; None if it is no GIF, APNG or WebP, or cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
@@ -34,9 +35,18 @@ def plays_of(path: PathLike) -> int | None:
             if head.startswith(b"\x89PNG"):
                 place = next((place for name, place in _png_chunks(file) if name == b"acTL"), None)
                 return None if place is None else int.from_bytes(_read_at(file, place + 4, 4), "big")
+            if head.startswith(b"RIFF"):
+                place = next((place for name, place, _ in riff_chunks(file) if name == b"ANIM"), None)
+                return None if place is None else int.from_bytes(_read_at(file, place + 4, 2), "little")
     except OSError:
         pass
     return None
+
+
+def webp_durations(data: bytes) -> list[int]:
+    """How long every picture of an animated WebP, given as bytes, is shown, in milliseconds."""
+    places = [place for name, place, _ in riff_chunks(io.BytesIO(data)) if name == b"ANMF"]
+    return [int.from_bytes(data[place + 12 : place + 15], "little") for place in places]
 
 
 def loop_option(muxer: str, plays: int) -> dict[str, str]:
@@ -78,9 +88,11 @@ def set_last_duration(path: Path, muxer: str, duration: Fraction) -> None:
     """
     if muxer not in ("apng", "webp"):
         return
-    chunks, kind = (_png_chunks, b"fcTL") if muxer == "apng" else (_riff_chunks, b"ANMF")
     with path.open("r+b") as file:
-        places = [place for name, place in chunks(file) if name == kind]
+        if muxer == "apng":
+            places = [place for name, place in _png_chunks(file) if name == b"fcTL"]
+        else:
+            places = [place for name, place, _ in riff_chunks(file) if name == b"ANMF"]
         if not places:  # one picture, without a duration
             return
         if muxer == "webp":
@@ -93,7 +105,7 @@ def set_last_duration(path: Path, muxer: str, duration: Fraction) -> None:
         shown = min(duration, Fraction(_MOST)).limit_denominator(max(1, int(_MOST / longest)))
         data[20:24] = struct.pack(">HH", shown.numerator, shown.denominator)
         file.seek(places[-1])
-        file.write(data + struct.pack(">I", zlib.crc32(kind + data)))
+        file.write(data + struct.pack(">I", zlib.crc32(b"fcTL" + data)))
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -105,13 +117,14 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         place += 12 + length
 
 
-def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The names of a WebP's chunks, and where their data begins."""
+def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The names of a WebP's chunks, where their data begins, and where the next chunk does."""
     place = 12
     while len(head := _read_at(file, place, 8)) == 8:
         name, length = struct.unpack("<4sI", head)
-        yield name, place + 8
-        place += 8 + length + length % 2
+        after = place + 8 + length + length % 2
+        yield name, place + 8, after
+        place = after
 
 
 def _read_at(file: BinaryIO, place: int, size: int) -> bytes:

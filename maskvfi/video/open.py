@@ -19,6 +19,7 @@ from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.pixel_format import Colour, is_unspecified
 from maskvfi.video.reader import VideoReader
 from maskvfi.video.stdin import StandardInput
+from maskvfi.video.webp import AnimatedWebpReader, is_webp_animation
 
 PIPE = "-"
 _PIPE_FORMAT, _PIPE_CODEC = "yuv4mpegpipe", "wrapped_avframe"
@@ -63,6 +64,8 @@ def open_source(
         return _from_pipe(**how, interlaced=interlaced)
     if is_image_source(path):
         return ImageFolderReader(path, **how, strict=strict)
+    if is_webp_animation(path):
+        return AnimatedWebpReader(path, **how)
     return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
 
 
@@ -119,7 +122,7 @@ def open_sink(
     """
     if resume and (os.fspath(path) == PIPE or is_image_target(path)):
         raise MediaError(f"{os.fspath(path)}: only a video file can be resumed")
-    if copy_from is not None and (os.fspath(copy_from) == PIPE or is_image_source(copy_from)):
+    if copy_from is not None and _has_pictures_alone(copy_from):
         copy_from = None
     if os.fspath(path) == PIPE:
         piped = _piped(info, rate, codec, options or {}, pix_fmt)
@@ -161,6 +164,10 @@ def open_sink(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
         )
     return writer
+
+
+def _has_pictures_alone(path: PathLike) -> bool:
+    return os.fspath(path) == PIPE or is_image_source(path) or is_webp_animation(path)
 
 
 def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:

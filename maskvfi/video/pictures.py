@@ -228,7 +228,7 @@ def decode_picture(file: Path) -> av.VideoFrame:
     data = _bytes_of(file)
     codec = _codec_of(file, data)
     if is_animated_webp(data):
-        raise MediaError(f"{file}: is an animated WebP, which FFmpeg does not read")
+        raise MediaError(f"{file}: is an animated WebP, not one picture")
     for held in (data, without_metadata(data)) if codec == "png" else (data,):
         context = _decoder(codec)
         with suppress(av.error.FFmpegError, ValueError):
