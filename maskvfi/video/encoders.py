@@ -54,6 +54,13 @@ _DEVICES = {
     "videotoolbox",
     "mf",
 }  # the suffixes of encoders that are hardware
+# For other encoders, by which FFmpeg would lose visibly: a bitrate of 200 kbit/s, or WebP's quality of 75.
+_QSCALE = {"flags": "+qscale", "global_quality": "236"}  # a quantiser of 2, times FF_QP2LAMBDA
+_MPEG = ("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263", "h263p")
+_DEFAULTS = {
+    **{"libvpx": {"crf": "10", "b": "50M"}, "libwebp_anim": {"quality": "90"}},
+    **dict.fromkeys(_MPEG, _QSCALE),
+}
 # Options that set the quality in another way.
 _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
@@ -349,10 +356,12 @@ def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> 
 
 
 def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
-    """The options, with DEFAULT_CRF if none sets the quality; `crf` gets the name that the encoder has for it."""
-    known = _QUALITY.get(codec) or _QUALITY.get(codec.rpartition("_")[2])
-    if known is None or _OTHER_QUALITY & options.keys():
+    """The options, with a default if none sets the quality; `crf` gets the name that the encoder has for it."""
+    if _OTHER_QUALITY & options.keys():
         return options
+    known = _QUALITY.get(codec) or _QUALITY.get(codec.rpartition("_")[2])
+    if known is None:
+        return _DEFAULTS.get(codec, {}) | options
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}
     return {**beside, own: options.get("crf", DEFAULT_CRF), **others}

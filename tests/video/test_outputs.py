@@ -435,3 +435,31 @@ def test_a_rate_of_many_digits_is_written(tmp_path, suffix):
     maskvfi.interpolate(source, target, fps=100 / 3, vfi="blend", mask="off", device="cpu")
     with av.open(str(target)) as made:
         assert float(made.streams.video[0].average_rate) == pytest.approx(100 / 3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".ogv", None),
+        (".webp", None),
+        (".webm", None),
+        (".avi", "mpeg4"),
+        (".mkv", "mpeg2video"),
+        (".flv", "flv"),
+    ],
+)
+def test_no_default_loses_visibly(tmp_path, suffix, codec):
+    rng = np.random.default_rng(1)
+    soft = cv2.GaussianBlur(rng.integers(0, 256, (240, 320), np.uint8), (0, 0), 2)
+    soft = cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)
+    folder, target = tmp_path / "in", tmp_path / f"a{suffix}"
+    folder.mkdir()
+    shown = [cv2.merge([np.roll(soft, 5 * n, axis=1)] * 3) for n in range(4)]
+    for n, picture in enumerate(shown):
+        cv2.imwrite(str(folder / f"{n}.png"), picture)
+    maskvfi.interpolate(folder, target, mask="off", vfi="blend", device="cpu", codec=codec, rate=25)
+    with open_source(target) as reader:
+        made = list(reader)[::2]
+    for source, frame in zip(shown, made, strict=True):
+        rgb = planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, reader.info.colour)
+        assert cv2.PSNR(source[..., 0].astype(np.float32), 255 * rgb[0, 1].numpy(), 255) > 40
