@@ -19,6 +19,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.animation import plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
+from maskvfi.video.constant_rate import Grid, find_grid
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.matroska import is_short
@@ -100,6 +101,7 @@ class VideoReader:
             self._raw_rate = self._choose_raw_rate(rate)
             self._uniform = UniformFrames(self._name, self._first, interlaced, self.warnings)
             self._interlaced = interlaced
+            self._grid = self._find_grid()
             self.info = self._describe(self._first)
             self._held = min(2 / self.info.rate, _HELD)
         except BaseException:
@@ -188,10 +190,14 @@ class VideoReader:
         if self._raw_rate:
             return None
         if self._stream.duration and not self._jumps and not self._loss_at_end():
-            rest = start_of(self._stream) + self._stream.duration * self._time_base() - pts
+            end = start_of(self._stream) + self._stream.duration * self._time_base()
+            rest = (self._grid.exact(end) if self._grid is not None else end) - pts
             if 0 < rest <= _MAX_LAST_DURATION:
                 return rest
-        return native.duration * self._tick(native) or None
+        if not native.duration:
+            return None
+        end = pts + native.duration * self._tick(native)
+        return (self._grid.exact(end) if self._grid is not None else end) - pts
 
     def _frame(self, native: av.VideoFrame, pts: Fraction, duration: Fraction) -> Frame:
         if self._end is not None:
@@ -207,6 +213,8 @@ class VideoReader:
             pts = None if native.pts is None else native.pts * self._tick(native)
             if self._raw_rate:
                 pts = self.info.start_time + number / self._raw_rate
+            if pts is not None and self._grid is not None:
+                pts = self._grid.exact(pts)
             if pts is None:
                 pts = previous + 1 / rate if previous is not None else self.info.start_time
             elif previous is not None and pts <= previous:
@@ -363,6 +371,15 @@ class VideoReader:
     def _is_raw(self) -> bool:
         """Whether the file is a stream without a container, which has no times."""
         return bool(self._container.format.flags & _NO_TIMESTAMPS)
+
+    def _find_grid(self) -> Grid | None:
+        """The even times that the container has rounded; looked for in files alone, which can be read twice."""
+        if self._raw_rate or self._first.pts is None or not self._is_file():
+            return None
+        container, _ = open_input(self._source, self._opened_as[0])
+        with container:
+            start = self._first.pts * self._tick(self._first)
+            return find_grid(container, picture_stream(container, self._name), start)
 
     def _choose_raw_rate(self, asked: Fraction | None) -> Fraction | None:
         """The constant rate at which a raw stream without times is shown; None if frames have times."""

@@ -1,0 +1,62 @@
+"""The constant frame rate behind times that a container has rounded, as Matroska does to milliseconds."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+_LOOKED_AT = 32  # packets
+_FEWEST_TICKS = 8  # in a frame; of fewer nobody can say whether times are even
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Evenly spaced times.
+
+    Attributes:
+        start: The first one, in seconds.
+        rate: How many there are in a second.
+        tick: By how many seconds a rounded time may be off.
+    """
+
+    start: Fraction
+    rate: Fraction
+    tick: Fraction
+
+    def exact(self, time: Fraction) -> Fraction:
+        """The time on the grid that was rounded to `time`; this itself if it lies further away."""
+        near = self.start + round((time - self.start) * self.rate) / self.rate
+        return near if abs(near - time) <= self.tick else time
+
+
+def find_grid(container: InputContainer, stream: VideoStream, start: Fraction) -> Grid | None:
+    """Look at the first packets of a video.
+
+    Args:
+        container: The video, opened for this; it is read.
+        stream: The stream of its pictures.
+        start: The time of the first frame, in seconds.
+
+    Returns:
+        The grid that all their times lie on; None if there is none, or the container's ticks are too coarse to tell.
+    """
+    tick = Fraction(stream.time_base or 1)
+    times: list[Fraction] = []
+    with contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None and not packet.is_discard:
+                times.append(packet.pts * Fraction(packet.time_base))
+            if len(times) == _LOOKED_AT:
+                break
+    for rate in (stream.guessed_rate, stream.average_rate):
+        if not rate or tick * rate * _FEWEST_TICKS > 1:
+            continue
+        grid = Grid(start, Fraction(rate), tick)
+        if times and all((grid.exact(time) - start) * grid.rate % 1 == 0 for time in times):
+            return grid
+    return None
