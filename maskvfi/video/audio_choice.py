@@ -45,7 +45,9 @@ class AudioEncoding:
         return stream
 
 
-def choose_audio(source: AudioCodecContext, output: OutputContainer) -> AudioEncoding | None:
+def choose_audio(
+    source: AudioCodecContext, output: OutputContainer, refused: bool = False
+) -> AudioEncoding | None:
     """Choose how a stream of sound is encoded again.
 
     Encoders and containers refuse rates and layouts that they do not list, so each choice is tried in a container of
@@ -54,18 +56,21 @@ def choose_audio(source: AudioCodecContext, output: OutputContainer) -> AudioEnc
     Args:
         source: The decoder of the stream.
         output: The container that is to hold it.
+        refused: Whether the container does not hold the stream's own codec.
 
     Returns:
         The encoding; None if the container holds no such sound.
     """
     muxer = output.format.name
-    return next((each for each in _choices(source, output) if _opens(each, muxer)), None)
+    return next((each for each in _choices(source, output, refused) if _opens(each, muxer)), None)
 
 
-def _choices(source: AudioCodecContext, output: OutputContainer) -> Iterator[AudioEncoding]:
+def _choices(source: AudioCodecContext, output: OutputContainer, refused: bool) -> Iterator[AudioEncoding]:
     """What may be tried, the best first."""
     default = output.default_audio_codec
-    names = (_ENCODERS.get(source.name, "aac"), _ENCODERS.get(default, default), "ac3")
+    plain = source.name.startswith(("pcm_", "adpcm_")) and output.format.name == "matroska"
+    own = "flac" if plain else _ENCODERS.get(source.name, "aac")
+    names = ("aac" if refused and own == source.name else own, _ENCODERS.get(default, default), "ac3")
     for layout in _layouts(source):
         for codec in dict.fromkeys(names):
             try:

@@ -1,4 +1,4 @@
-"""The sound of slow motion: stretched in time at the same pitch, and encoded again."""
+"""Sound that is encoded again: that of slow motion, stretched at the same pitch, and what a container does not hold."""
 
 from __future__ import annotations
 
@@ -32,21 +32,26 @@ class StretchedTrack:
         source: The stream.
         output: The container to mux into.
         slow: How many times longer the sound lasts.
+        refused: Whether the container does not hold the stream's own codec.
 
     Attributes:
         target: The stream of the output.
+        codec: FFmpeg's name of the encoder.
         lost: What the output cannot keep of the stream, in words; empty if it keeps all.
 
     Raises:
         ValueError: The container holds no such sound, or there are no filters for it.
     """
 
-    def __init__(self, source: AudioStream, output: OutputContainer, slow: Fraction) -> None:
+    def __init__(
+        self, source: AudioStream, output: OutputContainer, slow: Fraction, refused: bool = False
+    ) -> None:
         own = source.codec_context
-        encoding = None if own is None else choose_audio(own, output)
+        encoding = None if own is None else choose_audio(own, output, refused)
         if encoding is None:
             raise ValueError("cannot hold it")
         self._slow, self._output, self._encoding = slow, output, encoding
+        self.codec = encoding.codec
         self._filters((own.sample_rate, own.format.name, own.layout.name))  # raises if there are none
         self.target = encoding.add_to(output)
         self._own = f"{own.sample_rate} Hz {own.layout.name}"
@@ -171,13 +176,13 @@ class StretchedTrack:
 
 
 def _tempos(tempo: Fraction) -> list[Fraction]:
-    """The tempos of filters in a row that make one together; within `_TEMPOS` each."""
+    """The tempos of filters in a row that make one together, within `_TEMPOS` each; none for sound as it is."""
     low, high = _TEMPOS
     row = []
     while not low <= tempo <= high:
         row.append(low if tempo < low else high)
         tempo /= row[-1]
-    return [*row, tempo]
+    return row if tempo == 1 else [*row, tempo]
 
 
 def _part(frame: AudioFrame, first: int, last: int) -> AudioFrame:

@@ -56,7 +56,7 @@ class Completeness:
         self._cut = packet.is_corrupt
         stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
         time = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
-        if time is not None and not self.frames:
+        if time is not None and not self.frames and not packet.is_discard:
             self._stored = time if self._stored is None else min(self._stored, time)
         if stamps:
             end = (max(stamps) + (packet.duration or 0)) * Fraction(packet.time_base)

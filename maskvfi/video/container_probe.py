@@ -35,7 +35,7 @@ class ContainerProbe:
     def __init__(self, name: str, output: OutputContainer) -> None:
         self._name, self._muxer = name, output.format.name
         self._suffix = Path(output.name).suffix
-        self._first: dict[int, list[bytes]] | None = None
+        self._first: dict[int, list[Packet]] | None = None
 
     def refusal(self, stream: Stream) -> str:
         """Why the container cannot hold a stream; empty if it can."""
@@ -63,20 +63,18 @@ class ContainerProbe:
             target = container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
             refused = 0
-            for number, data in enumerate(own or [bytes(64)]):
-                packet = Packet(data)
-                packet.stream, packet.time_base = target, stream.time_base or Fraction(1, 1000)
-                packet.pts = packet.dts = number
-                packet.duration, packet.is_keyframe = 1, True
+            for packet in _placed(own) or [_made_up(stream)]:
+                packet.stream = target
                 try:
                     container.mux(packet)
-                except av.error.FFmpegError:
+                except av.error.FFmpegError as error:
                     refused += 1
-                    if refused == len(own):
+                    alone = isinstance(error, av.error.InvalidDataError | av.error.PatchWelcomeError)
+                    if own and (refused == len(own) or not alone):
                         raise
         return bool(own)
 
-    def _first_packets(self) -> dict[int, list[bytes]]:
+    def _first_packets(self) -> dict[int, list[Packet]]:
         """The first packets of every stream, by the stream's index; those that come late are missing."""
         if self._first is None:
             self._first = {}
@@ -87,12 +85,32 @@ class ContainerProbe:
                     for packet in itertools.islice(source.demux(), _PACKETS):
                         found = self._first.setdefault(packet.stream.index, [])
                         if packet.size and len(found) < _FIRST:
-                            found.append(bytes(packet))
+                            found.append(packet)
                         if len(self._first) == len(source.streams):
                             more -= 1
                         if not more:
                             break
         return self._first
+
+
+def _placed(packets: list[Packet]) -> list[Packet]:
+    """Copies of packets, each of which comes after the one before, the first one at 0."""
+    placed: list[Packet] = []
+    for own in packets:
+        packet = Packet(bytes(own))
+        packet.time_base, packet.duration, packet.is_keyframe = own.time_base, own.duration, True
+        begin = packets[0].dts or 0
+        after = placed[-1].dts + 1 if placed and placed[-1].dts is not None else 0
+        packet.dts = packet.pts = max(after, (own.dts if own.dts is not None else after + begin) - begin)
+        placed.append(packet)
+    return placed
+
+
+def _made_up(stream: Stream) -> Packet:
+    packet = Packet(bytes(64))
+    packet.time_base, packet.pts, packet.dts = stream.time_base or Fraction(1, 1000), 0, 0
+    packet.duration, packet.is_keyframe = 1, True
+    return packet
 
 
 def _is_same(stream: Stream, found: Stream) -> bool:

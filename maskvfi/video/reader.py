@@ -369,8 +369,9 @@ class VideoReader:
             )
 
     def _is_raw(self) -> bool:
-        """Whether the file is a stream without a container, which has no times."""
-        return bool(self._container.format.flags & _NO_TIMESTAMPS)
+        """Whether the file is a stream without a container, which has no times, or pictures one after the other."""
+        raw = self._container.format
+        return bool(raw.flags & _NO_TIMESTAMPS) or raw.name.endswith("_pipe")
 
     def _find_grid(self) -> Grid | None:
         """The even times that the container has rounded; looked for in files alone, which can be read twice."""

@@ -61,7 +61,7 @@ class CopiedStreams:
     """The other streams of a file: set up in the output first, then muxed step by step as the video advances.
 
     Output time is source time minus `shift`; in slow motion, all distances from `picture_start` grow by `slow` before
-    that. What the output cannot hold is left out, with a line in `warnings`.
+    that. Sound that the output cannot hold is encoded again, other streams are left out; `warnings` names each.
 
     Args:
         path: The file to copy from.
@@ -168,6 +168,7 @@ class CopiedStreams:
             key: value
             for key, value in tags.items()
             if key.lower() not in _OWN_TAGS and not key.lower().startswith(_OWN_PREFIXES)
+            if not (key.lower() == "software" and value.startswith("Lavf"))  # the muxer of an AVI
         }
         for key in [key for key in kept if key.lower() == "timecode"]:
             rate = Fraction(self._picture.average_rate or self._picture.guessed_rate or 25)
@@ -206,10 +207,17 @@ class CopiedStreams:
                 self.warnings.append(f"stream {stream.index} (the still picture of the AVIF) is left out")
                 self._ignore(stream)
                 continue
-            if self._slow != 1 and isinstance(stream, AudioStream):
-                refusal, route = self._set_up_stretched(stream), None
-            else:
+            route, refusal = None, ""
+            if self._slow == 1 or not isinstance(stream, AudioStream):
                 route, refusal = self._set_up(stream)
+            if isinstance(stream, AudioStream) and route is None:
+                anew = self._encode_again(stream, bool(refusal))
+                if refusal and not anew:
+                    codec = self._tracks[stream.index].codec
+                    self.warnings.append(
+                        f"{_named(stream)} is encoded again with {codec}: {self._output.format.name} {refusal}"
+                    )
+                refusal = anew
             if stream.index in self._tracks:
                 continue
             if refusal:
@@ -220,10 +228,10 @@ class CopiedStreams:
                 continue
             yield stream.index, route
 
-    def _set_up_stretched(self, stream: AudioStream) -> str:
+    def _encode_again(self, stream: AudioStream, refused: bool) -> str:
         """Set up a track for a sound stream; returns why the output cannot hold it, empty if it can."""
         try:
-            track = StretchedTrack(stream, self._output, self._slow)
+            track = StretchedTrack(stream, self._output, self._slow, refused)
         except (av.error.FFmpegError, ValueError):
             return "cannot hold it"
         if track.lost:

@@ -342,8 +342,8 @@ def test_a_link_stays_a_link_and_its_file_gets_the_film(tmp_path):
 @pytest.mark.parametrize(
     ("suffix", "sound", "kept"),
     [
-        (".ts", "flac", {"video"}),
-        (".ts", "pcm_s16le", {"video"}),
+        (".ts", "flac", {"video", "audio"}),
+        (".ts", "pcm_s16le", {"video", "audio"}),
         (".ts", "aac", {"video", "audio"}),
         (".m2ts", "ac3", {"video", "audio"}),
         (".avi", "flac", {"video", "audio"}),

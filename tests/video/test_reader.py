@@ -334,6 +334,25 @@ def test_a_raw_stream_that_states_no_rate_says_so(tmp_path):
         assert (len(list(reader)), reader.info.rate, reader.warnings) == (15, 30, [])
 
 
+def test_pictures_of_a_camera_one_after_the_other_have_the_rate_that_is_asked_for(tmp_path):
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", 6, "-q:v", 2, tmp_path / "%d.jpg")
+    stream = tmp_path / "a.mjpeg"
+    stream.write_bytes(b"".join((tmp_path / f"{n}.jpg").read_bytes() for n in range(1, 7)))
+    with VideoReader(stream) as reader:
+        assert "states no frame rate: shown at 25 per second" in reader.warnings[0]
+    with VideoReader(stream, rate=Fraction(30)) as reader:
+        assert [frame.pts for frame in reader] == [Fraction(n, 30) for n in range(6)]
+        assert reader.warnings == []
+
+
+def test_what_an_edit_list_leaves_out_is_not_missing(tmp_path):
+    make_clip(tmp_path / "a.mp4", times=50)
+    ffmpeg("-ss", "0.9", "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
+    with VideoReader(tmp_path / "b.mp4") as reader:
+        assert 25 <= len(list(reader)) <= 28
+        assert reader.warnings == []
+
+
 def test_a_rate_for_a_video_with_times_is_named(tmp_path):
     clip = make_clip(tmp_path / "a.mp4", times=3)
     with VideoReader(clip, rate=Fraction(30)) as reader:
