@@ -14,14 +14,18 @@ import torch
 from torch import Tensor
 
 from maskvfi.models.blend import Blend
-from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF
 from maskvfi.synthesis.compose import compose
 from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator, View
 from maskvfi.synthesis.layouts import RGB
 from maskvfi.synthesis.renderer import group_size
+from maskvfi.video.planes import replace_non_finite
 
 KEPT_BLOCKS = 3  # blocks of masks that are kept, since several frames are in flight
+_ENDLESS = (
+    100_000_000  # frames: a player's clip says more, since it does not know its end and cannot look ahead
+)
 
 
 def interpolate(
@@ -64,21 +68,18 @@ def interpolate(
     Raises:
         vapoursynth.Error: The clip has another format or a variable one, or an option is wrong.
     """
-    rate = _Rate(
-        _marked(clip, sc_threshold),
-        factor if factor_num is None else factor_num,
-        factor_den,
-        fps_num,
-        fps_den,
-        hold_last,
-    )
+    if factor is not None and factor_num is not None:
+        raise _error("give factor or factor_num, not both")
+    num = factor if factor_num is None else factor_num
+    rate = _Rate(_marked(clip, sc_threshold), num, factor_den, fps_num, fps_den, hold_last)
     if rate.factor == 1:
         return clip
     if clip.num_frames < 2:  # nothing lies between
         return rate.cut(rate.spread(rate.clip)) if hold_last else clip
     network = _load(vfi, mask, device, precision, options)
-    starts, ends = (rate.spread(each) for each in (rate.clip, rate.later(1)))
-    made = starts.std.ModifyFrame(clips=[starts, ends], selector=_Between(network, rate.factor, sc))
+    new = _NewFrames(network, rate, sc)
+    base = rate.spread(rate.clip)
+    made = base.std.ModifyFrame(clips=[base, *new.clips(rate)], selector=new.draw)
     return rate.cut(rate.with_source_frames(made))
 
 
@@ -174,22 +175,19 @@ class _Rate:
         import vapoursynth as vs
 
         if clip.format is None or clip.format.id not in (vs.RGBS, vs.RGBH) or not clip.width:
-            raise vs.Error(
-                "maskvfi: the clip must be RGBS or RGBH of one size (core.resize.Bicubic(clip, format=vs.RGBS))"
+            raise _error(
+                "the clip must be RGBS or RGBH of one size (core.resize.Bicubic(clip, format=vs.RGBS))"
             )
+        if fps_num is None and fps_den is not None:
+            raise _error("fps_den needs fps_num")
         if fps_num is not None:
-            if not clip.fps or fps_num < 1 or (fps_den or 1) < 1:
-                raise vs.Error(
-                    "maskvfi: fps_num and fps_den need a clip of constant rate, and must be positive"
-                )
-            self.factor = Fraction(fps_num, fps_den or 1) / Fraction(clip.fps)
+            if not clip.fps:
+                raise _error("fps_num and fps_den need a clip of constant rate")
+            self.factor = _ratio("fps", fps_num, 1 if fps_den is None else fps_den) / Fraction(clip.fps)
         else:
-            num = 2 if num is None else num
-            if num != int(num) or den != int(den) or num < 1 or den < 1:
-                raise vs.Error(f"maskvfi: factor must be a whole number of at least 1, not {num}/{den}")
-            self.factor = Fraction(int(num), int(den))
+            self.factor = _ratio("factor", 2 if num is None else num, den)
         if self.factor < 1:
-            raise vs.Error("maskvfi: the frame rate can only be raised")
+            raise _error("the frame rate can only be raised")
         self.clip = clip
         count = clip.num_frames
         self.frames = int(count * self.factor) if hold_last else int((count - 1) * self.factor) + 1
@@ -226,36 +224,14 @@ class _Rate:
         return clip[: self.frames]
 
 
-class _Between:
-    """The selector for ModifyFrame: makes output frame n from the two source frames around it."""
-
-    def __init__(self, interpolator: Interpolator, factor: Fraction | int, sc: bool = True) -> None:
-        self._interpolator, self._factor, self._sc = interpolator, Fraction(factor), sc
-        self._views: dict[int, View] = {}
-        self._lock = threading.Lock()  # several frames are in flight, and there is one network
-
-    def __call__(self, n: int, f: Sequence[Any]) -> Any:
-        start, end = f
-        k, t = _place(n, self._factor)
-        if not t or (self._sc and _is_cut(start, end)) or _identical(start, end):
-            return start
-        with self._lock:
-            self._views = {k: self._view(k, start), k + 1: self._view(k + 1, end)}
-            rgb = self._interpolator.between(self._views[k], self._views[k + 1], float(t))
-        return _drawn(start, rgb)
-
-    def _view(self, k: int, frame: Any) -> View:
-        """The view of source frame k. It is kept for the next gap, so that each frame is encoded once."""
-        return self._views[k] if k in self._views else _view(self._interpolator, frame)
-
-
 class _Masks:
     """Computes masks in blocks of neighbouring gaps, as `maskvfi.interpolate` does: they are better for that."""
 
     def __init__(self, interpolator: Interpolator, rate: _Rate, sc: bool) -> None:
         self._interpolator, self._sc, self._factor = interpolator, sc, rate.factor
         self._gaps = rate.clip.num_frames - 1
-        self._size = group_size(rate.clip.width, rate.clip.height)
+        endless = rate.clip.num_frames > _ENDLESS
+        self._size = 1 if endless else group_size(rate.clip.width, rate.clip.height)
         self._blocks: dict[int, list[Copied | None]] = {}
         self._lock = threading.Lock()
 
@@ -311,6 +287,32 @@ class _Masks:
         return found
 
 
+class _NewFrames(_Masks):
+    """The same blocks, and the frames that are made with them."""
+
+    def __init__(self, interpolator: Interpolator, rate: _Rate, sc: bool) -> None:
+        super().__init__(interpolator, rate, sc)
+        self._views: dict[int, View] = {}  # of the gap before, so that each frame is encoded once
+        self._network = threading.Lock()  # several frames are in flight, and there is one network
+
+    def draw(self, n: int, f: Sequence[Any]) -> Any:
+        """The selector for ModifyFrame: f[0] is the source frame before, the others are the block's frames."""
+        k, t = _place(n, self._factor)
+        j = k % self._size
+        start, end = f[0], f[2 + j]
+        if not t or (self._sc and _is_cut(start, end)) or _identical(start, end):
+            return start
+        _, copied = self._found(k, f[1:])
+        with self._network:
+            known = self._views
+            self._views = {
+                number: known.get(number) or _view(self._interpolator, frame)
+                for number, frame in ((k, start), (k + 1, end))
+            }
+            rgb = self._interpolator.between(self._views[k], self._views[k + 1], float(t), copied=copied)
+        return _drawn(start, rgb)
+
+
 class _Layers(_Masks):
     """The same blocks, drawn as what still pixels show, with the mask as alpha."""
 
@@ -331,12 +333,26 @@ class _Layers(_Masks):
 
 def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, Any]) -> Interpolator:
     """The networks; without an interpolation network if `vfi` is None."""
-    import vapoursynth as vs
-
+    if vfi is None and (mask is None or mask == OFF):
+        raise _error("a mask network is needed here")
     try:
         return Interpolator(Blend() if vfi is None else vfi, mask, device, precision, **options)
-    except ValueError as error:
-        raise vs.Error(f"maskvfi: {error}") from error
+    except (ValueError, TypeError, ImportError) as error:
+        raise _error(" ".join(str(error).split())) from error
+
+
+def _error(words: str) -> Exception:
+    import vapoursynth as vs
+
+    error: Exception = vs.Error(f"maskvfi: {words}")
+    return error
+
+
+def _ratio(name: str, num: float, den: float) -> Fraction:
+    """A factor or a rate; raises vapoursynth.Error unless both numbers are whole and positive."""
+    if not all(isinstance(each, (int, float)) and each == each // 1 and each >= 1 for each in (num, den)):
+        raise _error(f"{name} must be a whole number of at least 1, not {num}/{den}")
+    return Fraction(int(num), int(den))
 
 
 def _marked(clip: Any, threshold: float | None) -> Any:
@@ -346,7 +362,7 @@ def _marked(clip: Any, threshold: float | None) -> Any:
     if threshold is None:
         return clip
     if not hasattr(vs.core, "misc"):
-        raise vs.Error("maskvfi: sc_threshold needs the plugin misc, which has SCDetect")
+        raise _error("sc_threshold needs the plugin misc, which has SCDetect")
     found = clip.resize.Bicubic(format=vs.GRAY8, matrix_s="709").misc.SCDetect(threshold)
     return clip.std.CopyFrameProps(found, props=["_SceneChangePrev", "_SceneChangeNext"])
 
@@ -375,7 +391,8 @@ def _identical(start: Any, end: Any) -> bool:
 
 def _view(interpolator: Interpolator, frame: Any) -> View:
     rgb = np.stack([np.asarray(frame[plane], dtype=np.float32) for plane in range(3)])
-    return interpolator.view(torch.from_numpy(rgb)[None])
+    finite, _ = replace_non_finite(torch.from_numpy(rgb).unbind())
+    return interpolator.view(torch.stack(finite)[None])
 
 
 def _drawn(frame: Any, rgb: Tensor) -> Any:

@@ -1,6 +1,7 @@
 """Clips through VapourSynth where it is installed (Python 3.12); its calls, with frames like its own, everywhere."""
 
 import sys
+from fractions import Fraction
 from functools import partial
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import torch
 
 from maskvfi import StaticMaskNet, save_weights
 from maskvfi.integrations import vapoursynth
-from maskvfi.integrations.vapoursynth import _Between, interpolate, static_layer, static_mask
+from maskvfi.integrations.vapoursynth import _NewFrames, interpolate, static_layer, static_mask
 from maskvfi.models.static import StaticConfig
 from maskvfi.synthesis.interpolator import Interpolator
 
@@ -48,19 +49,27 @@ def frame(shift=0, dtype=np.float32, **props):
 
 @pytest.fixture(scope="module")
 def between():
-    return _Between(Interpolator("vfi-m", None, "cpu", runtime="torch"), 2)
+    clip = SimpleNamespace(num_frames=2, width=SIZE[1], height=SIZE[0])
+    rate = SimpleNamespace(clip=clip, factor=Fraction(2))
+    made = _NewFrames(Interpolator("vfi-m", None, "cpu", runtime="torch"), rate, True)
+
+    def call(n, start, end):
+        made._views.clear()
+        made._blocks.clear()
+        return made.draw(n, [start, start, end])
+
+    return call
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_new_frame_lies_between_its_neighbours(between, dtype):
     start, end = frame(0, dtype, _DurationNum=1), frame(4, dtype)
-    made = between(1, [start, end])
+    made = between(1, start, end)
     middle = frame(2).planes[0]
     assert np.abs(made[0][8:-8, 8:-8] - middle[8:-8, 8:-8]).mean() < 0.01
     assert made[0].dtype == dtype
     assert made.props == {"_DurationNum": 1}
-    assert between(0, [start, end]) is start
-    between._views.clear()
+    assert between(0, start, end) is start
 
 
 def test_a_cut_holds_the_earlier_frame(between):
@@ -69,18 +78,20 @@ def test_a_cut_holds_the_earlier_frame(between):
         (frame(0, _SceneChangeNext=1), frame(4)),
         (plain, frame(4, _SceneChangePrev=1)),
     ):
-        assert between(1, [start, end]) is start
-    assert between(1, [frame(0, _SceneChangeNext=0), frame(4, _SceneChangePrev=0)]) is not plain
+        assert between(1, start, end) is start
+    assert between(1, frame(0, _SceneChangeNext=0), frame(4, _SceneChangePrev=0)) is not plain
 
 
 class Clip:
     """A list of frames that can be cut, joined and changed as VapourSynth's clips can."""
 
-    format, width = SimpleNamespace(id="RGBS"), SIZE[1]
+    format, height, width = SimpleNamespace(id="RGBS"), *SIZE
 
     def __init__(self, frames):
         self.frames = frames
-        self.std = SimpleNamespace(ModifyFrame=self.modify)
+        self.std = SimpleNamespace(
+            ModifyFrame=self.modify, SelectEvery=lambda cycle, offsets: self[offsets[0] :: cycle]
+        )
 
     @property
     def num_frames(self):
@@ -93,19 +104,50 @@ class Clip:
         return Clip(self.frames + other.frames)
 
     def modify(self, clips, selector):
-        several = zip(*(clip.frames for clip in clips), strict=True)
+        several = zip(*(clip.frames for clip in clips), strict=False)
         return Clip([selector(n=n, f=list(f)) for n, f in enumerate(several)])
 
 
-def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
+@pytest.fixture
+def fake(monkeypatch):
     def interleave(clips):
         return Clip(
             [frame for together in zip(*(c.frames for c in clips), strict=True) for frame in together]
         )
 
     core = SimpleNamespace(std=SimpleNamespace(Interleave=interleave))
-    fake = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH", Error=RuntimeError)
-    monkeypatch.setitem(sys.modules, "vapoursynth", fake)
+    module = SimpleNamespace(core=core, RGBS="RGBS", RGBH="RGBH", Error=RuntimeError)
+    monkeypatch.setitem(sys.modules, "vapoursynth", module)
+
+
+def test_masks_of_new_frames_are_computed_in_blocks_but_not_for_players(fake, monkeypatch):
+    frames = [frame(shift) for shift in (0, 3, 5, 9, 14)]
+    for each in frames:
+        each.planes = [plane.copy() for plane in each.planes]
+        for plane in each.planes:
+            plane[10:30, 20:40] = 0.9  # stands still
+    network = Interpolator(device="cpu", runtime="torch")
+    views = [network.view(torch.from_numpy(np.stack(each.planes))[None]) for each in frames]
+    together = network.copied(views)
+    for endless in (False, True):
+        monkeypatch.setattr(vapoursynth, "_ENDLESS", 3 if endless else 100)
+        made = interpolate(Clip(frames), 2, device="cpu").frames
+        for k, copied in enumerate(together):
+            alone = network.copied(views[k : k + 2])[0]
+            expected = network.between(*views[k : k + 2], 0.5, copied=alone if endless else copied)
+            assert np.array_equal(np.stack(made[2 * k + 1].planes), expected[0].numpy())
+
+
+def test_what_is_no_number_spoils_nothing_around_it(fake):
+    frames = [frame(shift) for shift in (0, 3, 5)]
+    for each in frames:
+        each.planes[1] = each.planes[1].copy()
+        each.planes[1][20, 30] = np.nan
+    made = interpolate(Clip(frames), 2, device="cpu").frames[1]
+    assert all(np.isfinite(plane).all() for plane in made.planes)
+
+
+def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(fake):
     clip = Clip([frame(0), frame(4), frame(8, _SceneChangePrev=1)])
     assert interpolate(clip, 3, mask=None, device="cpu").frames[8] is clip.frames[2]
     made = interpolate(clip, 3, mask=None, device="cpu", hold_last=False).frames
@@ -118,6 +160,18 @@ def test_a_clip_gets_new_frames_in_every_gap_and_keeps_its_own(monkeypatch):
     assert interpolate(clip[:1], 3, hold_last=False).num_frames == 1
     with pytest.raises(RuntimeError, match="at least 1, not 0"):
         interpolate(clip, 0)
+    for options, line in (
+        ({"fps_den": 2}, "fps_den needs fps_num"),
+        ({"factor": 2, "factor_num": 3}, "not both"),
+        ({"factor_num": "x"}, "at least 1, not x"),
+        ({"vfi": 7}, "maskvfi: "),
+        ({"model": "4.6"}, "maskvfi: .*model"),
+    ):
+        with pytest.raises(RuntimeError, match=line):
+            interpolate(clip, **options)
+    for options in ({"mask": None}, {"mask": "off"}, {"vfi": "vfi-m"}):
+        with pytest.raises(RuntimeError, match="maskvfi: "):
+            static_mask(clip, **options)
     clip.format = SimpleNamespace(id="YUV420P8")
     with pytest.raises(RuntimeError, match="must be RGBS or RGBH"):
         interpolate(clip)
