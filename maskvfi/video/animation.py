@@ -49,6 +49,31 @@ def webp_durations(data: bytes) -> list[int]:
     return [int.from_bytes(data[place + 12 : place + 15], "little") for place in places]
 
 
+def is_short_gif(path: PathLike) -> bool:
+    """Whether a GIF ends within one of its blocks (GIF89a specification). False for other files."""
+    try:
+        data = Path(path).read_bytes() if Path(path).suffix.lower() == ".gif" else b""
+    except OSError:
+        return False
+    if not data.startswith(b"GIF8") or len(data) < 13:
+        return False
+    place = 13 + _table_size(data[10])
+    while place < len(data):
+        kind = data[place : place + 1]
+        if kind == b"\x21":  # an extension
+            place += 2
+        elif kind == b"\x2c":  # a picture
+            if place + 10 > len(data):
+                return True
+            place += 11 + _table_size(data[place + 9])
+        else:  # the end, or what nobody knows
+            return False
+        while place < len(data) and data[place]:
+            place += 1 + data[place]
+        place += 1
+    return place > len(data)
+
+
 def loop_option(muxer: str, plays: int) -> dict[str, str]:
     """The option of FFmpeg's muxer by which an animation plays so often.
 
@@ -64,6 +89,11 @@ def loop_option(muxer: str, plays: int) -> dict[str, str]:
         return {"loop": str(again)}
     names = {"apng": "plays", "webp": "loop"}
     return {names[muxer]: str(min(plays, _MOST))} if muxer in names else {}
+
+
+def _table_size(flags: int) -> int:
+    """The bytes of a table of colours, if there is one."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _plays_of_gif(head: bytes) -> int:

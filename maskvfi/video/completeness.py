@@ -151,7 +151,9 @@ class Completeness:
         )
 
     def _is_torn(self, length: int | None) -> bool:
-        """Whether a part of a frame follows the last one of a yuv4mpeg, which FFmpeg takes for the end."""
+        """Whether a yuv4mpeg or GIF ends within a frame, which FFmpeg takes for the end."""
+        if self._stream.container.format.name == "gif":
+            return self._short
         if length is None or self._bytes is None or self._stream.container.format.name != "yuv4mpegpipe":
             return False
         return self._bytes < length

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
-from maskvfi.video.animation import plays_of
+from maskvfi.video.animation import is_short_gif, plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.constant_rate import Grid, find_grid
@@ -286,7 +286,7 @@ class VideoReader:
     def _nothing_read(self) -> Completeness:
         path, short = self._source, False
         if isinstance(path, (str, os.PathLike)) and os.path.isfile(path):  # a named pipe is not opened twice
-            short = is_short(path)
+            short = is_short(path) or is_short_gif(path)
         return Completeness(self._name, self._stream, short)
 
     def _first_frame(self) -> av.VideoFrame:

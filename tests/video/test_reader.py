@@ -144,6 +144,21 @@ def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
     assert frames[-1] == Fraction(1, 25)  # not up to where the whole file would end
 
 
+def test_gif_that_ends_within_a_picture_is_cut_off(tmp_path):
+    clip = tmp_path / "a.gif"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10", "-frames:v", 20, clip)
+    data = clip.read_bytes()
+    for whole in (data, data[:-1]):  # some programs leave out the last byte, which says that it ends
+        clip.write_bytes(whole)
+        with VideoReader(clip) as reader:
+            assert len(list(reader)) == 20
+    line = r"a\.gif: (is cut off|decoding stopped) after frame \d+"
+    for length in range(len(data) // 2, len(data) - 1, len(data) // 9):
+        clip.write_bytes(data[:length])
+        with VideoReader(clip) as reader, pytest.raises(MediaError, match=line):
+            list(reader)
+
+
 def test_yuv4mpeg_that_ends_within_a_frame_is_cut_off(tmp_path):
     clip = make_clip(tmp_path / "a.y4m", codec="wrapped_avframe", times=4)
     with VideoReader(clip) as reader:
