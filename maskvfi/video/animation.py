@@ -50,14 +50,14 @@ def webp_durations(data: bytes) -> list[int]:
 
 
 def is_short_gif(path: PathLike) -> bool:
-    """Whether a GIF ends within one of its blocks (GIF89a specification). False for other files."""
+    """Whether a GIF ends within a block, or before the picture of an extension (GIF89a). False for other files."""
     try:
         data = Path(path).read_bytes() if Path(path).suffix.lower() == ".gif" else b""
     except OSError:
         return False
     if not data.startswith(b"GIF8") or len(data) < 13:
         return False
-    place = 13 + _table_size(data[10])
+    place, kind = 13 + _table_size(data[10]), b""
     while place < len(data):
         kind = data[place : place + 1]
         if kind == b"\x21":  # an extension
@@ -71,7 +71,7 @@ def is_short_gif(path: PathLike) -> bool:
         while place < len(data) and data[place]:
             place += 1 + data[place]
         place += 1
-    return place > len(data)
+    return place > len(data) or kind == b"\x21"
 
 
 def loop_option(muxer: str, plays: int) -> dict[str, str]:
