@@ -29,13 +29,13 @@ def moved_timecode(
         return None
     hours, minutes, seconds, frames = (int(found[k]) for k in (1, 2, 3, 5))
     drop = found[4] != ":" and _drops(rate)
-    number = ((hours * 60 + minutes) * 60 + seconds) * count + frames
+    number = Fraction(((hours * 60 + minutes) * 60 + seconds) * count + frames)
     if drop:
         number -= _dropped(hours * 60 + minutes, count)
-    number += round(start * rate)
+    number += start * rate  # often between two frames of the source, and on one of the output
     if drop and _drops(new_rate):
         return _drop_label(round(number * Fraction(new_count, count)), new_count)
-    seconds_shown = number / rate if drop else Fraction(number, count)
+    seconds_shown = number / (rate if drop else count)
     return _label(round(seconds_shown * new_count), new_count, ":")
 
 
