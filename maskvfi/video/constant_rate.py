@@ -34,6 +34,13 @@ class Grid:
         return near if abs(near - time) <= self.tick else time
 
 
+def rounded_rates(stream: VideoStream) -> list[Fraction]:
+    """The rates that a stream states and that its ticks cannot hold, so that times of them are rounded."""
+    tick = Fraction(stream.time_base or 1)
+    rates = [Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate]
+    return [rate for rate in rates if tick * rate * _FEWEST_TICKS <= 1 and 1 / (tick * rate) % 1 != 0]
+
+
 def find_grid(container: InputContainer, stream: VideoStream, start: Fraction) -> Grid | None:
     """Look at the first packets of a video.
 
@@ -53,10 +60,8 @@ def find_grid(container: InputContainer, stream: VideoStream, start: Fraction) -
                 times.append(packet.pts * Fraction(packet.time_base))
             if len(times) == _LOOKED_AT:
                 break
-    for rate in (stream.guessed_rate, stream.average_rate):
-        if not rate or tick * rate * _FEWEST_TICKS > 1:
-            continue
-        grid = Grid(start, Fraction(rate), tick)
+    for rate in rounded_rates(stream):
+        grid = Grid(start, rate, tick)
         if times and all((grid.exact(time) - start) * grid.rate % 1 == 0 for time in times):
             return grid
     return None

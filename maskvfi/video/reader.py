@@ -19,7 +19,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.animation import is_short_gif, plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
-from maskvfi.video.constant_rate import Grid, find_grid
+from maskvfi.video.constant_rate import Grid, find_grid, rounded_rates
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.matroska import is_short
@@ -376,6 +376,8 @@ class VideoReader:
     def _find_grid(self) -> Grid | None:
         """The even times that the container has rounded; looked for in files alone, which can be read twice."""
         if self._raw_rate or self._first.pts is None or not self._is_file():
+            return None
+        if not rounded_rates(self._stream):
             return None
         container, _ = open_input(self._source, self._opened_as[0])
         with container:
