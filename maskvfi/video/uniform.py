@@ -121,7 +121,8 @@ class UniformFrames:
 class _Deinterlacer:
     """FFmpeg's bwdif: one frame for each frame, made of it and its neighbours.
 
-    Progressive pictures are often flagged interlaced. Those that FFmpeg's idet finds progressive are left alone.
+    Progressive pictures are often flagged interlaced. Those that FFmpeg's idet does not find interlaced are left alone:
+    it is undecided where nothing moves, and where text scrolls.
 
     Args:
         first: The first frame.
@@ -162,7 +163,7 @@ class _Deinterlacer:
             assert isinstance(made, av.VideoFrame)
             frame = self._waiting.popleft()
             looks = made.metadata.get("lavfi.idet.multiple.current_frame")
-            changed = self._every or (frame.interlaced_frame and looks != "progressive")
+            changed = self._every or (frame.interlaced_frame and looks in ("tff", "bff"))
             yield (made if changed else frame), changed
 
 

@@ -265,6 +265,14 @@ def test_progressive_frames_that_are_flagged_interlaced_are_left_alone(tmp_path,
     assert sum(a == k for a, k in zip(auto, kept, strict=True)) >= 15
 
 
+def test_progressive_text_that_scrolls_is_left_alone(tmp_path, dev_clips):
+    """Its lines change as those of fields do, and FFmpeg's idet is undecided."""
+    part = ("-vf", "crop=480:256,format=yuv420p", "-frames:v", 20, "-an")
+    ffmpeg("-i", dev_clips / "scrolling_page.mp4", *part, *FLAGGED, tmp_path / "a.mpg")
+    auto, kept = ([d for _, _, d in read(tmp_path / "a.mpg", interlaced=each)] for each in ("auto", "keep"))
+    assert auto == kept
+
+
 def test_interlaced_frames_in_a_progressive_stream_do_not_end_it(tmp_path):
     ffmpeg(
         "-f",
