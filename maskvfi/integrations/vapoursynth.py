@@ -23,9 +23,8 @@ from maskvfi.synthesis.renderer import group_size
 from maskvfi.video.planes import replace_non_finite
 
 KEPT_BLOCKS = 3  # blocks of masks that are kept, since several frames are in flight
-_ENDLESS = (
-    100_000_000  # frames: a player's clip says more, since it does not know its end and cannot look ahead
-)
+# Frames. A player's clip says more, since it does not know its end; there nothing may look far ahead.
+_ENDLESS = 100_000_000
 
 
 def interpolate(
