@@ -32,13 +32,13 @@ from maskvfi.video.pictures import (
     is_pattern,
     read_frame,
 )
-from maskvfi.video.pump import Prefetch, Worker
+from maskvfi.video.pump import ReadAhead, Worker
 
 _WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
 _INSIDE = "images"  # in the name of the hidden folder inside a folder that exists already
 
 
-class ImageFolderReader:
+class ImageFolderReader(ReadAhead[Frame]):
     """Read the images of a folder as a video of constant rate.
 
     They come in the natural order of their names (2 before 10), upright, and keep their depth. Images of different
@@ -67,9 +67,9 @@ class ImageFolderReader:
         queue: int = 4,
         strict: bool = True,
     ) -> None:
+        super().__init__(queue)
         self._rate = Fraction(rate or 24)
-        self._queue, self._strict = queue, strict
-        self._prefetch: Prefetch[Frame] | None = None
+        self._strict = strict
         self._name, self._all = os.fspath(path), find_pictures(path)
         files = self._all
         info, self.warnings = describe_pictures(files, os.fspath(path), self._rate)
@@ -77,24 +77,6 @@ class ImageFolderReader:
         self._files = [(n, file) for n, file in enumerate(files) if begin <= n / self._rate < stop]
         count = len(self._files)
         self.info = replace(info, frames_estimate=count, duration=count / self._rate)
-
-    def __iter__(self) -> Iterator[Frame]:
-        if self._prefetch is None:
-            self._prefetch = Prefetch(self._frames(), self._queue, "maskvfi-decode")
-        return iter(self._prefetch)
-
-    def close(self) -> None:
-        """Stop decoding."""
-        if self._prefetch is not None:
-            self._prefetch.close()
-
-    def __enter__(self) -> ImageFolderReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
         unread: list[str] = []

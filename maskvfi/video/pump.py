@@ -1,13 +1,16 @@
-"""Bounded queues with a thread at one end: `Prefetch` runs a generator ahead, `Worker` consumes behind."""
+"""Bounded queues with a thread at one end: `Prefetch` (`ReadAhead`) runs a generator ahead, `Worker` consumes behind."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R", bound="ReadAhead[Any]")
 _END = object()
 
 
@@ -60,6 +63,40 @@ class Prefetch(Generic[T]):
         finally:
             self._items.close()
             self._queue.put(_END)
+
+
+class ReadAhead(ABC, Generic[T]):
+    """A reader whose items a thread makes ahead. A `with` block ends the thread.
+
+    Args:
+        queue: How many items may wait.
+    """
+
+    def __init__(self, queue: int) -> None:
+        self._depth = queue
+        self._prefetch: Prefetch[T] | None = None
+
+    @abstractmethod
+    def _frames(self) -> Generator[T, None, None]:
+        """The items, made in the thread."""
+
+    def __iter__(self) -> Iterator[T]:
+        if self._prefetch is None:
+            self._prefetch = Prefetch(self._frames(), self._depth, "maskvfi-decode")
+        return iter(self._prefetch)
+
+    def close(self) -> None:
+        """Stop decoding."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+
+    def __enter__(self: R) -> R:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Worker(Generic[T]):

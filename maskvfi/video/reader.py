@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from fractions import Fraction
-from types import TracebackType
 from typing import BinaryIO
 
 import av
@@ -32,7 +31,7 @@ from maskvfi.video.pixel_format import (
     is_unspecified,
 )
 from maskvfi.video.pixels import planar_name, planes_of
-from maskvfi.video.pump import Prefetch
+from maskvfi.video.pump import ReadAhead
 from maskvfi.video.side_data import described, display_matrix
 from maskvfi.video.stdin import StandardInput
 from maskvfi.video.streams import alpha_decoder, chroma_siting, open_input, picture_stream, start_of
@@ -51,7 +50,7 @@ _HELD = Fraction(1, 4)  # seconds: a frame that is still shown for longer when t
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
-class VideoReader:
+class VideoReader(ReadAhead[Frame]):
     """Read a video: `info` is there at once, iterating gives the frames in the order of presentation.
 
     Args:
@@ -85,12 +84,11 @@ class VideoReader:
         rate: Fraction | None = None,
         interlaced: str = "auto",
     ) -> None:
+        super().__init__(queue)
         self.warnings: list[str] = []
         self._source = path
         self._opened_as = container_format, hwaccel
         self._start, self._end = start, end
-        self._queue = queue
-        self._prefetch: Prefetch[Frame] | None = None
         self._jumps: list[Fraction] = []  # when the container's clock jumps
         self._container, self._name = open_input(path, *self._opened_as)
         try:
@@ -110,27 +108,13 @@ class VideoReader:
         if hwaccel and not self._stream.codec_context.is_hwaccel:
             self.warnings.append(f"{self._name}: {hwaccel} cannot decode it here; decoded in software")
 
-    def __iter__(self) -> Iterator[Frame]:
-        if self._prefetch is None:
-            self._prefetch = Prefetch(self._frames(), self._queue, "maskvfi-decode")
-        return iter(self._prefetch)
-
     def close(self) -> None:
         """Stop decoding and close the file."""
         if isinstance(self._source, StandardInput):
             self._source.stop()
-        if self._prefetch is not None:
-            self._prefetch.close()
+        super().close()
         self._decoded.close()  # it refers to the reader, and would keep the decoder's threads alive
         self._container.close()
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
         """The frames between start and end; warns of damage then, and raises MediaError if the file is cut off."""

@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -19,7 +18,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.animation import plays_of, riff_chunks, webp_durations
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour, PixelFormat
-from maskvfi.video.pump import Prefetch
+from maskvfi.video.pump import ReadAhead
 from maskvfi.video.streams import is_animated_webp
 
 _PLANES = (1, 0, 2, 3)  # of a picture BGR or BGRA, in the order of a frame's planes: G, B, R, alpha
@@ -40,7 +39,7 @@ def is_webp_animation(path: PathLike) -> bool:
         return is_animated_webp(file.read(32))
 
 
-class AnimatedWebpReader:
+class AnimatedWebpReader(ReadAhead[Frame]):
     """Read an animated WebP as a video in RGB, 8 bits, with alpha where it has some.
 
     Args:
@@ -67,8 +66,8 @@ class AnimatedWebpReader:
         end: Fraction | None = None,
         queue: int = 4,
     ) -> None:
-        self._name, self._queue = os.fspath(path), queue
-        self._prefetch: Prefetch[Frame] | None = None
+        super().__init__(queue)
+        self._name = os.fspath(path)
         self.warnings: list[str] = []
         if rate is not None:
             self.warnings.append(f"{self._name}: the rate is not used, its frames have times")
@@ -100,24 +99,6 @@ class AnimatedWebpReader:
             length = max(Fraction(0), self._end - self._begin)
             info = replace(info, duration=length, frames_estimate=-(-length * info.rate // 1))
         self.info = info
-
-    def __iter__(self) -> Iterator[Frame]:
-        if self._prefetch is None:
-            self._prefetch = Prefetch(self._frames(), self._queue, "maskvfi-decode")
-        return iter(self._prefetch)
-
-    def close(self) -> None:
-        """Stop decoding."""
-        if self._prefetch is not None:
-            self._prefetch.close()
-
-    def __enter__(self) -> AnimatedWebpReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _frames(self) -> Generator[Frame, None, None]:
         held = min(2 / self.info.rate, _HELD)
