@@ -1,4 +1,4 @@
-"""Bounded queues with a thread at one end: `Prefetch` (`ReadAhead`) runs a generator ahead, `Worker` consumes behind."""
+"""Bounded queues with a thread at one end: `Prefetch` runs a generator ahead, `Worker` consumes behind."""
 
 from __future__ import annotations
 
