@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 BILINEAR, BICUBIC = "bilinear", "bicubic"  # as torch names them
@@ -49,10 +50,32 @@ def backward_warp(
     border = "border"
     if flow.device.type == "mps":  # older torch has zero padding and bilinear samples only
         grid, border, sampling = grid.clamp(-1, 1), "zeros", BILINEAR
-    out = F.grid_sample(
-        image.float(), grid.permute(0, 2, 3, 1), mode=sampling, padding_mode=border, align_corners=True
-    )
+    out = _sample(image.float(), grid, sampling, border)
     return (out.clamp_(0, 1) if sampling == BICUBIC else out).to(image.dtype)
+
+
+def _sample(image: Tensor, grid: Tensor, sampling: str, border: str) -> Tensor:
+    """Read `image` [B,C,H,W] at the places `grid` [B,2,h,w], x then y in -1..1."""
+    strips = _strips(grid)
+    if strips == 1:
+        places = grid.permute(0, 2, 3, 1)
+        return F.grid_sample(image, places, mode=sampling, padding_mode=border, align_corners=True)
+    height = grid.shape[2]
+    places = rearrange(F.pad(grid, (0, 0, 0, -height % strips)), "1 xy (n h) w -> n h w xy", n=strips)
+    images = image.expand(strips, -1, -1, -1)
+    parts = F.grid_sample(images, places, mode=sampling, padding_mode=border, align_corners=True)
+    return rearrange(parts, "n c h w -> 1 c (n h) w")[:, :, :height]
+
+
+def _strips(grid: Tensor) -> int:
+    """Into how many strips of rows `grid` [B,2,h,w] is cut.
+
+    A CPU gives every picture of a batch to one core, and all others wait. A strip is a picture of its own to it.
+    """
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    if traced or grid.device.type != "cpu" or len(grid) > 1 or torch.is_grad_enabled():
+        return 1
+    return min(torch.get_num_threads(), grid.shape[2])
 
 
 def _as_float(size: int | Tensor, like: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from maskvfi.ops.warp import BICUBIC, BILINEAR, backward_warp
 
@@ -37,3 +38,21 @@ def test_bicubic_samples_stay_colours_beside_an_edge():
     found = warped(edge, 0.3, 0, BICUBIC)
     assert found.min() == 0
     assert found.max() == 1
+
+
+@pytest.mark.parametrize("height", [16, 17, 2])
+@pytest.mark.parametrize("sampling", [BILINEAR, BICUBIC])
+def test_cores_share_a_picture_without_a_trace(height: int, sampling: str, monkeypatch: pytest.MonkeyPatch):
+    numbers = torch.Generator().manual_seed(3)
+    picture = torch.rand(1, 3, height, 40, generator=numbers)
+    flow = 12 * torch.randn(1, 2, height, 40, generator=numbers)
+    cut = []
+    sample = F.grid_sample
+    monkeypatch.setattr(F, "grid_sample", lambda x, *a, **k: cut.append(len(x)) or sample(x, *a, **k))
+    found = {}
+    for cores in (1, 4):
+        monkeypatch.setattr(torch, "get_num_threads", lambda cores=cores: cores)
+        with torch.inference_mode():
+            found[cores] = backward_warp(picture, flow, sampling=sampling)
+    assert cut == [1, min(4, height)]
+    assert torch.equal(found[1], found[4])
