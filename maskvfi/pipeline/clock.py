@@ -35,16 +35,18 @@ class Compared:
     Attributes:
         path: Where it is.
         options: How it is decoded.
-        info: What is known of it as it is compared.
-        duration: In seconds; None if it is not known.
+        info: What is known of all of it, as it is compared.
         stored: What is known of it as it is stored, if its frames have to be turned upright; else None.
     """
 
     path: PathLike
     options: DecodeOptions
     info: SourceInfo
-    duration: Fraction | None
     stored: SourceInfo | None = None
+
+    def upright(self, frame: Frame) -> Frame:
+        """A frame as it is compared."""
+        return frame if self.stored is None else upright_frame(frame, self.stored)
 
 
 def find_clock(source: Compared, made: Compared) -> tuple[Alignment, Colour]:
@@ -60,7 +62,7 @@ def find_clock(source: Compared, made: Compared) -> tuple[Alignment, Colour]:
     Raises:
         MediaError: A video cannot be read, or `made` was not made from `source`.
     """
-    lasts = source.duration, made.duration
+    lasts = source.info.duration, made.info.duration
     ratio = float(lasts[1] / lasts[0]) if lasts[0] and lasts[1] else 1.0
     windows = _windows(min((each for each in lasts if each), default=WHOLE), Fraction(ratio))
     colours = [made.info.colour]
@@ -113,10 +115,9 @@ def _samples(
     times: list[float] = []
     pictures: list[list[np.ndarray]] = [[] for _ in colours]
     for at, frame in _frames(video, start, end):
-        shown = frame if video.stored is None else upright_frame(frame, video.stored)
         times.append(float(at))
         for each, colour in zip(pictures, colours, strict=True):
-            each.append(thumbnail(shown, colour, SMALL).reshape(-1))
+            each.append(thumbnail(video.upright(frame), colour, SMALL).reshape(-1))
     return [Samples(np.array(times), np.array(each, np.float32)) for each in pictures]
 
 

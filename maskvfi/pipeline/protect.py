@@ -5,22 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-from maskvfi.errors import MediaError, OptionError
+from maskvfi.errors import OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import ProtectOptions
 from maskvfi.paths import PathLike
-from maskvfi.pipeline.clock import Compared, clock_lines, find_clock
-from maskvfi.pipeline.ends import open_sink_for, open_source_for, refuse_same_file
+from maskvfi.pipeline.ends import open_sink_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
+from maskvfi.pipeline.pairing import Pairing, find_pairing
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
-from maskvfi.pipeline.still_pixels import FILTER, StillPixels
+from maskvfi.pipeline.still_pixels import StillPixels
 from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.painted import read_painted_masks
@@ -28,11 +26,8 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.timeline import ByFactor
 from maskvfi.video import Frame, Sink, Source, SourceInfo
-from maskvfi.video.images import is_image_source
 from maskvfi.video.kept import others_in
 from maskvfi.video.open import PIPE
-from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
-from maskvfi.video.pictures import find_pictures
 
 OUT_OF_STEP = Fraction(1, 50)  # seconds by which sound may be out of step at the end before it is stretched
 
@@ -84,156 +79,144 @@ def protect(
         refuse_same_file(path, target)
     if report is not None:
         check_report(report, (source, interpolated, *files_of(options)), target)
-    run = _Protection(source, interpolated, target, options, progress, watch)
-    with ExitStack() as stack:
-        run.open(stack)
-        with run.open_sink(overwrite, resume) as sink:
-            run.render(sink)
-        result = run.finish(sink)
+    result = Report.begin(source, target, options)
+    began = time.perf_counter()
+    pairing = find_pairing(source, interpolated, options)
+    interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
+    interpolator.paint(*read_painted_masks(options, pairing.source.info))
+    result.computed_by(interpolator)
+    facts = facts_of(source, options, interpolator.computed_by, result.weights)
+    facts["interpolated"] = fingerprint(interpolated)
+    streams = _choose_streams(pairing, options)
+    with pairing.open_made() as made, pairing.open_source() as reader:
+        run = _Protection(pairing, interpolator, made.info, streams.shift, options, result, progress, watch)
+        with open_sink_for(
+            target,
+            streams.on_their_clock(made.info),
+            made.info.rate,
+            streams.options,
+            streams.copy_from,
+            facts,
+            overwrite,
+            resume,
+            streams.slow,
+        ) as sink:
+            run.render(reader, made, sink)
+    lines = [*reader.warnings, *made.warnings, *pairing.lines(), *streams.lines, *run.lines(), *sink.warnings]
+    run.complete(lines, began)
     if report is not None:
         write_report(result, report)
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Which of both videos the sound, subtitles and other streams are copied from.
+
+    Attributes:
+        copy_from: Its path.
+        options: The options; start and end at the pace of that video's clock.
+        shift: Seconds by which that video's clock is behind.
+        slow: How many times longer its streams last in the output.
+        lines: What a person should know of it.
+    """
+
+    copy_from: PathLike
+    options: ProtectOptions
+    shift: Fraction
+    slow: Fraction
+    lines: list[str]
+
+    def on_their_clock(self, made: SourceInfo) -> SourceInfo:
+        """What is known of the output, which has the size and pixel format of `made`."""
+        return replace(made, start_time=made.start_time - self.shift) if self.shift else made
+
+
+def _choose_streams(pairing: Pairing, options: ProtectOptions) -> _Streams:
+    """Take the streams of the other video, or those of the source if the other one has none or no sound."""
+    source, made = pairing.source, pairing.made
+    names = os.fspath(source.path), os.fspath(made.path)
+    ours, theirs = others_in(source.path), others_in(made.path)
+    if not ours or (theirs and ("sound" in theirs or "sound" not in ours)):
+        lost = [each for each in ours if each not in theirs]
+        return _Streams(made.path, options, Fraction(0), Fraction(1), _left_out(names[0], lost))
+    lacks = "sound" if "sound" in ours else " and no ".join(ours)
+    line = f"{names[1]}: has no {lacks}: the other streams are those of {names[0]}"
+    # Start and end are counted from the first frame of the other video, which is where the copied streams begin.
+    pace = 1 + pairing.clock.drift
+    start, end = (None if at is None else at / pace for at in options.window)
+    apart = abs(pairing.clock.drift) * (made.info.duration or 0)
+    return _Streams(
+        source.path,
+        replace(options, start=start, end=end),
+        made.info.start_time - pairing.source_time(made.info.start_time),
+        pace if apart > OUT_OF_STEP else Fraction(1),
+        [line, *_left_out(names[1], theirs)],
+    )
+
+
+def _left_out(name: str, streams: list[str]) -> list[str]:
+    return [f"{name}: its {' and '.join(streams)}: left out"] if streams else []
+
+
 class _Protection:
-    """One call of `protect`, step by step."""
+    """The frames of one call of `protect`."""
 
     def __init__(
         self,
-        source: PathLike,
-        interpolated: PathLike,
-        target: PathLike,
+        pairing: Pairing,
+        interpolator: Interpolator,
+        made: SourceInfo,
+        shift: Fraction,
         options: ProtectOptions,
+        result: Report,
         progress: Progress | None,
         watch: OnFrame | None,
     ) -> None:
-        self._source, self._interpolated, self._target = source, interpolated, target
+        self._pairing, self._made, self._shift = pairing, made, shift
         self._options, self._progress, self._watch = options, progress, watch
-        self._began = time.perf_counter()
-        self._waits = {"read": 0.0, "write": 0.0}
-        self._fuse = 0.0
-        self._said: list[str] = []
+        self.result = result
+        info = pairing.source.info
+        self._renderer = Renderer(interpolator, info)
+        self._still_pixels = StillPixels(interpolator, info, made, pairing.colour, pairing.factor)
+        self._seconds = {"read": 0.0, "write": 0.0, "fuse": 0.0}
         self._outside = self._unlike = 0
-        self.result = Report.begin(source, target, options)
+        self._damage = ""  # of the source
 
-    def open(self, stack: ExitStack) -> None:
-        """Open both videos, find the clock of the second one, and load the mask network."""
-        options = self._options
-        of_made = is_image_source(self._interpolated) and not is_image_source(self._source)
-        asked = options.rate if of_made else None
-        self._whole = replace(options, start=None, end=None, rate=None if of_made else options.rate)
-        with open_source_for(self._source, self._whole) as source:
-            self._stored = source.info
-        rate = asked or _rate_of(self._interpolated, self._source, self._stored)
-        self._made_options = replace(options, interlaced="keep", rate=rate)
-        with open_source_for(self._interpolated, replace(self._made_options, start=None, end=None)) as made:
-            self._made_length = made.info.duration
-        self._made: Source = stack.enter_context(open_source_for(self._interpolated, self._made_options))
-        self._upright = _is_upright_version(self._stored, self._made.info)
-        self.info = upright_info(self._stored) if self._upright else self._stored
-        self._factor = _scale_of(self.info, self._made.info)
-        self._clock, colour = find_clock(
-            Compared(
-                self._source,
-                self._whole,
-                self.info,
-                self.info.duration,
-                self._stored if self._upright else None,
-            ),
-            Compared(self._interpolated, self._made_options, self._made.info, self._made_length),
-        )
-        self._said += clock_lines(self._clock, os.fspath(self._interpolated))
-        if self._factor > 1:
-            small, large = (f"{info.width}x{info.height}" for info in (self.info, self._made.info))
-            self._say(f"the source is {small}: scaled to {large} ({FILTER})")
-        begin = None
-        start, _ = options.window
-        if start:
-            first = self._source_time(self._made.info.start_time + start)
-            begin = max(Fraction(0), first - self.info.start_time - 1)
-        self._reader: Source = stack.enter_context(
-            open_source_for(self._source, replace(self._whole, start=begin))
-        )
-        interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
-        interpolator.paint(*read_painted_masks(options, self.info))
-        self._interpolator = interpolator
-        self._renderer = Renderer(interpolator, self.info)
-        self._still_pixels = StillPixels(interpolator, self.info, self._made.info, colour, self._factor)
-        self.result.computed_by(interpolator)
-
-    def open_sink(self, overwrite: bool, resume: bool) -> Sink:
-        """Open the target, and choose where the other streams come from."""
-        info, options, copy_from = self._made.info, self._options, self._interpolated
-        self._shift, slow = Fraction(0), Fraction(1)
-        ours, theirs = others_in(self._source), others_in(self._interpolated)
-        names = os.fspath(self._source), os.fspath(self._interpolated)
-        if ours and (not theirs or ("sound" in ours and "sound" not in theirs)):
-            copy_from, left_out, of = self._source, theirs, names[1]
-            lacks = "sound" if "sound" in ours else " and no ".join(ours)
-            self._say(f"{names[1]}: has no {lacks}: the other streams are those of {names[0]}")
-            self._shift = info.start_time - self._source_time(info.start_time)
-            info = replace(info, start_time=info.start_time - self._shift)
-            options, slow = self._on_source_clock()
-        else:
-            left_out, of = [each for each in ours if each not in theirs], names[0]
-        if left_out:
-            self._say(f"{of}: its {' and '.join(left_out)}: left out")
-        facts = facts_of(self._source, self._options, self._interpolator.computed_by, self.result.weights)
-        facts["interpolated"] = fingerprint(self._interpolated)
-        return open_sink_for(
-            self._target, info, info.rate, options, copy_from, facts, overwrite, resume, slow
-        )
-
-    def _on_source_clock(self) -> tuple[ProtectOptions, Fraction]:
-        """The options, start and end at the pace of the source's clock, and how many times longer its streams last.
-
-        Both are counted from the first frame of the other video, which is where the copied streams begin.
-        """
-        pace = 1 + self._clock.drift
-        start, end = (None if at is None else at / pace for at in self._options.window)
-        options = replace(self._options, start=start, end=end)
-        apart = abs(self._clock.drift) * (self._made_length or 0)
-        return options, pace if apart > OUT_OF_STEP else Fraction(1)
-
-    def render(self, sink: Sink) -> None:
+    def render(self, reader: Source, made: Source, sink: Sink) -> None:
         """Write every frame of the other video, except those that an earlier run has written."""
-        result, renderer = self.result, self._renderer
+        result, renderer, pairing = self.result, self._renderer, self._pairing
         if sink.kept:
             result.resumed_at = sink.kept
             renderer.state = sink.state
             self._outside, self._unlike = sink.state["outside"], sink.state["unlike"]
         damage = Report("", "")
-        made = iter(self._made) if self._options.strict else until_damage(iter(self._made), damage)
-        frames = _Ahead(timed(made, self._waits), self._source_time)
-        source: Iterator[Frame] = iter(self._reader)
-        if self._upright:
-            source = (upright_frame(frame, self._stored) for frame in source)
-        gaps = gaps_of(
-            timed(source, self._waits), self.info, ByFactor(1), self._options, result, self._progress
-        )
+        theirs = iter(made) if self._options.strict else until_damage(iter(made), damage)
+        frames = _Ahead(timed(theirs, self._seconds), pairing.source_time)
+        ours = timed(map(pairing.source.upright, reader), self._seconds)
+        gaps = gaps_of(ours, pairing.source.info, ByFactor(1), self._options, result, self._progress)
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)
-            sink.mark(self._state())
+            sink.mark(renderer.state | {"outside": self._outside, "unlike": self._unlike})
             if frames.ended:
                 break
         for frame in frames.until(None):
             self._write(sink, frame, outside=True)
-        if result.damage:
-            self._say(f"{result.damage}; frames after that are left as they are")
-        result.damage = damage.damage
+        reader.close()  # it may not have come to its end, and warns now of what it has changed
+        self._damage, result.damage = result.damage, damage.damage
 
     def _render_group(self, group: list[Gap], frames: _Ahead, sink: Sink) -> None:
         copied: dict[int, Copied | None] | None = None
         for number, gap in enumerate(group):
-            for frame in frames.until(gap.start.pts - self._tolerance(gap)):
+            tolerance = self._pairing.tolerance(gap)
+            for frame in frames.until(gap.start.pts - tolerance):
                 self._write(sink, frame, outside=True)
             if gap.end is None:
-                last = gap.start.pts + gap.start.duration + self._tolerance(gap)
-                for frame in frames.until(last):
+                for frame in frames.until(gap.start.pts + gap.start.duration + tolerance):
                     self._write(sink, frame)
                 return
             counted = False
-            for frame in frames.until(gap.end.pts - self._tolerance(gap)):
+            for frame in frames.until(gap.end.pts - tolerance):
                 if self.result.frames_out < self.result.resumed_at or gap.cut:
                     self._write(sink, frame)
                     continue
@@ -246,16 +229,16 @@ class _Protection:
         """The frame with the still pixels of its gap."""
         assert gap.end is not None
         began = time.perf_counter()
-        passed = self._source_time(frame.pts) - gap.start.pts
+        passed = self._pairing.source_time(frame.pts) - gap.start.pts
         at = Fraction(0)
-        if passed >= self._tolerance(gap):
+        if passed >= self._pairing.tolerance(gap):
             at = min(passed / (gap.end.pts - gap.start.pts), Fraction(1))
         copied = copied or self._still_pixels.everything
         if not counted:
             self._renderer.count(float(copied.weight.mean()))
         made = self._still_pixels.put(gap, copied, frame, float(at))
         self._unlike += made is None
-        self._fuse += time.perf_counter() - began
+        self._seconds["fuse"] += time.perf_counter() - began
         return frame if made is None else made
 
     def _write(self, sink: Sink, frame: Frame, outside: bool = False) -> None:
@@ -264,40 +247,25 @@ class _Protection:
             return
         self._outside += outside
         if self._watch is not None:
-            self._watch(frame, self._made.info)
+            self._watch(frame, self._made)
         since = time.perf_counter()
         sink.write(replace(frame, pts=frame.pts - self._shift) if self._shift else frame)
-        self._waits["write"] += time.perf_counter() - since
+        self._seconds["write"] += time.perf_counter() - since
 
-    def finish(self, sink: Sink) -> Report:
-        """Complete the report."""
-        result = self.result
-        self._reader.close()  # it may not have come to its end, and warns now of what it has changed
+    def lines(self) -> Iterator[str]:
+        """What a person should know of frames that were left as they are."""
+        if self._damage:
+            yield f"{self._damage}; frames after that are left as they are"
         if self._outside:
-            self._say(f"{self._outside} frames lie outside of the source's time and are left as they are")
+            yield f"{self._outside} frames lie outside of the source's time and are left as they are"
         if self._unlike:
-            self._say(f"{self._unlike} frames look unlike the source at their time and are left as they are")
-        lines = [*self._reader.warnings, *self._made.warnings, *self._said, *sink.warnings]
-        result.warnings = list(dict.fromkeys([*lines, *self._renderer.warnings]))
-        result.seconds = {**self._waits, "fuse": self._fuse}
-        result.complete(self._renderer, self._began)
-        return result
+            yield f"{self._unlike} frames look unlike the source at their time and are left as they are"
 
-    def _state(self) -> dict[str, Any]:
-        return self._renderer.state | {"outside": self._outside, "unlike": self._unlike}
-
-    def _say(self, line: str) -> None:
-        self._said.append(line)
-
-    def _source_time(self, pts: Fraction) -> Fraction:
-        """The source's time of a time of the other video, each on its own clock."""
-        return self.info.start_time + self._clock.source_time(pts - self._made.info.start_time)
-
-    def _tolerance(self, gap: Gap) -> Fraction:
-        """By how much a frame may seem to come before its source frame, since containers round times."""
-        ticks = self.info.time_base + self._made.info.time_base
-        span = Fraction(1) if gap.end is None else (gap.end.pts - gap.start.pts) / 8
-        return min(max(ticks, Fraction(1, 1000)), Fraction(1, 400), span)
+    def complete(self, lines: list[str], began: float) -> None:
+        """Complete the report with all lines, of a run that began at `began` by `time.perf_counter`."""
+        self.result.warnings = list(dict.fromkeys([*lines, *self._renderer.warnings]))
+        self.result.seconds = self._seconds
+        self.result.complete(self._renderer, began)
 
 
 class _Ahead:
@@ -317,36 +285,3 @@ class _Ahead:
         while self._next is not None and (end is None or self._source_time(self._next.pts) < end):
             frame, self._next = self._next, next(self._frames, None)
             yield frame
-
-
-def _scale_of(source: SourceInfo, made: SourceInfo) -> int:
-    """How many times as large the other video is; raises MediaError if that is no whole number."""
-    factor = made.width // source.width
-    if factor < 1 or (made.width, made.height) != (factor * source.width, factor * source.height):
-        raise MediaError(
-            f"{made.path}: is {made.width}x{made.height}, which is no whole multiple of the source's "
-            f"{source.width}x{source.height}"
-        )
-    return factor
-
-
-def _is_upright_version(source: SourceInfo, made: SourceInfo) -> bool:
-    """Whether a turned source was stored upright by the other program; raises MediaError if it is turned otherwise."""
-    if orientation_of(source) == orientation_of(made):
-        return False
-    if orientation_of(made) is not None:
-        raise MediaError(f"{made.path}: is turned in another way than {source.path}")
-    return True
-
-
-def _rate_of(interpolated: PathLike, source: PathLike, info: SourceInfo) -> Fraction | None:
-    """The frame rate of a folder of images, which says nothing of it: a whole multiple of the source's."""
-    if not is_image_source(interpolated):
-        return None
-    count = len(find_pictures(Path(interpolated)))
-    before = len(find_pictures(Path(source))) if is_image_source(source) else info.frames_estimate
-    if not before:
-        raise MediaError(
-            f"{os.fspath(interpolated)}: has no times, and {info.path} does not say how many frames it has"
-        )
-    return info.rate * max(1, round(count / before))
