@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,11 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
         folder = storage.isdir(path)
         pattern = any(sign in path for sign in "*?[") and not storage.exists(path)
         found = sorted(storage.find(path) if folder else storage.glob(path) if pattern else ())
+        if pattern:
+            searched = posixpath.dirname(re.split(r"[*?\[]", path)[0]) or "."
+            found = [
+                inside for inside in found if not (storage.isdir(inside) or _is_result(inside, searched, out))
+            ]
     if folder:
         found = [inside for inside in found if _is_video(inside, path, out)]
     if not found and (folder or pattern):

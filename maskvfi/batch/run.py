@@ -21,7 +21,7 @@ from maskvfi.batch.results import Row, Table
 from maskvfi.batch.segments import Part, PartResult, join
 from maskvfi.batch.storage import deliver, exists, fetched, local_path, work_path
 from maskvfi.batch.workers import MAX_RETRIES, Workers, cluster, results_of
-from maskvfi.errors import MaskvfiError, MediaError
+from maskvfi.errors import MaskvfiError, MediaError, OptionError
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.report import Report
@@ -123,6 +123,8 @@ def batch(
         MediaError, WeightsError, OptionError, OSError: The batch as a whole cannot run; the message is one line.
     """
     options = _checked(Options.of(options, fields))
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}")
     jobs = find_jobs([os.fspath(source) for source in sources], os.fspath(out))
     if overwrite:
         refuse_replaced_sources(jobs)
@@ -343,7 +345,12 @@ class _Batch:
         self._write_table()
 
     def _fail(self, video: _Video, error: Exception) -> None:
+        if not video.open:  # done, or failed for the cause that its row tells
+            return
         video.row.error = _one_line(error)
+        for survey in [each for each, surveyed in self._surveys.items() if surveyed is video]:
+            del self._surveys[survey]
+            ray.cancel(survey)
         self._parts = deque(waiting for waiting in self._parts if waiting[0] is not video)
         if video.journal is not None:
             video.journal.close()

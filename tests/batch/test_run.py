@@ -235,6 +235,11 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
     assert not (folder / "nothing").exists()
 
 
+def test_no_workers_make_nothing(folder, tmp_path):
+    with pytest.raises(maskvfi.OptionError, match="workers must be at least 1, not 0"):
+        batch([folder / "a.mkv"], tmp_path / "out", workers=0)
+
+
 def test_videos_are_found_whatever_the_place_of_the_results(tmp_path):
     (tmp_path / "films" / "done").mkdir(parents=True)
     for name in ("a.mp4", "done/b.mp4"):
@@ -296,3 +301,5 @@ def test_results_are_no_sources_however_their_folder_is_written(tmp_path, monkey
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     assert [Path(job.source) for job in find_jobs(["clips"], out)] == [tmp_path / "clips" / "a.mp4"]
+    assert [job.source for job in find_jobs(["clips/*"], out)] == [str(tmp_path / "clips" / "a.mp4")]
+    assert [Path(job.source) for job in find_jobs(["clips/**"], out)] == [tmp_path / "clips" / "a.mp4"]
