@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from maskvfi.app.queue import Queue
 from maskvfi.app.queue_view import EMPTY, show_queue
 from maskvfi.app.visitors import Visitors
 
@@ -67,13 +68,16 @@ class QueueTab:
 
     def begin(self, request: gr.Request) -> list[Any]:
         """Show the queue."""
-        return [gr.update(selected=QUEUE), *self._state(request)]
+        return [gr.update(selected=QUEUE), *_state(self._visitors.session(request).queue)]
 
     def work(self, request: gr.Request) -> Iterator[list[Any]]:
         """Do what waits; shows every result as it comes."""
-        for _ in self._visitors.session(request).queue.work():
-            yield self._state(request)
-        yield self._state(request)
+        queue = self._visitors.session(
+            request
+        ).queue  # asked for once: after leaving there would be a new one
+        for _ in queue.work():
+            yield _state(queue)
+        yield _state(queue)
 
     def look(self, request: gr.Request) -> str:
         """Show how far the jobs are."""
@@ -91,19 +95,20 @@ class QueueTab:
 
     def clear(self, request: gr.Request) -> list[Any]:
         """Forget the jobs that have ended, and delete their results."""
-        self._visitors.session(request).queue.clear()
-        return self._state(request)
-
-    def _state(self, request: gr.Request) -> list[Any]:
-        """Values for all widgets of the tab."""
         queue = self._visitors.session(request).queue
-        busy = gr.update(interactive=queue.busy)
-        results = [str(path) for path in queue.results]
-        return [
-            show_queue(queue.jobs),
-            busy,
-            busy,
-            gr.update(interactive=queue.ended),
-            gr.update(value=results or None, visible=bool(results)),
-            gr.update(active=queue.busy),
-        ]
+        queue.clear()
+        return _state(queue)
+
+
+def _state(queue: Queue) -> list[Any]:
+    """Values for all widgets of the tab."""
+    busy = gr.update(interactive=queue.busy)
+    results = [str(path) for path in queue.results]
+    return [
+        show_queue(queue.jobs),
+        busy,
+        busy,
+        gr.update(interactive=queue.ended),
+        gr.update(value=results or None, visible=bool(results)),
+        gr.update(active=queue.busy),
+    ]
