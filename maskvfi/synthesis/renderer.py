@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.allocator import keep_for_frames
+from maskvfi.errors import short_of_memory
 from maskvfi.ops.tiles import LARGE_FRAME, MIN_PIXELS
 from maskvfi.synthesis.compose import MovingTile, compose
 from maskvfi.synthesis.copied import Copied
@@ -235,7 +236,9 @@ class Renderer:
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if not short_of_memory(error):
+                    raise
                 self._ready = None
                 if self._interpolator.at_once <= MIN_PIXELS:
                     raise MediaError(

@@ -75,29 +75,41 @@ def large(tmp_path_factory):
         return reader.info, list(reader)
 
 
-def short_of_memory(limit: int) -> maskvfi.Interpolator:
+def short_of_memory(limit: int, error: Exception | None = None) -> maskvfi.Interpolator:
     """An interpolator whose device has no memory for more than so many px at once."""
     interpolator = maskvfi.Interpolator("vfi-m", None, "cpu", runtime="torch")
     whole = interpolator.vfi.between
 
     def between(pair, *rest):
         if pair.start.size[0] * pair.start.size[1] > limit:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error or torch.OutOfMemoryError("out of memory")
         return whole(pair, *rest)
 
     interpolator.vfi.between = between
     return interpolator
 
 
-def test_a_device_short_of_memory_gets_smaller_tiles(large):
+@pytest.mark.parametrize(
+    "error",
+    [None, RuntimeError("MPS backend out of memory (allocated 9 GB)"), RuntimeError("can't allocate memory")],
+)
+def test_a_device_short_of_memory_gets_smaller_tiles(large, error):
     info, frames = large
-    renderer = Renderer(short_of_memory(400_000), info)
+    renderer = Renderer(short_of_memory(400_000, error), info)
     whole = Renderer(maskvfi.Interpolator("vfi-m", None, "cpu", runtime="torch"), info)
     (_, made), (_, wanted) = (list(each.render([next(gaps(frames))])) for each in (renderer, whole))
     assert "short of memory" in renderer.warnings[0]
     assert renderer.tally == whole.tally
     difference = np.abs(made.planes[0].astype(int) - wanted.planes[0])
     assert difference.mean() < 1
+
+
+def test_another_error_is_no_lack_of_memory(large):
+    info, frames = large
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(
+            Renderer(short_of_memory(1000, RuntimeError("shapes differ")), info).render([next(gaps(frames))])
+        )
 
 
 def test_a_device_with_hardly_any_memory_is_named(large):
