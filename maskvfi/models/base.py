@@ -133,11 +133,21 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         Args:
             image: [B,3,H,W], RGB in 0..1 (clamped).
             scale: As in `forward`.
+
+        Returns:
+            What `pair` takes; callers do not look into it.
         """
 
     @abstractmethod
     def pair(self, start: Prepared, end: Prepared) -> Pair:
-        """Compute what depends on two prepared frames alone, not on the time between them."""
+        """Compute what depends on two prepared frames alone, not on the time between them.
+
+        Args:
+            start, end: From `prepare`, at the same scale.
+
+        Returns:
+            What `between` and `motion` take.
+        """
 
     @abstractmethod
     def between(self, pair: Pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Interpolation:
@@ -153,7 +163,14 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         """
 
     def motion(self, pair: Pair, time: Tensor, scale: float = 1.0, ensemble: bool = False) -> Motion | None:
-        """The motion of `between` without the frame, for callers that warp; None for a network without flow."""
+        """The motion of `between` without the frame, for callers that warp.
+
+        Args:
+            pair, time, scale, ensemble: As `between` takes them.
+
+        Returns:
+            The flow [B,4,H,W] in px and the blend [B,1,H,W]; None for a network without flow.
+        """
         return None
 
     def multiple(self, scale: float = 1.0) -> int:
@@ -161,7 +178,12 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         return max(self.traits.multiple, int(self.traits.multiple / scale))
 
     def expect(self, height: int, width: int, scale: float = 1.0) -> None:
-        """Let the runtime prepare for many frames of this size in px."""
+        """Let the runtime prepare for many frames of one size.
+
+        Args:
+            height, width: In px, before padding.
+            scale: As in `forward`.
+        """
         multiple = self.multiple(scale)
         self.runtime.expect(height + -height % multiple, width + -width % multiple)
 

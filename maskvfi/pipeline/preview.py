@@ -29,14 +29,13 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import ByFactor, Slot, choose_timeline
 from maskvfi.video import Frame, SourceInfo, open_source
-from maskvfi.video.images import read_pictures, write_picture
+from maskvfi.video.images import WRITTEN, read_pictures, write_picture
 from maskvfi.video.orientation import turned, upright_info
 from maskvfi.video.pixel_format import MATRIX_OF_TAG
 from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
 
 TINT = (0.1, 0.9, 0.3)  # of what stands still
 REPLACED_TINT = (1.0, 0.45, 0.0)  # of what was replaced in place
-PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".exr"}
 
 
 def mask_video(
@@ -116,7 +115,7 @@ def compare(
 
     Args:
         source: As `interpolate` takes it.
-        target: A video, or a .png, .tif or .exr picture.
+        target: A video, or a .png, .jpg, .tif or .exr picture.
         at: When the frame of a picture is, in seconds of the source after its first frame; by default where both
             differ most.
         options: The options; see `maskvfi.Options`. Those of an encoder are for a video only.
@@ -134,7 +133,7 @@ def compare(
     _refuse_no_mask(options)
     refuse_same_file(source, target)
     path = Path(target)
-    picture = path.suffix.lower() in PICTURE_SUFFIXES
+    picture = path.suffix.lower() in WRITTEN
     _check_time(at, picture, options)
     if picture:
         _refuse_encoding(options)
@@ -144,7 +143,7 @@ def compare(
     with open_source_for(source, options) as reader:
         info = reader.info
         masked = Interpolator.from_options(options)
-        plain = Interpolator.from_options(options, mask=None)
+        plain = masked.without_mask()
         masked.paint(*read_painted_masks(options, info))
         result.computed_by(masked)
         below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))

@@ -89,6 +89,9 @@ def copied_pixels(
     Args:
         still, replaced: [B,1,H,W], the probabilities; replaced is None if it is not known.
         threshold, feather, protect, release: As `still_weight` takes them.
+
+    Returns:
+        How far each pixel is copied, and which show the nearer frame, each [B,1,H,W].
     """
     work = partial(_copied_rows, threshold=threshold, feather=feather)
     weight, other = in_bands(work, (still, replaced, protect, release), NEAR + 4, 1)

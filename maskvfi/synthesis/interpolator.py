@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -171,6 +172,12 @@ class Interpolator:
             raise ValueError(f"a painted mask must be [H,W] or [1,1,H,W], not {list(mask.shape)}")
         return mask.reshape(1, 1, *mask.shape[-2:]).to(self.device, torch.float32)
 
+    def without_mask(self) -> Interpolator:
+        """An interpolator with the same networks that warps every pixel."""
+        plain = copy.copy(self)
+        plain.mask = plain.protect = plain.release = None
+        return plain
+
     def between_equal(self, height: int, width: int) -> Copied:
         """How pixels are copied between two equal frames of this size in px: all but those that were released."""
         weight = torch.ones(1, 1, height, width, device=self.device)
@@ -238,6 +245,9 @@ class Interpolator:
 
         Returns:
             RGB [B,3,H,W] on the device.
+
+        Raises:
+            ValueError: The time is outside of 0..1, or has another shape.
         """
         if copied is None:
             (copied,) = self.copied([start, end])
@@ -254,6 +264,9 @@ class Interpolator:
         Args:
             rgb: The frame.
             translucent: Whether some of the picture is not opaque, and it is given over a backdrop.
+
+        Returns:
+            What the other methods take. It keeps what they compute of this frame.
         """
         return View(rgb.to(self.device, torch.float32), translucent)
 
