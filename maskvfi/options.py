@@ -86,6 +86,8 @@ class OptionGroup:
                 raise OptionError(f"{each.name} must be a dict, not {value!r}")
             if each.types == (str, type(None)) and not (value is None or isinstance(value, str)):
                 raise OptionError(f"{each.name} must be text, not {value!r}")
+            if os.PathLike in map(get_origin, each.types) and not _is_path(each, value):
+                raise OptionError(f"{each.name} must be a path or a name, not {value!r}")
             if each.choices and value not in each.choices:
                 raise OptionError(f"{each.name} must be one of {', '.join(each.choices)}, not {value!r}")
             if each.low is not None or each.high is not None:
@@ -299,7 +301,7 @@ class EncodeOptions(OptionGroup):
     codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
     crf: float | None = option(
         None,
-        "Quality of libx264, libx265, nvenc and qsv: lower is better and larger (default 18).",
+        "Quality, lower is better and larger: by default 18 for libx264, libx265, nvenc and qsv, FFmpeg's for AV1.",
         low=0.0,
         high=63.0,
     )
@@ -344,6 +346,11 @@ def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
         factory = each.default_factory
         default = each.default if factory is MISSING else factory()
         yield OptionField(each.name, types, default, **each.metadata)
+
+
+def _is_path(each: OptionField, value: Any) -> bool:
+    """Whether a path was given, or None where the option may be left out."""
+    return isinstance(value, str | os.PathLike) or (value is None and type(None) in each.types)
 
 
 def parse_pairs(name: str, texts: Iterable[str]) -> dict[str, str]:

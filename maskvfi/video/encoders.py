@@ -62,7 +62,7 @@ _DEFAULTS = {
     **dict.fromkeys(_MPEG, _QSCALE),
 }
 # Options that set the quality in another way.
-_OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "x265-params"}
+_OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
@@ -357,11 +357,12 @@ def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> 
 
 def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
     """The options, with a default if none sets the quality; `crf` gets the name that the encoder has for it."""
-    if _OTHER_QUALITY & options.keys():
-        return options
+    given = bool(_OTHER_QUALITY & options.keys())
     known = _QUALITY.get(codec) or _QUALITY.get(codec.rpartition("_")[2])
     if known is None:
-        return _DEFAULTS.get(codec, {}) | options
+        return options if given else _DEFAULTS.get(codec, {}) | options
+    if given and "crf" not in options:
+        return options
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}
     return {**beside, own: options.get("crf", DEFAULT_CRF), **others}

@@ -360,7 +360,8 @@ class VideoWriter:
             what = f"{self._container.format.name} with {self.encoding.description}"
             raise MediaError(f"{self._name}: {what} cannot be written ({reason(error)})") from error
         if unknown := [name for name in self._stream.codec_context.options if name in self.encoding.options]:
-            raise OptionError(f"encoder_options: {self.encoding.codec} has no option {unknown[0]}")
+            where = "" if unknown[0] in ("crf", "preset") else "encoder_options: "
+            raise OptionError(f"{where}{self.encoding.codec} has no option {unknown[0]}")
 
     def _resume(self, journal: Journal) -> None:
         """Mux the packets of the journal, and continue after them."""

@@ -145,7 +145,17 @@ def test_decimals_near_ntsc_rates_mean_these_and_whole_numbers_themselves(rate, 
 
 
 @pytest.mark.parametrize(
-    "values", [{"loop": "off"}, {"codec": 5}, {"encoder_options": "crf=1"}, {"strict": "no"}, {"preset": 3}]
+    "values",
+    [
+        {"loop": "off"},
+        {"codec": 5},
+        {"encoder_options": "crf=1"},
+        {"strict": "no"},
+        {"preset": 3},
+        {"vfi": None},
+        {"mask": True},
+        {"protect": 5},
+    ],
 )
 def test_a_value_of_another_type_is_refused(values):
     (name,) = values

@@ -43,6 +43,8 @@ def test_an_unknown_device_is_refused_by_name(clip, tmp_path):
         ("hevc_nvenc", {}, {"rc": "vbr", "b": "0", "cq": "18"}),
         ("h264_nvenc", {"crf": "25", "preset": "p7"}, {"rc": "vbr", "b": "0", "cq": "25", "preset": "p7"}),
         ("h264_nvenc", {"b": "8M"}, {"b": "8M"}),
+        ("h264_nvenc", {"crf": "20", "rc": "constqp"}, {"rc": "constqp", "b": "0", "cq": "20"}),
+        ("libx265", {"x265-params": "aq-mode=3"}, {"crf": "18"}),
         ("h264_qsv", {"crf": "20"}, {"global_quality": "20"}),
         ("libsvtav1", {"crf": "30"}, {"crf": "30"}),
     ],

@@ -133,6 +133,8 @@ def test_other_containers_work(tmp_path, suffix, codec, audio):
         ("b.webm", {}, "webm cannot hold libx264"),
         ("b.xyz", {}, "no container format"),
         ("b.mp4", {"options": {"bogus": "1"}}, "has no option bogus"),
+        ("b.mp4", {"options": {"bogus": "1"}}, "^encoder_options: "),
+        ("b.mp4", {"codec": "mpeg4", "options": {"crf": "20"}}, "^mpeg4 has no option crf"),
         ("b.mp4", {"options": {"crf": "many"}}, "mp4 with libx264, crf many cannot be written"),
         ("none/b.mp4", {}, "there is no folder"),
         ("there.mp4", {}, "exists already"),
