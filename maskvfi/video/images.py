@@ -24,17 +24,18 @@ from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import (
     CODECS,
-    MOST_NAMED,
     NUMBER,
     UnreadablePicture,
     describe_pictures,
     find_pictures,
     is_pattern,
+    named_first,
     read_frame,
 )
 from maskvfi.video.pump import ReadAhead, Worker
 
-_WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
+# The suffixes of single pictures that can be written.
+WRITTEN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr")
 _INSIDE = "images"  # in the name of the hidden folder inside a folder that exists already
 
 
@@ -81,20 +82,20 @@ class ImageFolderReader(ReadAhead[Frame]):
     def _frames(self) -> Generator[Frame, None, None]:
         unread: list[str] = []
         before: Frame | None = None
-        for number, file in self._files:
-            try:
-                before = read_frame(file, self.info, number)
-            except UnreadablePicture:
-                if self._strict:
-                    raise
-                unread.append(file.name)
-                before = replace(before or self._last_before(number), pts=number / self._rate)
-            yield before
-        if unread:
-            listed = ", ".join(unread[:MOST_NAMED]) + (", ..." if len(unread) > MOST_NAMED else "")
-            self.warnings.append(
-                f"{self._name}: cannot be read as images: {listed}; the image before is shown in their place"
-            )
+        try:
+            for number, file in self._files:
+                try:
+                    before = read_frame(file, self.info, number)
+                except UnreadablePicture:
+                    if self._strict:
+                        raise
+                    unread.append(file.name)
+                    before = replace(before or self._last_before(number), pts=number / self._rate)
+                yield before
+        finally:  # a reader may stop early
+            if unread:
+                line = f"cannot be read as images: {named_first(unread)}; the image before is shown in their place"
+                self.warnings.append(f"{self._name}: {line}")
 
     def _last_before(self, number: int) -> Frame:
         """The last image before a window that can be read; the first of all can."""
@@ -146,9 +147,9 @@ class ImageFolderWriter:
             self._folder, self._pattern = self._folder.parent, self._folder.name
         self._folder = real_path(self._folder)
         suffix = Path(self._pattern).suffix.lower()
-        if suffix not in _WRITTEN:
+        if suffix not in WRITTEN:
             raise MediaError(
-                f"{self._name}: images are written as {', '.join(_WRITTEN)}, not {suffix or 'that'}"
+                f"{self._name}: images are written as {', '.join(WRITTEN)}, not {suffix or 'that'}"
             )
         self._info = info
         self.encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
@@ -310,10 +311,11 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: boo
         MediaError: The picture cannot be written.
     """
     target = Path(path)
-    if target.suffix.lower() not in _WRITTEN:
-        raise MediaError(f"{target}: pictures are written as {', '.join(_WRITTEN)}")
+    if target.suffix.lower() not in WRITTEN:
+        raise MediaError(f"{target}: pictures are written as {', '.join(WRITTEN)}")
     encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
-    data = _encode(upright_frame(frame, info), encoding, info.profile)
+    with _named(os.fspath(target)):
+        data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target, overwrite=overwrite) as partial:
         partial.write_bytes(data)
     return (*encoding.warnings, *_lost_aspect_ratio(info))
@@ -337,10 +339,12 @@ def _numbered(pattern: str, number: int) -> str:
 
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Raise errors of the operating system as a MediaError that names the target, not the hidden folder."""
+    """Raise errors of the system and the encoder as a MediaError that names the target, not the hidden folder."""
     try:
         yield
-    except OSError as error:
+    except MediaError:
+        raise
+    except (OSError, av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{name}: cannot be written ({reason(error)})") from error
 
 

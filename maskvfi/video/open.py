@@ -19,6 +19,7 @@ from maskvfi.video.muxer import VideoWriter
 from maskvfi.video.pixel_format import Colour, is_unspecified
 from maskvfi.video.reader import VideoReader
 from maskvfi.video.stdin import StandardInput
+from maskvfi.video.streams import check_hwaccel
 from maskvfi.video.webp import AnimatedWebpReader, is_webp_animation
 
 PIPE = "-"
@@ -59,14 +60,19 @@ def open_source(
         MediaError: The source cannot be read.
         OptionError: There is no such `hwaccel`.
     """
+    check_hwaccel(hwaccel)
     how: dict[str, Any] = {"start": start, "end": end, "rate": rate}
     if os.fspath(path) == PIPE:
-        return _from_pipe(**how, interlaced=interlaced)
-    if is_image_source(path):
-        return ImageFolderReader(path, **how, strict=strict)
-    if is_webp_animation(path):
-        return AnimatedWebpReader(path, **how)
-    return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
+        reader: Source = _from_pipe(**how, interlaced=interlaced)
+    elif is_image_source(path):
+        reader = ImageFolderReader(path, **how, strict=strict)
+    elif is_webp_animation(path):
+        reader = AnimatedWebpReader(path, **how)
+    else:
+        return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
+    if hwaccel is not None:
+        reader.warnings.append(f"{reader.info.path}: {hwaccel} cannot decode it; decoded in software")
+    return reader
 
 
 def _from_pipe(**how: Any) -> VideoReader:

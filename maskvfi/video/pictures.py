@@ -109,6 +109,11 @@ def folder_of(path: PathLike) -> Path:
     return Path(path).parent if is_pattern(path) else Path(path)
 
 
+def named_first(names: Sequence[str]) -> str:
+    """The first names of a list that may be long, as a warning has them."""
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+
+
 def missing_numbers(files: Sequence[Path]) -> list[str]:
     """The numbers that are missing between numbered files.
 
@@ -158,7 +163,7 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
             raise MediaError(f"{file}: pixel format {header.name} is not supported")
     warnings = []
     if missing := missing_numbers(files):
-        listed = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+        listed = named_first(missing)
         warnings.append(f"{name}: numbers are missing: {listed}; the images are shown without a pause there")
     profiles = [header.profile for header in headers.values()] or [b""]
     if len(set(profiles)) > 1:

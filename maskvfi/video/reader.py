@@ -193,23 +193,25 @@ class VideoReader(ReadAhead[Frame]):
         rate = self.info.rate
         previous: Fraction | None = None
         repaired = 0
-        for number, native in enumerate(self._uniform.of(self._from(first_time))):
-            pts = None if native.pts is None else native.pts * self._tick(native)
-            if self._raw_rate:
-                pts = self.info.start_time + number / self._raw_rate
-            if pts is not None and self._grid is not None:
-                pts = self._grid.exact(pts)
-            if pts is None:
-                pts = previous + 1 / rate if previous is not None else self.info.start_time
-            elif previous is not None and pts <= previous:
-                repaired += 1
-                pts = previous + 1 / (2 * rate)
-            previous = pts
-            yield native, pts
-        if repaired:
-            self.warnings.append(
-                f"{self._name}: {repaired} frames did not come after the one before; their times were moved"
-            )
+        try:
+            for number, native in enumerate(self._uniform.of(self._from(first_time))):
+                pts = None if native.pts is None else native.pts * self._tick(native)
+                if self._raw_rate:
+                    pts = self.info.start_time + number / self._raw_rate
+                if pts is not None and self._grid is not None:
+                    pts = self._grid.exact(pts)
+                if pts is None:
+                    pts = previous + 1 / rate if previous is not None else self.info.start_time
+                elif previous is not None and pts <= previous:
+                    repaired += 1
+                    pts = previous + 1 / (2 * rate)
+                previous = pts
+                yield native, pts
+        finally:  # the frames that are wanted may end before
+            if repaired:
+                self.warnings.append(
+                    f"{self._name}: {repaired} frames did not come after the one before; their times were moved"
+                )
 
     def _from(self, first_time: Fraction) -> Iterator[av.VideoFrame]:
         """Decoded frames, after a seek if that saves work and lands at or before `first_time`."""

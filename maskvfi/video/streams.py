@@ -25,6 +25,12 @@ _ALONE = ",".join(sorted(av.formats_available - _LISTS))  # all others
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
+def check_hwaccel(hwaccel: str | None) -> None:
+    """Raise OptionError if there is no such decoding device; None is software."""
+    if hwaccel is not None and hwaccel not in HWACCELS:
+        raise OptionError(f"hwaccel must be one of {', '.join(HWACCELS)} with this PyAV, not {hwaccel!r}")
+
+
 def open_input(
     source: PathLike | BinaryIO | StandardInput,
     container_format: str | None = None,
@@ -46,8 +52,7 @@ def open_input(
         MediaError: It is missing, not readable, a list of other files, or not a video.
         OptionError: There is no such device.
     """
-    if hwaccel is not None and hwaccel not in HWACCELS:
-        raise OptionError(f"hwaccel must be one of {', '.join(HWACCELS)} with this PyAV, not {hwaccel!r}")
+    check_hwaccel(hwaccel)
     if not isinstance(source, (str, os.PathLike)):
         name = str(getattr(source, "name", "stream"))
         return _open(source, name, container_format, hwaccel), name

@@ -66,7 +66,7 @@ class Target:
         return None if self._path is None else self._partial
 
     def publish(self) -> None:
-        """Rename the finished file to the target.
+        """Rename the finished file to the target, once the disk has it: its segments may be deleted then.
 
         Raises:
             MediaError: It cannot have it, or another program has made such a file and `overwrite` is not set. The file
@@ -74,6 +74,8 @@ class Target:
         """
         if self._path is None:
             return
+        with self._partial.open("rb") as file:
+            os.fsync(file.fileno())
         beside = partial_path(self._path)  # out of the journal's folder, where a resumed run would remove it
         os.replace(self._partial, beside)
         try:

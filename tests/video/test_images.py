@@ -346,6 +346,11 @@ def test_single_pictures_are_read_and_written(tmp_path, suffix, dtype):
         write_picture(tmp_path / "out.bmp", frames[0], info)
     with pytest.raises(MediaError, match="cannot be written"):
         write_picture(tmp_path / "none" / f"out{suffix}", frames[0], info)
+    planes = tuple(np.zeros((2, 70_000), plane.dtype) for plane in frames[0].planes)
+    with pytest.raises(MediaError, match=r"wide\.jpg: cannot be written"):  # JPEG ends at 65,535 px
+        write_picture(
+            tmp_path / "wide.jpg", replace(frames[0], planes=planes), replace(info, width=70_000, height=2)
+        )
     with pytest.raises(MediaError, match="no such file"):
         read_pictures([tmp_path / "none.png"])
 

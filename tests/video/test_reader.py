@@ -93,6 +93,9 @@ def test_times_that_stand_still_are_moved_with_a_warning(tmp_path):
     assert times == sorted(set(times))
     assert len(times) == 4
     assert any("times were moved" in line for line in reader.warnings)
+    with VideoReader(path, end=Fraction(1, 10)) as reader:
+        assert len(list(reader)) == 3
+    assert any("times were moved" in line for line in reader.warnings)
 
 
 def bad_inputs(folder):
