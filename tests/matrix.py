@@ -13,6 +13,7 @@ from clips import make_clip
 
 import maskvfi
 from maskvfi.video import open_source
+from maskvfi.video.hdr import HdrMetadata
 
 PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
 KINDS = ("mp4", "mov", "mkv", "webm", "ts", "avi", "gif", "png", "y4m")
@@ -24,7 +25,8 @@ NAMED = {
     "chapters": r"chapter",
     "rotation": r"rotation",
     "alpha": r"alpha|palette",
-    "HDR": r"HDR10|transfer function",
+    "HDR": r"transfer function",
+    "mastering data": r"HDR10",
 }
 HEAD = """# Formats
 
@@ -91,6 +93,7 @@ def traits_of(path: Path) -> list[str]:
         "rotation": info.display_matrix is not None or info.height > info.width,
         "alpha": transparent,
         "HDR": info.colour.transfer == PQ,
+        "mastering data": info.hdr != HdrMetadata(),
     }
     if path.is_file():
         with av.open(str(path)) as container:
