@@ -14,6 +14,7 @@ from distill.data.labels import Rule, label_shard, unlabelled
 from distill.data.prepare import Part, cut, prepared, uncut
 from distill.data.teachers import load_teacher
 from distill.options import Recipe
+from maskvfi.extras import install_command
 
 
 def label_on_ray(data: Path, teacher: str, rule: Rule, scale: float, device: str, address: str | None) -> int:
@@ -158,7 +159,7 @@ def _import_ray() -> tuple[Any, Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise ValueError(f"work on Ray needs Ray ({error}): pip install 'maskvfi[ray]'") from None
+        raise ValueError(f"work on Ray needs Ray ({error}): {install_command('ray')}") from None
     from maskvfi.batch.workers import cluster
 
     ray.data.DataContext.get_current().enable_progress_bars = False

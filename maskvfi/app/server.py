@@ -14,6 +14,7 @@ from pathlib import Path
 
 from maskvfi.app.guard import Guard
 from maskvfi.errors import OptionError, reason
+from maskvfi.extras import install_command
 
 LARGEST = 4 << 30  # bytes that an uploaded video may have
 
@@ -44,7 +45,7 @@ def serve(host: str, port: int, ready: Callable[[str], object]) -> None:
         try:
             import gradio
         except ModuleNotFoundError:
-            raise OptionError("the page needs gradio: pip install 'maskvfi[ui]'") from None
+            raise OptionError(f"the page needs gradio: {install_command('ui')}") from None
         from starlette.middleware import Middleware
 
         from maskvfi.app.page import SCRIPT, STYLE, build_page

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from maskvfi.errors import OptionError
+from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork, Runtime
 
 RUNTIMES = ("torch", "compile", "openvino", "onnx")
@@ -116,7 +117,7 @@ def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any
     if name == "openvino" and device.type != "cpu":
         return f"{name} takes frames from the CPU, this is {device}"
     if name in PACKAGES and find_spec(PACKAGES[name]) is None:
-        return f"{name} is not installed (pip install maskvfi[{name}])"
+        return f"{name} is not installed ({install_command(name)})"
     if name == "onnx" and device.type != "cpu" and not _onnx_drives(device):
         return f"the installed onnxruntime does not drive {device} (onnxruntime-gpu drives CUDA)"
     if name == "compile" and device.type == "cpu" and not any(map(shutil.which, COMPILERS)):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from maskvfi.errors import MediaError, OptionError, WeightsError
+from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, check_target, written_whole
@@ -49,7 +50,7 @@ def export(name: PathLike, target: PathLike, *, layout: str = "pair", overwrite:
     if layout not in LAYOUTS:
         raise OptionError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if find_spec("onnx") is None:
-        raise OptionError("the export needs onnx (pip install maskvfi[onnx])")
+        raise OptionError(f"the export needs onnx: {install_command('onnx')}")
     path, target = find_weights(name), check_target(target, overwrite)
     if target.suffix.lower() != ".onnx":
         raise MediaError(f"{target}: the name of a graph ends in .onnx")

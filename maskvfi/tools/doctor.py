@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
-from importlib.metadata import requires
 from importlib.util import find_spec
-from pathlib import Path
 
 import av
 import torch
 
 from maskvfi.errors import reason
+from maskvfi.extras import install_command
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.runtimes import choose_runtime
@@ -65,7 +63,10 @@ def diagnose() -> Iterator[tuple[str, str]]:
         yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
     for extra, (module, purpose) in EXTRAS.items():
         there = find_spec(module) is not None
-        yield f"extra {extra}", f"there: {purpose}" if there else f"missing: {purpose} ({_install(extra)})"
+        yield (
+            f"extra {extra}",
+            f"there: {purpose}" if there else f"missing: {purpose} ({install_command(extra)})",
+        )
     for folder in weight_folders():
         yield "weights in", f"{folder}{'' if folder.is_dir() else ' (no such folder)'}"
     for file in list_weights():
@@ -73,15 +74,3 @@ def diagnose() -> Iterator[tuple[str, str]]:
             yield f"  {file.name}", f"{file.kind}, sha256 {file.sha256[:16]}"
         except OSError as error:
             yield f"  {file.name}", f"unreadable ({reason(error)})"
-
-
-def _install(extra: str) -> str:
-    """The command that adds an extra's packages to the environment that this process runs in."""
-    mark = f"extra == '{extra}'"
-    parts = (line.replace('"', "'").split(";") for line in requires("maskvfi") or ())
-    packages = " ".join(f"'{name.strip()}'" for name, *rest in parts if any(mark in part for part in rest))
-    if Path(sys.prefix, "pipx_metadata.json").is_file():
-        return f"pipx inject maskvfi {packages}"
-    if Path(sys.prefix, "uv-receipt.toml").is_file():
-        return f"uv pip install --python {sys.executable} {packages}"
-    return f"pip install {packages}"

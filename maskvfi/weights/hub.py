@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maskvfi.errors import MediaError, WeightsError, reason
+from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, written_whole
@@ -163,7 +164,7 @@ def _huggingface_hub() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise WeightsError("the Hub needs huggingface_hub (pip install maskvfi[hub])") from None
+        raise WeightsError(f"the Hub needs huggingface_hub: {install_command('hub')}") from None
     return huggingface_hub
 
 

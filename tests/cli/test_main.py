@@ -205,7 +205,7 @@ def test_the_page_says_what_it_needs():
     )
     done = subprocess.run([sys.executable, "-c", without], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'maskvfi[ui]'\n"
+    assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'gradio>=6'\n"
 
 
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
