@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import os
 import posixpath
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from maskvfi.batch.storage import file_system_errors, local_path, storage_of
-from maskvfi.errors import OptionError
+from maskvfi.errors import MediaError, OptionError, reason
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
@@ -45,9 +46,11 @@ def find_jobs(sources: Sequence[str], out: str) -> list[Job]:
         The jobs, in order; a video that is named twice counts once.
 
     Raises:
-        OptionError: A source gives no video, two results would have the same target, or a row has no source.
-        MediaError: A source cannot be reached.
+        OptionError: A source gives no video, two results would have the same target, or a table is not in order.
+        MediaError: A source cannot be reached, or a folder not be read.
     """
+    if not out or not all(sources):
+        raise OptionError(f"{'a source' if out else 'the folder for results'} has no name")
     by_target: dict[str, Job] = {}
     for job in (job for source in sources for job in _jobs_of(source, out)):
         other = by_target.setdefault(_place(job.target), job)
@@ -95,6 +98,8 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
                 inside for inside in found if not (storage.isdir(inside) or _is_result(inside, searched, out))
             ]
     if folder:
+        if local_path(source) is not None:
+            _refuse_unreadable(path)
         found = [inside for inside in found if _is_video(inside, path, out)]
     if not found and (folder or pattern):
         raise OptionError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
@@ -105,7 +110,31 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
         yield Job(source, _join(out, posixpath.basename(path)))
 
 
+def _refuse_unreadable(folder: str) -> None:
+    """Raise MediaError if a folder below a local one cannot be read: fsspec would leave it out in silence."""
+
+    def refuse(error: OSError) -> None:
+        raise MediaError(f"{error.filename}: cannot be read ({reason(error)})") from error
+
+    for _ in os.walk(folder, onerror=refuse):
+        pass
+
+
 def _of_table(source: str, out: str) -> Iterator[Job]:
+    heading, rows = _read_table(source)
+    place = posixpath.dirname(storage_of(source)[1])
+    for number, cells in rows:
+        row = dict(zip(heading, cells, strict=False))
+        named, target = row["source"], row.get("target", "")
+        if not named:
+            has = f"the target {target} and no source" if target else "no source"
+            raise OptionError(f"{source}: row {number} (the heading is row 1) has {has}")
+        video = named if "://" in named else _join(_address(source, place), named)
+        yield Job(video, _join(out, target or posixpath.basename(named)))
+
+
+def _read_table(source: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of a table's columns, in lower case, and its rows, each with the number of its line in the file."""
     storage, path = storage_of(source)
     with file_system_errors(source, "read"):
         data = storage.cat_file(path)
@@ -113,21 +142,37 @@ def _of_table(source: str, out: str) -> Iterator[Job]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise OptionError(f"{source}: is not a table in UTF-8") from None
+    if "\0" in text:
+        raise OptionError(f"{source}: is not a CSV table (it has bytes of zero)")
+    lines = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
     try:
-        rows = list(csv.DictReader(io.StringIO(text)))
+        all_rows = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines]
     except csv.Error as error:
         raise OptionError(f"{source}: is not a CSV table ({error})") from None
-    if not rows or "source" not in rows[0]:
-        raise OptionError(f"{source}: has no column called source, or no row")
-    for number, row in enumerate(rows, start=2):
-        named, target = ((row.get(column) or "").strip() for column in ("source", "target"))
-        if target and not named:
+    rows = [(number, cells) for number, cells in all_rows if any(cells)]
+    heading = [name.lower() for name in rows[0][1]] if rows else []
+    _check_heading(source, heading)
+    if not rows[1:]:
+        raise OptionError(f"{source}: has no row under its heading")
+    for number, cells in rows[1:]:
+        if len(cells) > len(heading):
             raise OptionError(
-                f"{source}: row {number} (the heading is row 1) has the target {target} and no source"
+                f"{source}: row {number} (the heading is row 1) has {len(cells)} cells under {len(heading)} columns: "
+                "a name with a comma needs quotes"
             )
-        if named:
-            video = named if "://" in named else _join(_address(source, posixpath.dirname(path)), named)
-            yield Job(video, _join(out, target or posixpath.basename(named)))
+    return heading, rows[1:]
+
+
+def _check_heading(source: str, heading: list[str]) -> None:
+    """Refuse a table without the column source, with one twice, or with a name that is nearly target."""
+    listed = ", ".join(heading)
+    if "source" not in heading:
+        raise OptionError(f"{source}: has no column called source, its columns are: {listed or 'none'}")
+    if twice := [name for name in ("source", "target") if heading.count(name) > 1]:
+        raise OptionError(f"{source}: has two columns called {twice[0]}")
+    nearly = difflib.get_close_matches("target", heading, 1, 0.75)
+    if "target" not in heading and nearly:
+        raise OptionError(f"{source}: has a column called {nearly[0]}: is target meant?")
 
 
 def _is_video(inside: str, folder: str, out: str) -> bool:

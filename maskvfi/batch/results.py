@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -70,7 +71,7 @@ class Table:
 
     Raises:
         OptionError: The file has another suffix.
-        MediaError: Its folder does not exist, or the file exists and is not the table of a batch.
+        MediaError: Its folder does not exist or cannot be written, or the file exists and is not the table of a batch.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -79,6 +80,8 @@ class Table:
             raise OptionError(f"{self._path}: the result is written as {' or '.join(SUFFIXES)}")
         if not self._path.parent.is_dir():
             raise MediaError(f"{self._path}: there is no folder {self._path.parent}")
+        if not os.access(self._path.parent, os.W_OK):
+            raise MediaError(f"{self._path}: cannot be written (permission denied)")
         self._before = {row.target: row for row in self._read()}
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -91,6 +94,9 @@ class Table:
             MediaError: The file cannot be written.
         """
         rows = [_printable(row) for row in rows]
+        self._before |= {
+            row.target: row for row in self._read()
+        }  # another batch may have written it meanwhile
         finished = {target for target, row in self._before.items() if row.status == "done"}
         new = {row.target: row for row in rows if row.status != "exists" or row.target not in finished}
         both = (self._before | new).values()

@@ -21,12 +21,13 @@ from maskvfi.batch.results import Row, Table
 from maskvfi.batch.segments import Part, PartResult, join
 from maskvfi.batch.storage import deliver, exists, fetched, local_path, work_path
 from maskvfi.batch.workers import MAX_RETRIES, Workers, cluster, results_of
-from maskvfi.errors import MaskvfiError, MediaError, OptionError
+from maskvfi.errors import MaskvfiError, MediaError, OptionError, reason
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
 from maskvfi.pipeline.report import Report
 from maskvfi.timing.timeline import choose_timeline
 from maskvfi.video import muxer
+from maskvfi.video.images import is_image_target
 from maskvfi.video.journal import Journal, kept_facts
 from maskvfi.weights.locate import find_weights
 
@@ -347,14 +348,18 @@ class _Batch:
     def _fail(self, video: _Video, error: Exception) -> None:
         if not video.open:  # done, or failed for the cause that its row tells
             return
-        video.row.error = _one_line(error)
+        if not self._overwrite and exists(video.job.target):  # another batch has made it meanwhile
+            video.row.status = "exists"
+            if video.journal is not None:
+                video.journal.remove()
+        else:
+            video.row.status, video.row.error = "failed", _one_line(error)
+            if video.journal is not None:
+                video.journal.close()
         for survey in [each for each, surveyed in self._surveys.items() if surveyed is video]:
             del self._surveys[survey]
             ray.cancel(survey)
         self._parts = deque(waiting for waiting in self._parts if waiting[0] is not video)
-        if video.journal is not None:
-            video.journal.close()
-        video.row.status = "failed"
         self._write_table()
 
     def _write_table(self) -> None:
@@ -386,6 +391,8 @@ def _check_job(job: Job, overwrite: bool) -> _Video:
             raise MediaError(f"{job.target}: is the input itself")
         if source and not source.exists():
             raise MediaError(f"{job.source}: no such file")
+        if is_image_target(job.target):
+            raise MediaError(f"{job.target}: a batch makes video files, not folders of images")
         if exists(job.target) and not overwrite:
             video.row.status = "exists"
     except (MediaError, OSError) as error:
@@ -395,6 +402,8 @@ def _check_job(job: Job, overwrite: bool) -> _Video:
 
 def _one_line(error: Exception) -> str:
     line = " ".join(str(error).split()) or "failed"
+    if isinstance(error, OSError) and error.filename:
+        line = f"{os.fsdecode(error.filename)}: {reason(error)}"
     expected = isinstance(error, MaskvfiError | OSError)
     return line if expected else f"{type(error).__name__}: {line}"
 

@@ -216,6 +216,14 @@ def test_after_an_interruption_only_the_rest_is_made(folder, made):
         (["a.mkv", "--result", "all.csv"], "all.csv: exists and is not the table of a batch"),
         (["a.mkv", "--factor", "0"], "factor must be a whole number of at least 1"),
         (["nowhere://a/b.mkv"], "cannot be reached"),
+        (["columns.csv"], "columns.csv: has no column called source, its columns are: source;target"),
+        (["typo.csv"], "typo.csv: has a column called targt: is target meant?"),
+        (["comma.csv"], "comma.csv: row 4 (the heading is row 1) has 3 cells under 2 columns"),
+        (["twice.csv"], "twice.csv: has two columns called source"),
+        (["none.csv", ""], "a source has no name"),
+        (["bare.csv"], "bare.csv: has no row under its heading"),
+        (["zero.csv"], "zero.csv: is not a CSV table (it has bytes of zero)"),
+        (["open.csv"], "open.csv: is not a CSV table (unexpected end of data)"),
         (["wide.csv"], "wide.csv: is not a CSV table (field larger than field limit"),
     ],
 )
@@ -230,10 +238,61 @@ def test_what_is_asked_wrongly_is_one_line_before_any_work(folder, monkeypatch, 
     shutil.copy(folder / "a.mkv", folder / "other" / "a.mkv")
     (folder / "rows.csv").write_text("source,target\na.mkv,y.mkv\n,x.mkv\n")
     (folder / "wide.csv").write_text("source\n" + "a" * 200_000)
+    (folder / "columns.csv").write_text("source;target\na.mkv;b.mkv\n")
+    (folder / "typo.csv").write_text("source,targt\na.mkv,b.mkv\n")
+    (folder / "comma.csv").write_text("source,target\na.mkv,x.mkv\n\na, b.mkv,y.mkv\n")
+    (folder / "twice.csv").write_text("source,source\na.mkv,b.mkv\n")
+    (folder / "bare.csv").write_text("source,target\n,\n")
+    (folder / "zero.csv").write_text("source\na\0.mkv\n")
+    (folder / "open.csv").write_text('source\n"a.mkv\n')
     done = CliRunner().invoke(app, ["batch", *arguments, "--out", "nothing"])
     assert isinstance(done.exception, ValueError | maskvfi.MediaError)
     assert line in str(done.exception)
     assert not (folder / "nothing").exists()
+
+
+def test_a_table_is_read_as_people_write_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text('\ufeffSource, Target,note\na.mkv, x.mkv,1\n\nb.mkv, "y, z.mkv"\nc.mkv\n')
+    assert [(Path(job.source).name, job.target) for job in find_jobs(["t.csv"], "out")] == [
+        ("a.mkv", "out/x.mkv"),
+        ("b.mkv", "out/y, z.mkv"),
+        ("c.mkv", "out/c.mkv"),
+    ]
+
+
+def test_no_folder_for_results_is_not_this_one():
+    with pytest.raises(maskvfi.OptionError, match="the folder for results has no name"):
+        find_jobs(["a.mkv"], "")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "clips" / "secret").mkdir(parents=True)
+    listed = os.scandir
+
+    def refused(path="."):
+        if "secret" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(maskvfi.MediaError, match=r"secret: cannot be read \(permission denied\)"):
+        find_jobs([str(tmp_path / "clips")], str(tmp_path / "out"))
+
+
+def test_what_another_batch_has_made_meanwhile_is_there(folder, tmp_path):
+    """As with `exists` before the start: it is left alone, and nothing hidden stays."""
+    target = tmp_path / "out" / "a.mkv"
+
+    def made_by_another(summary):
+        if target.parent.is_dir() and not target.exists():
+            target.write_bytes(b"made by another")
+
+    (row,) = batch(
+        [folder / "a.mkv"], tmp_path / "out", workers=1, progress=made_by_another, vfi="blend", mask=None
+    )
+    assert (row.status, row.error) == ("exists", "")
+    assert [path.name for path in target.parent.iterdir()] == ["a.mkv"]
 
 
 def test_no_workers_make_nothing(folder, tmp_path):
