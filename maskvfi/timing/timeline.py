@@ -119,5 +119,5 @@ def _timeline(options: TimeOptions, source: Fraction) -> tuple[Timeline, Fractio
         return by_rate, by_rate.rate
     if options.factor is None and slow.denominator != 1:
         return ByRate(source), source
-    by_factor = ByFactor(options.factor or (2 if slow == 1 else int(slow)))
+    by_factor = ByFactor(options.factor or (2 if options.slow is None else int(slow)))
     return by_factor, source * by_factor.factor / slow

@@ -20,6 +20,7 @@ from maskvfi.paths import hidden_path, real_path, sha256, written_whole
 
 FORMAT = 1
 MANIFEST, LOCK = "manifest.json", "lock"
+HASH = 64  # hexadecimal digits of SHA-256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ class Journal:
                 _write(self.folder / MANIFEST, manifest)
         except BaseException:
             self._lock.release()
+            if not any(self._segments()):
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
     def packets(self) -> Iterator[EncodedPacket]:
@@ -225,7 +228,8 @@ class Journal:
         for name in sorted({*known, *facts}):
             if known.get(name) != facts.get(name):
                 raise MediaError(
-                    f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))}"
+                    f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))} "
+                    "(overwrite begins anew)"
                 )
         self.numbers = set(found)
         while self._whole in found:
@@ -269,6 +273,8 @@ def _difference(name: str, old: Any, new: Any) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         part = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
         return _difference(f"{name}: {part}", old.get(part), new.get(part))
+    if all(isinstance(each, str) and len(each) >= HASH for each in (old, new)):
+        return f"{name} was another one"
     return f"{name} was {old} and is {new}"
 
 

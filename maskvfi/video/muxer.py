@@ -275,7 +275,7 @@ class VideoWriter:
 
     def _raise_with_kept(self, error: BaseException) -> None:
         """If frames of a stopped run are kept, raise the error again with a line that says how many."""
-        if not self.kept:
+        if not self.kept or self.journal is None or not self.journal.folder.is_dir():
             return
         kept = f"{self.kept} frames are kept, resume goes on there"
         if isinstance(error, KeyboardInterrupt):

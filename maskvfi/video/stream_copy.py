@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -362,6 +363,8 @@ class CopiedStreams:
                 self.warnings.append(f"{_named(stream)} is damaged: parts are left out")
             route.damaged = True
         except av.error.FFmpegError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the writer names its file
             what = f"{_describe(route.target)} cannot be copied"
             raise MediaError(f"{self._name}: {what} ({reason(error)})") from error
 

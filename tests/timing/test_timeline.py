@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskvfi.options import parse_rate
-from maskvfi.timing.timeline import ByFactor, ByRate, Slot, Timeline
+from maskvfi.options import Options, parse_rate
+from maskvfi.timing.timeline import ByFactor, ByRate, Slot, Timeline, choose_timeline
 
 gaps = st.lists(st.fractions(Fraction(1, 240), Fraction(2), max_denominator=90000), min_size=1, max_size=40)
 
@@ -55,6 +55,12 @@ def test_film_to_ntsc_does_not_drift_over_100000_frames():
     assert tail[-1].pts + tail[-1].duration == 100_000 / film
     assert last is not None
     assert last.pts.denominator <= 60000
+
+
+def test_slow_motion_of_once_changes_nothing():
+    timeline, rate = choose_timeline(Options(slow=1), Fraction(30))
+    assert isinstance(timeline, ByFactor)
+    assert (timeline.factor, rate) == (1, 30)
 
 
 @pytest.mark.parametrize(
