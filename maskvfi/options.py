@@ -227,7 +227,8 @@ class MaskOptions(OptionGroup):
         None, "A painted mask of the frame's size: white pixels are always copied."
     )
     release: PathLike | None = option(
-        None, "A painted mask of the frame's size: white pixels are always warped."
+        None,
+        "A painted mask of the frame's size: white pixels are always warped, also where protect is white.",
     )
     threshold: float = option(
         0.7,
@@ -350,7 +351,9 @@ def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
 
 def _is_path(each: OptionField, value: Any) -> bool:
     """Whether a path was given, or None where the option may be left out."""
-    return isinstance(value, str | os.PathLike) or (value is None and type(None) in each.types)
+    return (value != "" and isinstance(value, str | os.PathLike)) or (
+        value is None and type(None) in each.types
+    )
 
 
 def parse_pairs(name: str, texts: Iterable[str]) -> dict[str, str]:

@@ -155,6 +155,7 @@ def test_decimals_near_ntsc_rates_mean_these_and_whole_numbers_themselves(rate, 
         {"vfi": None},
         {"mask": True},
         {"protect": 5},
+        {"release": ""},
     ],
 )
 def test_a_value_of_another_type_is_refused(values):
