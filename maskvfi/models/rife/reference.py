@@ -9,7 +9,6 @@ from torch import Tensor
 from maskvfi.models.rife.network import Block, IFNet, ResConv
 from maskvfi.models.rife.stage import Stage
 from maskvfi.models.rife.variants import Variant
-from maskvfi.ops.warp import backward_warp
 
 
 class PlainStage(Stage):
@@ -20,7 +19,7 @@ class PlainStage(Stage):
             return [_shrunk(x, scale) for x in self.planes], []
         flows = self.flow.split(2, dim=1)
         warped = [
-            torch.cat([backward_warp(part, flow) for part in (x[:, :3], x[:, 3:]) if part.shape[1]], dim=1)
+            torch.cat([_warped(part, flow) for part in (x[:, :3], x[:, 3:]) if part.shape[1]], dim=1)
             for x, flow in zip(self.planes, flows, strict=True)
         ]
         last = self.parts[-1]
@@ -47,6 +46,16 @@ class PlainIFNet(IFNet):
                 module.fold = False
             elif isinstance(module, Block):
                 module.passes_features = bool(variant.features)
+
+
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
+    """`image` [B,C,H,W] sampled along `flow` [B,2,H,W] px by torch alone, which gives a whole picture to one core."""
+    height, width = image.shape[-2:]
+    ys, xs = (torch.linspace(-1, 1, side, device=flow.device) for side in (height, width))
+    own = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
+    step = torch.tensor([2 / max(side - 1, 1) for side in (width, height)], device=flow.device)
+    places = (own + flow * step.view(2, 1, 1)).permute(0, 2, 3, 1)
+    return F.grid_sample(image, places, padding_mode="border", align_corners=True)
 
 
 def _shrunk(x: Tensor, scale: float) -> Tensor:
