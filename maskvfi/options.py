@@ -19,6 +19,9 @@ from maskvfi.paths import PathLike
 DEFAULT_VFI = "vfi-m"
 DEFAULT_MASK = "static-s"
 OFF = "off"  # on the command line, mask=None
+INTERLACED = ("auto", "keep", "deinterlace")
+PRECISIONS = ("fp32", "fp16", "bf16")
+RUNTIMES = ("torch", "compile", "openvino", "onnx")
 MIN_TILE = 512  # px on a side
 MAX_RATIO = 1000  # output frames per source frame at most, and source frames per output frame
 Number = Fraction | float | str
@@ -143,7 +146,7 @@ class DecodeOptions(OptionGroup):
     interlaced: str = option(
         "auto",
         'Deinterlace frames that are flagged interlaced and look so ("auto"), none ("keep") or all ("deinterlace").',
-        choices=("auto", "keep", "deinterlace"),
+        choices=INTERLACED,
     )
     strict: bool = option(
         False, "Fail if the input cannot be read to its end; by default the output holds what could be read."
@@ -244,7 +247,7 @@ class MaskOptions(OptionGroup):
     precision: str = option(
         "auto",
         "Number format of the networks: auto, fp32, fp16 or bf16.",
-        choices=("auto", "fp32", "fp16", "bf16"),
+        choices=("auto", *PRECISIONS),
     )
 
     def __post_init__(self) -> None:
@@ -291,7 +294,7 @@ class FrameOptions(StillOptions):
     runtime: str = option(
         "auto",
         "What computes the network: auto, torch, compile, openvino or onnx.",
-        choices=("auto", "torch", "compile", "openvino", "onnx"),
+        choices=("auto", *RUNTIMES),
     )
 
 

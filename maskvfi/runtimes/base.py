@@ -13,8 +13,8 @@ from torch import nn
 from maskvfi.errors import OptionError
 from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork, Runtime
+from maskvfi.options import RUNTIMES
 
-RUNTIMES = ("torch", "compile", "openvino", "onnx")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 COMPILERS = ("g++", "clang++", "cl")
 Network = TypeVar("Network", bound=nn.Module)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from maskvfi.errors import OptionError
+from maskvfi.options import PRECISIONS
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -51,7 +52,7 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
         precision = "fp16" if device.type == "cuda" else "fp32"
     if precision not in PRECISIONS:
         raise OptionError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
-    return precision, PRECISIONS[precision]
+    return precision, DTYPES[precision]
 
 
 def choose_mask_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 from maskvfi.paths import PathLike
+from maskvfi.video.chunks import png_chunks, read_at, riff_chunks
 
 FOR_EVER = 0  # plays
 _MOST = 2**16 - 1  # of an APNG's numerator and denominator, and of a GIF's loops
@@ -33,11 +32,11 @@ def plays_of(path: PathLike) -> int | None:
             if head.startswith(b"GIF8"):
                 return _plays_of_gif(head)
             if head.startswith(b"\x89PNG"):
-                place = next((place for name, place in _png_chunks(file) if name == b"acTL"), None)
-                return None if place is None else int.from_bytes(_read_at(file, place + 4, 4), "big")
+                place = next((each.data for each in png_chunks(file) if each.name == b"acTL"), None)
+                return None if place is None else int.from_bytes(read_at(file, place + 4, 4), "big")
             if head.startswith(b"RIFF"):
-                place = next((place for name, place, _ in riff_chunks(file) if name == b"ANIM"), None)
-                return None if place is None else int.from_bytes(_read_at(file, place + 4, 2), "little")
+                place = next((each.data for each in riff_chunks(file) if each.name == b"ANIM"), None)
+                return None if place is None else int.from_bytes(read_at(file, place + 4, 2), "little")
     except OSError:
         pass
     return None
@@ -45,7 +44,7 @@ def plays_of(path: PathLike) -> int | None:
 
 def webp_durations(data: bytes) -> list[int]:
     """How long every picture of an animated WebP, given as bytes, is shown, in milliseconds."""
-    places = [place for name, place, _ in riff_chunks(io.BytesIO(data)) if name == b"ANMF"]
+    places = [each.data for each in riff_chunks(io.BytesIO(data)) if each.name == b"ANMF"]
     return [int.from_bytes(data[place + 12 : place + 15], "little") for place in places]
 
 
@@ -119,10 +118,8 @@ def set_last_duration(path: Path, muxer: str, duration: Fraction) -> None:
     if muxer not in ("apng", "webp"):
         return
     with path.open("r+b") as file:
-        if muxer == "apng":
-            places = [place for name, place in _png_chunks(file) if name == b"fcTL"]
-        else:
-            places = [place for name, place, _ in riff_chunks(file) if name == b"ANMF"]
+        chunks, of_picture = (png_chunks, b"fcTL") if muxer == "apng" else (riff_chunks, b"ANMF")
+        places = [each.data for each in chunks(file) if each.name == of_picture]
         if not places:  # one picture, without a duration
             return
         if muxer == "webp":
@@ -136,27 +133,3 @@ def set_last_duration(path: Path, muxer: str, duration: Fraction) -> None:
         data[20:24] = struct.pack(">HH", shown.numerator, shown.denominator)
         file.seek(places[-1])
         file.write(data + struct.pack(">I", zlib.crc32(b"fcTL" + data)))
-
-
-def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The names of a PNG's chunks, and where their data begins."""
-    place = 8
-    while len(head := _read_at(file, place, 8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        yield name, place + 8
-        place += 12 + length
-
-
-def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """The names of a WebP's chunks, where their data begins, and where the next chunk does."""
-    place = 12
-    while len(head := _read_at(file, place, 8)) == 8:
-        name, length = struct.unpack("<4sI", head)
-        after = place + 8 + length + length % 2
-        yield name, place + 8, after
-        place = after
-
-
-def _read_at(file: BinaryIO, place: int, size: int) -> bytes:
-    file.seek(place)
-    return file.read(size)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 
+from maskvfi.video.chunks import Chunk, png_chunks, riff_chunks
 from maskvfi.video.jpeg_file import jpeg_pixels, jpeg_segment, jpeg_segments
-from maskvfi.video.png import png_chunk, png_chunks
+from maskvfi.video.png import png_chunk
 
 _LARGEST = 1 << 24  # bytes of an unpacked PNG profile; a larger one is not read
 _TIFF_TAG = 34675
@@ -27,7 +29,7 @@ def read_profile(data: bytes, codec: str) -> bytes:
     """
     try:
         if codec == "png":
-            packed = next((body for kind, body in png_chunks(data) if kind == b"iCCP"), b"\0\0")
+            packed = _first(png_chunks(io.BytesIO(data)), b"iCCP", data)
             unpacker = zlib.decompressobj()
             found = unpacker.decompress(packed.partition(b"\0")[2][1:], _LARGEST)
             if unpacker.unconsumed_tail:
@@ -36,7 +38,7 @@ def read_profile(data: bytes, codec: str) -> bytes:
             parts = sorted(body for kind, body in jpeg_segments(data) if _is_part(kind, body))
             found = b"".join(body[len(_JPEG_NAME) + 2 :] for body in parts)
         elif codec == "webp":
-            found = next((body for kind, body in _riff_chunks(data) if kind == b"ICCP"), b"")
+            found = _first(riff_chunks(io.BytesIO(data)), b"ICCP", data)
         else:
             found = _tiff_profile(data) if codec == "tiff" else b""
     except (struct.error, zlib.error):
@@ -58,7 +60,8 @@ def put_profile(data: bytes, codec: str, profile: bytes) -> bytes:
     if codec == "png":
         head = png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)) if profile else b""
         replaced = (b"iCCP", b"sRGB") if profile else (b"iCCP",)
-        chunks = [png_chunk(kind, body) for kind, body in png_chunks(data) if kind not in replaced]
+        listed = png_chunks(io.BytesIO(data))
+        chunks = [data[each.data - 8 : each.after] for each in listed if each.name not in replaced]
         return data[:8] + chunks[0] + head + b"".join(chunks[1:])
     if codec == "mjpeg":
         # FFmpeg has put the profile of a source frame into its own picture, but not into new ones.
@@ -87,12 +90,9 @@ def _is_part(kind: int, body: bytes) -> bool:
     return kind == 0xE2 and body.startswith(_JPEG_NAME)
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 12
-    while at + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, at)
-        yield kind, data[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
+def _first(chunks: Iterator[Chunk], name: bytes, data: bytes) -> bytes:
+    """The data of the first chunk of this name; empty where there is none."""
+    return next((data[each.data : each.data + each.size] for each in chunks if each.name == name), b"")
 
 
 def _tiff_profile(data: bytes) -> bytes:

@@ -50,7 +50,7 @@ def open_source(
         end: Give only frames before this time, in seconds from the first frame.
         rate: Frames per second of a folder of images, 24 by default, or of a raw stream.
         hwaccel: The device that decodes a video file, one of `streams.HWACCELS`; software by default.
-        interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
+        interlaced: What is done with interlaced frames, one of `options.INTERLACED`.
         strict: Whether an image of a folder that cannot be read is an error; otherwise the one before is shown.
 
     Returns:

@@ -1,22 +1,14 @@
-"""The chunks of a PNG file (ISO/IEC 15948)."""
+"""PNG files: chunks written, metadata removed."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
 
-_START = 8  # bytes before the first chunk
+from maskvfi.video.chunks import png_chunks
+
 _COLOURS = (b"tRNS", b"cICP", b"sRGB", b"gAMA", b"cHRM")  # what the pixels mean
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name and the content of each chunk."""
-    at = _START
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + size]
-        at += 12 + size
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -33,10 +25,6 @@ def without_metadata(data: bytes) -> bytes:
     Returns:
         The file with its pixels and what they mean.
     """
-    kept, at = [data[:_START]], _START
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind[:1].isupper() or kind in _COLOURS:
-            kept.append(data[at : at + 12 + size])
-        at += 12 + size
-    return b"".join(kept) + data[at:]
+    chunks = png_chunks(io.BytesIO(data))
+    kept = [each for each in chunks if each.name[:1].isupper() or each.name in _COLOURS]
+    return data[:8] + b"".join(data[each.data - 8 : each.after] for each in kept)

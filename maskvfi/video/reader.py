@@ -61,7 +61,7 @@ class VideoReader(ReadAhead[Frame]):
         container_format: FFmpeg's name of the container; by default FFmpeg finds out.
         hwaccel: The device that decodes where it can, one of `streams.HWACCELS`; software by default.
         rate: Frames per second of a raw stream, which has no times; by default what the stream states.
-        interlaced: What is done with interlaced frames, one of `uniform.INTERLACED`.
+        interlaced: What is done with interlaced frames, one of `options.INTERLACED`.
 
     Attributes:
         info: What is known of the video.

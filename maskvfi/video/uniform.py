@@ -13,7 +13,6 @@ from maskvfi.errors import MediaError, reason
 from maskvfi.video.pixel_format import RANGE_FULL, RANGE_LIMITED
 from maskvfi.video.pixels import planar_name
 
-INTERLACED = ("auto", "keep", "deinterlace")
 # swscale's number for a matrix tag of ITU-T H.273.
 _SCALER_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 

@@ -15,7 +15,8 @@ from cv2.utils import logging
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
-from maskvfi.video.animation import plays_of, riff_chunks, webp_durations
+from maskvfi.video.animation import plays_of, webp_durations
+from maskvfi.video.chunks import riff_chunks
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.pump import ReadAhead
@@ -149,5 +150,5 @@ def _whole_chunks(data: bytes) -> tuple[bytes, bool]:
     end = 8 + int.from_bytes(data[4:8], "little")
     if len(data) >= end:
         return data, False
-    end = max((after for _, _, after in riff_chunks(io.BytesIO(data)) if after <= len(data)), default=12)
+    end = max((each.after for each in riff_chunks(io.BytesIO(data)) if each.after <= len(data)), default=12)
     return data[:4] + (end - 8).to_bytes(4, "little") + data[8:end], True
