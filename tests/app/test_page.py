@@ -305,6 +305,7 @@ def test_what_is_wrong_is_one_line_on_the_page(page, clip, tmp_path):
     assert page.locator("#run").is_disabled()
 
     page.locator("#video").get_by_label("Clear").click()
+    playwright.expect(facts).not_to_contain_text("_ken_.mp4", timeout=WAIT)
     drop(page, clip)
     overlay_after(page, None)
     page.locator("#fps input, #fps textarea").fill("fast")
