@@ -89,10 +89,7 @@ def short_of_memory(limit: int, error: Exception | None = None) -> maskvfi.Inter
     return interpolator
 
 
-@pytest.mark.parametrize(
-    "error",
-    [None, RuntimeError("MPS backend out of memory (allocated 9 GB)"), RuntimeError("can't allocate memory")],
-)
+@pytest.mark.parametrize("error", [None, RuntimeError("MPS backend out of memory (allocated 9 GB)")])
 def test_a_device_short_of_memory_gets_smaller_tiles(large, error):
     info, frames = large
     renderer = Renderer(short_of_memory(400_000, error), info)
