@@ -94,9 +94,8 @@ class Table:
             MediaError: The file cannot be written.
         """
         rows = [_printable(row) for row in rows]
-        self._before |= {
-            row.target: row for row in self._read()
-        }  # another batch may have written it meanwhile
+        # Another batch may have written it meanwhile.
+        self._before |= {row.target: row for row in self._read()}
         finished = {target for target, row in self._before.items() if row.status == "done"}
         new = {row.target: row for row in rows if row.status != "exists" or row.target not in finished}
         both = (self._before | new).values()

@@ -348,7 +348,7 @@ class _Batch:
     def _fail(self, video: _Video, error: Exception) -> None:
         if not video.open:  # done, or failed for the cause that its row tells
             return
-        if not self._overwrite and exists(video.job.target):  # another batch has made it meanwhile
+        if not self._overwrite and _is_there(video.job.target):  # another batch has made it meanwhile
             video.row.status = "exists"
             if video.journal is not None:
                 video.journal.remove()
@@ -398,6 +398,13 @@ def _check_job(job: Job, overwrite: bool) -> _Video:
     except (MediaError, OSError) as error:
         video.row.status, video.row.error = "failed", _one_line(error)
     return video
+
+
+def _is_there(target: str) -> bool:
+    """Whether a target exists; False where its file system cannot be reached."""
+    with suppress(MediaError, OSError):
+        return exists(target)
+    return False
 
 
 def _one_line(error: Exception) -> str:

@@ -70,7 +70,8 @@ def _sample(image: Tensor, grid: Tensor, sampling: str, border: str) -> Tensor:
 def _strips(grid: Tensor) -> int:
     """Into how many strips of rows `grid` [B,2,h,w] is cut.
 
-    A CPU gives every picture of a batch to one core, and all others wait. A strip is a picture of its own to it.
+    On a CPU torch samples every picture of a batch on one core. One picture is therefore sampled as a batch of strips,
+    one for each core.
     """
     traced = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
     if traced or grid.device.type != "cpu" or len(grid) > 1 or torch.is_grad_enabled():
