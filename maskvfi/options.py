@@ -242,7 +242,9 @@ class MaskOptions(OptionGroup):
     feather: float = option(
         0.15, "How far below and above the threshold copying fades in, as a probability.", low=0.0, high=0.5
     )
-    tile: int | str = option("auto", "Side in px of what is computed at once; auto (by memory) or off.")
+    tile: int | str = option(
+        "auto", "Side in px of what is computed at once; auto (on a GPU by free memory) or off."
+    )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
     precision: str = option(
         "auto",
@@ -379,8 +381,8 @@ def parse_rate(rate: Number) -> Fraction:
     """Parse a frame rate.
 
     Args:
-        rate: Frames per second: a number, a decimal or a fraction such as "60000/1001". The decimals 23.976, 29.97,
-            59.94 and similar ones mean n*1000/1001.
+        rate: Frames per second: a number, a decimal or a fraction such as "60000/1001". The decimals 23.976, 23.98,
+            29.97, 59.94 and similar ones, with two digits or more, mean n*1000/1001.
 
     Returns:
         Frames per second.
@@ -392,7 +394,7 @@ def parse_rate(rate: Number) -> Fraction:
     if exact <= 0:
         raise OptionError(f"frame rate must be positive, not {rate}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    rounded = "." in str(rate) and exact.denominator != 1 and abs(exact - ntsc) < Fraction(1, 500)
+    rounded = "." in str(rate) and exact.denominator != 1 and abs(exact - ntsc) < Fraction(1, 200)
     return ntsc if rounded else exact
 
 

@@ -233,6 +233,9 @@ class _Batch:
                 self._add_part(video, found)
             elif isinstance(found, Report):
                 video.surveyed = True
+                assert video.journal is not None
+                for number in [each for each in video.journal.numbers if each >= video.row.parts]:
+                    video.journal.drop(number)  # the source was longer
                 for name in ("frames_in", "frames_out", "cuts", "duplicates", "device", "runtime"):
                     setattr(video.row, name, getattr(found, name))
                 video.row.precision, video.row.damage = found.precision, found.damage
@@ -241,25 +244,17 @@ class _Batch:
                 self._join_if_whole(video)
             else:
                 video.facts = found
-                video.journal = self._journal(video)
+                video.journal = Journal(video.work_path, found, resume=True, overwrite=self._overwrite)
         except StopIteration:
             del self._surveys[survey]
         except Exception as error:
             del self._surveys[survey]
             self._fail(video, error)
 
-    def _journal(self, video: _Video) -> Journal:
-        try:
-            return Journal(video.work_path, video.facts, resume=True, overwrite=self._overwrite)
-        except MediaError:
-            if not self._overwrite:
-                raise
-            return Journal(video.work_path, video.facts, resume=False, overwrite=True)
-
     def _add_part(self, video: _Video, part: Part) -> None:
         assert video.journal is not None
         video.row.parts += 1
-        if part.number in video.journal.numbers:
+        if video.journal.keep(part.number, part.frames):
             video.row.parts_kept += 1
         elif video.open:
             self._parts.append((video, part))
@@ -329,9 +324,11 @@ class _Batch:
         assert video.journal is not None
         states, began = video.journal.states(), time.perf_counter()
         video.journal.close()  # the writer that joins opens it
+        # A film in the cache folder is our own: an upload failed.
+        overwrite = self._overwrite or local_path(video.job.target) is None
         with fetched(video.source) as source:
-            warnings = join(source, video.work_path, self._options, video.facts, self._overwrite)
-        deliver(video.work_path, video.job.target)
+            warnings = join(source, video.work_path, self._options, video.facts, overwrite)
+        deliver(video.work_path, video.job.target, self._overwrite)
         spent = {"survey": video.row.seconds_survey, "join": time.perf_counter() - began}
         _sum_parts(video, states, spent)
         return warnings

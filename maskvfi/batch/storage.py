@@ -107,18 +107,30 @@ def work_path(place: str) -> Path:
     return folder / posixpath.basename(storage_of(place)[1])
 
 
-def deliver(path: Path, place: str) -> None:
+def deliver(path: Path, place: str, overwrite: bool) -> None:
     """Move a finished file to its place, unless it was written there.
 
     Args:
         path: The file, at the path that `work_path` returned.
         place: Where it belongs. It is uploaded under another name and then renamed.
+        overwrite: Replace a file that has come to be there meanwhile.
 
     Raises:
-        MediaError: It cannot be written there.
+        MediaError: It cannot be written there. The file stays; the message says where.
     """
     if local_path(place):
         return
+    try:
+        _upload(path, place, overwrite)
+    except MediaError as error:
+        raise MediaError(f"{error}; the whole film is {path}") from error
+    path.unlink()
+    with suppress(OSError):
+        path.parent.rmdir()
+
+
+def _upload(path: Path, place: str, overwrite: bool) -> None:
+    """Copy a file to other storage, where its name appears once it is whole."""
     storage, inside = storage_of(place)
     folder, name = posixpath.split(inside)
     partial = posixpath.join(folder, f".{secrets.token_hex(4)}.partial.{name}")
@@ -127,14 +139,14 @@ def deliver(path: Path, place: str) -> None:
             with suppress(NotImplementedError):
                 storage.makedirs(folder, exist_ok=True)
             storage.put_file(str(path), partial)
+        if exists(place) and not overwrite:
+            raise MediaError(f"{place}: exists already, and overwrite is not set")
+        with file_system_errors(place, "written"):
             storage.mv(partial, inside)
     except MediaError:
         with suppress(Exception):
             storage.rm_file(partial)
         raise
-    path.unlink()
-    with suppress(OSError):
-        path.parent.rmdir()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from maskvfi.errors import MediaError, OptionError
 from maskvfi.options import DecodeOptions, EncodeOptions, TimeOptions
 from maskvfi.paths import PathLike, same_file
 from maskvfi.video import Sink, Source, SourceInfo, open_sink, open_source
-from maskvfi.video.images import is_image_source
+from maskvfi.video.images import is_image_source, is_image_target
 from maskvfi.video.open import PIPE
 from maskvfi.video.pictures import folder_of
 
@@ -95,7 +95,7 @@ def open_sink_for(
     )
 
 
-def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
+def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> PathLike:
     """Name an output beside its source: clip.mp4 becomes clip_2x.mp4, or clip_slow4x.mp4; shots/%04d.png is shots.
 
     Args:
@@ -104,7 +104,7 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
         slow: The output's duration divided by the source's.
 
     Returns:
-        The path.
+        The path; that of a folder whose name has a dot ends with /.
 
     Raises:
         OptionError: The source is a pipe.
@@ -115,9 +115,10 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> Path:
     if is_image_source(path):
         path = folder_of(path).resolve()
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
-    return path.with_name(
-        f"{path.name if path.is_dir() else path.stem}_{label}{'' if path.is_dir() else path.suffix}"
-    )
+    if not path.is_dir():
+        return path.with_name(f"{path.stem}_{label}{path.suffix}")
+    folder = path.with_name(f"{path.name}_{label}")
+    return folder if is_image_target(folder) else f"{folder}/"
 
 
 def refuse_same_file(source: PathLike, target: PathLike) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import av
 import cv2
+import scenedetect
 import torch
 
 from maskvfi.options import MaskOptions
-from maskvfi.paths import PathLike
+from maskvfi.paths import PathLike, sha256
 from maskvfi.version import __version__
 from maskvfi.video.images import is_image_source
 from maskvfi.video.pictures import find_pictures
-from maskvfi.weights.read import sha256
 
 SAMPLE = 1 << 20  # bytes that are hashed at the beginning and at the end of a file
 
@@ -47,7 +47,7 @@ def facts_of(
         "weights": [each["sha256"] for each in weights],
         "painted masks": [sha256(Path(path)) for path in painted],
         **computed_by,
-        "libraries": {"torch": torch.__version__, "av": av.__version__, "cv2": cv2.__version__},
+        "libraries": {each.__name__: each.__version__ for each in (torch, av, cv2, scenedetect)},
     }
 
 

@@ -76,7 +76,7 @@ def mask_video(
         info = reader.info
         interpolator = Interpolator.from_options(options, vfi="blend")
         interpolator.paint(*read_painted_masks(options, info))
-        result.computed_by(interpolator)
+        result.note_device(interpolator)
         renderer = Renderer(interpolator, info)
         every = ByFactor(1)
         gaps = gaps_of(iter(reader), info, every, options, result, progress)
@@ -145,7 +145,7 @@ def compare(
         masked = Interpolator.from_options(options)
         plain = masked.without_mask()
         masked.paint(*read_painted_masks(options, info))
-        result.computed_by(masked)
+        result.note_device(masked)
         below, above = (Renderer(each, info, options.on_cut) for each in (masked, plain))
         timeline, rate = choose_timeline(options, info.rate)
         frames = stretched(reader, info.start_time, options.stretch)
@@ -218,7 +218,7 @@ def pair(
         check_target(each, overwrite)
         refuse_same_file(first, each)
         refuse_same_file(second, each)
-    info, (start, end) = read_pictures([first, second])
+    info, (start, end), differences = read_pictures([first, second])
     renderer = Renderer(
         with_painted_masks(interpolator or Interpolator.from_options(options), options, info), info
     )
@@ -226,7 +226,7 @@ def pair(
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
         lost = write_picture(each, frame, info, overwrite)
         if warnings is not None:
-            warnings += [line for line in (*lost, *renderer.warnings) if line not in warnings]
+            warnings += [x for x in (*differences, *lost, *renderer.warnings) if x not in warnings]
     return paths
 
 

@@ -84,7 +84,7 @@ def protect(
     pairing = find_pairing(source, interpolated, options)
     interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
     interpolator.paint(*read_painted_masks(options, pairing.source.info))
-    result.computed_by(interpolator)
+    result.note_device(interpolator)
     facts = facts_of(source, options, interpolator.computed_by, result.weights)
     facts["interpolated"] = fingerprint(interpolated)
     streams = _choose_streams(pairing, options)

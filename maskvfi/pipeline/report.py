@@ -74,7 +74,7 @@ class Report:
         """
         return cls(os.fspath(source), os.fspath(target), weights=weights_of(options))
 
-    def computed_by(self, interpolator: Interpolator) -> None:
+    def note_device(self, interpolator: Interpolator) -> None:
         """Note what computes the frames."""
         self.device, self.precision = str(interpolator.device), interpolator.precision
         self.runtime = interpolator.runtime

@@ -108,7 +108,7 @@ class _Interpolation:
         )
         self.renderer = Renderer(interpolator, info, options.on_cut)
         self.result = Report.begin(self._source, target, options)
-        self.result.computed_by(interpolator)
+        self.result.note_device(interpolator)
         if os.fspath(self._source) != PIPE:
             self.facts = facts_of(self._source, options, interpolator.computed_by, self.result.weights)
 

@@ -87,9 +87,10 @@ class GraphRuntime(Runtime, ABC):
 
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
         shapes = tuple(tuple(x.shape) for x in given) if self._expected.fits(given) else None
-        if (name, shapes) not in self._loaded:
-            self._loaded[name, shapes] = self._load(name, module, given, multiple, shapes)
-        return self._loaded[name, shapes](given)
+        run = self._loaded.get((name, shapes))  # another thread may expect another size meanwhile
+        if run is None:
+            run = self._loaded[name, shapes] = self._load(name, module, given, multiple, shapes)
+        return run(given)
 
     def _load(
         self, name: str, module: nn.Module, given: list[Tensor], multiple: int, shapes: Shapes | None

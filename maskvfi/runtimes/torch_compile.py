@@ -28,9 +28,11 @@ class TorchCompile(Runtime):
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
         if not self._expected.fits(given):
             return super().compute(name, module, given, multiple)
-        if name not in self._compiled:
+        compiled = self._compiled.get(name)  # another thread may expect another size meanwhile
+        if compiled is None:
             mode = "reduce-overhead" if given[0].is_cuda else None
-            self._compiled[name] = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)
-        made = super().compute(name, self._compiled[name], given, multiple)
+            compiled = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)
+            self._compiled[name] = compiled
+        made = super().compute(name, compiled, given, multiple)
         # The next run of a CUDA graph overwrites the outputs of this one.
         return [x.clone() for x in made] if given[0].is_cuda else made

@@ -12,6 +12,7 @@ import numpy as np
 from av.packet import Packet
 
 from maskvfi.video.format_choice import (
+    DEVICES,
     asked_format,
     choose_format,
     even_size,
@@ -46,14 +47,6 @@ _QUALITY = {
     "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
     "qsv": ("global_quality", {}),
 }
-_DEVICES = {
-    "nvenc",
-    "qsv",
-    "amf",
-    "vaapi",
-    "videotoolbox",
-    "mf",
-}  # the suffixes of encoders that are hardware
 # For other encoders, by which FFmpeg would lose visibly: a bitrate of 200 kbit/s, or WebP's quality of 75.
 _QSCALE = {"flags": "+qscale", "global_quality": "236"}  # a quantiser of 2, times FF_QP2LAMBDA
 _MPEG = ("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263", "h263p")
@@ -125,7 +118,7 @@ class Encoding:
     def description(self) -> str:
         """The encoder and its options, in words for a message that it did not start."""
         words = [self.codec, *(f"{name} {value}" for name, value in self.options.items())]
-        device = self.codec.rpartition("_")[2] in _DEVICES
+        device = self.codec.rpartition("_")[2] in DEVICES
         return ", ".join(words) + (", which needs its GPU and driver," if device else "")
 
     def picture(self, frame: Frame) -> av.VideoFrame:

@@ -30,7 +30,7 @@ _PLAYED = {
     "libaom-av1": ("AV1", 10),
     "av1": ("AV1", 10),
 }
-_DEVICES = ("nvenc", "qsv", "amf", "vaapi", "videotoolbox", "mf", "v4l2m2m")  # encoders such as h264_nvenc
+DEVICES = ("nvenc", "qsv", "amf", "vaapi", "videotoolbox", "mf", "v4l2m2m")  # encoders such as h264_nvenc
 PIPED = (  # the pixel formats of yuv4mpeg
     *("gray", "gray9le", "gray10le", "gray12le", "gray16le", "yuv411p"),
     *(
@@ -90,7 +90,7 @@ def formats_of(codec: str) -> list[str]:
 def played_standard(codec: str) -> tuple[str, int] | None:
     """The standard that an encoder writes for players, and how many bits of 4:2:0 they take; None for others."""
     family, _, device = codec.partition("_")
-    return _PLAYED.get(codec) or (_PLAYED.get(family) if device in _DEVICES else None)
+    return _PLAYED.get(codec) or (_PLAYED.get(family) if device in DEVICES else None)
 
 
 def is_lossless(codec: str, options: Mapping[str, str]) -> bool:
@@ -183,7 +183,7 @@ def even_size(codec: str, name: str, planar: PixelFormat, width: int, height: in
 @cache
 def opens(codec: str, name: str, width: int, height: int) -> bool:
     """Whether an encoder takes a pixel format at a size. Device encoders are not tried: they take even sizes only."""
-    if codec.partition("_")[2] in _DEVICES or codec == "wrapped_avframe":
+    if codec.partition("_")[2] in DEVICES or codec == "wrapped_avframe":
         return not (width % 2 or height % 2)
     context = av.CodecContext.create(codec, "w")
     assert isinstance(context, VideoCodecContext)

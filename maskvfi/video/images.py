@@ -153,9 +153,7 @@ class ImageFolderWriter:
             )
         self._info = info
         self.encoding = choose_encoding(CODECS[suffix], upright_info(info), options or {}, pix_fmt)
-        self.warnings = [*self.encoding.warnings, *_lost_aspect_ratio(info)]
-        if info.profile and not keeps_profile(self.encoding.codec) and not is_srgb(info.profile):
-            self.warnings.append(f"{self.encoding.codec} keeps no ICC profile here: left out")
+        self.warnings = _lost(self.encoding, info)
         if info.display_matrix is not None and orientation_of(info) is None:
             self.warnings.append("images keep no rotation by this angle: they are written as they are stored")
         self.warnings += _check_options(self._name, self.encoding)
@@ -273,26 +271,26 @@ class ImageFolderWriter:
 
 
 def _held(folder: Path) -> list[str]:
-    """The names in a folder, except those of hidden folders with unfinished images."""
-    unfinished = re.compile(rf"\.{_INSIDE}\.[0-9a-f]+\.partial")
-    return [item.name for item in folder.iterdir() if not unfinished.fullmatch(item.name)]
+    """The names in a folder, except those of hidden folders with unfinished images, and of file managers' files."""
+    ours = re.compile(rf"\.{_INSIDE}\.[0-9a-f]+\.partial|\.DS_Store|Thumbs\.db|desktop\.ini")
+    return [item.name for item in folder.iterdir() if not ours.fullmatch(item.name)]
 
 
-def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame]]:
+def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame], list[str]]:
     """Read single pictures as the frames of a video, one a second.
 
     Args:
         paths: Image files of one size.
 
     Returns:
-        What is known of the pictures, and one frame for each.
+        What is known of the pictures, one frame for each, and warnings, one line each.
 
     Raises:
         MediaError: One cannot be read, or they differ in size.
     """
     files = [Path(path) for path in paths]
-    info, _ = describe_pictures(files, os.fspath(paths[0]), Fraction(1))
-    return info, [read_frame(file, info, number) for number, file in enumerate(files)]
+    info, warnings = describe_pictures(files, os.fspath(paths[0]), Fraction(1))
+    return info, [read_frame(file, info, number) for number, file in enumerate(files)], warnings
 
 
 def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: bool = False) -> tuple[str, ...]:
@@ -318,7 +316,7 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: boo
         data = _encode(upright_frame(frame, info), encoding, info.profile)
     with written_whole(target, overwrite=overwrite) as partial:
         partial.write_bytes(data)
-    return (*encoding.warnings, *_lost_aspect_ratio(info))
+    return tuple(_lost(encoding, info))
 
 
 def is_image_source(path: PathLike) -> bool:
@@ -348,10 +346,14 @@ def _named(name: str) -> Iterator[None]:
         raise MediaError(f"{name}: cannot be written ({reason(error)})") from error
 
 
-def _lost_aspect_ratio(info: SourceInfo) -> list[str]:
-    """A line if pixels are not square, which images do not say."""
-    ratio = upright_info(info).sample_aspect_ratio
-    return [] if ratio == 1 else [f"the pixel aspect ratio {ratio} cannot be written: left out"]
+def _lost(encoding: Encoding, info: SourceInfo) -> list[str]:
+    """What images of an encoder cannot keep of their source, one line each."""
+    lost = list(encoding.warnings)
+    if (ratio := upright_info(info).sample_aspect_ratio) != 1:
+        lost.append(f"the pixel aspect ratio {ratio} cannot be written: left out")
+    if info.profile and not keeps_profile(encoding.codec) and not is_srgb(info.profile):
+        lost.append(f"{encoding.codec} keeps no ICC profile here: left out")
+    return lost
 
 
 def _check_options(name: str, encoding: Encoding) -> list[str]:

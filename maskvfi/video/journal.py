@@ -87,7 +87,7 @@ class Journal:
         target: The file that is being made.
         facts: What the output depends on, in terms of JSON. A run can be resumed only with equal facts.
         resume: Keep the segments of an earlier run.
-        overwrite: Remove the segments of an earlier run, where `resume` is not set.
+        overwrite: Remove the segments of an earlier run, where `resume` is not set or they do not fit.
 
     Attributes:
         folder: The hidden folder.
@@ -186,6 +186,18 @@ class Journal:
         _write(self._path(number, "json"), asdict(segment))
         self.numbers.add(number)
 
+    def keep(self, number: int, frames: int) -> bool:
+        """Whether an earlier run left a segment up to whose end the file has so many frames; another is dropped."""
+        kept = number in self.numbers and _read(self._path(number, "json")).get("frames") == frames
+        if not kept:
+            self.drop(number)
+        return kept
+
+    def drop(self, number: int) -> None:
+        """Forget a segment."""
+        self.numbers.discard(number)
+        self._path(number, "json").unlink(missing_ok=True)
+
     def states(self) -> list[dict[str, Any]]:
         """The states of all segments, in their order."""
         return [_read(self._path(number, "json"))["state"] for number in sorted(self.numbers)]
@@ -227,6 +239,8 @@ class Journal:
             )
         for name in sorted({*known, *facts}):
             if known.get(name) != facts.get(name):
+                if overwrite:
+                    return
                 raise MediaError(
                     f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))} "
                     "(overwrite begins anew)"

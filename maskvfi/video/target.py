@@ -74,7 +74,7 @@ class Target:
         """
         if self._path is None:
             return
-        with self._partial.open("rb") as file:
+        with self._partial.open("rb+") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
         beside = partial_path(self._path)  # out of the journal's folder, where a resumed run would remove it
         os.replace(self._partial, beside)

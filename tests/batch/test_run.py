@@ -167,6 +167,26 @@ def test_a_segment_that_cannot_be_stored_fails_its_video_alone(folder, tmp_path,
     assert [(row.status, row.error) for row in rows] == [("failed", "no space left"), ("done", "")]
 
 
+def test_a_film_that_cannot_be_uploaded_is_kept_and_made_again(folder, monkeypatch):
+    memory = type(fsspec.filesystem("memory"))
+
+    def refuse(*_, **__) -> None:
+        raise PermissionError("the token is too old")
+
+    sources, out = [str(folder / "b.mkv")], "memory://far/upload"
+    with monkeypatch.context() as broken:
+        broken.setattr(memory, "put_file", refuse)
+        (row,) = batch(sources, out, workers=1, **HOW)
+    assert row.status == "failed"
+    line = r"memory://far/upload/b\.mkv: cannot be written \(the token is too old\); the whole film is (.*)"
+    found = re.fullmatch(line, row.error)
+    assert found
+    assert packets(Path(found[1])) == packets(whole(folder, "b.mkv"))
+    (row,) = batch(sources, out, workers=1, **HOW)
+    assert row.status == "done"
+    assert not Path(found[1]).exists()
+
+
 def test_what_is_there_is_left_alone(folder, made):
     """No worker is even started: all targets but the bad one's exist, and that is left out."""
     table = folder / "only.csv"

@@ -69,7 +69,9 @@ def test_slow_motion_of_once_changes_nothing():
         ("60", Fraction(60)),
         ("59.94", Fraction(60000, 1001)),
         ("23.976", Fraction(24000, 1001)),
+        ("23.98", Fraction(24000, 1001)),  # as ffmpeg prints it
         ("29.97", Fraction(30000, 1001)),
+        ("24.02", Fraction(1201, 50)),
         ("60000/1001", Fraction(60000, 1001)),
         ("12.5", Fraction(25, 2)),
         (47.952, Fraction(48000, 1001)),

@@ -186,8 +186,9 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
     with pytest.raises(MediaError, match=r"diary\.txt"):
         copied(source, target, overwrite=True)
     (target / "diary.txt").unlink()
+    (target / ".DS_Store").write_bytes(b"a file manager's")
     copied(source, target, overwrite=True)
-    assert [p.name for p in target.iterdir()] == ["00000001.png"]
+    assert sorted(p.name for p in target.iterdir()) == [".DS_Store", "00000001.png"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
 
 

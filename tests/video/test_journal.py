@@ -73,6 +73,19 @@ def test_an_earlier_run_is_neither_lost_nor_continued_unasked(two_segments):
     assert json.loads((journal.folder / "manifest.json").read_text()) == {"format": 1, **FACTS}
 
 
+def test_segments_that_do_not_fit_are_replaced_where_that_is_allowed(two_segments):
+    journal = opened(two_segments, {"input": "b"}, overwrite=True)
+    assert (journal.frames, journal.numbers) == (0, set())
+
+
+def test_a_segment_that_ends_elsewhere_is_dropped(two_segments):
+    journal = opened(two_segments)
+    assert journal.keep(0, frames=2)
+    assert not journal.keep(1, frames=5)
+    journal.close()
+    assert opened(two_segments).frames == 2
+
+
 def test_one_run_at_a_time(tmp_path):
     first = opened(tmp_path)
     with pytest.raises(MediaError, match="another run is making it"):

@@ -195,6 +195,9 @@ def test_a_pattern_names_its_images_alone(tmp_path):
     assert (report.frames_in, report.warnings) == (3, [])
     report = maskvfi.interpolate(source / "shot_%03d.png", **PLAIN)
     assert report.output == str(tmp_path / "in_2x")
+    report = maskvfi.interpolate(source / "shot_%03d.png", **PLAIN | {"fps": 60, "factor": None})
+    assert report.output == f"{tmp_path}/in_2.5x/"
+    assert len(list((tmp_path / "in_2.5x").iterdir())) == report.frames_out
     with pytest.raises(MediaError, match=r"other_%d\.png: there are no .* of this pattern"):
         maskvfi.interpolate(source / "other_%d.png", tmp_path / "none.mkv", **PLAIN)
 
@@ -361,6 +364,18 @@ def test_a_colour_profile_that_is_lost_is_named(tmp_path):
     report = maskvfi.interpolate(folder, tmp_path / "out", **PLAIN)
     assert report.warnings == [
         f"{folder}: the images have different ICC profiles; that of the first is taken for all"
+    ]
+
+
+def test_what_a_pair_loses_is_named(tmp_path):
+    for name in ("P3", "sRGB"):
+        Image.fromarray(scene()).save(tmp_path / f"{name}.png", icc_profile=profile_of(name))
+    lost: list[str] = []
+    pictures = (tmp_path / "P3.png", tmp_path / "sRGB.png")
+    maskvfi.pair(*pictures, tmp_path / "a.tif", vfi="blend", mask=None, device="cpu", warnings=lost)
+    assert lost == [
+        f"{pictures[0]}: the images have different ICC profiles; that of the first is taken for all",
+        "tiff keeps no ICC profile here: left out",
     ]
 
 
