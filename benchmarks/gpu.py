@@ -76,7 +76,10 @@ def _tests(small: bool) -> dict[str, Any]:
     chosen = ["-k", "4.25 and cuda"] if small else ["-m", "cuda"]
     command = [sys.executable, "-m", "pytest", "-q", "tests", *chosen, "-p", "no:cacheprovider"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return {"code": done.returncode, "last line": (done.stdout.strip().splitlines() or [""])[-1]}
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    if done.returncode:
+        raise RuntimeError(f"tests failed: {last}")
+    return {"last line": last}
 
 
 def _bench(

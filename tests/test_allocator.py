@@ -43,9 +43,8 @@ def faults(how: str, **variables: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's settings")
 def test_large_blocks_are_used_again_unless_the_environment_has_its_own_settings():
     left = faults("leave")
-    kept = min(faults("keep") for _ in range(4))  # where small blocks lie is left to chance
-    assert kept < left / 4
+    assert any(faults("keep") < left / 4 for _ in range(4))  # where small blocks lie is left to chance
     assert faults("freeing") > left / 2
     assert faults("large frames") > left / 2
-    assert min(faults("small frames") for _ in range(4)) < left / 4
+    assert any(faults("small frames") < left / 4 for _ in range(4))
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="1000000") > left / 2

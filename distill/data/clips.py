@@ -30,18 +30,20 @@ VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A video, what kind of footage it is, and how many frames its container promises."""
+    """A video, what kind of footage it is, how many frames its container promises, and what it is for (or "")."""
 
     path: Path
     kind: str
     frames: int
+    split: str
 
 
 def find_clips(folder: Path) -> list[Clip]:
     """The videos of a folder and of the folders in it.
 
     Args:
-        folder: Where to look. A manifest.json there, or one folder up, says what kind of footage the videos are.
+        folder: Where to look. A manifest.json there, or one folder up, says what kind of footage the videos are, and
+            what they are for ("split").
 
     Returns:
         The clips, in order of their paths; without a manifest their kind is "natural".
@@ -49,16 +51,17 @@ def find_clips(folder: Path) -> list[Clip]:
     Raises:
         ValueError: There is no video, or none that can be read. Others that cannot be read are left out by name.
     """
-    kinds: dict[str, str] = {}
+    said: dict[str, tuple[str, str]] = {}
     for place in (folder.parent, folder):  # the folder's own manifest wins
-        kinds |= _kinds(place / "manifest.json")
+        said |= _kinds(place / "manifest.json")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise ValueError(f"{folder}: holds no video")
     clips = []
     for path in paths:
         if frames := _count(path):
-            clips.append(Clip(path, kinds.get(path.name, "natural"), frames))
+            kind, split = said.get(path.name, ("natural", ""))
+            clips.append(Clip(path, kind, frames, split))
         else:
             Console(stderr=True).print(f"{path}: cannot be read, left out", markup=False, soft_wrap=True)
     if not clips:
@@ -66,10 +69,13 @@ def find_clips(folder: Path) -> list[Clip]:
     return clips
 
 
-def _kinds(manifest: Path) -> dict[str, str]:
-    """The kinds of footage by file name; none where there is no manifest, or another program's."""
+def _kinds(manifest: Path) -> dict[str, tuple[str, str]]:
+    """Kind and split by file name; none where there is no manifest, or another program's."""
     try:
-        return {Path(entry["file"]).name: entry["kind"] for entry in json.loads(manifest.read_text())}
+        return {
+            Path(entry["file"]).name: (entry["kind"], entry.get("split", ""))
+            for entry in json.loads(manifest.read_text())
+        }
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 

@@ -172,7 +172,7 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
         clips, recipe: As `prepare` has them.
 
     Raises:
-        ValueError: There is nothing to cut.
+        ValueError: There is nothing to cut, or clips for training and for other ends lie together.
     """
     if sequences := find_sequences(clips):
         rng = np.random.default_rng(recipe.seed)
@@ -182,6 +182,10 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
             for start in range(0, len(chosen), PER_SHARD)
         ]
     found = find_clips(clips)
+    if len(splits := {clip.split for clip in found} - {""}) > 1:
+        raise ValueError(
+            f"{clips}: holds clips of several splits ({', '.join(sorted(splits))}), name one's folder"
+        )
     total = sum(KIND_SHARE.get(kind, 0.1) for kind in {clip.kind for clip in found})
     weight = {clip: clip.frames**0.5 for clip in found}
     per_kind: Counter[str] = Counter()

@@ -230,7 +230,7 @@ class _UnderOverlays:
         clean = (composite.frames[0], composite.frames[-1])
         noisy = tuple(with_noise(frame, NOISE, rng) for frame in clean)
         still = torch.from_numpy(composite.static.all(axis=0)).float()
-        known = Interpolator(self._unmasked.vfi, None, protect=still)
+        known = Interpolator(self._unmasked.vfi, None, precision="fp32", protect=still)
         named = {"mask off": self._unmasked, "mask on": self._masked, "true mask": known}
         for name, interpolator in named.items():
             found = []

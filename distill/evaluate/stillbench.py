@@ -145,7 +145,7 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
     bench = StillBench([])
     try:
         distance: RegionalDistance | None = RegionalDistance()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         distance = None
         bench.missing.append(str(error))
     for case in cases:

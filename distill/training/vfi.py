@@ -51,6 +51,8 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     else:
         network = IFNet(variant)
         initialise(network)
+    if options.taught and teacher is None:
+        raise ValueError("taught is of no use without a teacher")
     if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):
         raise ValueError("only a teacher with the same blocks can be imitated block by block")
     pupil = Pupil(network, options, teacher)

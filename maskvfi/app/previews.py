@@ -82,9 +82,10 @@ class Previews:
         return shown(plain(*frames)), shown(masked(*frames))
 
     def _frames(self, video: str, at: float) -> tuple[Tensor, Tensor]:
-        if self._pair is None or self._pair[0] != (video, at):
-            self._pair = (video, at), neighbours(video, at)
-        return self._pair[1]
+        pair = self._pair  # a handler in another thread may look at another place meanwhile
+        if pair is None or pair[0] != (video, at):
+            pair = self._pair = (video, at), neighbours(video, at)
+        return pair[1]
 
 
 def _interpolator(
@@ -94,8 +95,8 @@ def _interpolator(
     known = {each.name for each in option_fields(group)} - {"runtime"}
     options = FrameOptions.of(None, {name: value for name, value in asked.items() if name in known})
     networks = {
-        "vfi": _vfi(str(options.vfi)),
-        "mask": None if options.mask is None else _static(str(options.mask)),
+        "vfi": _vfi(str(options.vfi), options.device),
+        "mask": None if options.mask is None else _static(str(options.mask), options.device),
     }
     height, width = frame.shape[-2:]
     painted = {name: torch.from_numpy(mask) for name, mask in masks_of(layers, width, height).items()}
@@ -120,5 +121,6 @@ def shown(image: Tensor) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
-_vfi = lru_cache(2)(maskvfi.load_vfi)
-_static = lru_cache(2)(maskvfi.load_static)
+# An interpolator moves its networks to its device, so each device has its own.
+_vfi = lru_cache(2)(lambda name, device: maskvfi.load_vfi(name))
+_static = lru_cache(2)(lambda name, device: maskvfi.load_static(name))

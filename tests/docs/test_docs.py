@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
+from typer.testing import CliRunner
+
+from maskvfi.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -51,17 +55,15 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page, folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     for line in commands(page):
         words = shlex.split(line)
         if words[0] == "maskvfi" and not needs_weights(words) and not line.startswith(LONG):
             if "--resume" in words:  # the run before it was killed, says the page
                 Path(words[3]).unlink(missing_ok=True)
-            run = [sys.executable, "-m", "maskvfi.cli", *words[1:]]
-            done = subprocess.run(run, capture_output=True, text=True, env=environment)
-            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            done = CliRunner().invoke(app, words[1:])
+            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception}"
         elif words[0] in ("maskvfi", "python"):
-            check_options(words, environment)
+            check_options(words)
         else:
             assert line.startswith(RUN_ELSEWHERE), line
 
@@ -70,7 +72,16 @@ def needs_weights(words: list[str]) -> bool:
     return any(word in ("flownet.pkl", "train_log.zip", "4.25") or word.startswith("rife-") for word in words)
 
 
-def check_options(words: list[str], environment: dict[str, str]) -> None:
+@cache
+def help_of(module: str, *names: str) -> str | None:
+    """What a command prints of its options; None if there is no such command."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    run = [sys.executable, "-m", module, *names, "--help"]
+    done = subprocess.run(run, capture_output=True, text=True, env=environment)
+    return None if done.returncode else done.stdout
+
+
+def check_options(words: list[str]) -> None:
     """That a command too long for a test has the options that the page gives it."""
     if words[0] == "python" and words[1] != "-m":
         assert (ROOT / words[1]).is_file(), words[1]
@@ -80,18 +91,13 @@ def check_options(words: list[str], environment: dict[str, str]) -> None:
     module, rest = ("maskvfi.cli", words[1:]) if words[0] == "maskvfi" else (words[2], words[3:])
     names = []
     while rest and re.fullmatch(r"[a-z]+(-[a-z]+)*", rest[0]) and len(names) < 2:
-        help_of = [sys.executable, "-m", module, *names, rest[0], "--help"]
-        if subprocess.run(help_of, capture_output=True, env=environment).returncode:
+        if help_of(module, *names, rest[0]) is None:
             break
         names.append(rest.pop(0))
-    shown = subprocess.run(
-        [sys.executable, "-m", module, *names, "--help"], capture_output=True, text=True, env=environment
-    )
-    assert shown.returncode == 0
+    shown = help_of(module, *names)
+    assert shown is not None, words
     for word in rest:
-        assert not word.startswith("--") or re.search(rf"{word}\b", shown.stdout), (
-            f"{' '.join(words)}: no {word}"
-        )
+        assert not word.startswith("--") or re.search(rf"{word}\b", shown), f"{' '.join(words)}: no {word}"
 
 
 def test_the_recipes_run(folder):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from clips import make_clip
 
+import maskvfi
 from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, comfy_entrypoint
 from maskvfi.integrations.comfyui.nodes import NODES
 from maskvfi.video import open_source
@@ -400,6 +401,23 @@ def test_a_servers_video_is_read_as_what_it_is(kind, first, count, server, tmp_p
         frames, before = list(reader), list(original)
     assert len(frames) == count
     assert np.abs(frames[0].planes[0].astype(int) - before[first].planes[0]).mean() < 4
+
+
+def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path):
+    class Source(Trimmed):
+        def save_to(self, path):  # as the server does
+            window = {"start": 2 / 25, "end": 5 / 25}
+            maskvfi.interpolate(self.path, path, factor=1, vfi="blend", mask=None, device="cpu", **window)
+
+    networks = load(vfi="blend", mask="static-s")
+    source = Source(make_clip(tmp_path / "in.mp4", times=8))
+    theirs = call("MaskvfiInterpolateVideo", networks=networks, video=source, factor=2)
+    made = call("MaskvfiProtectVideo", networks=networks, video=source, interpolated=Video(theirs))
+    with open_source(made) as reader:
+        assert len(list(reader)) == 5
+    (written,) = made.parent.glob("source*")
+    with open_source(written) as reader:
+        assert len(list(reader)) == 3
 
 
 def test_outside_of_a_server_there_is_no_third_schema():

@@ -25,13 +25,24 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """The folder for graphs of tests that only compute: what one has converted the next one loads."""
+    return tmp_path_factory.mktemp("graphs")
+
+
+@pytest.fixture
+def shared_cache(filled, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(filled))
+
+
 @pytest.fixture
 def openvino(cache):
     return pytest.importorskip("openvino")
 
 
 @pytest.mark.parametrize("runtime", sorted(PACKAGES))
-def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime):
+def test_a_runtime_makes_the_frames_of_torch_at_any_size(shared_cache, runtime):
     pytest.importorskip(PACKAGES[runtime])
     plain = network()
     compiled = with_runtime(plain, runtime, CPU, torch.float32)
@@ -44,7 +55,7 @@ def test_a_runtime_makes_the_frames_of_torch_at_any_size(cache, runtime):
 
 
 @pytest.mark.parametrize("runtime", sorted(PACKAGES))
-def test_a_size_that_is_expected_changes_no_frame(cache, runtime):
+def test_a_size_that_is_expected_changes_no_frame(shared_cache, runtime):
     pytest.importorskip(PACKAGES[runtime])
     plain = network()
     compiled = with_runtime(plain, runtime, CPU, torch.float32)
@@ -130,7 +141,7 @@ assert len([*Path(tempfile.gettempdir()).glob("maskvfi-*")]) == 1
 
 
 @pytest.mark.parametrize("runtime", sorted(PACKAGES))
-def test_threads_that_share_a_network_get_their_own_frames(cache, runtime):
+def test_threads_that_share_a_network_get_their_own_frames(shared_cache, runtime):
     pytest.importorskip(PACKAGES[runtime])
     compiled = with_runtime(network(), runtime, CPU, torch.float32)
     pairs = [frames(64, 96) for _ in range(4)]
@@ -147,7 +158,8 @@ def test_threads_that_share_a_network_get_their_own_frames(cache, runtime):
                 torch.testing.assert_close(frame, expected)
 
 
-def test_bf16_is_near(openvino):
+def test_bf16_is_near(shared_cache):
+    pytest.importorskip("openvino")
     img0, img1 = frames(96, 128)
     plain = network()
     out = maskvfi.Interpolator(plain, None, "cpu", "bf16", runtime="openvino")(img0, img1, 0.5)

@@ -18,7 +18,7 @@ from maskvfi.synthesis.compose import put_back
 from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
 from maskvfi.synthesis.layouts import RGB
-from maskvfi.synthesis.renderer import MAX_GAPS, Renderer
+from maskvfi.synthesis.renderer import Renderer, group_size
 from maskvfi.timing.gaps import Gap, split
 from maskvfi.timing.scenes import Watched
 from maskvfi.timing.timeline import ByFactor, choose_timeline
@@ -151,12 +151,13 @@ def mask_of_images(networks: Networks, images: Tensor) -> Tensor:
     info = _info(images)
     size = (len(images) - 1, info.height, info.width)
     result = torch.empty(size, device=server.result_device(images))
+    together = group_size(info.width, info.height)
     with networks.ready(info.width, info.height) as (interpolator, watch):
-        for first in range(0, len(result), MAX_GAPS):
-            part = images[first : first + MAX_GAPS + 1]
+        for first in range(0, len(result), together):
+            part = images[first : first + together + 1]
             probability = interpolator.probability([interpolator.view(_planes(image)) for image in part])
             assert probability is not None
-            result[first : first + MAX_GAPS].copy_(probability[0])
+            result[first : first + together].copy_(probability[0])
             watch.advance(first + len(part) - 1, len(result))
     return result
 

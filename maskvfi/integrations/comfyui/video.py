@@ -67,7 +67,9 @@ def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: A
     options = ProtectOptions.of(None, still | _trimmed(interpolated) | fields)
 
     def make(folder: Path) -> tuple[Path, Report]:
-        source, other = _file_of(video, folder / "source"), _file_of(interpolated, folder / "interpolated")
+        # Of the source a part cannot be asked for, so one that is trimmed is written.
+        source = (_written if _trimmed(video) else _file_of)(video, folder / "source")
+        other = _file_of(interpolated, folder / "interpolated")
         target = _target(other, folder)
         with server.watching() as watch:
             return target, protect(source, other, target, options=options, progress=watch.advance)
@@ -99,8 +101,7 @@ def _file_of(video: Any, place: Path) -> Path:
         return Path(video)
     source = getattr(video, "get_stream_source", None)  # servers before 0.3.43 have only save_to
     if source is None:
-        video.save_to(str(place.with_suffix(".mp4")))
-        return place.with_suffix(".mp4")
+        return _written(video, place)
     stream = source()
     if isinstance(stream, str | Path):
         return Path(stream)
@@ -108,6 +109,13 @@ def _file_of(video: Any, place: Path) -> Path:
     stream.seek(0)
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
+    return path
+
+
+def _written(video: Any, place: Path) -> Path:
+    """A file that the server writes of a video, at `place` with a suffix."""
+    path = place.with_suffix(".mp4")
+    video.save_to(str(path))
     return path
 
 

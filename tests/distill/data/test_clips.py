@@ -1,5 +1,7 @@
 """Shards: what is written is read again, by us and by webdataset."""
 
+import json
+
 import av
 import cv2
 import numpy as np
@@ -35,6 +37,14 @@ def test_clips_that_cannot_be_read_are_left_out_by_name(tmp_path, capfd):
     found = find_clips(tmp_path)
     assert [(clip.path.name, clip.frames) for clip in found] == [("good.mp4", 7), ("streamed.webm", 9)]
     assert f"{tmp_path / 'junk.mp4'}: cannot be read, left out" in capfd.readouterr().err
+    said = [
+        {"file": name, "kind": "cg", "split": split}
+        for name, split in (("good.mp4", "a"), ("streamed.webm", "b"))
+    ]
+    (tmp_path / "manifest.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"holds clips of several splits \(a, b\), name one's folder"):
+        prepare(tmp_path, tmp_path / "out", Recipe(4))
+    (tmp_path / "manifest.json").unlink()
     with pytest.raises(ValueError, match="has no stretch of 21 frames without a cut"):
         prepare(tmp_path, tmp_path / "out", Recipe(4, length=20))
 

@@ -79,6 +79,8 @@ def test_blocks_learn_their_teachers_blocks_at_first(shards, tmp_path):
     assert lines[1]["total"] < lines[0]["total"]
     with pytest.raises(ValueError, match="only a teacher with the same blocks"):
         train_vfi(shards, tmp_path / "alone", steps=1, imitated=0.5, **SMALL)
+    with pytest.raises(ValueError, match="taught is of no use without a teacher"):
+        train_vfi(shards, tmp_path / "alone", steps=1, taught=0.5, **SMALL)
 
 
 def test_good_weights_keep_their_scales_from_now_on(shards, tmp_path):
