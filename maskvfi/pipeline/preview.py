@@ -218,7 +218,7 @@ def pair(
         check_target(each, overwrite)
         refuse_same_file(first, each)
         refuse_same_file(second, each)
-    info, (start, end), differences = read_pictures([first, second])
+    info, (start, end) = read_pictures([first, second], warnings)
     renderer = Renderer(
         with_painted_masks(interpolator or Interpolator.from_options(options), options, info), info
     )
@@ -226,7 +226,7 @@ def pair(
     for each, frame in zip(paths, renderer.render([Gap(start, end, False, slots)]), strict=True):
         lost = write_picture(each, frame, info, overwrite)
         if warnings is not None:
-            warnings += [x for x in (*differences, *lost, *renderer.warnings) if x not in warnings]
+            warnings += [line for line in (*lost, *renderer.warnings) if line not in warnings]
     return paths
 
 

@@ -28,7 +28,7 @@ class TorchCompile(Runtime):
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
         if not self._expected.fits(given):
             return super().compute(name, module, given, multiple)
-        compiled = self._compiled.get(name)  # another thread may expect another size meanwhile
+        compiled: Any = self._compiled.get(name)  # another thread may expect another size meanwhile
         if compiled is None:
             mode = "reduce-overhead" if given[0].is_cuda else None
             compiled = torch.compile(module, fullgraph=True, dynamic=False, mode=mode)

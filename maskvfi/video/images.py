@@ -276,21 +276,26 @@ def _held(folder: Path) -> list[str]:
     return [item.name for item in folder.iterdir() if not ours.fullmatch(item.name)]
 
 
-def read_pictures(paths: Sequence[PathLike]) -> tuple[SourceInfo, list[Frame], list[str]]:
+def read_pictures(
+    paths: Sequence[PathLike], warnings: list[str] | None = None
+) -> tuple[SourceInfo, list[Frame]]:
     """Read single pictures as the frames of a video, one a second.
 
     Args:
         paths: Image files of one size.
+        warnings: Gets a line for every way in which they differ.
 
     Returns:
-        What is known of the pictures, one frame for each, and warnings, one line each.
+        What is known of the pictures, and one frame for each.
 
     Raises:
         MediaError: One cannot be read, or they differ in size.
     """
     files = [Path(path) for path in paths]
-    info, warnings = describe_pictures(files, os.fspath(paths[0]), Fraction(1))
-    return info, [read_frame(file, info, number) for number, file in enumerate(files)], warnings
+    info, differences = describe_pictures(files, os.fspath(paths[0]), Fraction(1))
+    if warnings is not None:
+        warnings += differences
+    return info, [read_frame(file, info, number) for number, file in enumerate(files)]
 
 
 def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: bool = False) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from maskvfi.batch import batch, run  # noqa: E402
 from maskvfi.batch.jobs import Job, find_jobs  # noqa: E402
 from maskvfi.batch.results import Row  # noqa: E402
 from maskvfi.batch.run import _checked  # noqa: E402
+from maskvfi.batch.storage import deliver, work_path  # noqa: E402
 from maskvfi.options import Options  # noqa: E402
 from maskvfi.video.journal import Journal  # noqa: E402
 from maskvfi.weights.locate import find_weights  # noqa: E402
@@ -167,24 +168,27 @@ def test_a_segment_that_cannot_be_stored_fails_its_video_alone(folder, tmp_path,
     assert [(row.status, row.error) for row in rows] == [("failed", "no space left"), ("done", "")]
 
 
-def test_a_film_that_cannot_be_uploaded_is_kept_and_made_again(folder, monkeypatch):
-    memory = type(fsspec.filesystem("memory"))
+def test_a_film_that_cannot_be_uploaded_stays_and_the_next_run_makes_it_again(folder, monkeypatch):
+    memory, place = type(fsspec.filesystem("memory")), "memory://far/upload/b.mkv"
+    film = work_path(place)
+    film.write_bytes(b"a whole film")
 
     def refuse(*_, **__) -> None:
         raise PermissionError("the token is too old")
 
-    sources, out = [str(folder / "b.mkv")], "memory://far/upload"
     with monkeypatch.context() as broken:
         broken.setattr(memory, "put_file", refuse)
-        (row,) = batch(sources, out, workers=1, **HOW)
-    assert row.status == "failed"
-    line = r"memory://far/upload/b\.mkv: cannot be written \(the token is too old\); the whole film is (.*)"
-    found = re.fullmatch(line, row.error)
-    assert found
-    assert packets(Path(found[1])) == packets(whole(folder, "b.mkv"))
-    (row,) = batch(sources, out, workers=1, **HOW)
+        with pytest.raises(maskvfi.MediaError, match=r"the token is too old\); the whole film is .*b\.mkv"):
+            deliver(film, place, overwrite=False)
+    assert film.exists()
+    (row,) = batch([str(folder / "b.mkv")], "memory://far/upload", workers=1, **HOW)
     assert row.status == "done"
-    assert not Path(found[1]).exists()
+    assert not film.exists()
+    film = work_path(place)
+    film.write_bytes(b"a whole film")
+    with pytest.raises(maskvfi.MediaError, match="exists already, and overwrite is not set"):
+        deliver(film, place, overwrite=False)
+    assert memory().ls("/far/upload", detail=False) == ["/far/upload/b.mkv"]
 
 
 def test_what_is_there_is_left_alone(folder, made):
