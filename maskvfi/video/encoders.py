@@ -51,11 +51,11 @@ _QUALITY = {
 _QSCALE = {"flags": "+qscale", "global_quality": "236"}  # a quantiser of 2, times FF_QP2LAMBDA
 _MPEG = ("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263", "h263p")
 _DEFAULTS = {
-    **{"libvpx": {"crf": "10", "b": "50M"}, "libwebp_anim": {"quality": "90"}},
+    **{"libvpx": {"crf": "10", "b": "50M"}, "libvpx-vp9": {"crf": "24"}, "libwebp_anim": {"quality": "90"}},
     **dict.fromkeys(_MPEG, _QSCALE),
 }
 # Options that set the quality in another way.
-_OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality"}
+_OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "lossless"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution

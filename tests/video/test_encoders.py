@@ -111,6 +111,15 @@ def test_an_encoder_found_by_what_it_writes_is_used_as_by_its_own_name(tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("asked", "crf"), [({}, "24"), ({"crf": "30"}, "30"), ({"lossless": "1"}, None), ({"b": "1M"}, None)]
+)
+def test_vp9_is_as_good_as_h264_unless_it_is_asked_for_another_quality(tmp_path, asked, crf):
+    with VideoReader(make_clip(tmp_path / "a.mkv", times=3)) as reader:
+        assert choose_encoding("libvpx-vp9", reader.info, asked).options.get("crf") == crf
+    copy(tmp_path / "a.mkv", tmp_path / "b.webm", codec="libvpx-vp9", options=asked)
+
+
+@pytest.mark.parametrize(
     ("source", "layout", "lost"),
     [
         ("yuv411p", "yuv420p", "with less chroma"),
