@@ -245,6 +245,7 @@ class _Batch:
             else:
                 video.facts = found
                 video.journal = Journal(video.work_path, found, resume=True, overwrite=self._overwrite)
+                video.warn([video.journal.replaced] if video.journal.replaced else [])
         except StopIteration:
             del self._surveys[survey]
         except Exception as error:

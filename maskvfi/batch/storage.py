@@ -116,17 +116,22 @@ def deliver(path: Path, place: str, overwrite: bool) -> None:
         overwrite: Replace a file that has come to be there meanwhile.
 
     Raises:
-        MediaError: It cannot be written there. The file stays; the message says where.
+        MediaError: It cannot be written there; then the file stays, and the message says where. Or another batch has
+            made it meanwhile.
     """
     if local_path(place):
         return
     try:
-        _upload(path, place, overwrite)
+        made_meanwhile = not overwrite and exists(place)
+        if not made_meanwhile:
+            _upload(path, place, overwrite)
     except MediaError as error:
         raise MediaError(f"{error}; the whole film is {path}") from error
     path.unlink()
     with suppress(OSError):
         path.parent.rmdir()
+    if made_meanwhile:
+        raise MediaError(f"{place}: exists already, and overwrite is not set")
 
 
 def _upload(path: Path, place: str, overwrite: bool) -> None:

@@ -94,6 +94,7 @@ class Journal:
         frames: How many frames there are from the beginning of the file to the first missing segment.
         state: The state after those frames.
         numbers: The numbers of all segments, also of those after a missing one.
+        replaced: Why an earlier run's segments were removed although `resume` is set; else empty.
 
     Raises:
         MediaError: An earlier run left segments and neither `resume` nor `overwrite` is set, the facts differ from
@@ -105,6 +106,7 @@ class Journal:
         self.frames = 0
         self.state: dict[str, Any] = {}
         self.numbers: set[int] = set()
+        self.replaced = ""
         self._whole = 0  # how many segments there are before the first missing one
         self._target = target
         self._open: BinaryIO | None = None
@@ -239,12 +241,11 @@ class Journal:
             )
         for name in sorted({*known, *facts}):
             if known.get(name) != facts.get(name):
+                why = f"cannot be resumed, {_difference(name, known.get(name), facts.get(name))}"
                 if overwrite:
+                    self.replaced = f"what an earlier run left {why}: begun anew"
                     return
-                raise MediaError(
-                    f"{self._target}: cannot be resumed, {_difference(name, known.get(name), facts.get(name))} "
-                    "(overwrite begins anew)"
-                )
+                raise MediaError(f"{self._target}: {why} (overwrite begins anew)")
         self.numbers = set(found)
         while self._whole in found:
             self.frames, self.state = found[self._whole].frames, found[self._whole].state

@@ -128,6 +128,8 @@ class VideoWriter:
         try:
             if facts is not None and self.encoding.has_bytes:
                 self.journal = self._target.open_journal(facts, resume)
+                if self.journal is not None and self.journal.replaced:
+                    self.warnings.append(self.journal.replaced)
             if resume and self.journal is None:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)

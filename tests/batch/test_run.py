@@ -188,6 +188,7 @@ def test_a_film_that_cannot_be_uploaded_stays_and_the_next_run_makes_it_again(fo
     film.write_bytes(b"a whole film")
     with pytest.raises(maskvfi.MediaError, match="exists already, and overwrite is not set"):
         deliver(film, place, overwrite=False)
+    assert not film.exists()
     assert memory().ls("/far/upload", detail=False) == ["/far/upload/b.mkv"]
 
 

@@ -76,6 +76,7 @@ def test_an_earlier_run_is_neither_lost_nor_continued_unasked(two_segments):
 def test_segments_that_do_not_fit_are_replaced_where_that_is_allowed(two_segments):
     journal = opened(two_segments, {"input": "b"}, overwrite=True)
     assert (journal.frames, journal.numbers) == (0, set())
+    assert journal.replaced == "what an earlier run left cannot be resumed, input was a and is b: begun anew"
 
 
 def test_a_segment_that_ends_elsewhere_is_dropped(two_segments):
