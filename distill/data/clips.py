@@ -30,7 +30,7 @@ VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A video, what kind of footage it is, how many frames its container promises, and what it is for (or "")."""
+    """A video, its kind of footage, the number of frames its container promises, and its split ("" if not known)."""
 
     path: Path
     kind: str
@@ -42,8 +42,8 @@ def find_clips(folder: Path) -> list[Clip]:
     """The videos of a folder and of the folders in it.
 
     Args:
-        folder: Where to look. A manifest.json there, or one folder up, says what kind of footage the videos are, and
-            what they are for ("split").
+        folder: Where to look. A manifest.json there, or one folder up, says the kind of footage and the split
+            (training, evaluation) of each video.
 
     Returns:
         The clips, in order of their paths; without a manifest their kind is "natural".

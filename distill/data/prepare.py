@@ -172,7 +172,7 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
         clips, recipe: As `prepare` has them.
 
     Raises:
-        ValueError: There is nothing to cut, or clips for training and for other ends lie together.
+        ValueError: There is nothing to cut, or clips of several splits lie together.
     """
     if sequences := find_sequences(clips):
         rng = np.random.default_rng(recipe.seed)
