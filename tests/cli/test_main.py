@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -174,7 +175,10 @@ def test_bad_files_end_in_one_line(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by Linux's own count")
 def test_too_little_memory_ends_in_one_line(tmp_path):
-    """The process may take 200 MiB more than it has once it is loaded: less than a frame of these needs."""
+    """The process may take 200 MiB more than it has once it is loaded: less than a frame of these needs.
+
+    Whether the decoder, the network or its smallest tile is the first to fail depends on the machine.
+    """
     pictures = [tmp_path / "a.png", tmp_path / "b.png"]
     rng = np.random.default_rng(0)
     for picture in pictures:
@@ -188,7 +192,7 @@ def test_too_little_memory_ends_in_one_line(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr[-2000:]
-    assert done.stderr.startswith("maskvfi: this machine has too little memory"), done.stderr[-2000:]
+    assert re.match("maskvfi: (this machine|.*a.png: cpu) has too little memory", done.stderr), done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out.png").exists()
 
