@@ -92,7 +92,7 @@ def mask_video(
                 picture = (
                     tinted(rgb_of(gap.start, info), mask) if overlay else mask.still.expand(1, 3, -1, -1)
                 )
-                sink.write(_frame(picture, shown, gap.slots[0][0]))
+                sink.write(_frame(picture, shown, gap.slots[0][0], gap.start))
                 result.frames_out += 1
         result.warnings = [*reader.warnings, *sink.warnings, *renderer.warnings]
         result.complete(renderer, began)
@@ -328,11 +328,12 @@ def rgb_of(frame: Frame, info: SourceInfo) -> Tensor:
     return turned(planes_to_rgb(to_tensors(frame.planes, "cpu"), frame.format, info.colour), info)
 
 
-def _frame(rgb: Tensor, info: SourceInfo, slot: Slot) -> Frame:
+def _frame(rgb: Tensor, info: SourceInfo, slot: Slot, like: Frame) -> Frame:
+    """A frame of these colours, with the HDR metadata of another one."""
     planes = list(rgb_to_planes(rgb, info.format, info.colour))
     if info.format.alpha:
         planes.append(torch.full(rgb.shape[-2:], info.format.white))
-    return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration)
+    return Frame(quantise(planes, info.format), info.format, slot.pts, slot.duration, origin=like.origin)
 
 
 def tinted(rgb: Tensor, copied: Copied) -> Tensor:
@@ -354,7 +355,7 @@ def tinted(rgb: Tensor, copied: Copied) -> Tensor:
 
 def _stacked(above: Frame, below: Frame, info: SourceInfo) -> Frame:
     rgb = torch.cat((rgb_of(above, info), rgb_of(below, info)), dim=2)
-    return _frame(rgb, _twice_as_high(info), Slot(above.pts, above.duration))
+    return _frame(rgb, _twice_as_high(info), Slot(above.pts, above.duration), below)
 
 
 def _twice_as_high(info: SourceInfo) -> SourceInfo:

@@ -93,7 +93,9 @@ class StillPixels:
             self._interpolator.static,
             self._protect,
         )
-        return Frame(quantise(planes, frame.format), frame.format, frame.pts, frame.duration)
+        return Frame(
+            quantise(planes, frame.format), frame.format, frame.pts, frame.duration, origin=frame.origin
+        )
 
     def _load(self, frame: Frame) -> _Loaded:
         for known in self._loaded:

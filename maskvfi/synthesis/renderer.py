@@ -197,7 +197,8 @@ class Renderer:
                 static = 0.0 if copied is None else float(copied.weight.mean())
                 self.count(static, self._ready[2].computed)
                 counted = True
-            yield Frame(planes, self._info.format, slot.pts, slot.duration)
+            origin = (gap.start if 2 * t < 1 else gap.end).origin
+            yield Frame(planes, self._info.format, slot.pts, slot.duration, origin=origin)
 
     def _between(self, gap: Gap, copied: Copied | None, time: float) -> tuple[np.ndarray, ...]:
         """The planes of the frame at `time`."""

@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.packet import Packet
 
+from maskvfi.video.dolby_vision import dolby_options
 from maskvfi.video.format_choice import (
     DEVICES,
     asked_format,
@@ -26,6 +27,8 @@ from maskvfi.video.format_choice import (
     wanted_format,
 )
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.hdr import DOLBY_VISION, HDR10_PLUS
+from maskvfi.video.hdr10plus import writes_hdr10plus
 from maskvfi.video.jpeg import as_jpeg, quality_options
 from maskvfi.video.palette import GIF_TICK, cleared_after, paletted, without_header
 from maskvfi.video.pixel_format import (
@@ -91,6 +94,7 @@ class Encoding:
         source_colour: What code values of the source mean.
         colour: What code values of the output mean.
         options: The encoder's options.
+        dynamic_hdr: The kinds of HDR metadata that each frame is written with, of `SourceInfo.hdr.dynamic`.
         warnings: What the encoder cannot keep of the source, one line each.
     """
 
@@ -103,6 +107,7 @@ class Encoding:
     source_colour: Colour
     colour: Colour
     options: dict[str, str]
+    dynamic_hdr: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -225,16 +230,25 @@ def choose_encoding(
     hdr = info.hdr.encoder_options(codec)
     if hdr is None:
         warnings.append(f"{codec} cannot write HDR10 mastering metadata: left out")
-    if info.hdr.dynamic:
-        warnings.append(
-            f"{' and '.join(info.hdr.dynamic)} metadata of each frame cannot be written: left out"
-        )
-    merged = _merge(quiet(codec), for_alpha(codec, planar), hdr or {}, options)
+    dynamic, dolby = _dynamic_hdr(codec, info, name, colour, options)
+    if lost := [kind for kind in info.hdr.dynamic if kind not in dynamic]:
+        warnings.append(f"{' and '.join(lost)} metadata of each frame cannot be written: left out")
+    merged = _merge(quiet(codec), for_alpha(codec, planar), hdr or {}, dolby, options)
     if colour.siting != "left" and planar.log2_chroma == (1, 1):
         merged = {"chroma_sample_location": colour.siting, **merged}
     return Encoding(
-        codec, width, height, name, planar, packable, info.colour, colour, merged, tuple(warnings)
+        codec, width, height, name, planar, packable, info.colour, colour, merged, dynamic, tuple(warnings)
     )
+
+
+def _dynamic_hdr(
+    codec: str, info: SourceInfo, pix_fmt: str, colour: Colour, options: dict[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The kinds of HDR metadata that each frame can be written with, and the options that this takes."""
+    dolby = dolby_options(codec, info, pix_fmt, colour, options)
+    plus = writes_hdr10plus(codec) and colour == info.colour
+    writable = {DOLBY_VISION: dolby is not None, HDR10_PLUS: plus}
+    return tuple(kind for kind in info.hdr.dynamic if writable.get(kind)), dolby or {}
 
 
 def _warnings(

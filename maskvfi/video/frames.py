@@ -26,6 +26,7 @@ class Frame:
         pts: When it is shown, in seconds on the source's own clock.
         duration: How long it is shown, in seconds.
         native: The decoder's frame, which a writer gives to the encoder untouched; None for a computed frame.
+        origin: The decoder's frame whose HDR metadata the frame has: `native`, or one that it was computed from.
     """
 
     planes: tuple[np.ndarray, ...]
@@ -33,6 +34,11 @@ class Frame:
     pts: Fraction
     duration: Fraction
     native: av.VideoFrame | None = None
+    origin: av.VideoFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.native is not None:
+            self.origin = self.native
 
 
 @dataclass(frozen=True)

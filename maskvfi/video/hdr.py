@@ -1,4 +1,4 @@
-"""HDR10 static metadata (SMPTE ST 2086, CTA-861.3): from decoded frames to encoder options."""
+"""HDR metadata of decoded frames, and those of HDR10 (SMPTE ST 2086, CTA-861.3) as encoder options."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import av
 
 from maskvfi.video.side_data import read_side_data
 
-# Side data that differs from frame to frame, and that none of the encoders takes.
-DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
+HDR10_PLUS, DOLBY_VISION = "HDR10+", "Dolby Vision"
+# Side data that differs from frame to frame.
+_DYNAMIC = {"DYNAMIC_HDR_PLUS": HDR10_PLUS, "DOVI_METADATA": DOLBY_VISION, "DYNAMIC_HDR_VIVID": "HDR Vivid"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,15 @@ class HdrMetadata:
         luminance: The mastering display's (max, min), in 1/10000 cd/m2.
         content_light: (MaxCLL, MaxFALL), in cd/m2.
         dynamic: The kinds of metadata that the video has for each frame.
+        is_dolby_profile_8: Whether its Dolby Vision metadata are of profile 8: for a picture that is complete without
+            them and has no second layer.
     """
 
     chromaticities: tuple[tuple[int, int], ...] | None = None
     luminance: tuple[int, int] | None = None
     content_light: tuple[int, int] | None = None
     dynamic: tuple[str, ...] = ()
+    is_dolby_profile_8: bool = False
 
     @classmethod
     def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
@@ -39,7 +43,8 @@ class HdrMetadata:
             chromaticities,
             luminance,
             _pair(light) if light else None,
-            tuple(label for name, label in DYNAMIC.items() if name in found),
+            tuple(label for name, label in _DYNAMIC.items() if name in found),
+            _is_dolby_profile_8(found.get("DOVI_METADATA")),
         )
 
     def encoder_options(self, codec: str) -> dict[str, str] | None:
@@ -113,3 +118,12 @@ def _mastering_display(
     )
     low, high = round(ratios[8] * 10000), round(ratios[9] * 10000)
     return ((green, blue, red, white) if any(white) else None, (high, low) if high else None)
+
+
+def _is_dolby_profile_8(data: bytes | None) -> bool:
+    """Read FFmpeg's AVDOVIMetadata, which begins with the place of an AVDOVIRpuDataHeader."""
+    if data is None:
+        return False
+    (at,) = struct.unpack_from("=Q", data)
+    vdr_rpu_profile, disable_residual = data[at + 4], data[at + 16]
+    return vdr_rpu_profile == 1 and disable_residual == 1

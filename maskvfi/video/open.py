@@ -29,6 +29,7 @@ _CODEC_OF_SUFFIX = {
     **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
 }
 _PHONES = (".mp4", ".m4v", ".mov")  # suffixes that phones, browsers and QuickTime play
+_DYNAMIC_HDR = (*_PHONES, ".mkv", ".ts", ".m2ts")  # suffixes that keep HDR metadata of each frame
 _DEEP_CODEC = "libx265"  # the default codec for these suffixes if the source has more than 8 bits
 
 
@@ -185,7 +186,7 @@ def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
         plain: Whether nothing is asked of the encoder but what all of them understand.
     """
     deep = info.format.family == "yuv" and info.format.depth > 8
-    if plain and deep and suffix in _PHONES:
+    if plain and deep and suffix in (_DYNAMIC_HDR if info.hdr.dynamic else _PHONES):
         return _DEEP_CODEC
     return _CODEC_OF_SUFFIX.get(suffix, "libx264")
 

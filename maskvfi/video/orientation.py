@@ -145,7 +145,7 @@ def upright_frame(frame: Frame, info: SourceInfo) -> Frame:
         planes = quantise(rgb_to_planes(rgb, shown.format, shown.colour), shown.format)
         if info.format.alpha:
             planes = (*planes, np.ascontiguousarray(orientation.turn(frame.planes[-1])))
-    return Frame(planes, shown.format, frame.pts, frame.duration)
+    return Frame(planes, shown.format, frame.pts, frame.duration, origin=frame.origin)
 
 
 def _samples_fit(orientation: Orientation, info: SourceInfo) -> bool:

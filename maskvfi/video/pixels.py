@@ -117,6 +117,13 @@ def frame_of(planes: Sequence[np.ndarray], width: int, height: int, name: str) -
     return frame
 
 
+def copy_samples(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    """Copy all samples of a frame into another one of the same size and format, which must be writable."""
+    for given, taken in zip(source.planes, target.planes, strict=True):
+        rows, size = given.height, min(abs(given.line_size), abs(taken.line_size))
+        _rows(taken)[:rows, :size] = _rows(given)[:rows, :size]
+
+
 def _samples(
     frame: av.VideoFrame, packing: Packing, place: tuple[int, int, int], height: int, width: int
 ) -> np.ndarray:

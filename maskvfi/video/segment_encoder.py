@@ -11,8 +11,11 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError
+from maskvfi.video.dolby_vision import with_dolby_vision
 from maskvfi.video.encoders import Encoding
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.hdr import DOLBY_VISION, HDR10_PLUS
+from maskvfi.video.hdr10plus import message_of, with_message
 from maskvfi.video.priority import kept_priority
 from maskvfi.video.timestamps import Clock
 
@@ -59,7 +62,9 @@ class SegmentEncoder:
         self.frames = 0
         self._stream_context = self._context = context
         self._info, self._encoding, self._clock = info, encoding, clock
-        self._durations: dict[int, int] = {}  # in ticks, of frames whose packets are still to come
+        # By the ticks of frames whose packets are still to come: their lengths in ticks, and their HDR10+ messages.
+        self._durations: dict[int, int] = {}
+        self._messages: dict[int, bytes] = {}
         self._last_dts: int | None = None
 
     def encode(self, frame: Frame) -> list[Packet]:
@@ -74,6 +79,10 @@ class SegmentEncoder:
         if frame.planes[0].shape != shape:
             raise MediaError(f"a frame of {frame.planes[0].shape} does not fit a video of {shape}")
         picture = self._encoding.picture(frame)
+        if HDR10_PLUS in self._encoding.dynamic_hdr and frame.origin is not None:
+            self._messages[begin] = message_of(frame.origin)
+        if DOLBY_VISION in self._encoding.dynamic_hdr:
+            picture = with_dolby_vision(picture, frame.origin)
         picture.time_base, picture.pts, picture.duration = self._clock.tick, begin, length
         packets = self._encoded(picture)
         self.frames += 1
@@ -128,8 +137,12 @@ class SegmentEncoder:
         return [self._encoding.finished(packet, picture, begun) for packet in packets]
 
     def _finished(self, packets: list[Packet]) -> list[Packet]:
+        finished = []
         for packet in packets:
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
+            if packet.pts is not None and (message := self._messages.pop(packet.pts, b"")):
+                packet = with_message(packet, self._encoding.codec, message)
             self.keep_order(packet)
-        return packets
+            finished.append(packet)
+        return finished

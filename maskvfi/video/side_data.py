@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
         The bytes of each entry; empty where it cannot be read.
     """
     try:
-        side_data: Any = _without_removed(frame).side_data  # a Mapping that iterates over its values
+        side_data: Any = _without(frame, _REMOVED).side_data  # a Mapping that iterates over its values
         return {data.type.name: bytes(data) for data in side_data}
     except (av.error.FFmpegError, ValueError):
         return {}
@@ -70,15 +71,26 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return (cos, -sin, 0, sin, cos, 0, 0, 0, LAST)
 
 
-def _without_removed(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same frame without the side data of the kinds in `_REMOVED`."""
+def with_only(frame: av.VideoFrame, kind: Type, like: av.VideoFrame) -> av.VideoFrame:
+    """A frame with one kind of side data of another one, in the size and pixel format of `like`.
+
+    Its pixels may be shared with `frame`.
+    """
+    removed = [number for number in range(_KINDS) if number != kind.value]
+    size = f"{like.width}:{like.height}:flags=neighbor"
+    return _without(frame, removed, scale=size, format=like.format.name)
+
+
+def _without(frame: av.VideoFrame, removed: Sequence[int], **filters: str) -> av.VideoFrame:
+    """A frame that shares the pixels of another one, without side data of these kinds, after further filters."""
     graph = Graph()
     nodes = [
         graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
         )
     ]
-    nodes += [graph.add("sidedata", mode="delete", type=str(kind)) for kind in _REMOVED]
+    nodes += [graph.add("sidedata", mode="delete", type=str(kind)) for kind in removed]
+    nodes += [graph.add(name, how) for name, how in filters.items()]
     graph.link_nodes(*nodes, graph.add("buffersink")).configure()
     graph.push(frame)
     cleaned = graph.pull()

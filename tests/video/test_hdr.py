@@ -55,7 +55,8 @@ def test_an_hdr10_film_of_variable_rate_comes_back_bit_by_bit(dev_clips, tmp_pat
             for _, frame in zip(range(frames), reader, strict=False):
                 sent.append((frame.pts, digest(frame)))
                 writer.write(frame)
-    assert "HDR10+ metadata of each frame cannot be written: left out" in writer.warnings
+    lost = "HDR10+ metadata of each frame cannot be written: left out" in writer.warnings
+    assert lost == (codec != "libx265")
     with VideoReader(tmp_path / target) as back:
         got = [(frame.pts, digest(frame)) for frame in back]
         assert back.info.colour == reader.info.colour
