@@ -394,7 +394,7 @@ def parse_rate(rate: Number) -> Fraction:
     if exact <= 0:
         raise OptionError(f"frame rate must be positive, not {rate}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    rounded = "." in str(rate) and exact.denominator != 1 and abs(exact - ntsc) < Fraction(1, 200)
+    rounded = ntsc and "." in str(rate) and exact.denominator != 1 and abs(exact - ntsc) < Fraction(1, 200)
     return ntsc if rounded else exact
 
 

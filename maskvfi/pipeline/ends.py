@@ -107,14 +107,20 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> PathLi
         The path; that of a folder whose name has a dot ends with /.
 
     Raises:
-        OptionError: The source is a pipe.
+        OptionError: The source is a pipe or an address, or its name has no suffix.
     """
     if os.fspath(source) == PIPE:
         raise OptionError("an output must be named when the input is a pipe")
+    if "://" in os.fspath(source):
+        raise OptionError("an output must be named when the input is an address")
     path = Path(source)
     if is_image_source(path):
         path = folder_of(path).resolve()
     label = f"slow{float(slow):g}x" if slow != 1 else f"{float(faster):.4g}x"
+    if not path.is_dir() and not path.suffix:
+        raise OptionError(
+            f"{os.fspath(source)}: has no suffix that names its format; an output must be named"
+        )
     if not path.is_dir():
         return path.with_name(f"{path.stem}_{label}{path.suffix}")
     folder = path.with_name(f"{path.name}_{label}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -43,14 +43,32 @@ def demux_continuous(
         The wanted packets, in the order of the file.
     """
     if not may_jump(container):
-        yield from container.demux(list(streams))
+        yield from _packets(container, streams)
         return
     wanted = {stream.index for stream in streams}
     clock = _Clock(picture.index, jumps)
-    for packet in container.demux():
+    for packet in _packets(container, container.streams):
         for placed in clock.take(packet):
             if placed.stream.index in wanted:
                 yield placed
+
+
+def _packets(container: InputContainer, streams: Iterable[Stream]) -> Iterator[Packet]:
+    """The packets of streams that were found when the container was opened.
+
+    PyAV 18.1 raises IndexError where another stream appears later, as sound does in a DVD; it can go on after that.
+    """
+    known, flushed = list(streams), set()
+    while True:
+        try:
+            for packet in container.demux(known):
+                if packet.size or packet.stream.index not in flushed:
+                    yield packet
+                if not packet.size:
+                    flushed.add(packet.stream.index)
+            return
+        except IndexError:
+            continue
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.video.clock_jumps import may_jump
-from maskvfi.video.streams import start_of
+from maskvfi.video.streams import rate_of, start_of
 
 _MAX_LOST = Fraction(1, 4)  # seconds: no player shows the leading pictures of an open GOP
 _APART = Fraction(3, 4)  # frames: the second field of a frame may be a packet half a frame later
@@ -41,8 +41,7 @@ class Completeness:
         self._reached = Fraction(0)  # where the last packet ends, in seconds
         self._bytes: int | None = None  # where it ends in the file
         self._packets_damaged, self._frames_damaged = 0, 0
-        rate = next((each for each in (stream.average_rate, stream.guessed_rate) if each), Fraction(25))
-        self._apart = _APART / rate
+        self._apart = _APART / (rate_of(stream) or Fraction(25))
         self._timed = stream.container.format.name != "avi"  # times of its packets are guesses
         self._waiting: set[Fraction] = set()  # times of packets at which no frame was shown yet
         self._never_shown = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import tempfile
 from fractions import Fraction
@@ -45,7 +46,9 @@ class ContainerProbe:
             address = url_of(Path(folder) / f"probe{self._suffix}")
             try:
                 has_packets = self._write(address, stream)
-            except (av.error.FFmpegError, OSError, ValueError):
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise MediaError(f"{folder}: no space to try what {self._muxer} can hold") from error
                 return _CANNOT
             try:
                 with av.open(address, metadata_errors="replace") as found:

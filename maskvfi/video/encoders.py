@@ -32,6 +32,7 @@ from maskvfi.video.hdr10plus import writes_hdr10plus
 from maskvfi.video.jpeg import as_jpeg, quality_options
 from maskvfi.video.palette import GIF_TICK, cleared_after, paletted, without_header
 from maskvfi.video.pixel_format import (
+    MATRIX_BT601,
     MATRIX_BT709,
     MATRIX_RGB,
     RANGE_FULL,
@@ -219,6 +220,8 @@ def choose_encoding(
     colour = _colour_in(codec, planar, info)
     if name.startswith("yuvj"):
         colour = replace(colour, full_range=True, range_tag=RANGE_FULL)
+    if codec == "libwebp_anim" and planar.family == "yuv":
+        colour = _as_webp(colour)
     if codec == "mjpeg":
         options, colour = {**quality_options(info), **options}, as_jpeg(colour)
     warnings = _warnings(codec, info, name, planar, wanted, asked=pix_fmt is not None)
@@ -350,6 +353,11 @@ def _colour_in(codec: str, planar: PixelFormat, info: SourceInfo) -> Colour:
         matrix_tag=MATRIX_BT709,
         range_tag=RANGE_LIMITED,
     )
+
+
+def _as_webp(colour: Colour) -> Colour:
+    """What code values of a lossy WebP mean (RFC 9649: those of BT.601)."""
+    return replace(colour, matrix="bt601", full_range=False, matrix_tag=MATRIX_BT601, range_tag=RANGE_LIMITED)
 
 
 def _filled(planes: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> Sequence[np.ndarray]:

@@ -84,7 +84,9 @@ def formats_of(codec: str) -> list[str]:
     """
     if codec == "wrapped_avframe":
         return list(PIPED)
-    return [fmt.name for fmt in find_encoder(codec).video_formats or ()]
+    names = [fmt.name for fmt in find_encoder(codec).video_formats or ()]
+    # Of YUV in a TIFF, FFmpeg and others read the values as those of BT.601, whatever they are.
+    return [name for name in names if codec != "tiff" or not name.startswith("yuv")]
 
 
 def played_standard(codec: str) -> tuple[str, int] | None:

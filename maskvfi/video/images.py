@@ -69,7 +69,7 @@ class ImageFolderReader(ReadAhead[Frame]):
         strict: bool = True,
     ) -> None:
         super().__init__(queue)
-        self._rate = Fraction(rate or 24)
+        self._rate = Fraction(24) if rate is None else rate
         self._strict = strict
         self._name, self._all = os.fspath(path), find_pictures(path)
         files = self._all

@@ -13,7 +13,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.frames import SourceInfo
 from maskvfi.video.pixel_format import Colour, is_unspecified
 from maskvfi.video.reader import VideoReader
-from maskvfi.video.streams import open_input
+from maskvfi.video.streams import is_cover, open_input
 
 _OF_A_STREAM = {"language": "language", "title": "title", "timecode": "time code"}
 
@@ -50,6 +50,7 @@ def lost_in(path: PathLike, muxer: str, wanted: Wanted, info: SourceInfo, colour
         if len(made.chapters()) < wanted.chapters:
             yield f"{muxer} keeps no chapters: left out"
         names = {name.lower() for name in made.metadata}
+        names |= {name for stream in made.streams for name in stream.metadata if name == "timecode"}
         values = set(made.metadata.values())
         lost = [
             name for name, value in wanted.tags.items() if name.lower() not in names and value not in values
@@ -70,6 +71,8 @@ def others_in(path: PathLike) -> list[str]:
             "subtitles": "subtitle" in kinds,
             "chapters": bool(source.chapters()),
             "time code": any("timecode" in each.metadata for each in (source, *source.streams)),
+            "data": any(s.type == "data" and "timecode" not in s.metadata for s in source.streams),
+            "attached files": "attachment" in kinds or any(is_cover(s) for s in source.streams),
         }
         return [word for word, there in present.items() if there]
     return []

@@ -21,6 +21,7 @@ from maskvfi.video.completeness import Completeness
 from maskvfi.video.constant_rate import Grid, find_grid, rounded_rates
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import HdrMetadata
+from maskvfi.video.icc import read_profile
 from maskvfi.video.matroska import is_short
 from maskvfi.video.pixel_format import (
     MATRIX_OF_TAG,
@@ -34,7 +35,16 @@ from maskvfi.video.pixels import planar_name, planes_of
 from maskvfi.video.pump import ReadAhead
 from maskvfi.video.side_data import described, display_matrix
 from maskvfi.video.stdin import StandardInput
-from maskvfi.video.streams import alpha_decoder, chroma_siting, open_input, picture_stream, start_of
+from maskvfi.video.streams import (
+    alpha_decoder,
+    chroma_siting,
+    cropping,
+    matroska_header,
+    open_input,
+    picture_stream,
+    rate_of,
+    start_of,
+)
 from maskvfi.video.uniform import UniformFrames
 
 _MATRIX_NAMES = {
@@ -44,8 +54,8 @@ _MATRIX_NAMES = {
     12: "chromaticity-derived",
     14: "ICtCp",
 }
+_LARGEST_HEAD = 1 << 24  # bytes of an animated PNG in which its ICC profile is looked for
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
-_FASTEST = 1_000_000  # frames per second; damaged headers state more
 _HELD = Fraction(1, 4)  # seconds: a frame that is still shown for longer when the window begins belongs to it
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
@@ -90,6 +100,9 @@ class VideoReader(ReadAhead[Frame]):
         self._opened_as = container_format, hwaccel
         self._start, self._end = start, end
         self._jumps: list[Fraction] = []  # when the container's clock jumps
+        self._tagged: av.VideoFrame | None = (
+            None  # a frame with the container's side data, of a decoder without alpha
+        )
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
@@ -186,7 +199,8 @@ class VideoReader(ReadAhead[Frame]):
     def _frame(self, native: av.VideoFrame, pts: Fraction, duration: Fraction) -> Frame:
         if self._end is not None:
             duration = min(duration, self.info.start_time + self._end - pts)
-        return Frame(planes_of(native), self.info.format, pts, duration, native)
+        fmt = self.info.format
+        return Frame(planes_of(native)[: fmt.colour_planes + fmt.alpha], fmt, pts, duration, native)
 
     def _timed(self, first_time: Fraction) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Every decoded frame from a key frame at or before `first_time`, with strictly increasing times."""
@@ -312,6 +326,8 @@ class VideoReader(ReadAhead[Frame]):
                 if packet.size:
                     self._completeness.note_packet(packet)
                 try:
+                    if decoder and self._tagged is None:
+                        self._tagged = next(iter(packet.decode()), None)
                     frames = decoder.decode(packet if packet.size else None) if decoder else packet.decode()
                 except av.error.FFmpegError as error:
                     self._completeness.note_undecodable(error)
@@ -388,10 +404,11 @@ class VideoReader(ReadAhead[Frame]):
         name = planar_name(first.format.name)
         if name is None:
             raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
+        if first.format.name == "pal8" and planes_of(first)[-1].min() == 255:
+            name = "gbrp"
         fmt = PixelFormat.parse(name)
-        stated = None if self._is_raw() else stream.average_rate
-        rates = (stated, stream.guessed_rate, stream.base_rate)
-        rate = self._raw_rate or Fraction(next((each for each in rates if each and each <= _FASTEST), 25))
+        stated = stream.guessed_rate if self._is_raw() else rate_of(stream)
+        rate = self._raw_rate or Fraction(stated or 25)
         length = self._length(stream)
         frames = stream.frames or (round(length * rate) if length else None)
         if self._start or self._end is not None:
@@ -399,7 +416,7 @@ class VideoReader(ReadAhead[Frame]):
             stop = min((t for t in (self._end, length) if t is not None), default=None)
             length = None if stop is None else max(Fraction(0), stop - begin)
             frames = None if length is None else -(-length * rate // 1)
-        pts = first.pts
+        pts, tagged = first.pts, self._tagged or first
         return SourceInfo(
             path=self._name,
             width=first.width,
@@ -410,14 +427,15 @@ class VideoReader(ReadAhead[Frame]):
             time_base=1 / rate if self._raw_rate else self._time_base(),
             start_time=start_of(stream) if pts is None or self._raw_rate else pts * self._tick(first),
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
-            display_matrix=display_matrix(first),
+            display_matrix=display_matrix(tagged),
             frames_estimate=frames,
             duration=length,
             has_audio=bool(self._container.streams.audio),
             codec=context.name,
-            hdr=HdrMetadata.of_frame(first),
+            hdr=HdrMetadata.of_frame(tagged),
+            profile=self._profile(),
             plays=plays_of(self._name) if self._is_file() else None,
-            described=described(first),
+            described=described(tagged),
         )
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:
@@ -430,7 +448,11 @@ class VideoReader(ReadAhead[Frame]):
             self.warnings.append(
                 f"{self._name}: FFmpeg's {context.name} decoder does not read its alpha channel"
             )
-        siting = chroma_siting(self._stream)
+        header = matroska_header(self._stream)
+        if cut := cropping(header):
+            sides = ", ".join(f"{px} px {side}" for side, px in cut.items())
+            self.warnings.append(f"{self._name}: players leave out {sides}; the whole picture is written")
+        siting = chroma_siting(header)
         if siting is None and (full or context.name in ("mjpeg", "mpeg1video")):
             siting = "center"
         return Colour.from_tags(
@@ -442,6 +464,13 @@ class VideoReader(ReadAhead[Frame]):
             transfer=_tag(first.color_trc, context.color_trc),
             siting=siting,
         )
+
+    def _profile(self) -> bytes:
+        """The ICC profile of an animated PNG; empty for others."""
+        if self._stream.codec_context.name != "apng" or not self._is_file():
+            return b""
+        with open(self._name, "rb") as file:
+            return read_profile(file.read(_LARGEST_HEAD), "png")
 
     def _length(self, stream: VideoStream) -> Fraction | None:
         if stream.duration:

@@ -22,7 +22,7 @@ from maskvfi.video.audio_stretch import StretchedTrack
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.container_probe import ContainerProbe
 from maskvfi.video.kept import Wanted
-from maskvfi.video.streams import is_cover, open_input, picture_stream, start_of
+from maskvfi.video.streams import is_cover, open_input, picture_stream, rate_of, start_of
 from maskvfi.video.timecode import moved_timecode
 
 _TEXT_CODEC = {
@@ -35,7 +35,9 @@ _OWN_TAGS = {
     *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
     "alpha_mode",
 }
+_PRIMING = Fraction(1, 10)  # seconds that a decoder of sound may need before the first sample that is heard
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
+_MOST_IN_MP4 = 255  # frames per second of a time code: it has a byte for them
 _SEEK_BACK = 30  # seconds: a subtitle that is shown when the window begins may have begun that long before
 
 
@@ -172,10 +174,11 @@ class CopiedStreams:
             if not (key.lower() == "software" and value.startswith("Lavf"))  # the muxer of an AVI
         }
         for key in [key for key in kept if key.lower() == "timecode"]:
-            rate = Fraction(self._picture.average_rate or self._picture.guessed_rate or 25)
+            rate = rate_of(self._picture) or Fraction(25)
             start = Fraction(0) if self._first is None else self._first - self._origin
             moved = moved_timecode(kept[key], rate, self._rate or rate, start)
-            if moved is None:
+            muxer = self._output.format.name
+            if moved is None or (muxer in ("mp4", "mov") and round(self._rate or rate) > _MOST_IN_MP4):
                 del kept[key]
                 line = f"the time code {tags[key]} cannot be written at the new frame rate: left out"
                 self._warn_once(line)
@@ -190,7 +193,7 @@ class CopiedStreams:
         for chapter in self._source.chapters():
             tick = Fraction(chapter["time_base"] or Fraction(1, 1000))
             begin, stop = chapter["start"] * tick, chapter["end"] * tick
-            begin = begin if self._first is None else max(begin, self._first)
+            begin = max(begin, self._begin)
             stop = stop if self._last is None else min(stop, self._last)
             if stop > begin:
                 start, end = (_ticks(self._stretched(time) - self.shift, tick) for time in (begin, stop))
@@ -204,8 +207,8 @@ class CopiedStreams:
             if stream is self._picture or self._is_chapter_track(stream):
                 self._ignore(stream)
                 continue
-            if self._is_avif_still(stream):
-                self.warnings.append(f"stream {stream.index} (the still picture of the AVIF) is left out")
+            if beside := self._beside_avif(stream):
+                self.warnings.append(f"stream {stream.index} ({beside} of the AVIF) is left out")
                 self._ignore(stream)
                 continue
             route, refusal = None, ""
@@ -253,7 +256,8 @@ class CopiedStreams:
             self._copy_stream_tags(stream, target)
             return (_Route(target) if stream.type != "attachment" else None), ""
         codec = _TEXT_CODEC.get(muxer)
-        if isinstance(stream, SubtitleStream) and codec and stream.codec_context.codec.text_sub:
+        decodable = stream.codec_context is not None
+        if isinstance(stream, SubtitleStream) and codec and decodable and stream.codec_context.codec.text_sub:
             stream.codec_context.open(strict=False)
             converted = self._output.add_stream(codec)
             assert isinstance(converted, SubtitleStream)
@@ -294,10 +298,11 @@ class CopiedStreams:
             or ("timecode" in stream.metadata and "timecode" in self._picture.metadata)
         )
 
-    def _is_avif_still(self, stream: Stream) -> bool:
-        """Whether it is the picture that an AVIF sequence shows where only stills are shown."""
-        brand = self._source.metadata.get("major_brand", "")
-        return brand in ("avif", "avis") and stream.type == "video" and stream.frames == 1
+    def _beside_avif(self, stream: Stream) -> str:
+        """What a stream is beside the pictures of an AVIF sequence; empty for another one."""
+        if self._source.metadata.get("major_brand", "") not in ("avif", "avis") or stream.type != "video":
+            return ""
+        return "the still picture" if stream.frames == 1 else "the alpha channel"
 
     def _ignore(self, stream: Stream) -> None:
         if not may_jump(self._source):  # a jump may be seen first in the picture
@@ -316,6 +321,8 @@ class CopiedStreams:
         try:
             for packet in demux_continuous(self._source, wanted, self._picture, []):
                 index = packet.stream.index
+                if self._last is not None and packet.size and _time_of(packet) > self._last + 10:
+                    return
                 if index in self._tracks:
                     if self._last is None or _time_of(packet) < self._last + 1:
                         yield packet
@@ -326,8 +333,8 @@ class CopiedStreams:
                     continue
                 if not packet.size or (packet.pts is None and packet.dts is None):
                     continue
-                if self._last is not None and _time_of(packet) > self._last + 10:
-                    return
+                if packet.is_discard and _time_of(packet) < self._begin - _PRIMING:
+                    continue  # an edit list hides it, which other containers do not have
                 if self._in_window(packet) and (index in started or packet.is_keyframe):
                     started.add(index)
                     yield packet
@@ -379,15 +386,19 @@ class CopiedStreams:
 
     def _keep_order(self, packet: Packet, route: _Route) -> None:
         """Move a time that is not later than the one before, as recordings may have; containers refuse such streams."""
-        if packet.dts is None or packet.stream.type == "subtitle":
+        if packet.dts is None:
             return
-        if route.last is not None and packet.dts <= route.last:
+        own = Fraction(packet.time_base)
+        tick = max(
+            own, route.target.time_base or own
+        )  # of the file, once its header is written; it may be coarser
+        apart = 0 if packet.stream.type == "subtitle" else 1
+        if route.last is not None and _ticks(packet.dts * own, tick) < _ticks(route.last * own, tick) + apart:
             if not route.moved:
                 what = _named(packet.stream)
                 self.warnings.append(f"{what} has times out of order: they were moved")
             route.moved = True
-            tick = route.target.time_base  # of the file, once its header is written; it may be coarser
-            packet.dts = route.last + max(1, math.ceil((tick or 0) / Fraction(packet.time_base)))
+            packet.dts = route.last + apart * math.ceil(tick / own)
             packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
         route.last = packet.dts
 

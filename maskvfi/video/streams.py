@@ -22,6 +22,7 @@ from maskvfi.video.stdin import StandardInput
 HWACCELS = tuple(hwdevices_available())
 _LISTS = {"concat", "dash", "hls", "imf", "sdp"}  # formats whose files name other files or addresses
 _ALONE = ",".join(sorted(av.formats_available - _LISTS))  # all others
+_FASTEST = 1_000_000  # frames per second; damaged headers state more
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -60,9 +61,11 @@ def open_input(
     if "://" in name:
         return _open(name, name, container_format, hwaccel), name
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MediaError(f"{name}: is a folder, not a video")
-    if not path.exists():
+    if not os.path.exists(
+        path
+    ):  # unlike Path.exists, it takes a name that is too long and a folder without permission
         raise MediaError(f"{name}: no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name}: no permission to read it")
@@ -133,12 +136,27 @@ def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     decoder = av.CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata, decoder.thread_type = stream.codec_context.extradata, "AUTO"
+    stream.thread_type = (
+        "NONE"  # it gives the first frame alone, for its side data, and should not wait for others
+    )
     return decoder
 
 
 def is_cover(stream: Stream) -> bool:
     """Whether the stream is a picture that goes with the file, such as cover art."""
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def rate_of(stream: VideoStream) -> Fraction | None:
+    """The average frame rate of a stream, in frames per second; None where nothing says it.
+
+    Of raw DV, FFmpeg gives its clock for the average: no average exceeds the lowest rate on which all times lie.
+    """
+    average, base = stream.average_rate, stream.base_rate
+    if average and base and average > 2 * base:
+        average = None
+    found = (Fraction(each) for each in (average, stream.guessed_rate, base) if each)
+    return next((each for each in found if each <= _FASTEST), None)
 
 
 def start_of(stream: Stream) -> Fraction:
@@ -148,22 +166,37 @@ def start_of(stream: Stream) -> Fraction:
     return stream.start_time * Fraction(stream.time_base)
 
 
-def chroma_siting(stream: VideoStream) -> str | None:
-    """Where the stream's chroma samples sit, by a name of `pixel_format.SITINGS`; None if it does not say.
+def matroska_header(stream: VideoStream) -> bytes:
+    """What FFmpeg writes of a stream into a Matroska header; empty where it cannot be written.
 
-    PyAV does not expose AVCodecParameters.chroma_location. FFmpeg's Matroska writer puts it into a header (elements
-    ChromaSitingHorz and ChromaSitingVert of RFC 9559), so this writes a header to memory and looks there.
+    It says what PyAV does not tell of a stream.
     """
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format="matroska") as container:
             container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
-            header = memory.getvalue()
+            return memory.getvalue()
     except (av.error.FFmpegError, ValueError):
-        return None
+        return b""
+
+
+def chroma_siting(header: bytes) -> str | None:
+    """Where chroma samples sit, by a name of `pixel_format.SITINGS`; None if a Matroska header does not say."""
     across, down = (_element(header, key) for key in (b"\x55\xb7\x81", b"\x55\xb8\x81"))
     return {(1, 1): "topleft", (1, 2): "left", (2, 2): "center", (2, 1): "top"}.get((across, down))
+
+
+def cropping(header: bytes) -> dict[str, int]:
+    """How many px players leave out at each side, by a Matroska header (RFC 9559); empty where they show all."""
+    sides = {"bottom": b"\x54\xaa", "top": b"\x54\xbb", "left": b"\x54\xcc", "right": b"\x54\xdd"}
+    found = {}
+    for side, key in sides.items():
+        for size in (1, 2):
+            at = header.find(key + bytes([0x80 | size]))
+            if at >= 0:
+                found[side] = int.from_bytes(header[at + 3 : at + 3 + size], "big")
+    return {side: px for side, px in found.items() if px}
 
 
 def _is_playlist(head: bytes) -> bool:

@@ -18,6 +18,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.animation import plays_of, webp_durations
 from maskvfi.video.chunks import riff_chunks
 from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.icc import read_profile
 from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.pump import ReadAhead
 from maskvfi.video.streams import is_animated_webp
@@ -26,9 +27,7 @@ _PLANES = (1, 0, 2, 3)  # of a picture BGR or BGRA, in the order of a frame's pl
 _AT_ONCE = 1 << 28  # bytes of pictures; OpenCV decodes those before them again
 _TICK = Fraction(1, 1000)  # seconds
 _SHOWN = 100  # ticks that a picture of 0 is shown for, as by browsers
-_HELD = Fraction(
-    1, 4
-)  # seconds: a picture that is still shown for longer when the window begins belongs to it
+_HELD = Fraction(1, 4)  # seconds: a picture that is shown for longer when the window begins belongs to it
 
 
 def is_webp_animation(path: PathLike) -> bool:
@@ -93,6 +92,7 @@ class AnimatedWebpReader(ReadAhead[Frame]):
             frames_estimate=len(self._durations),
             duration=length,
             codec="webp",
+            profile=read_profile(self._data, "webp"),
             plays=plays_of(self._name),
         )
         self._begin, self._end = start or Fraction(0), length if end is None else min(end, length)
