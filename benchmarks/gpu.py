@@ -29,7 +29,7 @@ from maskvfi.pipeline.run import interpolate
 from maskvfi.tools.bench import run_bench
 
 SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
-WAYS = (("torch", "fp32"), ("torch", "fp16"), ("compile", "fp16"), ("onnx", "fp16"))
+WAYS = (("torch", "fp32"), ("torch", "fp16"), ("compile", "fp16"), ("onnx", "fp32"))
 FILE = (("libx264", "none"), ("h264_nvenc", "cuda"))
 FRAMES = 96
 console = Console(stderr=True)
@@ -49,6 +49,7 @@ def main(
         parts[f"{runtime} {precision}"] = partial(_bench, device, runtime, precision, vfi, sizes)
     for codec, hwaccel in FILE:
         parts[f"file {codec}"] = partial(_file, device, codec, hwaccel, sizes[-1], frames)
+    parts["two workers"] = lambda: _together(device, sizes[-1], frames)
     parts["8K in tiles"] = lambda: _file(device, "libx264", "none", (640, 360) if small else (7680, 4320), 3)
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     here = {"device": torch.cuda.get_device_name() if device.startswith("cuda") else device, "vfi": vfi}
@@ -69,6 +70,9 @@ def main(
             unfinished.write_text(json.dumps(found, indent=2) + "\n")
     for table in _tables(found):
         Console(width=140).print(table)
+    for name, part in found.items():
+        if isinstance(part, dict) and "error" in part:
+            console.print(f"{name}: {part['error']}", markup=False, soft_wrap=True)
 
 
 def _tests(small: bool) -> dict[str, Any]:
@@ -92,12 +96,9 @@ def _bench(
 
 
 def _file(device: str, codec: str, hwaccel: str, size: tuple[int, int], frames: int) -> dict[str, Any]:
-    """A whole file whose picture moves everywhere, with the networks in the box."""
+    """A whole file, with the networks in the box."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "in.mp4"
-        picture = f"testsrc2=size={size[0]}x{size[1]}:rate=24,scroll=h=0.02:v=0.02"
-        made = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-frames:v", str(frames)]
-        subprocess.run([*made, "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(source)], check=True)
+        source = _moving(Path(folder), size, frames)
         _reset(device)
         report = interpolate(
             source,
@@ -108,6 +109,30 @@ def _file(device: str, codec: str, hwaccel: str, size: tuple[int, int], frames: 
         )
     rate = report.frames_out / report.seconds["total"]
     return {"size": f"{size[0]}x{size[1]}", "frames_per_second": rate, **report.to_dict()}
+
+
+def _together(device: str, size: tuple[int, int], frames: int) -> dict[str, Any]:
+    """Two workers of one device, each with a whole file: the new frames of both in a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = _moving(Path(folder), size, frames)
+        command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), "--device", device]
+        outputs = [Path(folder) / f"{name}.mp4" for name in ("one", "two")]
+        began = time.perf_counter()
+        workers = [subprocess.Popen([*command, str(output)]) for output in outputs]
+        codes = [worker.wait() for worker in workers]
+        if any(codes):
+            raise RuntimeError("a worker failed")
+        rate = 2 * (2 * frames - 1) / (time.perf_counter() - began)
+    return {"frames of both in a second": rate, "size": f"{size[0]}x{size[1]}"}
+
+
+def _moving(folder: Path, size: tuple[int, int], frames: int) -> Path:
+    """A film whose picture moves everywhere."""
+    source = folder / "in.mp4"
+    picture = f"testsrc2=size={size[0]}x{size[1]}:rate=24,scroll=h=0.02:v=0.02"
+    made = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-frames:v", str(frames)]
+    subprocess.run([*made, "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(source)], check=True)
+    return source
 
 
 def _reset(device: str) -> None:

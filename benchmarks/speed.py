@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,8 @@ def main(
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is needed")
     out.mkdir(parents=True, exist_ok=True)
+    if find_spec("openvino") is None:
+        raise SystemExit("OpenVINO is needed: pip install '.[openvino]'")
     for name, command in _commands(clips, out, train):
         path = out / f"{name}.txt"
         if not path.is_file():

@@ -282,11 +282,13 @@ def speed(
     width: int = COST_SIZE[0],
     height: int = COST_SIZE[1],
 ) -> None:
-    """Parameters, operations and seconds of networks on the CPU."""
+    """Parameters, operations of convolutions, and seconds of networks on the CPU."""
     from distill.evaluate.speed import cost_table, measure_cost
     from distill.training.published import PublishedUNet
+    from maskvfi.allocator import keep_freed_memory
     from maskvfi.weights.load import load_any
 
+    keep_freed_memory()  # as the command maskvfi does
     networks = {name: load_any(name) for name in weights or [DEFAULT_VFI, DEFAULT_MASK]}
     costs = measure_cost(networks | {"published UNet": PublishedUNet().eval()}, width, height)
     paper.print(cost_table(costs, width, height))

@@ -49,7 +49,9 @@ class QualityOptions(OptionGroup):
     """How made frames are compared with true ones."""
 
     vfi: str = option(DEFAULT_VFI, "Interpolation weights: a name or a path.")
-    mask: str = option(DEFAULT_MASK, 'Mask weights for frames under overlays, or "off".')
+    mask: str = option(
+        DEFAULT_MASK, 'Mask weights for a row of frames with it and for frames under overlays, or "off".'
+    )
     runs: int | None = option(
         None, f"Places per clip ({PLACES} unless given), or in a part of a set (all).", low=1
     )
@@ -130,7 +132,9 @@ class Terms(OptionGroup):
 class VfiTraining(FitOptions, Terms):
     """How an interpolation network is trained."""
 
-    variant: str = option("vfi-s", '"vfi-s", "vfi-m" or a RIFE 4.x family.')
+    variant: str | None = option(
+        None, '"vfi-s", "vfi-m" or a RIFE 4.x family; by default that of --start, else vfi-s.'
+    )
     steps: int = option(4200, STEPS, low=1)
     batch: int = option(8, BATCH, low=1)
     size: int = option(128, SIZE, low=1)

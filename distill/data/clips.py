@@ -197,7 +197,8 @@ class Shards:
     def _read(self, place: tuple[int, int, int]) -> bytes:
         number, offset, size = place
         with open(self.paths[number], "rb") as file:
-            return os.pread(file.fileno(), size, offset)
+            file.seek(offset)
+            return file.read(size)
 
 
 def _contents(path: Path) -> list[tuple[str, int, int]]:

@@ -188,7 +188,7 @@ def _labels_of(path: Path) -> Path:
 
 
 def _facts(teacher: Teacher, rule: Rule, scale: float) -> dict[str, Any]:
-    return {"teacher": teacher.name, "scale": scale, "rule": asdict(rule)}
+    return {"teacher": teacher.name, "weights": teacher.sha256, "scale": scale, "rule": asdict(rule)}
 
 
 def _luma(image: Tensor) -> Tensor:

@@ -128,14 +128,22 @@ def prepare(clips: Path, out: Path, recipe: Recipe) -> int:
     """
     for number, part in track(uncut(clips, out, recipe), description="cutting tuples"):
         cut(part, number, out, recipe)
-    if not (count := prepared(out)):
+    return prepared(clips, out, recipe)
+
+
+def prepared(clips: Path, out: Path, recipe: Recipe) -> int:
+    """How many tuples were cut.
+
+    Args:
+        clips, out, recipe: As `prepare` has them.
+
+    Raises:
+        ValueError: There are none.
+    """
+    count = len(Shards(out)) if any(out.glob("tuples-*.tar")) else 0
+    if not count:
         raise ValueError(f"{clips}: has no stretch of {recipe.length + 1} frames without a cut")
     return count
-
-
-def prepared(out: Path) -> int:
-    """How many tuples a folder holds."""
-    return len(Shards(out)) if any(out.glob("tuples-*.tar")) else 0
 
 
 def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
@@ -150,8 +158,14 @@ def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     Raises:
         ValueError: There is nothing to cut.
     """
-    parts = plan(clips.resolve(), recipe)
-    written = json.dumps([asdict(recipe), [asdict(part) for part in parts]], default=str, indent=1)
+    folder = clips.resolve()
+    parts = plan(folder, recipe)
+    # Paths inside the folder, so that it may be moved.
+    written = json.dumps(
+        [asdict(recipe), [asdict(part) for part in parts]],
+        default=lambda path: os.path.relpath(path, folder),
+        indent=1,
+    )
     out.mkdir(parents=True, exist_ok=True)
     known = out / "tuples.json"
     same = known.is_file() and known.read_text() == written
@@ -192,9 +206,11 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
     for clip in found:
         per_kind[clip.kind] += weight[clip]
     parts: list[Part] = []
+    share = 0.0  # of the clips so far; rounding its ends, and not each clip's part, keeps the sum
     for clip in found:
-        share = KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip] / per_kind[clip.kind]
-        wanted, last = round(recipe.tuples * share), clip.frames - recipe.length
+        before = round(recipe.tuples * share)
+        share += KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip] / per_kind[clip.kind]
+        wanted, last = round(recipe.tuples * share) - before, clip.frames - recipe.length
         shards = math.ceil(wanted / PER_SHARD) if last > 0 else 0
         for k in range(shards):
             count = wanted * (k + 1) // shards - wanted * k // shards

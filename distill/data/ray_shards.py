@@ -58,7 +58,7 @@ def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None) 
     """
     left = uncut(clips, out, recipe)
     _on_ray(left, Cutter, (out.resolve(), recipe), "cutting tuples", "cpu", address)
-    return prepared(out)
+    return prepared(clips, out, recipe)
 
 
 class Maker(Protocol):

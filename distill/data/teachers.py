@@ -23,6 +23,8 @@ from distill.data.tensors import greys
 from distill.networks import load_rife
 from distill.options import TEACHER_DEVICE, TEACHER_SCALE
 from maskvfi.runtimes.device import choose_device
+from maskvfi.weights.locate import find_weights
+from maskvfi.weights.read import sha256
 
 RIFE_TIMES = (0.25, 0.5, 0.75)
 TILE = 1024  # px on a side that a teacher sees at once
@@ -61,9 +63,15 @@ class GapMotion:
 
 
 class Teacher(Protocol):
-    """Measures motion between two frames."""
+    """Measures motion between two frames.
+
+    Attributes:
+        name: As `load_teacher` takes it.
+        sha256: Of its file of weights; empty where it has none, or a package keeps them.
+    """
 
     name: str
+    sha256: str
 
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         """What moves between frames [B,3,H,W] in 0..1, of any size."""
@@ -173,6 +181,7 @@ class Dis:
     """DIS on grey pictures, see `distill.data.dis.search`."""
 
     name = "dis"
+    sha256 = ""
 
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         pairs = list(zip(greys(img0), greys(img1), strict=True))
@@ -185,7 +194,7 @@ class Rife:
     """The flow of RIFE weights, at several times inside the gap."""
 
     def __init__(self, weights: str, device: str, times: tuple[float, ...] = RIFE_TIMES) -> None:
-        self.name = f"rife:{weights}"
+        self.name, self.sha256 = f"rife:{weights}", sha256(find_weights(weights))
         self.times = times
         self._device = device
         self._network = load_rife(weights).to(device)
@@ -205,8 +214,9 @@ class Both:
     """
 
     def __init__(self, weights: str, device: str) -> None:
-        self.name = f"dis+rife:{weights}"
-        self._teachers = Dis(), Rife(weights, device, times=(0.5,))
+        rife = Rife(weights, device, times=(0.5,))
+        self.name, self.sha256 = f"dis+rife:{weights}", rife.sha256
+        self._teachers = Dis(), rife
 
     def motion(self, img0: Tensor, img1: Tensor) -> GapMotion:
         seen = [teacher.motion(img0, img1) for teacher in self._teachers]
@@ -216,6 +226,8 @@ class Both:
 
 class Raft:
     """torchvision's RAFT (Teed and Deng, ECCV 2020) with its default weights."""
+
+    sha256 = ""
 
     def __init__(self, name: str, device: str) -> None:
         from torchvision.models import optical_flow
@@ -239,6 +251,8 @@ class Raft:
 class Ptlflow:
     """A model of ptlflow, by name and checkpoint. ptlflow takes BGR, as OpenCV reads it."""
 
+    sha256 = ""
+
     def __init__(self, name: str, device: str) -> None:
         import ptlflow
 
@@ -258,6 +272,8 @@ class Ptlflow:
 
 class Memfof:
     """MEMFOF (Bargatin et al., ICCV 2025). It takes three frames: here the other one twice, around its own."""
+
+    sha256 = ""
 
     def __init__(self, checkpoint: str, device: str) -> None:
         from memfof import MEMFOF

@@ -44,8 +44,9 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         networks = [each if each.config.replaced else with_replaced(each, shared) for each in masks]
     states = [each.state_dict() for each in networks]
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ValueError("the weights are of networks of different shape")
+    for path, shape in zip(paths, shapes, strict=True):
+        if shape != shapes[0]:
+            raise ValueError(f"{path}: is a network of another shape than {paths[0]}")
     mean.load_state_dict(
         {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
     )

@@ -25,6 +25,7 @@ from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.paths import written_whole
 from maskvfi.weights.load import save_weights
+from maskvfi.weights.read import first_line
 
 # Options that may differ when a run is resumed.
 _MAY_DIFFER = ("cpu", "log_every", "store_every", "stop_after")
@@ -319,7 +320,10 @@ def _restore(path: Path, parts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Fill `parts` from the state in a file, if there is one. Returns the number of steps done, and their options."""
     if not path.is_file():
         return 0, {}
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the unpickler raise any type of exception
+        raise ValueError(f"{path}: is damaged, the run cannot be continued ({first_line(error)})") from None
     for name, part in parts.items():
         try:
             part.load_state_dict(state[name])

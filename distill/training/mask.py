@@ -44,6 +44,8 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
         ValueError: An option is wrong, or the shards in `data` are no material for it.
     """
     options = MaskTraining.of(options, values)
+    if options.start and options.network == "published":
+        raise ValueError("the published network cannot go on from weights, start is of no use with it")
     if options.keep_mask and not options.start:
         raise ValueError("keep_mask is of no use without weights to start from")
     torch.manual_seed(options.seed)

@@ -42,10 +42,14 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     """
     options = VfiTraining.of(options, values)
     torch.manual_seed(options.seed)
-    variant = find_variant(options.variant)
+    started = load_rife(options.start) if options.start else None
+    if options.variant is None and started is not None:
+        variant = started.variant
+    else:
+        variant = find_variant(options.variant or "vfi-s")
     teacher = at_scales(load_rife(options.teacher), variant) if options.teacher else None
-    if options.start:
-        network = with_rules_of(load_rife(options.start), variant)
+    if started is not None:
+        network = with_rules_of(started, variant)
     elif teacher:
         network = pruned(teacher, variant)
     else:
@@ -180,18 +184,29 @@ def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:
     """
     total = taught.flow.new_zeros(())
     for index, stage in enumerate(stages):
-        flow = (stage.flow - taught.flow).abs().add(0.01).sqrt().mean()
-        blend = (torch.sigmoid(stage.logit) - torch.sigmoid(taught.logit)).abs().mean()
+        # Both are padded, perhaps to different multiples.
+        height, width = (
+            min(a, b) for a, b in zip(stage.flow.shape[-2:], taught.flow.shape[-2:], strict=True)
+        )
+        inside = (..., slice(height), slice(width))
+        flow = (stage.flow[inside] - taught.flow[inside]).abs().add(0.01).sqrt().mean()
+        blend = (torch.sigmoid(stage.logit[inside]) - torch.sigmoid(taught.logit[inside])).abs().mean()
         total = total + 0.6 ** (len(stages) - 1 - index) * (flow + blend)
     return total
 
 
 def with_rules_of(network: IFNet, variant: Variant) -> IFNet:
-    """The network under a variant that differs only in its rules for sizes and sampling; else the network as it is."""
+    """The network under a variant that differs only in its rules for sizes and sampling.
+
+    Raises:
+        ValueError: The variant has other weights.
+    """
     named = ("family", "versions", "dynamic_scale", "shrink", "sampling")
     rules = {name: getattr(variant, name) for name in named}
     if replace(network.variant, **rules) != variant:
-        return network
+        raise ValueError(
+            f"the weights to start from are of family {network.variant.family}, not {variant.family}"
+        )
     other = IFNet(variant)
     other.load_state_dict(network.state_dict())
     return other

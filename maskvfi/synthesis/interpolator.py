@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -67,6 +68,9 @@ class PreparedGap:
     tiles: list[tuple[Tile, Any]]
     computed: float
     calm: Tensor | None = None
+
+
+COARSEST_CHROMA = 4  # px: a sample of 4:1:0 or 4:1:1 spans so many
 
 
 class Interpolator:
@@ -378,7 +382,12 @@ class Interpolator:
         Returns:
             Boxes around what moves. If weight is None there are none, and `gap` computes the whole frame.
         """
-        return [] if weight is None else moving_boxes(weight, self.vfi.multiple(self.scale))
+        return [] if weight is None else moving_boxes(weight, self._step)
+
+    @property
+    def _step(self) -> int:
+        """In px: boxes and tiles begin where the network's padding and a chroma sample of any pixel format begin."""
+        return math.lcm(self.vfi.multiple(self.scale), COARSEST_CHROMA)
 
     @torch.inference_mode()
     def gap(self, start: View, end: View, weight: Tensor | None, boxes: Sequence[Box]) -> PreparedGap:
@@ -393,10 +402,9 @@ class Interpolator:
             The prepared gap.
         """
         whole = Box(0, 0, start.rgb.shape[-2], start.rgb.shape[-1])
-        multiple = self.vfi.multiple(self.scale)
         largest = self._tile_pixels(whole)
         boxes = (whole,) if weight is None else boxes
-        cut = [tiles(box, largest, multiple) for box in boxes]
+        cut = [tiles(box, largest, self._step) for box in boxes]
         return PreparedGap(
             start,
             end,

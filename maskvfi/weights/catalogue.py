@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from maskvfi.errors import OptionError
 from maskvfi.models.rife.variants import VARIANTS, find_variant, version_of
 
 
@@ -88,7 +89,10 @@ def find_source(name: str) -> Source:
         OptionError: There is no such version; the message lists those there are.
     """
     find_variant(name)
-    return next(source for source in SOURCES if source.version == version_of(name))
+    for source in SOURCES:
+        if source.version == version_of(name):
+            return source
+    raise OptionError(f"{name} comes with maskvfi: there is nothing to download")
 
 
 _README = "https://github.com/hzwer/Practical-RIFE#trained-model"

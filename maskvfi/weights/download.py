@@ -102,7 +102,8 @@ def get_weights(name: str, progress: Progress = lambda done, total: None) -> Fet
     path = folder / f"{source.name}.safetensors"
     if _is_there(path, _Record(folder)):
         return Fetched(path, "was there already")
-    _refuse_offline(source)
+    if setting := forbidden():
+        raise WeightsError(f"{source.name}: not in {own_folder()}, and {setting} forbids to download it")
     causes = []
     with _locked(folder, source.name):
         record = _Record(folder)
@@ -315,14 +316,12 @@ class _Record:
             ) from None
 
 
-def _refuse_offline(source: Source) -> None:
-    """Raise WeightsError if the environment forbids downloads."""
-    for name in ("MASKVFI_OFFLINE", "HF_HUB_OFFLINE"):
-        value = os.environ.get(name, "")
-        if value.lower() in ("1", "true", "yes", "on"):
-            raise WeightsError(
-                f"{source.name}: not in {own_folder()}, and {name}={value} forbids to download it"
-            )
+def forbidden() -> str:
+    """The setting of the environment that forbids downloads; empty if there is none."""
+    settings = ((name, os.environ.get(name, "")) for name in ("MASKVFI_OFFLINE", "HF_HUB_OFFLINE"))
+    return next(
+        (f"{name}={value}" for name, value in settings if value.lower() in ("1", "true", "yes", "on")), ""
+    )
 
 
 def _request(url: str, begun: int, etag: str) -> Request:

@@ -17,6 +17,7 @@ from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork
 from maskvfi.models.static.network import StaticMaskNet
 from maskvfi.paths import PathLike, written_whole
+from maskvfi.weights.download import forbidden
 from maskvfi.weights.load import Vfi, load_static, load_vfi, save_weights
 from maskvfi.weights.locate import PRETRAINED
 from maskvfi.weights.read import first_line
@@ -32,7 +33,8 @@ def find_pretrained(source: PathLike, **download: Any) -> Path:
         **download: revision, cache_dir, force_download, local_files_only and token, as `hf_hub_download` takes them.
 
     Raises:
-        WeightsError: A folder without weights, a repository that cannot be had, or huggingface_hub is missing.
+        WeightsError: A folder without weights, a repository that cannot be had, or huggingface_hub is missing; or the
+            environment forbids downloads, and there is no earlier one.
     """
     folder = Path(source)
     if folder.is_dir():
@@ -40,6 +42,8 @@ def find_pretrained(source: PathLike, **download: Any) -> Path:
             raise WeightsError(f"{folder}: holds no {PRETRAINED}")
         return folder / PRETRAINED
     hub = _huggingface_hub()
+    if forbidden():
+        download["local_files_only"] = True
     try:
         return Path(hub.hf_hub_download(os.fspath(source), PRETRAINED, **download))
     except (OSError, ValueError) as error:

@@ -102,8 +102,10 @@ def _unpickled(file: IO[bytes], path: Path) -> dict[str, Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
-    # With a stride of 0 one stored number can stand for a tensor of any size, which would then be copied.
-    if any(value.is_meta or value.untyped_storage().nbytes() < value.nbytes for value in state.values()):
+    # One stored number can stand for a tensor of any size (a stride of 0), and for many tensors. All are copied then.
+    storages = [value.untyped_storage() for value in state.values() if not value.is_meta]
+    stored = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    if len(storages) < len(state) or stored < sum(value.nbytes for value in state.values()):
         raise WeightsError(f"{path}: holds fewer numbers than its tensors have")
     return state
 

@@ -133,7 +133,16 @@ def test_shrunk_frames_give_the_flow_of_small_frames_enlarged(ensemble: bool):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"shrink": 3}, {"shrink": 2, "dynamic_scale": True}, {"shrink": "2"}, {"sampling": "nearest"}]
+    "wrong",
+    [
+        {"shrink": 3},
+        {"shrink": 2, "dynamic_scale": True},
+        {"shrink": "2"},
+        {"sampling": "nearest"},
+        {"scales": [8.5, 4, 2, 1]},
+        {"scales": [6, 4, 2, 1]},
+        {"scales": [1, 2, 4, 8]},
+    ],
 )
 def test_a_header_with_a_rule_that_no_network_has_is_refused(wrong: dict):
     header = find_variant("4.6").to_dict() | wrong
@@ -191,6 +200,15 @@ def test_motion_doubling_of_4_0_works_at_sizes_off_its_own_grid():
     with torch.inference_mode():
         out = network(torch.rand(1, 3, 224, 96), torch.rand(1, 3, 224, 96))
     assert out.frame.shape == (1, 3, 224, 96)
+
+
+def test_training_sees_every_block_once_where_motion_doubles_the_scales():
+    network = load_vfi(weights("4.0", (("block1.lastconv", 60.0),)))
+    with torch.inference_mode():
+        stages = list(
+            network.stages(torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96), torch.tensor([[[[0.5]]]]))
+        )
+    assert [len(stage.parts) for stage in stages] == [1, 2, 3, 4]
 
 
 def test_wrong_calls_are_refused_with_the_reason():

@@ -44,6 +44,18 @@ def test_neighbouring_gaps_are_seen_in_one_pass(material):
         torch.testing.assert_close(ours.weight, theirs.weight)
 
 
+def test_tiles_begin_at_whole_chroma_samples(tmp_path):
+    """A network that takes any size, and a frame of odd size in 4:2:0."""
+    source = make_clip(tmp_path / "a.mkv", times=2, codec="ffv1", options={}, size=(1203, 701))
+    whole, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    for target, tile in ((whole, "off"), (cut, 512)):
+        maskvfi.interpolate(source, target, vfi="blend", mask=None, codec="ffv1", tile=tile)
+    with open_source(whole) as one, open_source(cut) as other:
+        for a, b in zip(one, other, strict=True):
+            for plane, tiled in zip(a.planes, b.planes, strict=True):
+                assert np.abs(plane.astype(int) - tiled).max() <= 1  # where tiles fade into each other
+
+
 def test_a_cut_and_equal_frames_part_the_gaps(material):
     info, frames = material
     frames = [*frames[:4], replace(frames[3], pts=frames[4].pts), *frames[5:]]

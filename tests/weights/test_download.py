@@ -444,6 +444,11 @@ def test_a_version_that_never_was_is_answered_with_those_that_were():
         get_weights("rife-9000")
 
 
+def test_what_is_in_the_box_needs_no_download():
+    with pytest.raises(WeightsError, match="vfi-s comes with maskvfi: there is nothing to download"):
+        get_weights("vfi-s")
+
+
 def test_every_version_has_a_source():
     assert [source.version for source in SOURCES] == [v for variant in VARIANTS for v in variant.versions]
     for source in SOURCES:

@@ -104,6 +104,18 @@ def test_the_hub_is_given_the_whole_folder_and_asked_for_the_weights(network, tm
     assert same(network, type(network).from_pretrained("me/net", revision="v1"))
 
 
+def test_nothing_is_asked_of_the_hub_where_the_environment_forbids_downloads(tmp_path, monkeypatch):
+    def download(repo_id, filename, **how):
+        assert how == {"local_files_only": True}
+        raise OSError("not in the cache")
+
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("MASKVFI_OFFLINE", "1")
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    with pytest.raises(maskvfi.WeightsError, match="not in the cache"):
+        IFNet.from_pretrained("me/net")
+
+
 def test_what_is_not_there_is_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(maskvfi.WeightsError, match=r"holds no model\.safetensors"):
         IFNet.from_pretrained(tmp_path)

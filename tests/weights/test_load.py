@@ -114,11 +114,14 @@ def test_a_header_that_cannot_be_parsed_is_one_line_that_names_the_file(tmp_path
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("way", ["repeated", "absent"])
+@pytest.mark.parametrize("way", ["repeated", "shared", "absent"])
 def test_tensors_that_are_larger_than_what_is_stored_are_refused(tmp_path, small, way, zipped):
     """Names and shapes are those of a network, but a file of a few kilobytes cannot hold its numbers."""
     if way == "repeated":
         state = {key: torch.zeros(1).expand(value.shape) for key, value in small.state_dict().items()}
+    elif way == "shared":
+        stored = torch.zeros(max(value.numel() for value in small.state_dict().values()))
+        state = {key: stored[: value.numel()].view(value.shape) for key, value in small.state_dict().items()}
     else:
         state = {key: value.to("meta") for key, value in small.state_dict().items()}
     torch.save(state, tmp_path / "w.pkl", _use_new_zipfile_serialization=zipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -156,6 +157,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             yield from (stage.enlarged(planes, self.variant.shrink) for stage in stages)
             return
         try:
+            yield from list(islice(stages, 2))  # the second block says whether the first one counts
             yield from stages
         except _MotionTooLarge:
             # As in the published network: doubled scales need more padding, and their first block is not averaged.

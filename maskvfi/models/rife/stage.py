@@ -37,8 +37,11 @@ class BlockOutput(NamedTuple):
         return BlockOutput((self.flow + other.flow) / 2, (self.logit + other.logit) / 2, None, self.factor)
 
     def exceeds(self, limit: float) -> bool:
-        """Whether both halves of the flow are longer than `limit` px anywhere, in x or y."""
-        flow = _resize(self.flow, self.factor)
+        """Whether both halves of the flow are longer than `limit` px anywhere in the batch, in x or y.
+
+        So a pair's frame depends on the others of its batch, as in the published network.
+        """
+        flow = _resize(self.flow.detach(), self.factor)
         return all(float(half.abs().max()) > limit for half in flow.split(2, dim=1))
 
 

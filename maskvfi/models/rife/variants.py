@@ -83,7 +83,7 @@ class Variant:
             values: Untrusted.
 
         Raises:
-            TypeError: Keys are missing.
+            TypeError: Keys are missing, or their values are of another type.
             ValueError: A key is unknown, or the values describe no network.
         """
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -93,6 +93,8 @@ class Variant:
         if not (
             0 < len(found.channels) == len(found.scales) <= MAX_BLOCKS
             and all(0 < size <= MAX_WIDTH for size in (*found.channels, *found.scales))
+            and all(isinstance(scale, int) and not scale & (scale - 1) for scale in found.scales)
+            and list(found.scales) == sorted(found.scales, reverse=True)
             and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid))
             and found.head in HEAD_PLANES
             and found.shrink in (1, 2, 4)

@@ -10,7 +10,7 @@ import webdataset
 from clips import make_clip
 
 from distill.data.clips import Shards, find_clips
-from distill.data.prepare import Recipe, prepare
+from distill.data.prepare import Recipe, plan, prepare
 
 
 def test_shards_give_back_the_tuples_in_order(shards):
@@ -45,6 +45,8 @@ def test_clips_that_cannot_be_read_are_left_out_by_name(tmp_path, capfd):
     with pytest.raises(ValueError, match=r"holds clips of several splits \(a, b\), name one's folder"):
         prepare(tmp_path, tmp_path / "out", Recipe(4))
     (tmp_path / "manifest.json").unlink()
+    # A share of less than one tuple for each clip is no share of nothing.
+    assert [part.wanted for part in plan(tmp_path, Recipe(1, length=3))] == [1]
     with pytest.raises(ValueError, match="has no stretch of 21 frames without a cut"):
         prepare(tmp_path, tmp_path / "out", Recipe(4, length=20))
 

@@ -1,5 +1,7 @@
 """Labels: a rule says what stands still, and a teacher's labels are stored once."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -22,8 +24,8 @@ from distill.data.tensors import as_batch
 
 
 def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
-    for shard in shards.glob("*.tar"):
-        (tmp_path / shard.name).write_bytes(shard.read_bytes())
+    for file in (*shards.glob("*.tar"), shards / "tuples.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
     assert label_tuples(tmp_path, Dis()) == 24
     labels, frames = Shards(tmp_path, "labels"), as_batch(Shards(tmp_path).frames(0))
     assert labels.keys == Shards(tmp_path).keys
@@ -36,6 +38,9 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
     assert sample["static"].shape == (4, 64, 64)
     assert label_tuples(tmp_path, Dis()) == 0  # all there
     assert label_tuples(tmp_path, Dis(), PUBLISHED) == 24  # another rule
+    moved = shutil.copytree(shards.parent, tmp_path / "moved", ignore=shutil.ignore_patterns("shards"))
+    prepare(moved, tmp_path, Recipe(6))  # the same clips in another place
+    assert list(tmp_path.glob("labels-*"))
     prepare(shards.parent, tmp_path, Recipe(6, seed=1))  # other tuples, to which the labels do not belong
     assert not list(tmp_path.glob("labels-*"))
 

@@ -83,6 +83,15 @@ def test_blocks_learn_their_teachers_blocks_at_first(shards, tmp_path):
         train_vfi(shards, tmp_path / "alone", steps=1, taught=0.5, **SMALL)
 
 
+def test_weights_go_on_as_what_they_are(shards, tmp_path):
+    torch.manual_seed(0)
+    save_weights(tmp_path / "4.0.safetensors", IFNet(find_variant("4.0")))
+    with pytest.raises(ValueError, match=r"the weights to start from are of family 4\.0, not 4\.6"):
+        train_vfi(shards, tmp_path, steps=1, variant="4.6", start=tmp_path / "4.0.safetensors", **SMALL)
+    train_vfi(shards, tmp_path, steps=1, start=tmp_path / "4.0.safetensors", **SMALL)
+    assert load_vfi(tmp_path / "weights.safetensors").variant.family == "4.0"
+
+
 def test_good_weights_keep_their_scales_from_now_on(shards, tmp_path):
     torch.manual_seed(0)
     save_weights(tmp_path / "4.0.safetensors", IFNet(find_variant("4.0")))
