@@ -75,7 +75,7 @@ def open_sink_for(
         MediaError: The target cannot be written, or not be resumed.
         OptionError: The encoder is unknown or refuses its options.
     """
-    if facts is None and resume:
+    if resume and copy_from is not None and os.fspath(copy_from) == PIPE:
         raise MediaError("a pipe cannot be read again: only a file can be resumed")
     start, end = options.window if isinstance(options, DecodeOptions) else (None, None)
     return open_sink(

@@ -18,6 +18,7 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import stretched
 from maskvfi.timing.timeline import choose_timeline
 from maskvfi.video import Sink, Source
+from maskvfi.video.images import is_image_target
 from maskvfi.video.open import PIPE
 
 
@@ -92,7 +93,7 @@ class _Interpolation:
         self._source, self._asked_target, self._options, self._progress = source, target, options, progress
         self._began = time.perf_counter()
         self._waits = {"read": 0.0, "write": 0.0}
-        self.facts: dict[str, Any] | None = None  # what the output depends on; None for a pipe
+        self.facts: dict[str, Any] | None = None  # what the output depends on; None if it cannot be resumed
 
     def open(self, reader: Source) -> None:
         """Load the networks, and choose the output's times and name."""
@@ -109,7 +110,8 @@ class _Interpolation:
         self.renderer = Renderer(interpolator, info, options.on_cut)
         self.result = Report.begin(self._source, target, options)
         self.result.note_device(interpolator)
-        if os.fspath(self._source) != PIPE:
+        pipes = PIPE in (os.fspath(self._source), os.fspath(target))
+        if not pipes and not is_image_target(target):
             self.facts = facts_of(self._source, options, interpolator.computed_by, self.result.weights)
 
     def render(self, reader: Source, sink: Sink) -> None:

@@ -85,7 +85,8 @@ class Interpolator:
         device, precision, runtime: Where and how they run.
         protect, release: The painted masks [1,1,H,W], or None.
         threshold, feather, static, scale, ensemble: As `FrameOptions` has them.
-        at_once: The largest number of px that is computed at once; a renderer lowers it when memory runs out.
+        at_once: The largest number of px of a picture that is computed at once; a renderer lowers it when memory runs
+            out.
     """
 
     def __init__(

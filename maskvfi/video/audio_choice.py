@@ -78,8 +78,9 @@ def _choices(source: AudioCodecContext, output: OutputContainer, refused: bool) 
             except UnknownCodecError:
                 continue
             taken = [each.name for each in encoder.audio_formats or ()]
-            own = source.format.name
-            samples = own if own in taken else taken[0]  # FLAC of 24 bits stays so
+            samples = (
+                source.format.name if source.format.name in taken else taken[0]
+            )  # FLAC of 24 bits stays so
             for rate in _rates(source.sample_rate, encoder.audio_rates):
                 yield AudioEncoding(codec, rate, layout, samples)
 

@@ -15,6 +15,15 @@ from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.pixel_format import Colour, PixelFormat
 
 
+def shortest_rest(rate: Fraction) -> Fraction:
+    """How much longer, in seconds, a frame must still be shown when a window begins, to belong to the window.
+
+    Args:
+        rate: The source's frames per second.
+    """
+    return min(2 / rate, Fraction(1, 4))
+
+
 @dataclass(slots=True)
 class Frame:
     """One picture and when it is shown.

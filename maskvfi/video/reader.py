@@ -19,7 +19,7 @@ from maskvfi.video.animation import is_short_gif, plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
 from maskvfi.video.constant_rate import Grid, find_grid, rounded_rates
-from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.frames import Frame, SourceInfo, shortest_rest
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
 from maskvfi.video.matroska import is_short
@@ -56,7 +56,6 @@ _MATRIX_NAMES = {
 }
 _LARGEST_HEAD = 1 << 24  # bytes of an animated PNG in which its ICC profile is looked for
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of formats whose packets have no times
-_HELD = Fraction(1, 4)  # seconds: a frame that is still shown for longer when the window begins belongs to it
 _MAX_LAST_DURATION = 10  # seconds: a longer one is taken for a wrong length of the track
 
 
@@ -114,7 +113,7 @@ class VideoReader(ReadAhead[Frame]):
             self._interlaced = interlaced
             self._grid = self._find_grid()
             self.info = self._describe(self._first)
-            self._held = min(2 / self.info.rate, _HELD)
+            self._held = shortest_rest(self.info.rate)
         except BaseException:
             self._container.close()
             raise

@@ -17,7 +17,7 @@ from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.animation import plays_of, webp_durations
 from maskvfi.video.chunks import riff_chunks
-from maskvfi.video.frames import Frame, SourceInfo
+from maskvfi.video.frames import Frame, SourceInfo, shortest_rest
 from maskvfi.video.icc import read_profile
 from maskvfi.video.pixel_format import Colour, PixelFormat
 from maskvfi.video.pump import ReadAhead
@@ -27,7 +27,6 @@ _PLANES = (1, 0, 2, 3)  # of a picture BGR or BGRA, in the order of a frame's pl
 _AT_ONCE = 1 << 28  # bytes of pictures; OpenCV decodes those before them again
 _TICK = Fraction(1, 1000)  # seconds
 _SHOWN = 100  # ticks that a picture of 0 is shown for, as by browsers
-_HELD = Fraction(1, 4)  # seconds: a picture that is shown for longer when the window begins belongs to it
 
 
 def is_webp_animation(path: PathLike) -> bool:
@@ -102,7 +101,7 @@ class AnimatedWebpReader(ReadAhead[Frame]):
         self.info = info
 
     def _frames(self) -> Generator[Frame, None, None]:
-        held = min(2 / self.info.rate, _HELD)
+        held = shortest_rest(self.info.rate)
         planes_each = 4 if self.info.format.alpha else 3
         time = Fraction(0)
         for picture, duration in zip(self._pictures(), self._durations, strict=False):
