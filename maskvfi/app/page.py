@@ -26,6 +26,9 @@ SCRIPT = f"""() => {{
         const over = ".toast-close, button[title='Exit fullscreen mode']";
         if (event.key === "Escape") document.querySelectorAll(over).forEach((button) => button.click());
     }});
+    window.addEventListener("beforeunload", (event) => {{
+        if (document.querySelector("#jobs .working, #jobs .waiting")) event.preventDefault();
+    }});
     ({pictures.DRAG})();
 }}"""
 

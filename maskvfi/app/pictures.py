@@ -224,7 +224,10 @@ class Pictures:
 
 def layers_of(painting: dict[str, Any] | None) -> Layers:
     """The painted layers, RGBA uint8 [h,w,4], of the value of the paint widget."""
-    return [] if painting is None else painting["layers"]
+    layers = [] if painting is None else painting["layers"]
+    return [
+        layer for layer in layers if layer[..., 3].any()
+    ]  # the editor gives an empty one before anything is painted
 
 
 def _canvas(frame: np.ndarray, layers: Layers) -> dict[str, Any]:

@@ -65,10 +65,6 @@ class Session:
         options = ProtectOptions.of(None, asked)
         self.queue.add([_protection(Path(source), Path(interpolated), layers, options)])
 
-    def close(self) -> None:
-        """Stop all work, and delete its files."""
-        self.queue.close()
-
 
 def _interpolation(video: Path, layers: Layers, options: Options) -> Job:
     def make(folder: Path, progress: Progress, watch: OnFrame) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import gradio as gr
 
 from maskvfi.app.session import Session
+
+_BROKEN_OFF = 60  # seconds without a byte, after which an upload is not waited for
 
 
 class Visitors:
@@ -29,23 +32,29 @@ class Visitors:
         return self._by_visitor.setdefault(str(request.session_hash), Session(self._root))
 
     def leave(self, request: gr.Request) -> None:
-        """End the session of a visitor who has closed the page, and delete what only this one has sent or seen."""
+        """End the session of a visitor who has closed the page, and delete what only this one has sent.
+
+        The last one to leave takes all else along: pictures that were shown, and uploads that were broken off.
+        """
         if session := self._by_visitor.pop(str(request.session_hash), None):
-            session.close()
+            session.queue.close()
             others = [set(other.uploads) for other in list(self._by_visitor.values())]
             for upload in session.uploads.difference(*others):  # equal videos are one file
                 if Path(upload).resolve().is_relative_to(self._root.resolve()):
                     Path(upload).unlink(missing_ok=True)
-            if not others:  # what else gradio has stored: pictures that were shown
-                for folder in self._root.iterdir():
-                    shutil.rmtree(folder, ignore_errors=True)
+            if not others:
+                for stored in self._root.iterdir():
+                    if stored.is_dir():
+                        shutil.rmtree(stored, ignore_errors=True)
+                    elif time.time() - stored.stat().st_mtime > _BROKEN_OFF:
+                        stored.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End all sessions."""
         for session in self._by_visitor.values():
             session.queue.cancel_all()
         for session in self._by_visitor.values():
-            session.close()
+            session.queue.close()
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from maskvfi.errors import MediaError, OptionError, reason
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
-    *(".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".gif"),
+    *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".gif", ".apng"),
+    *(".dv", ".m2v", ".y4m", ".h264", ".hevc", ".divx", ".rm", ".rmvb"),
 )
 
 

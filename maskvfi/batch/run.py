@@ -416,6 +416,10 @@ def _one_line(error: Exception) -> str:
 def _checked(options: Options) -> Options:
     """Check the options, and make the paths of files absolute: workers may run in another folder."""
     choose_timeline(options, Fraction(25))
+    if options.device.startswith("cuda:"):
+        raise OptionError(
+            f"a batch gives each worker a GPU of its own: device cuda or auto, not {options.device}"
+        )
     files = {name: getattr(options, name) for name in ("vfi", "mask", "protect", "release")}
     here = {name: Path(path) for name, path in files.items() if path and Path(path).exists()}
     for name in here.keys() & {"vfi", "mask"}:

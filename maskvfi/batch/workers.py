@@ -149,7 +149,7 @@ class Workers:
     def __init__(self, options: Options, workers: int | None, owns_ray: bool) -> None:
         self._options = options
         self._owns_ray = owns_ray
-        self.cores, gpus, count = _room(workers, options.device)
+        self.cores, gpus, count = _room(workers, options.device, owns_ray)
         actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, max_restarts=-1)
         self.actors = [actor.remote(options, self.cores) for _ in range(count)]
         described = results_of([worker.describe.remote() for worker in self.actors])
@@ -274,10 +274,14 @@ def check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _room(workers: int | None, device: str) -> tuple[int, int, int]:
-    """The number of cores and of GPUs of each worker, and the number of workers."""
+def _room(workers: int | None, device: str, here: bool) -> tuple[int, int, int]:
+    """The number of cores and of GPUs of each worker, and the number of workers.
+
+    Ray counts GPUs without asking whether PyTorch can use them; of this machine (`here`) that is known.
+    """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = 0 if device == "cpu" else sum(int(machine.get("GPU", 0)) for machine in machines)
+    without = device == "cpu" or (device == "auto" and here and not torch.cuda.is_available())
+    gpus = 0 if without else sum(int(machine.get("GPU", 0)) for machine in machines)
     if gpus:
         count = gpus if workers is None else workers
         if count > gpus:

@@ -146,7 +146,8 @@ def static_layer(
     layer.std.PropToClip())` puts still pixels back into the clip `other`.
 
     Args:
-        clip, factor_num, factor_den, fps_num, fps_den, hold_last, sc, sc_threshold: As `static_mask` has them.
+        clip, factor_num, factor_den, fps_num, fps_den, hold_last, sc, sc_threshold: As `static_mask` has them, but the
+            factor is 2 by default.
         mask, device, precision, static: As `Interpolator` takes them.
         **options: threshold and feather, as `Interpolator` has them.
 

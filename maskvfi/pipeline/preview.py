@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -246,9 +247,10 @@ def neighbours(source: PathLike, at: float) -> tuple[Tensor, Tensor]:
     for start in (max(Fraction(0), Fraction(str(at)) - 1), Fraction(0)):
         found: tuple[Frame, Frame] | None = None
         with open_source(source, start=start) as reader:
-            for found in pairwise(reader):
-                if found[1].pts - reader.info.start_time > at:
-                    break
+            with suppress(MediaError):  # cut off or damaged; what lies before can be looked at
+                for found in pairwise(reader):
+                    if found[1].pts - reader.info.start_time > at:
+                        break
             if found is not None and found[0].pts - reader.info.start_time <= at:
                 return rgb_of(found[0], reader.info), rgb_of(found[1], reader.info)
     raise MediaError(f"{os.fspath(source)}: has fewer than two frames")

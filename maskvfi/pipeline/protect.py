@@ -194,7 +194,7 @@ class _Protection:
         theirs = iter(made) if self._options.strict else until_damage(iter(made), damage)
         frames = _Ahead(timed(theirs, self._seconds), pairing.source_time)
         ours = timed(map(pairing.source.upright, reader), self._seconds)
-        gaps = gaps_of(ours, pairing.source.info, ByFactor(1), self._options, result, self._progress)
+        gaps = gaps_of(ours, self._window(), ByFactor(1), self._options, result, self._progress)
         for group in renderer.groups(gaps):
             self._render_group(group, frames, sink)
             sink.mark(renderer.state | {"outside": self._outside, "unlike": self._unlike})
@@ -204,6 +204,13 @@ class _Protection:
             self._write(sink, frame, outside=True)
         reader.close()  # it may not have come to its end, and warns now of what it has changed
         self._damage, result.damage = result.damage, damage.damage
+
+    def _window(self) -> SourceInfo:
+        """What is known of the source, with the number of frames of the part that the other video covers."""
+        info, length = self._pairing.source.info, self._made.duration
+        if length is None or info.frames_estimate is None:
+            return info
+        return replace(info, frames_estimate=min(info.frames_estimate, round(length * info.rate) + 1))
 
     def _render_group(self, group: list[Gap], frames: _Ahead, sink: Sink) -> None:
         copied: dict[int, Copied | None] | None = None

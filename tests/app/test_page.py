@@ -213,6 +213,11 @@ def test_whoever_leaves_stops_the_run(page, served, tmp_path):
     page.locator("#run").click()
     expect_jobs(page, ".working", "/300 frames")
     assert any(path.name == "long.mp4" for path in files(served[1]))
+    with page.expect_event("dialog") as asked:
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    expect_jobs(page, ".working", "/300 frames")
     page.close()
     until = time.monotonic() + WAIT / 1000
     while files(served[1]) and time.monotonic() < until:

@@ -232,7 +232,7 @@ def _masked(
 
 
 def _painted(images: Tensor, protect: Tensor | None, release: Tensor | None) -> list[Tensor | None]:
-    """Painted masks [K,H,W], checked to be of the images' size, and one, or one for each image."""
+    """Painted masks [K,H,W] in 0..1, checked to be of the images' size, and one, or one for each image."""
     batches = [mask[None] if mask is not None and mask.ndim == 2 else mask for mask in (protect, release)]
     for mask, name in zip(batches, ("protect", "release"), strict=True):
         if mask is not None and len(mask) not in (1, len(images)):
@@ -240,7 +240,7 @@ def _painted(images: Tensor, protect: Tensor | None, release: Tensor | None) -> 
         if mask is not None and mask.shape[-2:] != images.shape[1:3]:
             size = f"{mask.shape[-1]}x{mask.shape[-2]}"
             raise ValueError(f"the {name} mask is {size}, the images are {_size(images)}")
-    return batches
+    return [None if mask is None else mask.nan_to_num().clamp(0, 1) for mask in batches]
 
 
 def _views(interpolator: Interpolator, images: Tensor, first: int) -> tuple[tuple[Tensor], tuple[Tensor]]:

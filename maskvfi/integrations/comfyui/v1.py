@@ -54,5 +54,7 @@ def _entry(socket: Socket) -> tuple[Any, dict[str, Any]]:
     extra = {name: getattr(socket, name) for name in WIDGETS}
     extra |= {theirs: getattr(socket, ours) for ours, theirs in LIMITS.items()}
     return kind, {
-        name: value for name, value in extra.items() if value not in (None, "", False) or name == "default"
+        name: value
+        for name, value in extra.items()
+        if name == "default" or not (value is None or value is False or value == "")
     }

@@ -15,8 +15,10 @@ from maskvfi.options import Options, ProtectOptions, StillOptions
 from maskvfi.pipeline.protect import protect
 from maskvfi.pipeline.report import Report
 from maskvfi.pipeline.run import interpolate
+from maskvfi.video import open_source
 
 MP4 = (".mp4", ".m4v", ".mov")
+_SHORTER = 0.5  # seconds by which a part is shorter than its file at least
 LOG = logging.getLogger("maskvfi")
 Made = tuple[Any, str]  # a video of the server, and what could not be kept of the input, a line each
 
@@ -85,9 +87,10 @@ def _made(make: Callable[[Path], tuple[Path, Report]]) -> Made:
     except BaseException:  # the server's exception for Cancel is no Exception
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    for line in report.warnings:
+    lines = [*report.warnings, *filter(None, [report.damage])]
+    for line in lines:
         LOG.warning(line)
-    return server.video_of(target), "\n".join(report.warnings)
+    return server.video_of(target), "\n".join(lines)
 
 
 def _target(source: Path, folder: Path) -> Path:
@@ -104,12 +107,23 @@ def _file_of(video: Any, place: Path) -> Path:
         return _written(video, place)
     stream = source()
     if isinstance(stream, str | Path):
-        return Path(stream)
+        return Path(stream) if _is_whole(video, Path(stream)) else _written(video, place)
     path = place.with_suffix(".mp4" if "mp4" in video.get_container_format() else ".mkv")
     stream.seek(0)
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
-    return path
+    return path if _is_whole(video, path) else _written(video, place.with_stem(f"{place.stem}-part"))
+
+
+def _is_whole(video: Any, file: Path) -> bool:
+    """Whether a video shows all of its file. A node may crop it, and older servers do not say which part is cut out."""
+    with open_source(file) as reader:
+        info = reader.info
+    sides, length = {info.width, info.height}, info.length
+    if hasattr(video, "get_dimensions") and {*video.get_dimensions()} != sides:
+        return False
+    tells_part = hasattr(video, "get_active_trim_window") or not hasattr(video, "get_duration")
+    return tells_part or video.get_duration() > length - _SHORTER
 
 
 def _written(video: Any, place: Path) -> Path:
