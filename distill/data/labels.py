@@ -180,7 +180,8 @@ def _labelled(path: Path, teacher: Teacher, rule: Rule, scale: float) -> bool:
         stored = Shards(_labels_of(path))
     except ValueError:
         return False
-    return stored.keys == Shards(path).keys and stored.facts[0] == _facts(teacher, rule, scale)
+    found = {"weights": "", **stored.facts[0]}  # earlier versions did not note them
+    return stored.keys == Shards(path).keys and found == _facts(teacher, rule, scale)
 
 
 def _labels_of(path: Path) -> Path:

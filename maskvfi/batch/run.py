@@ -416,7 +416,7 @@ def _one_line(error: Exception) -> str:
 def _checked(options: Options) -> Options:
     """Check the options, and make the paths of files absolute: workers may run in another folder."""
     choose_timeline(options, Fraction(25))
-    if options.device.startswith("cuda:"):
+    if options.device.startswith("cuda:") and options.device != "cuda:0":
         raise OptionError(
             f"a batch gives each worker a GPU of its own: device cuda or auto, not {options.device}"
         )

@@ -78,9 +78,8 @@ def _choices(source: AudioCodecContext, output: OutputContainer, refused: bool) 
             except UnknownCodecError:
                 continue
             taken = [each.name for each in encoder.audio_formats or ()]
-            samples = (
-                source.format.name if source.format.name in taken else taken[0]
-            )  # FLAC of 24 bits stays so
+            kept = source.format.name in taken  # FLAC of 24 bits stays so
+            samples = source.format.name if kept else taken[0]
             for rate in _rates(source.sample_rate, encoder.audio_rates):
                 yield AudioEncoding(codec, rate, layout, samples)
 

@@ -11,11 +11,13 @@ from maskvfi.video.format_choice import is_lossless
 from maskvfi.video.frames import SourceInfo
 from maskvfi.video.pixel_format import Colour
 from maskvfi.video.pixels import copy_samples
-from maskvfi.video.side_data import with_only
+from maskvfi.video.side_data import read_side_data, with_only
 
 _ENCODERS = ("libx265", "libsvtav1")
 _PIXEL_FORMAT = "yuv420p10le"
-_PQ, _HLG, _BT709 = 16, 18, 1  # transfer functions, ITU-T H.273
+_PQ = 16  # transfer function, ITU-T H.273
+# Primaries, transfer function and matrix of profiles 8.1, 8.4 and 8.2; an encoder wants all three.
+_COLOURS = ((9, _PQ, 9), (9, 18, 9), (1, 1, 1))
 # Bits per second. Dolby Vision in HEVC needs a limit; these are of level 4 and 5.1 in the high tier, so that
 # constant quality reaches them seldom.
 _MOST, _MOST_OF_LARGE, _LARGE = 30_000_000, 160_000_000, 1920 * 1088  # px
@@ -39,15 +41,25 @@ def dolby_options(
         own (5).
     """
     fits = info.hdr.is_dolby_profile_8 and pix_fmt == _PIXEL_FORMAT and colour == info.colour
-    if codec not in _ENCODERS or not fits or colour.transfer not in (_PQ, _HLG, _BT709):
+    if codec not in _ENCODERS or not fits:
+        return None
+    if (colour.primaries, colour.transfer, colour.matrix_tag) not in _COLOURS:
         return None
     if codec == "libsvtav1":
         return {"dolbyvision": "1"}
-    without_limit = "qp" in options or is_lossless(codec, options)
+    own = options.get("x265-params", "").split(":")
+    without_limit = (
+        "qp" in options or any(each.startswith("qp=") for each in own) or is_lossless(codec, options)
+    )
     if without_limit or (colour.transfer == _PQ and info.hdr.luminance is None):
         return None  # x265 needs a limit of its bitrate, and for PQ the mastering display
     most = str(_MOST if info.width * info.height <= _LARGE else _MOST_OF_LARGE)
     return {"dolbyvision": "1", "maxrate": most, "bufsize": most}
+
+
+def has_dolby_vision(frame: av.VideoFrame) -> bool:
+    """Whether a decoded frame has Dolby Vision metadata."""
+    return Type.DOVI_METADATA.name in read_side_data(frame)
 
 
 def with_dolby_vision(picture: av.VideoFrame, origin: av.VideoFrame | None) -> av.VideoFrame:

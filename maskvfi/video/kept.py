@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from av.stream import Stream
+from av.stream import Discard, Stream
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
@@ -71,7 +71,11 @@ def others_in(path: PathLike) -> list[str]:
             "subtitles": "subtitle" in kinds,
             "chapters": bool(source.chapters()),
             "time code": any("timecode" in each.metadata for each in (source, *source.streams)),
-            "data": any(s.type == "data" and "timecode" not in s.metadata for s in source.streams),
+            "data": any(
+                # FFmpeg discards a track of titles, once it has made chapters of them.
+                s.type == "data" and "timecode" not in s.metadata and s.discard != Discard.all
+                for s in source.streams
+            ),
             "attached files": "attachment" in kinds or any(is_cover(s) for s in source.streams),
         }
         return [word for word, there in present.items() if there]

@@ -13,6 +13,7 @@ from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
 from maskvfi.video.encoders import playing_note
 from maskvfi.video.frames import Sink, Source, SourceInfo
+from maskvfi.video.hdr import HDR10_PLUS
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
 from maskvfi.video.kept import others_in
 from maskvfi.video.muxer import VideoWriter
@@ -186,7 +187,8 @@ def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
         plain: Whether nothing is asked of the encoder but what all of them understand.
     """
     deep = info.format.family == "yuv" and info.format.depth > 8
-    if plain and deep and suffix in (_DYNAMIC_HDR if info.hdr.dynamic else _PHONES):
+    dynamic = HDR10_PLUS in info.hdr.dynamic or info.hdr.is_dolby_profile_8
+    if plain and deep and suffix in (_DYNAMIC_HDR if dynamic else _PHONES):
         return _DEEP_CODEC
     return _CODEC_OF_SUFFIX.get(suffix, "libx264")
 

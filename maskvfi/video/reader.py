@@ -99,9 +99,8 @@ class VideoReader(ReadAhead[Frame]):
         self._opened_as = container_format, hwaccel
         self._start, self._end = start, end
         self._jumps: list[Fraction] = []  # when the container's clock jumps
-        self._tagged: av.VideoFrame | None = (
-            None  # a frame with the container's side data, of a decoder without alpha
-        )
+        # A frame with the container's side data, where another decoder reads alpha and knows nothing of them.
+        self._tagged: av.VideoFrame | None = None
         self._container, self._name = open_input(path, *self._opened_as)
         try:
             self._stream = picture_stream(self._container, self._name)
@@ -403,7 +402,11 @@ class VideoReader(ReadAhead[Frame]):
         name = planar_name(first.format.name)
         if name is None:
             raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
-        if first.format.name == "pal8" and planes_of(first)[-1].min() == 255:
+        opaque = context.name not in (
+            "png",
+            "apng",
+        )  # codecs of old games and screens have no transparent colour
+        if first.format.name == "pal8" and opaque and planes_of(first)[-1].min() == 255:
             name = "gbrp"
         fmt = PixelFormat.parse(name)
         stated = stream.guessed_rate if self._is_raw() else rate_of(stream)

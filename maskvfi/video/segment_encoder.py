@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from maskvfi.errors import MediaError
-from maskvfi.video.dolby_vision import with_dolby_vision
+from maskvfi.video.dolby_vision import has_dolby_vision, with_dolby_vision
 from maskvfi.video.encoders import Encoding
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.hdr import DOLBY_VISION, HDR10_PLUS
@@ -65,6 +65,9 @@ class SegmentEncoder:
         # By the ticks of frames whose packets are still to come: their lengths in ticks, and their HDR10+ messages.
         self._durations: dict[int, int] = {}
         self._messages: dict[int, bytes] = {}
+        self._with_dolby_vision: av.VideoFrame | None = (
+            None  # the last frame that had metadata; some are damaged
+        )
         self._last_dts: int | None = None
 
     def encode(self, frame: Frame) -> list[Packet]:
@@ -82,7 +85,9 @@ class SegmentEncoder:
         if HDR10_PLUS in self._encoding.dynamic_hdr and frame.origin is not None:
             self._messages[begin] = message_of(frame.origin)
         if DOLBY_VISION in self._encoding.dynamic_hdr:
-            picture = with_dolby_vision(picture, frame.origin)
+            if frame.origin is not None and has_dolby_vision(frame.origin):
+                self._with_dolby_vision = frame.origin
+            picture = with_dolby_vision(picture, self._with_dolby_vision)
         picture.time_base, picture.pts, picture.duration = self._clock.tick, begin, length
         packets = self._encoded(picture)
         self.frames += 1

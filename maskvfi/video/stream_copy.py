@@ -8,10 +8,12 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
@@ -333,8 +335,11 @@ class CopiedStreams:
                     continue
                 if not packet.size or (packet.pts is None and packet.dts is None):
                     continue
-                if packet.is_discard and _time_of(packet) < self._begin - _PRIMING:
-                    continue  # an edit list hides it, which other containers do not have
+                hidden = (
+                    packet.is_discard and packet.stream.type != "video"
+                )  # pictures may need those that are hidden
+                if hidden and _time_of(packet) < self._begin - _PRIMING:
+                    continue  # by an edit list, which other containers do not have
                 if self._in_window(packet) and (index in started or packet.is_keyframe):
                     started.add(index)
                     yield packet
@@ -391,8 +396,9 @@ class CopiedStreams:
         own = Fraction(packet.time_base)
         tick = max(
             own, route.target.time_base or own
-        )  # of the file, once its header is written; it may be coarser
-        apart = 0 if packet.stream.type == "subtitle" else 1
+        )  # the file's may be coarser, once its header is written
+        may_be_equal = self._output.format.flags & cast(int, Flags.ts_nonstrict.value)
+        apart = 0 if may_be_equal or packet.stream.type == "subtitle" else 1
         if route.last is not None and _ticks(packet.dts * own, tick) < _ticks(route.last * own, tick) + apart:
             if not route.moved:
                 what = _named(packet.stream)

@@ -136,9 +136,8 @@ def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     decoder = av.CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata, decoder.thread_type = stream.codec_context.extradata, "AUTO"
-    stream.thread_type = (
-        "NONE"  # it gives the first frame alone, for its side data, and should not wait for others
-    )
+    if not stream.codec_context.is_open:
+        stream.thread_type = "NONE"  # it gives the first frame alone, for its side data, and should not wait
     return decoder
 
 

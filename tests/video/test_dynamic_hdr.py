@@ -9,7 +9,7 @@ from av.sidedata.sidedata import Type
 from clips import picture
 
 import maskvfi
-from maskvfi.video import VideoReader
+from maskvfi.video import VideoReader, VideoWriter
 from maskvfi.video.dolby_vision import with_dolby_vision
 from maskvfi.video.hdr10plus import message_of, with_message
 from maskvfi.video.pixels import planes_of
@@ -29,7 +29,12 @@ PQ, HLG = 16, 18
 
 
 def hdr_clip(
-    path: Path, message: bytes = b"", unit: bytes = b"", transfer: int = PQ, frames: int = 8
+    path: Path,
+    message: bytes = b"",
+    unit: bytes = b"",
+    transfer: int = PQ,
+    frames: int = 8,
+    primaries: int = 9,
 ) -> Path:
     """A film of HEVC in 10 bits; each frame has this HDR10+ message, and ends with this unit."""
     own = f"log-level=none:keyint=4:master-display={MASTERING}" if transfer == PQ else "log-level=none"
@@ -38,7 +43,7 @@ def hdr_clip(
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
         context = stream.codec_context
         context.colorspace, context.color_range = 9, 1
-        context.color_primaries, context.color_trc = 9, transfer
+        context.color_primaries, context.color_trc = primaries, transfer
         for n in [*range(frames), None]:
             for packet in stream.encode(None if n is None else picture(n, 64, 48, "yuv420p10le")):
                 data = with_message(packet, "libx265", message) if message else packet
@@ -150,6 +155,7 @@ def test_a_long_message_with_zeros_is_no_start_code(tmp_path):
         ("libx264", {}),
         ("libx265", {"x265-params": "lossless=1"}),
         ("libx265", {"qp": "10"}),
+        ("libx265", {"x265-params": "qp=10:log-level=none"}),
         ("libsvtav1", {}),
     ],
 )
@@ -173,6 +179,23 @@ def test_masks_comparisons_and_protected_frames_keep_both(tmp_path):
     for name, frames in (("mask", 8), ("both", 15), ("protected", 15)):
         assert messages(tmp_path / f"{name}.mp4") == [HDR10_PLUS] * frames
         assert None not in side_data(tmp_path / f"{name}.mp4", "DOVI_METADATA")
+
+
+def test_colours_without_all_tags_are_no_dolby_vision(tmp_path):
+    """The encoder would not start."""
+    source = hdr_clip(tmp_path / "a.mkv", unit=DOLBY_VISION, primaries=2)
+    report = maskvfi.interpolate(source, tmp_path / "b.mp4", vfi="blend")
+    assert "Dolby Vision metadata of each frame cannot be written: left out" in report.warnings
+
+
+def test_a_frame_that_lost_its_metadata_gets_those_of_the_last_one(tmp_path):
+    with VideoReader(hdr_clip(tmp_path / "a.mkv", unit=DOLBY_VISION)) as reader:
+        frames = list(reader)
+        frames[3].origin = frames[3].native = picture(3, 64, 48, "yuv420p10le")
+        with VideoWriter(tmp_path / "b.mp4", reader.info, rate=reader.info.rate, codec="libx265") as writer:
+            for frame in frames:
+                writer.write(frame)
+    assert None not in side_data(tmp_path / "b.mp4", "DOVI_METADATA")
 
 
 def test_a_picture_of_another_size_and_format_gets_them(tmp_path):

@@ -1,5 +1,6 @@
 """Files that few programs write: raw DV, DVDs whose sound begins late, edit lists, and others."""
 
+import shutil
 from fractions import Fraction
 
 import av
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from av.packet import Packet
-from clips import copy, make_clip, picture, read, remuxed
+from clips import copy, ffmpeg, make_clip, packets, picture, read, remuxed
 from PIL import Image
 
 import maskvfi
@@ -172,3 +173,80 @@ def test_a_rate_that_rounds_to_nothing_is_a_rate():
 def test_an_output_without_a_format_must_be_named(source):
     with pytest.raises(OptionError, match="an output must be named"):
         default_target(source, Fraction(2), Fraction(1))
+
+
+def subtitled(path):
+    return make_clip(path, times=50, subtitles=[(500, 400, "AAAA"), (1000, 400, "BBBB"), (1500, 400, "CCCC")])
+
+
+def test_a_subtitle_that_begins_before_the_one_in_front_of_it_does_not_end_the_run(tmp_path):
+    source = subtitled(tmp_path / "a.mkv")
+    data = bytearray(source.read_bytes())
+    b, c = (
+        slice(at - 3, at - 1) for at in (data.index(b"BBBB"), data.index(b"CCCC"))
+    )  # the times of their blocks
+    data[b], data[c] = data[c], data[b]
+    source.write_bytes(data)
+    warnings = copy(source, tmp_path / "b.mkv")
+    assert "stream 1 (subtitle srt) has times out of order: they were moved" in warnings
+    assert [text for _, text in packets(tmp_path / "b.mkv", "subtitle")] == [b"AAAA", b"BBBB", b"CCCC"]
+
+
+def test_sound_whose_times_fall_into_one_tick_of_an_avi_is_moved(tmp_path):
+    """AC-3 of 44100 Hz has a frame every 34.8 ms; Matroska rounds to 1 ms, and AVI to a frame of sound."""
+    source = make_clip(tmp_path / "v.mkv", times=25)
+    with av.open(str(source)) as given, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream_from_template(given.streams.video[0])
+        sound = out.add_stream("ac3", rate=44100)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                out.mux(packet)
+        for n in range(25):
+            heard = av.AudioFrame.from_ndarray(np.zeros((2, 1536), np.float32), "fltp", "stereo")
+            heard.sample_rate, heard.pts, heard.time_base = 44100, 750 + 1536 * n, Fraction(1, 44100)
+            out.mux(sound.encode(heard))
+        out.mux(sound.encode(None))
+    copy(tmp_path / "a.mkv", tmp_path / "b.avi")
+    assert len(packets(tmp_path / "b.avi", "audio")) == len(packets(tmp_path / "a.mkv", "audio"))
+
+
+def test_subtitles_without_a_decoder_are_left_out_by_name(tmp_path):
+    """TTML, as broadcasters and shops have it."""
+    source = subtitled(tmp_path / "a.mkv")
+    with av.open(str(source)) as given, av.open(str(tmp_path / "ttml.mp4"), "w") as out:
+        text = given.streams.subtitles[0]
+        text.codec_context.open(strict=False)
+        video, target = out.add_stream_from_template(given.streams.video[0]), out.add_stream("ttml")
+        target.codec_context.subtitle_header = text.codec_context.subtitle_header
+        for packet in given.demux():
+            if packet.stream.type == "video" and packet.size:
+                packet.stream = video
+                out.mux(packet)
+            elif packet.size:
+                made = target.codec_context.encode_subtitle(text.decode2(packet))
+                made.pts = made.dts = packet.pts
+                made.duration, made.time_base, made.stream = packet.duration, packet.time_base, target
+                out.mux(made)
+    warnings = copy(tmp_path / "ttml.mp4", tmp_path / "b.mkv")
+    assert any("subtitle" in line and "is left out" in line for line in warnings)
+
+
+def test_a_webm_with_alpha_is_read_from_a_place_in_it(tmp_path):
+    source = make_clip(
+        tmp_path / "a.webm", times=100, codec="libvpx-vp9", options={"g": "25"}, pix_fmt="yuva420p"
+    )
+    whole = read(source)
+    assert [digest for *_, digest in read(source, start=Fraction(3))] == [digest for *_, digest in whole[75:]]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg, and PyAV encodes no TrueHD")
+def test_units_of_sound_shorter_than_a_millisecond_stay_in_time(tmp_path):
+    """TrueHD has 1200 a second, and Matroska times of 1/1000 s."""
+    source, sine = make_clip(tmp_path / "v.mkv", times=50), "sine=sample_rate=48000:duration=2"
+    coded = ("-c:v", "copy", "-c:a", "truehd", "-strict", "-2", "-f", "mpegts", tmp_path / "a.m2ts")
+    ffmpeg("-i", source, "-f", "lavfi", "-i", sine, "-ac", 2, *coded)
+    warnings = copy(tmp_path / "a.m2ts", tmp_path / "b.mkv")
+    assert not any("out of order" in line for line in warnings)
+    times = [float(time) for time, _ in packets(tmp_path / "b.mkv", "audio")]
+    assert max(times) - min(times) < 2.01
