@@ -206,7 +206,7 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
     for clip in found:
         per_kind[clip.kind] += weight[clip]
     parts: list[Part] = []
-    share = 0.0  # of the clips so far; rounding its ends, and not each clip's part, keeps the sum
+    share = 0.0  # of the clips so far; it is rounded where a clip ends, so that no tuple is lost
     for clip in found:
         before = round(recipe.tuples * share)
         share += KIND_SHARE.get(clip.kind, 0.1) / total * weight[clip] / per_kind[clip.kind]

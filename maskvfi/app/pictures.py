@@ -225,9 +225,8 @@ class Pictures:
 def layers_of(painting: dict[str, Any] | None) -> Layers:
     """The painted layers, RGBA uint8 [h,w,4], of the value of the paint widget."""
     layers = [] if painting is None else painting["layers"]
-    return [
-        layer for layer in layers if layer[..., 3].any()
-    ]  # the editor gives an empty one before anything is painted
+    # The editor gives an empty layer before anything is painted.
+    return [layer for layer in layers if layer[..., 3].any()]
 
 
 def _canvas(frame: np.ndarray, layers: Layers) -> dict[str, Any]:

@@ -64,9 +64,8 @@ def pixels_at_once(device: torch.device, tile: int | str = "auto") -> int:
     available = MAX_TILE_BYTES
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )  # torch keeps it for reuse
+        # What torch keeps for reuse is free too.
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         available = int(free * MEMORY_SHARE)
     return max(MIN_PIXELS, available // BYTES_PER_PIXEL)
 

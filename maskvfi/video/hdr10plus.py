@@ -1,4 +1,4 @@
-"""HDR10+ (SMPTE ST 2094-40): from a decoded frame into the packet of an encoder, for each frame of its own."""
+"""HDR10+ metadata (SMPTE ST 2094-40), which every frame has of its own: from decoded frames into encoded packets."""
 
 from __future__ import annotations
 

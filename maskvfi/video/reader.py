@@ -402,10 +402,8 @@ class VideoReader(ReadAhead[Frame]):
         name = planar_name(first.format.name)
         if name is None:
             raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
-        opaque = context.name not in (
-            "png",
-            "apng",
-        )  # codecs of old games and screens have no transparent colour
+        # Codecs of old games and screens have no transparent colour.
+        opaque = context.name not in ("png", "apng")
         if first.format.name == "pal8" and opaque and planes_of(first)[-1].min() == 255:
             name = "gbrp"
         fmt = PixelFormat.parse(name)

@@ -65,9 +65,8 @@ class SegmentEncoder:
         # By the ticks of frames whose packets are still to come: their lengths in ticks, and their HDR10+ messages.
         self._durations: dict[int, int] = {}
         self._messages: dict[int, bytes] = {}
-        self._with_dolby_vision: av.VideoFrame | None = (
-            None  # the last frame that had metadata; some are damaged
-        )
+        # The last frame that had Dolby Vision metadata, for frames that have lost theirs.
+        self._with_dolby_vision: av.VideoFrame | None = None
         self._last_dts: int | None = None
 
     def encode(self, frame: Frame) -> list[Packet]:

@@ -335,11 +335,10 @@ class CopiedStreams:
                     continue
                 if not packet.size or (packet.pts is None and packet.dts is None):
                     continue
-                hidden = (
-                    packet.is_discard and packet.stream.type != "video"
-                )  # pictures may need those that are hidden
+                # An edit list hides it, which other containers do not have. Pictures may need hidden ones.
+                hidden = packet.is_discard and packet.stream.type != "video"
                 if hidden and _time_of(packet) < self._begin - _PRIMING:
-                    continue  # by an edit list, which other containers do not have
+                    continue
                 if self._in_window(packet) and (index in started or packet.is_keyframe):
                     started.add(index)
                     yield packet
@@ -394,9 +393,8 @@ class CopiedStreams:
         if packet.dts is None:
             return
         own = Fraction(packet.time_base)
-        tick = max(
-            own, route.target.time_base or own
-        )  # the file's may be coarser, once its header is written
+        # Once its header is written, the file's tick is known, and may be coarser.
+        tick = max(own, route.target.time_base or own)
         may_be_equal = self._output.format.flags & cast(int, Flags.ts_nonstrict.value)
         apart = 0 if may_be_equal or packet.stream.type == "subtitle" else 1
         if route.last is not None and _ticks(packet.dts * own, tick) < _ticks(route.last * own, tick) + apart:

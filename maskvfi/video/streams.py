@@ -63,9 +63,8 @@ def open_input(
     path = Path(name)
     if os.path.isdir(path):
         raise MediaError(f"{name}: is a folder, not a video")
-    if not os.path.exists(
-        path
-    ):  # unlike Path.exists, it takes a name that is too long and a folder without permission
+    # Path.exists would raise for a name that is too long, and in a folder without permission.
+    if not os.path.exists(path):
         raise MediaError(f"{name}: no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name}: no permission to read it")
