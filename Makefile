@@ -9,14 +9,14 @@ READY = $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/maskvfi demo demo --overwrite
 
-# Two processes on two cores: a thread more in each only waits for the others.
+# Three processes for two cores: some tests mostly wait, for Ray or a browser. More threads in each would not help.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # On a machine with a GPU, in an environment of its own with torch for that GPU. It can be resumed.
 gpu:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
+from commands import run
 from typer.testing import CliRunner
 
 import maskvfi
@@ -27,11 +28,6 @@ from maskvfi.pipeline.preview import neighbours
 from maskvfi.video import open_source
 
 TORCH = ("--runtime", "torch")
-
-
-def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "maskvfi.cli", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
 
 
 def fails(*arguments: object) -> str:
@@ -243,8 +239,7 @@ def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
 
 def test_bench_measures_every_part_and_writes_json(tmp_path):
     target = tmp_path / "bench.json"
-    arguments = ["bench", "--size", "96x64", "--repeats", "1", "--json", str(target), *TORCH]
-    done = run(*arguments)
+    done = run("bench", "--vfi", "vfi-s", "--size", "96x64", "--repeats", 1, "--json", target, *TORCH)
     assert done.returncode == 0, done.stderr
     found = json.loads(target.read_text())
     assert found["sizes"][0]["difference"] < 1e-3

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
+from commands import run
 from typer.testing import CliRunner
 
 from maskvfi.cli.main import app
@@ -75,10 +76,10 @@ def needs_weights(words: list[str]) -> bool:
 @cache
 def help_of(module: str, *names: str) -> str | None:
     """What a command prints of its options; None if there is no such command."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    run = [sys.executable, "-m", module, *names, "--help"]
-    done = subprocess.run(run, capture_output=True, text=True, env=environment)
-    return None if done.returncode else done.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        done = run(*names, "--help", module=module, cwd=ROOT)
+    return None if done.returncode else done.stdout.decode()
 
 
 def check_options(words: list[str]) -> None:
@@ -115,19 +116,8 @@ def test_the_first_page_in_python_runs(folder):
 
 def test_the_page_of_options_is_current(tmp_path):
     made = tmp_path / "commands.md"
-    write = [
-        sys.executable,
-        "-m",
-        "typer",
-        "maskvfi.cli.main",
-        "utils",
-        "docs",
-        "--name",
-        "maskvfi",
-        "--output",
-        str(made),
-    ]
-    subprocess.run(write, check=True, capture_output=True, cwd=ROOT)
+    write = ("maskvfi.cli.main", "utils", "docs", "--name", "maskvfi", "--output", made)
+    assert run(*write, module="typer", cwd=ROOT).returncode == 0
     assert made.read_text() == (ROOT / "docs" / "commands.md").read_text(), "run: make docs"
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import make_clip
+from commands import run
 
 import maskvfi
 from maskvfi.errors import MediaError
@@ -207,19 +208,19 @@ def test_what_is_no_video_file_cannot_be_resumed(source, tmp_path, target):
 def test_a_killed_run_is_gone_on_with(tmp_path, share):
     """A real process, killed without warning; 399 frames are three whole segments."""
     source = make_clip(tmp_path / "in.mkv", times=200, codec="ffv1", options={}, size=(64, 48))
-    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source)]
     options = ["--codec", "ffv1", "--vfi", "blend", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
     target, wanted = tmp_path / "out.mkv", int(share * 399) // muxer.SEGMENT
-    running = subprocess.Popen([*command, str(target), *options], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(target), *options]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while len(segments(target)) < wanted and running.poll() is None:
         time.sleep(0.005)
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     assert not target.exists()
-    again = subprocess.run([*command, str(target), *options, "--resume"], capture_output=True, text=True)
+    again = run("interpolate", source, target, *options, "--resume")
     assert again.returncode == 0, again.stderr
-    assert "resumed after" in again.stderr
-    subprocess.run([*command, str(tmp_path / "whole.mkv"), *options], check=True, stderr=subprocess.DEVNULL)
+    assert b"resumed after" in again.stderr
+    assert run("interpolate", source, tmp_path / "whole.mkv", *options).returncode == 0
     assert packets(target) == packets(tmp_path / "whole.mkv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv", "whole.mkv"]
 
@@ -259,10 +260,9 @@ def test_a_few_frames_before_the_damage_are_kept_too(tmp_path):
 
 
 def test_the_command_says_so_and_exits_with_3(truncated, tmp_path):
-    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(truncated), str(tmp_path / "out.mkv")]
-    done = subprocess.run([*command, "--vfi", "blend", "--mask", "off"], capture_output=True, text=True)
+    done = run("interpolate", truncated, tmp_path / "out.mkv", "--vfi", "blend", "--mask", "off")
     assert done.returncode == 3
-    assert "the output ends there" in done.stderr
+    assert b"the output ends there" in done.stderr
     assert (tmp_path / "out.mkv").exists()
 
 

@@ -2,7 +2,7 @@
 
 from maskvfi.models.rife import IFNet
 from maskvfi.options import FrameOptions
-from maskvfi.tools.bench import run_bench
+from maskvfi.tools import bench
 
 
 def test_both_networks_are_measured_with_scale_and_ensemble(monkeypatch):
@@ -12,8 +12,10 @@ def test_both_networks_are_measured_with_scale_and_ensemble(monkeypatch):
         seen.setdefault(type(self).__name__, set()).add((scale, ensemble))
         return whole(self, img0, img1, timestep, scale, ensemble)
 
+    whole_clip = bench.render_clip
     monkeypatch.setattr(IFNet, "forward", noted)
+    monkeypatch.setattr(bench, "render_clip", lambda path, _: whole_clip(path, frames=3))
     options = FrameOptions(vfi="4.6", mask=None, device="cpu", runtime="torch", scale=0.5, ensemble=True)
-    found = run_bench(options, [(96, 64)], repeats=1)
+    found = bench.run_bench(options, [(96, 64)], repeats=1)
     assert seen == {"IFNet": {(0.5, True)}, "PlainIFNet": {(0.5, True)}}
     assert found.sizes[0].difference < 1e-3

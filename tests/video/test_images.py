@@ -1,8 +1,6 @@
 """Folders of images as videos, and videos as folders of images."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import digest, make_clip
+from commands import run
 
 import maskvfi
 from maskvfi.video import (
@@ -373,23 +372,11 @@ def test_pictures_with_a_colour_profile_are_read_and_the_process_lives(tmp_path,
     (tmp_path / "in").mkdir()
     for number in range(3):
         with_profile(tmp_path / "in" / str(number), suffix)
-    command = [
-        sys.executable,
-        "-m",
-        "maskvfi.cli",
-        "interpolate",
-        "in",
-        "out/",
-        "--vfi",
-        "blend",
-        "--mask",
-        "off",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    blend = ("--vfi", "blend", "--mask", "off")
+    done = run("interpolate", "in", "out/", *blend, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").iterdir())) == 5
-    pair = ["pair", f"in/0{suffix}", f"in/1{suffix}", "mid.png", "--vfi", "blend", "--mask", "off"]
-    done = subprocess.run([*command[:3], *pair], cwd=tmp_path, capture_output=True, text=True)
+    done = run("pair", f"in/0{suffix}", f"in/1{suffix}", "mid.png", *blend, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import run
 
 from maskvfi.errors import MediaError
 from maskvfi.video import open_source
@@ -18,18 +19,8 @@ from maskvfi.video import open_source
 ffmpeg = shutil.which("ffmpeg")
 pytestmark = pytest.mark.skipif(ffmpeg is None, reason="there is no ffmpeg")
 BYTES = {"yuv420p": 96 * 64 * 3 // 2, "yuv420p10le": 96 * 64 * 3}
-MASKVFI = [
-    sys.executable,
-    "-m",
-    "maskvfi.cli",
-    "interpolate",
-    "-",
-    "-",
-    "--device",
-    "cpu",
-    "--vfi",
-    "blend",
-]
+WORDS = ["interpolate", "-", "-", "--device", "cpu", "--vfi", "blend"]
+MASKVFI = [sys.executable, "-m", "maskvfi.cli", *WORDS]
 
 
 def source(pix_fmt: str, count: int = 5) -> list[str]:
@@ -79,7 +70,7 @@ def test_a_pipeline_of_three_processes_keeps_every_frame(tmp_path, pix_fmt):
 
 @pytest.mark.parametrize("pix_fmt", sorted(BYTES))
 def test_stdout_carries_frames_alone_at_the_new_rate(pix_fmt):
-    done = subprocess.run([*MASKVFI, "--factor", "3"], input=raw(pix_fmt), capture_output=True)
+    done = run(*WORDS, "--factor", 3, stdin=raw(pix_fmt))
     assert done.returncode == 0, done.stderr
     header = done.stdout.partition(b"\n")[0].decode()
     assert re.search(r"^YUV4MPEG2 W96 H64 F72000:1001 ", header), header
@@ -90,7 +81,7 @@ def test_stdout_carries_frames_alone_at_the_new_rate(pix_fmt):
 
 def test_a_stream_that_breaks_off_gives_the_frames_that_were_whole():
     stream = raw("yuv420p")
-    done = subprocess.run(MASKVFI, input=stream[: len(stream) * 7 // 10], capture_output=True)
+    done = run(*WORDS, stdin=stream[: len(stream) * 7 // 10])
     assert done.returncode == 3, done.stderr
     assert b"<stdin>: is cut off after frame 3" in done.stderr
     assert len(frames(done.stdout, BYTES["yuv420p"])) == 5
@@ -98,7 +89,7 @@ def test_a_stream_that_breaks_off_gives_the_frames_that_were_whole():
 
 @pytest.mark.parametrize("given", [b"", b"no video at all\n" * 100, b"YUV4MPEG2 W96 H64 F24:1 C420jpeg\n"])
 def test_what_is_no_video_is_one_line_and_exit_code_2(given):
-    done = subprocess.run(MASKVFI, input=given, capture_output=True)
+    done = run(*WORDS, stdin=given)
     assert done.returncode == 2
     assert done.stdout == b""
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -124,19 +115,19 @@ def test_ctrl_c_ends_a_run_whose_pipe_is_silent(given):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    run = subprocess.Popen(MASKVFI, **pipes, preexec_fn=heed)
+    process = subprocess.Popen(MASKVFI, **pipes, preexec_fn=heed)
     stream = raw("yuv420p", 40)
-    run.stdin.write(stream[: int(len(stream) * given)])
-    run.stdin.flush()
+    process.stdin.write(stream[: int(len(stream) * given)])
+    process.stdin.flush()
     if given:
-        assert run.stdout.read(2000).startswith(b"YUV4MPEG2")  # soon it reads on, and there is nothing
-        threading.Thread(target=run.stdout.read, daemon=True).start()
+        assert process.stdout.read(2000).startswith(b"YUV4MPEG2")  # soon it reads on, and there is nothing
+        threading.Thread(target=process.stdout.read, daemon=True).start()
         time.sleep(1)
     else:
-        wait_for_imports(run.pid)
-    run.send_signal(signal.SIGINT)
-    assert run.wait(60) == 130
-    assert len(run.stderr.read().splitlines()) == 1
+        wait_for_imports(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert len(process.stderr.read().splitlines()) == 1
 
 
 def wait_for_imports(process: int) -> None:

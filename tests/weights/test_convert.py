@@ -1,11 +1,10 @@
 """Weights of every kind become one file of ours that gives the same frames."""
 
-import subprocess
-import sys
 import zipfile
 
 import pytest
 import torch
+from commands import run
 from ncnn_port import network_like, write_port
 from safetensors.torch import load_file, save_file
 
@@ -22,11 +21,6 @@ OTHERS = {
     "module.caltime.0.weight": torch.zeros(3),
     "module.block_tea.conv0.0.0.weight": torch.zeros(3),
 }
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "maskvfi.cli", "weights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def official(network):
@@ -137,11 +131,11 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(tmp_path):
 
 def test_the_command_converts_and_refuses_in_one_line(tmp_path):
     port = write_port(tmp_path / "port", network_like("4.6"))
-    assert run("convert", port, tmp_path / "made.safetensors").returncode == 0
-    again = run("convert", port, tmp_path / "made.safetensors")
+    assert run("weights", "convert", port, tmp_path / "made.safetensors").returncode == 0
+    again = run("weights", "convert", port, tmp_path / "made.safetensors")
     assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
-    assert "exists already" in again.stderr
-    assert "custom" in run("info", port).stdout
+    assert b"exists already" in again.stderr
+    assert b"custom" in run("weights", "info", port).stdout
 
 
 def test_encoder_names_do_not_hide_a_family():
