@@ -27,6 +27,7 @@ from maskvfi.synthesis.interpolator import Interpolator
 CORES_PER_WORKER = 4  # by default, without GPUs
 MAX_RETRIES = 3  # further tries of a part whose worker died
 TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN if ~/.ray/auth_token is not the token of its head node"
+CLOSING = 5.0  # seconds in which workers delete what they have copied
 MAX_AHEAD = 16  # parts that a survey may have found before they are taken
 
 
@@ -122,6 +123,10 @@ class Worker:
             self._source = source
         return make(self._path, suffix, part, self._options, self._networks())
 
+    def close(self) -> None:
+        """Delete the copy of a video."""
+        self._copies.close()
+
     def _networks(self) -> Interpolator:
         if self._interpolator is None:
             self._interpolator = Interpolator.from_options(self._options)
@@ -213,6 +218,9 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Whoever is at work does not answer, and who is killed leaves its copy behind.
+        closed = [worker.close.remote() for worker in self.actors]
+        ray.wait(closed, num_returns=len(closed), timeout=CLOSING)
         if not self._owns_ray:
             for worker in self.actors:
                 ray.kill(worker)

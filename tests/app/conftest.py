@@ -51,6 +51,9 @@ def served(tmp_path_factory, elsewhere) -> Iterator[tuple[str, Path]]:
             yield f"http://127.0.0.1:{port}/", folder
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
+            try:
+                assert server.wait(120) == 0
+            finally:
+                server.kill()
     assert [path.name for path in folder.iterdir() if not path.name.startswith("torchinductor")] == []
     assert asked == []

@@ -89,6 +89,14 @@ def test_a_file_of_another_machine_is_not_fetched(ask, elsewhere, spelt):
             assert (status, text) == (403, "files of other machines are not fetched")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", __file__, "pyproject.toml", "https://example.org/", "https:/example.org"],
+)
+def test_files_elsewhere_are_refused(ask, path):
+    assert ask("GET", f"/gradio_api/file={path}")[0] == 403
+
+
 def test_runs_are_not_kept_elsewhere(ask):
     assert ask("GET", "/gradio_api/runs")[0] == 404
     assert ask("POST", "/gradio_api/run-history/connect", b"{}")[0] in (404, 405)

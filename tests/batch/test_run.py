@@ -5,8 +5,7 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import fsspec
 import pytest
 import torch
 from clips import make_clip
+from commands import run as run_code
 
 import maskvfi
 from maskvfi.video import muxer
@@ -94,11 +94,16 @@ def made(folder, two_cores) -> dict[str, object]:
             killed.append(summary.workers[0][1])
             os.kill(killed[0], signal.SIGKILL)
 
-    table = folder / "result.csv"
+    table, before = folder / "result.csv", copies()
     rows = batch(
         [str(folder / "all.csv")], str(folder / "out"), workers=2, result=table, progress=kill_one, **HOW
     )
-    return {"rows": rows, "table": table, "killed": killed, "seen": seen}
+    return {"copies": before, "rows": rows, "table": table, "killed": killed, "seen": seen}
+
+
+def copies() -> set[Path]:
+    """What workers have copied of the video in the archive."""
+    return {*Path(tempfile.gettempdir()).glob("maskvfi-*/inside.mkv")}
 
 
 def whole(folder: Path, name: str) -> Path:
@@ -112,6 +117,10 @@ def test_frames_times_and_sound_are_those_of_a_single_run(folder, made):
     found = packets(folder / "out" / "a.mkv")
     assert found == packets(whole(folder, "a.mkv"))
     assert {stream for stream, *_ in found} == {0, 1}
+
+
+def test_copies_of_a_video_elsewhere_are_deleted(made):
+    assert copies() == made["copies"]
 
 
 def test_a_killed_worker_is_replaced(made):
@@ -372,10 +381,9 @@ def test_a_source_may_have_two_results_and_a_name_with_colons(folder, tmp_path, 
 
 def test_without_ray_a_line_says_what_to_install():
     code = "import sys; sys.modules['ray'] = None; from maskvfi.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "batch", "a.mkv", "--out", "b"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_code("batch", "a.mkv", "--out", "b", code=code)
     assert done.returncode == 2
-    assert re.fullmatch(r"maskvfi: batch needs ray: pip install .*'ray\[data\]>=.*\n", done.stderr)
+    assert re.fullmatch(rb"maskvfi: batch needs ray: pip install .*'ray\[data\]>=.*\n", done.stderr)
 
 
 @pytest.mark.parametrize("out", ["clips/out", "clips/../clips/out", "link"])

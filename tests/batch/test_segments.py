@@ -123,7 +123,7 @@ def test_where_a_key_frame_is_no_place_to_begin_a_part_is_read_from_the_start(tm
 
 
 def test_of_an_input_that_ends_too_early_the_frames_so_far_are_the_same(tmp_path):
-    whole = make_clip(tmp_path / "in.mkv", times=120, codec="ffv1", options={}, size=(48, 32))
+    whole = make_clip(tmp_path / "in.mkv", times=60, codec="ffv1", options={}, size=(48, 32))
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     report = maskvfi.interpolate(cut, tmp_path / "whole.mkv", codec="ffv1", **FADE)
@@ -171,11 +171,11 @@ def test_an_interlaced_or_turned_video_in_parts_is_the_video_made_at_once(tmp_pa
         "-vf",
         "tinterlace=interleave_top",
         "-frames:v",
-        "90",
+        "48",
     ]
     flagged = ["-c:v", "mpeg2video", "-g", "12", "-bf", "0", "-flags", "+ildct+ilme", "-top", "1"]
     subprocess.run(["ffmpeg", "-v", "error", *fields, *flagged, tmp_path / "a.mp4"], check=True)
-    turned = make_clip(tmp_path / "b.mp4", times=90, rotation=90)
+    turned = make_clip(tmp_path / "b.mp4", times=48, rotation=90)
     for source, suffix in ((tmp_path / "a.mp4", ".mkv"), (turned, ".avi")):
         whole, parts = tmp_path / f"whole{suffix}", tmp_path / f"parts{suffix}"
         how = {**FADE, "codec": "ffv1", "scene_cut": "off"}

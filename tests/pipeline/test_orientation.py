@@ -148,7 +148,7 @@ def test_a_painted_picture_is_turned_as_its_exif_says(tmp_path, suffix, number, 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv420p10le", "gbrp10le"])
 @pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+@pytest.mark.parametrize("size", [(63, 47)])
 def test_colours_stay_where_they_are_however_chroma_is_sampled(tmp_path, name, pix_fmt, size):
     matrix, shown = MATRICES[name]
     source = clip_of(tmp_path / "in.mkv", matrix, 2, pix_fmt, size, "ffv1")

@@ -36,7 +36,7 @@ def test_new_frames_are_those_of_the_nearer_frame(tmp_path, everything_replaced,
     with VideoReader(tmp_path / "out.mkv") as reader:
         after = list(reader)
     nearer = [0, 0, 0, 1, 1, 1, 1, 2, 2]
-    for frame, index in zip(after, nearer, strict=False):
+    for frame, index in zip(after, nearer, strict=True):
         for ours, theirs in zip(frame.planes, before[index].planes, strict=True):
             assert np.array_equal(ours, theirs)
 

@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
@@ -204,18 +201,35 @@ def test_what_is_no_video_file_cannot_be_resumed(source, tmp_path, target):
         maskvfi.interpolate(source, target, resume=True, **FAST)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8])
-def test_a_killed_run_is_gone_on_with(tmp_path, share):
-    """A real process, killed without warning; 399 frames are three whole segments."""
+# A run that is killed without warning three packets after a number of segments.
+KILLED = """
+import os, signal
+from maskvfi.cli.main import main
+from maskvfi.video.journal import Journal
+add, close, passed = Journal.add, Journal.close_segment, []
+def counted(journal, *state):
+    close(journal, *state)
+    passed.append(state)
+def last(journal, packet):
+    add(journal, packet)
+    if len(passed) >= {wanted}:
+        passed.append(packet)
+    if len(passed) == {wanted} + 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+Journal.add, Journal.close_segment = last, counted
+main()
+"""
+
+
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_a_killed_run_is_gone_on_with(tmp_path, wanted):
+    """399 frames are three whole segments."""
     source = make_clip(tmp_path / "in.mkv", times=200, codec="ffv1", options={}, size=(64, 48))
     options = ["--codec", "ffv1", "--vfi", "blend", "--mask", "off", "--device", "cpu", "--scene-cut", "off"]
-    target, wanted = tmp_path / "out.mkv", int(share * 399) // muxer.SEGMENT
-    command = [sys.executable, "-m", "maskvfi.cli", "interpolate", str(source), str(target), *options]
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(segments(target)) < wanted and running.poll() is None:
-        time.sleep(0.005)
-    os.kill(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    target = tmp_path / "out.mkv"
+    killed = run("interpolate", source, target, *options, code=KILLED.format(wanted=wanted))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(segments(target)) == wanted
     assert not target.exists()
     again = run("interpolate", source, target, *options, "--resume")
     assert again.returncode == 0, again.stderr

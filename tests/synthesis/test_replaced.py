@@ -163,5 +163,6 @@ def test_an_interpolator_follows_both_outputs_also_in_tiles(at_once):
         assert not copied.replaced[..., :48].any()
     assert interpolator.boxes(copied.weight) == []
     wins = copied.replaced.expand_as(a) > 0
+    assert wins.any()
     assert torch.equal(interpolator(a, b, 0.3)[wins], a[wins])
     assert torch.equal(interpolator(a, b, 0.6)[wins], b[wins])

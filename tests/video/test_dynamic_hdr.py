@@ -226,5 +226,6 @@ def test_a_phone_films_messages_are_kept(dev_clips, tmp_path):
     assert not any("HDR10+" in line for line in report.warnings)
     with VideoReader(source) as reader, VideoReader(tmp_path / "b.mp4") as back:
         given, got = ([message_of(frame.native) for frame in each] for each in (reader, back))
+    assert len(got) > 3
     assert got[::2] == given[: len(got[::2])]
     assert all(got)

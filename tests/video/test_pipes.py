@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from commands import run
@@ -124,19 +123,24 @@ def test_ctrl_c_ends_a_run_whose_pipe_is_silent(given):
         threading.Thread(target=process.stdout.read, daemon=True).start()
         time.sleep(1)
     else:
-        wait_for_imports(process.pid)
+        process.stdin.write(b"Y")
+        process.stdin.flush()
+        wait_until_it_reads(process.stdin.fileno())
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(120) == 130
     assert len(process.stderr.read().splitlines()) == 1
 
 
-def wait_for_imports(process: int) -> None:
-    """Until a process has loaded PyAV, and has had time to open its input."""
-    until = time.monotonic() + 60
-    while "/av/" not in Path(f"/proc/{process}/maps").read_text():
+def wait_until_it_reads(pipe: int) -> None:
+    """Until nothing is left in a pipe."""
+    import fcntl
+    import termios
+
+    until, left = time.monotonic() + 120, bytes(4)
+    while left := fcntl.ioctl(pipe, termios.FIONREAD, left).strip(b"\0"):
         assert time.monotonic() < until
-        time.sleep(0.2)
-    time.sleep(4)
+        left = bytes(4)
+        time.sleep(0.1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs")

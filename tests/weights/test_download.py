@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run as run_code
 from safetensors.torch import save_file
 
 from maskvfi import IFNet, WeightsError, load_vfi
@@ -420,11 +418,11 @@ def test_the_command_says_where_the_weights_are(server, home, pickled):
     )
 
     def run(*arguments: str, **environment: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", program, "weights", *arguments],
-            capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment,
-        )  # fmt: skip
-        return done.returncode, done.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            done = run_code("weights", *arguments, code=program)
+        return done.returncode, done.stderr.decode()
 
     code, said = run("get", "rife-4.15.lite", MASKVFI_OFFLINE="1")
     assert (code, len(said.splitlines())) == (2, 1)
@@ -453,6 +451,7 @@ def test_every_version_has_a_source():
     assert [source.version for source in SOURCES] == [v for variant in VARIANTS for v in variant.versions]
     for source in SOURCES:
         assert find_source(source.name.upper()) is find_source(f"v{source.version}") is source
+        assert source.mirrors
         for mirror in source.mirrors:
             assert mirror.url.startswith("https://") or isinstance(mirror, PackagedFile)
             assert mirror.suffix in SUFFIXES

@@ -1,12 +1,12 @@
 """Networks go into folders and to the Hub, and come back the same."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 
 import maskvfi
 from maskvfi.models.blend import Blend
@@ -133,7 +133,7 @@ def test_what_is_not_there_is_one_clear_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["IFNet", "InterpolationNetwork", "StaticMaskNet"])
 def test_a_public_network_has_the_methods_of_the_hub_from_the_start(name):
     program = f"from maskvfi import {name} as n; n.from_pretrained, n.save_pretrained, n.push_to_hub"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    assert run(code=program).returncode == 0
 
 
 def test_a_repository_that_cannot_be_had_is_one_clear_line(tmp_path):
