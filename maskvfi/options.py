@@ -307,7 +307,8 @@ class EncodeOptions(OptionGroup):
     codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
     crf: float | None = option(
         None,
-        "Quality, lower is better and larger: by default 18 for H.264 and HEVC, 24 for VP9, FFmpeg's for AV1.",
+        "Quality, lower is better and larger: by default 18 for H.264 and HEVC by x264, x265, NVENC and QSV, "
+        "24 for VP9, else FFmpeg's.",
         low=0.0,
         high=63.0,
     )

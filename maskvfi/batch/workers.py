@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch.segments import Part, PartResult, make, survey
 from maskvfi.batch.storage import fetched
-from maskvfi.errors import OptionError
+from maskvfi.errors import OptionError, reason
 from maskvfi.options import Options
 from maskvfi.pipeline.report import Report, weights_of
 from maskvfi.synthesis.interpolator import Interpolator
@@ -149,6 +149,7 @@ class Workers:
 
     Raises:
         OptionError: The cluster has too few GPUs or cores, or the workers would not make the same frames.
+        ConnectionError: A worker cannot be started.
     """
 
     def __init__(self, options: Options, workers: int | None, owns_ray: bool) -> None:
@@ -157,7 +158,7 @@ class Workers:
         self.cores, gpus, count = _room(workers, options.device, owns_ray)
         actor = ray.remote(Worker).options(num_cpus=self.cores, num_gpus=gpus, max_restarts=-1)
         self.actors = [actor.remote(options, self.cores) for _ in range(count)]
-        described = results_of([worker.describe.remote() for worker in self.actors])
+        described = self._first_results([worker.describe.remote() for worker in self.actors])
         at_once = min(each["at_once"] for each in described)
         self.computed_by: dict[str, Any] = described[0] | {"at_once": at_once}
         for other in described[1:]:
@@ -166,15 +167,21 @@ class Workers:
                     raise OptionError(f"the workers differ: {described[0][name]} and {other[name]}")
             if [w["sha256"] for w in other["weights"]] != [w["sha256"] for w in described[0]["weights"]]:
                 raise OptionError("the workers differ: their weights of one name are not the same")
-        self.processes = dict(
-            zip(self.actors, results_of([self.process(worker) for worker in self.actors]), strict=True)
-        )
+        processes = self._first_results([self.process(worker) for worker in self.actors])
+        self.processes = dict(zip(self.actors, processes, strict=True))
         self._survey = ray.remote(_survey).options(
             num_cpus=0,  # the workers have reserved all cores
             scheduling_strategy="SPREAD",
             num_returns="streaming",
             _generator_backpressure_num_objects=MAX_AHEAD,
         )
+
+    def _first_results(self, references: list[Any]) -> Any:
+        """The results of all workers, or none is left if one cannot be started."""
+        try:
+            return results_of(references)
+        except RayError as error:
+            raise ConnectionError(f"a worker cannot be started ({reason(error)})") from error
 
     def survey(self, source: str, suffix: str, min_frames: int, at_once: int) -> Any:
         """Start a survey.
@@ -279,7 +286,7 @@ def check_reachable(address: str) -> None:
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _room(workers: int | None, device: str, here: bool) -> tuple[int, int, int]:

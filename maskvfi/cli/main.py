@@ -380,7 +380,8 @@ def _say_rows(rows: list[Row], seconds: float) -> None:
         if row.status == "exists":
             say(f"{row.target}: exists already: left alone")
         if row.status == "failed":
-            say(f"failed: {row.error}")
+            named = row.error.startswith((row.source, row.target))
+            say(f"failed: {row.error}" if named else f"failed: {row.source}: {row.error}")
         if row.warnings:
             say(f"warning: {row.target}: {row.warnings}")
         if row.damage:

@@ -77,7 +77,8 @@ def tiles(box: Box, max_pixels: int, multiple: int = 1) -> list[Tile]:
         box: What is divided.
         max_pixels: Of a tile, unless its shorter side is 4*MARGIN or less, or it cannot be divided further: no part is
             shorter than a multiple and the margins.
-        multiple: In px; tiles begin and end at multiples of it from the box's corner, or at the box's border.
+        multiple: In px; tiles begin at multiples of it from the box's corner. They end there too, if it divides
+            2*MARGIN, or at the box's border.
 
     Returns:
         The tiles, row by row.

@@ -30,7 +30,7 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap, stretched
 from maskvfi.timing.timeline import ByFactor, Slot, choose_timeline
 from maskvfi.video import Frame, SourceInfo, open_source
-from maskvfi.video.images import WRITTEN, read_pictures, write_picture
+from maskvfi.video.images import WRITTEN, is_image_target, read_pictures, write_picture
 from maskvfi.video.orientation import turned, upright_info
 from maskvfi.video.pixel_format import MATRIX_OF_TAG
 from maskvfi.video.planes import planes_to_rgb, quantise, rgb_to_planes, to_tensors
@@ -134,7 +134,7 @@ def compare(
     _refuse_no_mask(options)
     refuse_same_file(source, target)
     path = Path(target)
-    picture = path.suffix.lower() in WRITTEN
+    picture = path.suffix.lower() in WRITTEN and not is_image_target(target)
     _check_time(at, picture, options)
     if picture:
         _refuse_encoding(options)
@@ -162,13 +162,13 @@ def compare(
             result.frames_out = 1
         else:
             size = _twice_as_high(info)
-            with open_sink_for(path, size, rate, options, source, overwrite=overwrite) as sink:
+            with open_sink_for(target, size, rate, options, source, overwrite=overwrite) as sink:
                 for stacked in _stacked_frames(gaps, above, below, info):
                     sink.write(stacked)
                     result.frames_out += 1
             lost = sink.warnings
-        result.warnings = [*reader.warnings, *lost, *below.warnings]
-        result.complete(below, began)
+    result.warnings = [*dict.fromkeys([*reader.warnings, *lost, *below.warnings, *above.warnings])]
+    result.complete(below, began)
     return result
 
 

@@ -26,6 +26,7 @@ from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.timeline import ByFactor
 from maskvfi.video import Frame, Sink, Source, SourceInfo
+from maskvfi.video.images import is_image_target
 from maskvfi.video.kept import others_in
 from maskvfi.video.open import PIPE
 
@@ -85,8 +86,10 @@ def protect(
     interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
     interpolator.paint(*read_painted_masks(options, pairing.source.info))
     result.note_device(interpolator)
-    facts = facts_of(source, options, interpolator.computed_by, result.weights)
-    facts["interpolated"] = fingerprint(interpolated)
+    facts = None  # what the output depends on, if it can be resumed
+    if os.fspath(target) != PIPE and not is_image_target(target):
+        facts = facts_of(source, options, interpolator.computed_by, result.weights)
+        facts["interpolated"] = fingerprint(interpolated)
     streams = _choose_streams(pairing, options)
     with pairing.open_made() as made, pairing.open_source() as reader:
         run = _Protection(pairing, interpolator, made.info, streams.shift, options, result, progress, watch)

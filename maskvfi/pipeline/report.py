@@ -121,6 +121,11 @@ def check_report(report: PathLike, sources: Iterable[PathLike], target: PathLike
     written = target is not None and os.path.realpath(report) == os.path.realpath(target)
     if written or any(same_file(report, source) for source in sources):
         raise MediaError(f"{os.fspath(report)}: cannot be both the report and a file of the run")
+    _refuse_other(report)
+
+
+def _refuse_other(report: PathLike) -> None:
+    """Refuse to replace a file that is no report."""
     if os.path.exists(report) and not _is_report(Path(report)):
         raise MediaError(f"{os.fspath(report)}: exists and is no report, and a report replaces nothing else")
 
@@ -145,8 +150,9 @@ def write_report(result: Report, report: PathLike) -> None:
         report: The file, which `check_report` has allowed.
 
     Raises:
-        MediaError: It cannot be written.
+        MediaError: It cannot be written, or another file is there by now.
     """
+    _refuse_other(report)  # again: the run took a while
     with written_whole(report) as partial:
         partial.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
 

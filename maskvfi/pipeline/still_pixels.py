@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskvfi.ops.grain import as_float
 from maskvfi.synthesis.compose import put_back
 from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
@@ -119,7 +120,7 @@ class StillPixels:
             return made
         alpha = torch.full_like(made[0], fmt.white)
         if frame.format.alpha:
-            alpha = self._scaled(planes[-1][None, None])[0, 0] * (fmt.white / frame.format.white)
+            alpha = self._scaled(as_float(planes[-1])[None, None])[0, 0] * (fmt.white / frame.format.white)
         return (*made, alpha)
 
     def _scaled(self, weight: Tensor) -> Tensor:

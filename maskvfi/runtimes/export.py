@@ -68,7 +68,7 @@ def export(name: PathLike, target: PathLike, *, layout: str = "pair", overwrite:
     inputs = module.example()
     picture = ONE_PICTURE if stacked else PICTURE
     axes = {key: BATCH if key == "timestep" else picture for key in (*inputs, output)}
-    with written_whole(target) as partial:
+    with written_whole(target, overwrite=overwrite) as partial:
         write_graph(module, tuple(inputs.values()), list(inputs), [output], axes, partial)
         _set_sizes(partial, {1: 3 if output == "frame" else 1} | ({0: 1} if stacked else {}))
     return list(inputs)

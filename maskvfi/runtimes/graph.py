@@ -83,7 +83,8 @@ class GraphRuntime(Runtime, ABC):
 
     def expect(self, height: int, width: int) -> None:
         if self._expected.change(height, width):
-            self._loaded = {key: run for key, run in self._loaded.items() if key[1] is None}
+            # Another thread may load one meanwhile.
+            self._loaded = {key: run for key, run in list(self._loaded.items()) if key[1] is None}
 
     def compute(self, name: str, module: nn.Module, given: list[Tensor], multiple: int) -> list[Tensor]:
         shapes = tuple(tuple(x.shape) for x in given) if self._expected.fits(given) else None

@@ -56,13 +56,16 @@ def still_weight(
     Args:
         probability: [B,1,H,W], that a pixel stands still.
         threshold: The probability in the middle of the step.
-        feather: The step's length to either side of it.
+        feather: The step's length to either side of it. Near 0 and 1 it is shorter, so that the step ends at a
+            probability that occurs.
         protect, release: [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied, where release
             is 1 always warped. They win over the probability, and release wins over protect.
 
     Returns:
         [B,1,H,W] in 0..1.
     """
+    room = min(threshold, 1 - threshold)
+    feather = min(feather, room * (0.6 + 0.8 * room))
     x = ((probability - threshold) / max(2 * feather, 1e-6) + 0.5).clamp(0, 1)
     weight = x * x * (3 - 2 * x)
     if protect is not None:
@@ -120,10 +123,11 @@ def _copied_rows(
         if painted is not None:
             chosen &= painted < 0.5
     other = chosen.to(weight.dtype)
-    return Copied(torch.maximum(weight, other), other)
+    weight = torch.maximum(weight, other)
+    return Copied(weight if release is None else torch.minimum(weight, 1 - release), other)
 
 
-def drop_unconfirmed(gaps: Sequence[Copied]) -> list[Copied]:
+def drop_unconfirmed(gaps: Sequence[Copied], protect: Tensor | None = None) -> list[Copied]:
     """Warp replaced pixels that no neighbouring gap confirms. A single gap is left as it is.
 
     Digits change on a panel, and before or after the change they stand still with it. In fast motion nothing does. So
@@ -132,16 +136,18 @@ def drop_unconfirmed(gaps: Sequence[Copied]) -> list[Copied]:
 
     Args:
         gaps: Of consecutive gaps, as `copied_pixels` returns them.
+        protect: As `still_weight` takes it.
 
     Returns:
-        The same gaps; released pixels are warped.
+        The same gaps; pixels that no longer count are warped, as far as they are not protected.
     """
     return [
-        _drop_unconfirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]]) for k, gap in enumerate(gaps)
+        _drop_unconfirmed(gap, [*gaps[max(k - 1, 0) : k], *gaps[k + 1 : k + 2]], protect)
+        for k, gap in enumerate(gaps)
     ]
 
 
-def _drop_unconfirmed(gap: Copied, beside: list[Copied]) -> Copied:
+def _drop_unconfirmed(gap: Copied, beside: list[Copied], protect: Tensor | None) -> Copied:
     """One of the gaps of `drop_unconfirmed`, given those before and after it."""
     if gap.replaced is None or not beside or known_empty(gap.replaced):
         return gap
@@ -149,7 +155,10 @@ def _drop_unconfirmed(gap: Copied, beside: list[Copied]) -> Copied:
     again = torch.stack([_grown(each.weight > 0.5, STEADY) for each in beside]).all(dim=0)
     counts = _grown(still, AROUND) | again
     replaced = gap.replaced * counts
-    return Copied(torch.where(gap.replaced > replaced, 0.0, gap.weight), replaced)
+    below = gap.weight.new_zeros(()) if protect is None else protect.to(gap.weight.dtype)
+    return Copied(
+        torch.where(gap.replaced > replaced, torch.minimum(below, gap.weight), gap.weight), replaced
+    )
 
 
 def _eroded(found: Tensor, by: int) -> Tensor:

@@ -14,9 +14,10 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskvfi.models.base import InterpolationNetwork, as_timestep, check_pair
+from maskvfi.models.base import Interpolation, InterpolationNetwork, as_timestep, check_pair
 from maskvfi.models.static.network import STRIDE, FrameFeatures, Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box, moving_boxes
+from maskvfi.ops.highlights import compress_highlights
 from maskvfi.ops.tiles import LARGE_FRAME, Tile, pixels_at_once, tiles
 from maskvfi.ops.warp import BILINEAR
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF, FrameOptions, MaskOptions
@@ -37,13 +38,15 @@ class View:
     """A frame on the device, with what the networks have computed from it.
 
     Attributes:
-        rgb: [B,3,H,W] in 0..1, float32.
+        rgb: [B,3,H,W], float32: 0 is black and 1 is white.
+        seen: The same in 0..1, for the networks: `rgb` itself, but where that may lie outside of 0..1.
         translucent: Whether some of the picture is not opaque, and its colours lie over a backdrop.
         prepared: What the interpolation network computes from one frame, once it has been computed.
         features: What the mask network computes from one frame, once it has been computed.
     """
 
     rgb: Tensor
+    seen: Tensor
     translucent: bool = False
     prepared: Any = field(default=None, repr=False)
     features: FrameFeatures | None = field(default=None, repr=False)
@@ -263,17 +266,19 @@ class Interpolator:
         (frame,) = compose((start.rgb,), (end.rgb,), time, moving, copied, RGB, self.static, self.protect)
         return frame
 
-    def view(self, rgb: Tensor, translucent: bool = False) -> View:
-        """Move a frame, RGB [B,3,H,W] in 0..1, to the device.
+    def view(self, rgb: Tensor, translucent: bool = False, any_range: bool = False) -> View:
+        """Move a frame, RGB [B,3,H,W], to the device.
 
         Args:
-            rgb: The frame.
+            rgb: The frame, in 0..1 unless `any_range` is set.
             translucent: Whether some of the picture is not opaque, and it is given over a backdrop.
+            any_range: Whether colours may lie outside of 0..1, and stay so.
 
         Returns:
             What the other methods take. It keeps what they compute of this frame.
         """
-        return View(rgb.to(self.device, torch.float32), translucent)
+        rgb = rgb.to(self.device, torch.float32)
+        return View(rgb, compress_highlights(rgb) if any_range else rgb, translucent)
 
     def probability(self, views: Sequence[View]) -> Tensor | None:
         """Compute the mask of every gap between consecutive views.
@@ -309,12 +314,12 @@ class Interpolator:
         if len(parts) == 1:
             for view in views:
                 if view.features is None:
-                    view.features = self.mask.encode(view.rgb)
+                    view.features = self.mask.encode(view.seen)
             return self.mask.classify_between([view.features for view in views if view.features is not None])
         size = len(views[0].rgb), len(views) - 1, height, width
         out = Masks(*(views[0].rgb.new_zeros(size) for _ in Masks._fields))
         for tile in parts:
-            found = self.mask.classify_between([self.mask.encode(tile.box.of(view.rgb)) for view in views])
+            found = self.mask.classify_between([self.mask.encode(tile.box.of(view.seen)) for view in views])
             if found.replaced is None:  # the network has not learnt it
                 out = Masks(out.still, None)
             for whole, part in zip(out, found, strict=True):
@@ -372,7 +377,7 @@ class Interpolator:
             )
             for k in range(len(views) - 1)
         ]
-        return drop_unconfirmed(found)
+        return drop_unconfirmed(found, self.protect)
 
     def boxes(self, weight: Tensor | None) -> list[Box]:
         """Find the boxes that the network has to compute.
@@ -434,13 +439,18 @@ class Interpolator:
         for tile, prepared in gap.tiles:
             pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
             motion = passing = None
-            translucent = gap.start.translucent or gap.end.translucent
-            if gap.weight is not None or translucent:
+            any_range = gap.start.seen is not gap.start.rgb
+            # Cubic samples overshoot and are cut to 0..1. Translucent colours are divided by their opacity later.
+            bilinear = any_range or gap.start.translucent or gap.end.translucent
+            if gap.weight is not None or bilinear:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
-            if motion is None:
+            if motion is None and any_range:  # a network without flow fades
+                both = (tile.box.of(view.rgb) for view in (gap.start, gap.end))
+                output = Interpolation(torch.lerp(*both, time))
+            elif motion is None:
                 output = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
-                if translucent:  # colours are divided by opacity later, which must not overshoot
+                if bilinear:
                     motion = motion._replace(sampling=BILINEAR)
                 frames = gap.start.rgb, gap.end.rgb
                 weight = torch.zeros_like(frames[0][:, :1]) if gap.weight is None else gap.weight
@@ -456,14 +466,14 @@ class Interpolator:
         first, last = (
             self._prepared(view)
             if box.area == view.rgb.shape[-2] * view.rgb.shape[-1]
-            else self.vfi.prepare(box.of(view.rgb), self.scale)
+            else self.vfi.prepare(box.of(view.seen), self.scale)
             for view in (start, end)
         )
         return self.vfi.pair(first, last)
 
     def _prepared(self, view: View) -> Any:
         if view.prepared is None:
-            view.prepared = self.vfi.prepare(view.rgb, self.scale)
+            view.prepared = self.vfi.prepare(view.seen, self.scale)
         return view.prepared
 
 

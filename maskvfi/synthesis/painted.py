@@ -84,7 +84,7 @@ def read_painted_mask(path: PathLike, info: SourceInfo) -> Tensor:
     if picture is None:
         raise MediaError(f"{name}: is not a picture that can be read")
     if not data.tobytes().startswith(_TIFF) and (stored := orientation_of_picture(Path(path))):
-        picture = np.moveaxis(stored.turn(np.atleast_3d(picture).transpose(2, 0, 1)), 0, 2).squeeze()
+        picture = np.moveaxis(stored.turn(np.atleast_3d(picture).transpose(2, 0, 1)), 0, 2)
     height, width = picture.shape[:2]
     shown = upright_info(info)
     if (width, height) != (shown.width, shown.height):

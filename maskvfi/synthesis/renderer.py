@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -90,6 +90,7 @@ class Renderer:
         self.tally = Tally()
         self._short_of_memory = False
         self._not_finite = 0  # pixels of source frames
+        self._any_range = False  # whether some were outside of 0..1
         self._ready: tuple[Gap, int, PreparedGap] | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
@@ -114,13 +115,22 @@ class Renderer:
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to continue from here, as JSON types.
 
-        It is the tally and the tile size, since frames from smaller tiles differ from others in their last bits.
+        It is the tally, what is warned of, and the tile size: frames from smaller tiles differ in their last bits.
         """
-        return {"tally": asdict(self.tally), "at_once": self._interpolator.at_once}
+        return {
+            "tally": asdict(self.tally),
+            "at_once": self._interpolator.at_once,
+            "short_of_memory": self._short_of_memory,
+            "not_finite": self._not_finite,
+            "any_range": self._any_range,
+        }
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         self.tally, self._interpolator.at_once = Tally(**state["tally"]), state["at_once"]
+        self._short_of_memory = state.get("short_of_memory", False)  # older runs do not say
+        self._not_finite = state.get("not_finite", 0)
+        self._any_range = state.get("any_range", False)
 
     def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
         """Group the gaps whose masks are computed together, see `groups_of`."""
@@ -138,7 +148,8 @@ class Renderer:
         Raises:
             MediaError: The device has too little memory even for the smallest tiles.
         """
-        for gap, copied in self._masked(group):
+        made = any(0 < t < 1 for gap in group for _, t in gap.slots)
+        for gap, copied in self._masked(group) if made else ((gap, None) for gap in group):
             yield from self.frames(gap, copied)
 
     def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Copied | None]]:
@@ -160,7 +171,8 @@ class Renderer:
             return
         self._ready = None  # it keeps frames of the group before
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
-        views = [self._load(frame).view for frame in frames]
+        self._note_range(frames)
+        views = self._within_memory(lambda: [self._load(frame).view for frame in frames])
         with self._stage("mask"):
             copied = self._within_memory(lambda: self._interpolator.copied(views))
         for view in views[:-1]:  # the next group begins with the last one
@@ -204,6 +216,7 @@ class Renderer:
         """The planes of the frame at `time`."""
         assert gap.end is not None
         copied = None if gap.cut else copied
+        self._note_range([gap.start, gap.end])
         start, end = self._load(gap.start), self._load(gap.end)
         moving: Iterator[MovingTile] = iter(())
         if not gap.cut:
@@ -261,6 +274,16 @@ class Renderer:
         self.tally.static += static
         self.tally.computed += computed
 
+    def _note_range(self, frames: Sequence[Frame]) -> None:
+        """Notice colours outside of 0..1. From then on networks see all frames with compressed highlights."""
+        if not frames[0].format.is_float or self._any_range:
+            return
+        with np.errstate(invalid="ignore"):
+            planes = (plane for frame in frames for plane in frame.planes[: frame.format.colour_planes])
+            self._any_range = any(np.nanmax(plane) > 1 or np.nanmin(plane) < 0 for plane in planes)
+        if self._any_range:
+            self._loaded = []
+
     def _load(self, frame: Frame) -> LoadedFrame:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
@@ -272,7 +295,7 @@ class Renderer:
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
             seen = over_backdrop(rgb, opacity_of(planes, frame.format))
             translucent = frame.format.alpha and bool(frame.planes[-1].min() < frame.format.white)
-            view = self._interpolator.view(seen, translucent)
+            view = self._interpolator.view(seen, translucent, self._any_range)
         loaded = LoadedFrame(frame, planes, view)
         self._loaded.append(loaded)
         return loaded

@@ -141,6 +141,8 @@ def run_bench(
         WeightsError, OptionError: As `Interpolator` does.
     """
     options = options or FrameOptions()
+    if options.protect is not None or options.release is not None:
+        raise OptionError("bench measures frames of its own: painted masks do not fit them")
     say = progress or (lambda _: None)
     network: InterpolationNetwork[Any, Any]
     if version_of(str(options.vfi)) in {version for variant in VARIANTS for version in variant.versions}:

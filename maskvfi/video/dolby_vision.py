@@ -51,7 +51,8 @@ def dolby_options(
     without_limit = (
         "qp" in options or any(each.startswith("qp=") for each in own) or is_lossless(codec, options)
     )
-    if without_limit or (colour.transfer == _PQ and info.hdr.luminance is None):
+    static = info.hdr.encoder_options(codec) or {}
+    if without_limit or (colour.transfer == _PQ and "master-display" not in static.get("x265-params", "")):
         return None  # x265 needs a limit of its bitrate, and for PQ the mastering display
     most = str(_MOST if info.width * info.height <= _LARGE else _MOST_OF_LARGE)
     return {"dolbyvision": "1", "maxrate": most, "bufsize": most}

@@ -47,6 +47,7 @@ DEFAULT_CRF = "18"  # no visible loss
 # An encoder, or the suffix of a family: its option for constant quality, and what must be set with that.
 _QUALITY = {
     "libx264": ("crf", {}),
+    "libx264rgb": ("crf", {}),
     "libx265": ("crf", {}),
     "nvenc": ("cq", {"rc": "vbr", "b": "0"}),
     "qsv": ("global_quality", {}),
@@ -377,6 +378,8 @@ def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
     if known is None:
         return options if given else _DEFAULTS.get(codec, {}) | options
     if given and "crf" not in options:
+        return options
+    if codec.startswith("av1_") and "crf" not in options:  # 18 would be another quality there
         return options
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}

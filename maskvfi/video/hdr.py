@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 
@@ -25,6 +25,7 @@ class HdrMetadata:
         dynamic: The kinds of metadata that the video has for each frame.
         is_dolby_profile_8: Whether its Dolby Vision metadata are of profile 8: for a picture that is complete without
             them and has no second layer.
+        frame: The frame that says so, if it has metadata of its own.
     """
 
     chromaticities: tuple[tuple[int, int], ...] | None = None
@@ -32,6 +33,7 @@ class HdrMetadata:
     content_light: tuple[int, int] | None = None
     dynamic: tuple[str, ...] = ()
     is_dolby_profile_8: bool = False
+    frame: av.VideoFrame | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of_frame(cls, frame: av.VideoFrame) -> HdrMetadata:
@@ -39,12 +41,14 @@ class HdrMetadata:
         found = read_side_data(frame)
         chromaticities, luminance = _mastering_display(found.get("MASTERING_DISPLAY_METADATA"))
         light = found.get("CONTENT_LIGHT_LEVEL")
+        dynamic = tuple(label for name, label in _DYNAMIC.items() if name in found)
         return cls(
             chromaticities,
             luminance,
             _pair(light) if light else None,
-            tuple(label for name, label in _DYNAMIC.items() if name in found),
+            dynamic,
             _is_dolby_profile_8(found.get("DOVI_METADATA")),
+            frame if dynamic else None,
         )
 
     def encoder_options(self, codec: str) -> dict[str, str] | None:

@@ -92,6 +92,11 @@ class PixelFormat:
         return np.float32 if self.depth == 32 else np.uint16 if self.depth > 8 else np.uint8
 
     @property
+    def is_float(self) -> bool:
+        """Whether values are floats, which may also lie below black and above white."""
+        return self.depth == 32
+
+    @property
     def white(self) -> float:
         """The largest code value; 1.0 in float formats."""
         return 1.0 if self.depth == 32 else 2.0**self.depth - 1

@@ -99,10 +99,11 @@ def remove_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
         opacity: [B,1,H,W] in 0..1.
 
     Returns:
-        RGB [B,3,H,W] in 0..1; black where nothing is opaque.
+        RGB [B,3,H,W] in 0..1, or up to the brightest colour of `seen`; black where nothing is opaque.
     """
     premultiplied = seen - (1 - opacity) * _backdrop(seen)
-    return (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp(0, 1)
+    colours = (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp_min(0)
+    return torch.minimum(colours, seen.amax().clamp_min(1))
 
 
 def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:

@@ -129,9 +129,11 @@ class VideoReader(ReadAhead[Frame]):
 
     def _frames(self) -> Generator[Frame, None, None]:
         """The frames between start and end; warns of damage then, and raises MediaError if the file is cut off."""
-        ended = yield from self._window()
-        self._note_jumps()
-        self.warnings += self._completeness.damage(self._jumps)
+        try:
+            ended = yield from self._window()
+        finally:  # also if nobody reads on
+            self._note_jumps()
+            self.warnings += self._completeness.damage(self._jumps)
         if ended and (loss := self._loss_at_end()):
             raise MediaError(loss)
 

@@ -65,8 +65,8 @@ class SegmentEncoder:
         # By the ticks of frames whose packets are still to come: their lengths in ticks, and their HDR10+ messages.
         self._durations: dict[int, int] = {}
         self._messages: dict[int, bytes] = {}
-        # The last frame that had Dolby Vision metadata, for frames that have lost theirs.
-        self._with_dolby_vision: av.VideoFrame | None = None
+        # For frames that have lost their Dolby Vision metadata: the segment's last one with some, or the film's first.
+        self._with_dolby_vision = info.hdr.frame
         self._last_dts: int | None = None
 
     def encode(self, frame: Frame) -> list[Packet]:
@@ -120,6 +120,7 @@ class SegmentEncoder:
         context.flags = model.flags
         context.bit_rate, context.bit_rate_tolerance = model.bit_rate or 0, _BIT_RATE_TOLERANCE
         self._context, self.frames = context, 0
+        self._with_dolby_vision = self._info.hdr.frame  # as if the run began here
 
     def keep_order(self, packet: Packet) -> None:
         """Move the packet's decoding time behind that of the packet before, where it is not later.

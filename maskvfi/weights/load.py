@@ -99,10 +99,12 @@ def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = F
         WeightsError: The name has another suffix, by which the file could not be loaded.
         MediaError: The file cannot be written.
     """
-    _save(path, network, half, facts)
+    _save(path, network, half, facts, overwrite=True)
 
 
-def _save(path: PathLike, network: Vfi | StaticMaskNet, half: bool, facts: Mapping[str, Any]) -> None:
+def _save(
+    path: PathLike, network: Vfi | StaticMaskNet, half: bool, facts: Mapping[str, Any], overwrite: bool
+) -> None:
     """`save_weights`; facts may have any names, and do not replace what says how to build the network."""
     _check_suffix(path)
     if isinstance(network, StaticMaskNet):
@@ -112,7 +114,7 @@ def _save(path: PathLike, network: Vfi | StaticMaskNet, half: bool, facts: Mappi
     dtype = torch.float16 if half else torch.float32
     state = {key: value.detach().to(dtype).cpu().contiguous() for key, value in network.state_dict().items()}
     data = save(state, metadata={"format": "pt", HEADER: json.dumps({**facts, **header})})
-    with written_whole(path) as partial:
+    with written_whole(path, overwrite=overwrite) as partial:
         partial.write_bytes(data)  # `save_file` would make a file that nobody else may read
 
 
@@ -145,7 +147,7 @@ def convert_weights(
     network = load_vfi(path, variant) if variant else load_any(path)
     kept = {key: value for key, value in header.items() if key not in BUILD_KEYS}
     origin = {"converted_from": path.name, "source_sha256": sha256(path)}
-    _save(target, network, False, origin | kept | facts)
+    _save(target, network, False, origin | kept | facts, overwrite)
     return target
 
 

@@ -396,3 +396,12 @@ def test_results_are_no_sources_however_their_folder_is_written(tmp_path, monkey
     assert [Path(job.source) for job in find_jobs(["clips"], out)] == [tmp_path / "clips" / "a.mp4"]
     assert [job.source for job in find_jobs(["clips/*"], out)] == [str(tmp_path / "clips" / "a.mp4")]
     assert [Path(job.source) for job in find_jobs(["clips/**"], out)] == [tmp_path / "clips" / "a.mp4"]
+
+
+def test_a_worker_that_cannot_be_started_is_one_line(folder, tmp_path, monkeypatch):
+    def describe(_):
+        os._exit(1)
+
+    monkeypatch.setattr("maskvfi.batch.workers.Worker.describe", describe)
+    with pytest.raises(ConnectionError, match="a worker cannot be started"):
+        batch([folder / "a.mkv"], tmp_path / "out", workers=1, **HOW)

@@ -22,7 +22,8 @@ from commands import run
 from typer.testing import CliRunner
 
 import maskvfi
-from maskvfi.cli.main import app
+from maskvfi.batch.results import Row
+from maskvfi.cli.main import _say_rows, app
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.pipeline.preview import neighbours
 from maskvfi.tools.demo import render_clip
@@ -316,3 +317,18 @@ def test_a_page_whose_address_is_taken_says_so(monkeypatch):
         port = taken.getsockname()[1]
         said = CliRunner().invoke(app, ["ui", "--port", str(port)])
     assert str(said.exception) == f"the page cannot listen at 127.0.0.1, port {port} (address already in use)"
+
+
+def test_bench_has_frames_of_its_own_which_no_painted_mask_fits():
+    done = CliRunner().invoke(app, ["bench", "--protect", "hud.png"])
+    assert "painted masks do not fit them" in str(done.exception)
+
+
+def test_a_video_that_failed_is_named(capsys):
+    rows = [
+        Row("a.mkv", "out/a.mkv", "failed", "hud.png: is 8x8"),
+        Row("b.mkv", "out/b.mkv", "failed", "b.mkv: is cut"),
+    ]
+    _say_rows(rows, 1)
+    said = capsys.readouterr().err.split("\n")
+    assert said[:2] == ["failed: a.mkv: hud.png: is 8x8", "failed: b.mkv: is cut"]

@@ -420,6 +420,22 @@ def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path):
         assert len(list(reader)) == 3
 
 
+def test_a_video_that_is_trimmed_and_changed_is_trimmed_once(server, tmp_path):
+    class Changed(Trimmed):
+        def has_pending_frame_edits(self):
+            return True
+
+        def save_to(self, path):  # as the server does
+            window = {"start": 2 / 25, "end": 5 / 25}
+            maskvfi.interpolate(self.path, path, factor=1, vfi="blend", mask=None, device="cpu", **window)
+
+    networks = load(vfi="blend", mask="static-s")
+    changed = Changed(make_clip(tmp_path / "in.mp4", times=8))
+    made = call("MaskvfiInterpolateVideo", networks=networks, video=changed, factor=2)
+    with open_source(made) as reader:
+        assert len(list(reader)) == 5
+
+
 def test_outside_of_a_server_there_is_no_third_schema():
     assert comfy_entrypoint is None
 

@@ -205,3 +205,14 @@ def test_what_is_released_is_not_shown_as_still_where_frames_are_equal(tmp_path)
     )
     with open_source(tmp_path / "out.mkv") as reader:
         assert max(int(frame.planes[0].max()) for frame in reader) <= 16
+
+
+@pytest.mark.parametrize(
+    ("target", "first"), [("out/%04d.png", "out/0001.png"), ("shots.v2/", "shots.v2/00000001.png")]
+)
+def test_a_comparison_may_be_a_folder_of_pictures(tmp_path, monkeypatch, target, first):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    maskvfi.compare(make_clip(tmp_path / "a.mp4", times=3), target, **PLAIN)
+    assert cv2.imread(first).shape == (96, 64, 3)
+    assert len(list(Path(first).parent.iterdir())) == 5

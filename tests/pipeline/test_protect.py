@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 import maskvfi
 from maskvfi.cli.main import app
 from maskvfi.errors import MediaError, OptionError
-from maskvfi.pipeline import clock
+from maskvfi.pipeline import clock, pairing
 from maskvfi.pipeline import protect as module
-from maskvfi.video import Frame, muxer, open_source
+from maskvfi.video import Frame, SourceInfo, muxer, open_source
 from maskvfi.video.orientation import upright_frame, upright_info
+from maskvfi.video.pixel_format import Colour, PixelFormat
 
 SIZE = (96, 64)
 LOSSLESS = {"codec": "ffv1", "device": "cpu", "scene_cut": "off"}
@@ -213,6 +214,51 @@ def test_a_folder_of_images_has_a_multiple_of_the_sources_rate(source, painted, 
     assert report.frames_out == 17
     after = read(tmp_path / "out.mkv")
     assert [time for time, *_ in after] == pytest.approx([float(time) for time in MADE], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("before", "count", "times"), [(3, 9, 4), (4, 25, 8), (24, 369, 16), (24, 48, 2), (24, 60, 2), (1, 2, 2)]
+)
+def test_a_folder_has_new_frames_between_the_sources_alone_or_a_multiple_of_them(
+    tmp_path, before, count, times
+):
+    for folder, number in (("in", before), ("made", count)):
+        (tmp_path / folder).mkdir()
+        for name in range(number):
+            (tmp_path / folder / f"{name:03}.png").touch()
+    info = SourceInfo(
+        "",
+        8,
+        8,
+        PixelFormat.parse("gbrp"),
+        Colour("bt709", True),
+        rate=Fraction(24),
+        time_base=Fraction(1, 24),
+    )
+    assert pairing._rate_of(tmp_path / "made", tmp_path / "in", info) == 24 * times
+
+
+def test_deep_alpha_goes_into_a_larger_version(tmp_path):
+    for name, size, count in (("in", (32, 24), 3), ("made", (64, 48), 5)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            picture = np.full((size[1], size[0], 4), 30_000, np.uint16)
+            picture[..., 3] = 40_001
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), picture)
+    maskvfi.protect(tmp_path / "in", tmp_path / "made", tmp_path / "out", device="cpu")
+    made = cv2.imread(str(tmp_path / "out" / "00000002.png"), cv2.IMREAD_UNCHANGED)
+    assert made.shape == (48, 64, 4)
+    assert np.abs(made[..., 3].astype(int) - 40_001).max() <= 1
+
+
+def test_a_part_that_begins_after_the_source_is_left_as_it_is(painted, tmp_path):
+    times, fine = grid(24, 12), grid(120, 24)
+    source = write(tmp_path / "in.mkv", [scene(float(t)) for t in times], times)
+    made = write(tmp_path / "made.mkv", made_frames(fine, times), fine)
+    maskvfi.protect(source, made, tmp_path / "out.mkv", start=Fraction(4), **painted)
+    before, after = planes(made)[96:], planes(tmp_path / "out.mkv")
+    assert len(after) == 24
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(before, after, strict=True))
 
 
 def test_a_folder_of_images_has_the_rate_that_is_asked_for(source, painted, tmp_path):

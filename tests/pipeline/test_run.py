@@ -179,6 +179,36 @@ def write_exr(folder: Path, pictures: list[np.ndarray]) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("mask", [None, "static-s"])
+def test_what_is_brighter_than_white_is_warped_and_copied_as_it_is(tmp_path, mask):
+    """A texture of 4 to 20 times white, and of less than black, moves by 4 px above one that stands still."""
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(
+        rng.uniform(4, 20, (12, 20)).astype(np.float32), (160, 96), interpolation=cv2.INTER_CUBIC
+    )
+    smooth[:, :40] -= 24
+    pictures = []
+    for shift in (0, 8):
+        moved = smooth.copy()
+        moved[:48] = np.roll(smooth, shift, axis=1)[:48]
+        pictures.append(np.stack([moved] * 3))
+    source = write_exr(tmp_path / "exr", pictures)
+    maskvfi.interpolate(source, tmp_path / "out", mask=mask, scene_cut="off", **CPU)
+    made = np.stack(read(tmp_path / "out")[1].planes)[0]
+    truth = np.roll(smooth, 4, axis=1)
+    inner = np.s_[8:40, 70:150]
+    assert np.abs(made[inner] - truth[inner]).mean() < 0.5 * np.abs(pictures[0][0] - truth)[inner].mean()
+    assert made[:48].min() < -3
+    assert np.abs(made[64:] - smooth[64:]).mean() < (0.02 if mask else 0.5)
+
+
+def test_a_cross_fade_is_one_also_of_what_is_brighter_than_white(tmp_path):
+    pictures = [np.full((3, 16, 24), value, np.float32) for value in (8.0, 2.0)]
+    source = write_exr(tmp_path / "exr", pictures)
+    maskvfi.interpolate(source, tmp_path / "out", vfi="blend", mask=None, scene_cut="off", **CPU)
+    assert np.abs(read(tmp_path / "out")[1].planes[0] - 5).max() < 1e-5
+
+
 def test_what_is_no_number_in_an_exr_stays_in_its_frame(tmp_path):
     pictures = list(np.random.default_rng(0).random((3, 3, 48, 64), np.float32))
     pictures[1][:, 20, 30] = np.nan, np.inf, -np.inf

@@ -44,3 +44,17 @@ def test_a_header_that_promises_too_many_pixels_is_one_line(tmp_path, info):
     (tmp_path / "mask.png").write_bytes(data)
     with pytest.raises(MediaError, match=r"mask.png: is not a picture that can be read"):
         read_painted_mask(tmp_path / "mask.png", info)
+
+
+def test_a_mask_of_one_row_may_be_turned(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    exif = image.Exif()
+    exif[0x112] = 6
+    stored = np.zeros((4, 1, 3), np.uint8)
+    stored[0] = 255
+    image.fromarray(stored).save(tmp_path / "p.png", exif=exif)
+    with open_source(
+        make_clip(tmp_path / "in.mkv", times=1, size=(4, 1), codec="ffv1", pix_fmt="yuv444p")
+    ) as reader:
+        found = read_painted_mask(tmp_path / "p.png", reader.info)
+    assert found.tolist() == [[0, 0, 0, 1]]

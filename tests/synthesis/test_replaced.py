@@ -9,7 +9,7 @@ from maskvfi.models.static import Masks, StaticConfig
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
 from maskvfi.synthesis.compose import MovingTile, compose, moving_layer
-from maskvfi.synthesis.copied import Copied, copied_pixels, drop_unconfirmed
+from maskvfi.synthesis.copied import Copied, copied_pixels, drop_unconfirmed, still_weight
 from maskvfi.synthesis.layouts import RGB, VideoLayout
 from maskvfi.video.pixel_format import Colour, PixelFormat
 
@@ -64,6 +64,21 @@ def test_painted_masks_win_over_what_was_replaced():
     copied = copied_pixels(still, replaced, protect=probabilities(1, 0, 0), release=probabilities(0, 1, 0))
     assert squares(copied.replaced) == [0, 0, 1]
     assert squares(copied.weight) == [1, 0, 1]
+
+
+def test_soft_painted_masks_keep_their_share_of_what_was_replaced():
+    found = copied_pixels(probabilities(0.0), probabilities(1.0), release=probabilities(0.4))
+    assert squares(found.weight) == pytest.approx([0.6])
+    protect = probabilities(0.4)
+    unsure = copied_pixels(probabilities(0.0), probabilities(1.0), protect=protect)
+    moving = copied_pixels(probabilities(0.0), probabilities(0.0), protect=protect)
+    assert squares(drop_unconfirmed([unsure, moving], protect)[0].weight) == pytest.approx([0.4])
+
+
+@pytest.mark.parametrize("threshold", [0.03, 0.5, 0.97])
+def test_what_is_certain_is_copied_or_warped_whole_at_every_threshold(threshold):
+    weight = still_weight(probabilities(0.0, 0.005, 0.995, 1.0), threshold)
+    assert squares(weight) == [0, 0, 1, 1]
 
 
 def gap(still: tuple[int, int], replaced: tuple[int, int]) -> Copied:

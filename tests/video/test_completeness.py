@@ -86,6 +86,17 @@ def test_the_end_of_a_part_is_no_damage(tmp_path):
     assert reader.warnings == []
 
 
+def test_damage_in_a_part_is_said_also_if_nobody_reads_on(tmp_path):
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=4", "-c:v", "libx264", "-bf", 0, tmp_path / "a.mp4"
+    )
+    damaged(tmp_path / "a.mp4", 10)
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        for _ in zip(reader, range(40), strict=False):
+            pass
+    assert [line for line in reader.warnings if "is damaged" in line]
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "broken"),
     [

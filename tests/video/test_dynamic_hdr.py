@@ -1,5 +1,7 @@
 """HDR metadata of each frame: HDR10+ and Dolby Vision go from the source into every frame of the output."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,7 +11,7 @@ from av.sidedata.sidedata import Type
 from clips import picture
 
 import maskvfi
-from maskvfi.video import VideoReader, VideoWriter
+from maskvfi.video import VideoReader, VideoWriter, muxer
 from maskvfi.video.dolby_vision import with_dolby_vision
 from maskvfi.video.hdr10plus import message_of, with_message
 from maskvfi.video.pixels import planes_of
@@ -196,6 +198,38 @@ def test_a_frame_that_lost_its_metadata_gets_those_of_the_last_one(tmp_path):
             for frame in frames:
                 writer.write(frame)
     assert None not in side_data(tmp_path / "b.mp4", "DOVI_METADATA")
+
+
+def test_they_are_the_same_if_a_run_is_gone_on_with(tmp_path, monkeypatch):
+    """The second segment begins with a frame that lost its own."""
+    monkeypatch.setattr(muxer, "SEGMENT", 4)
+    source, made = hdr_clip(tmp_path / "a.mkv", unit=DOLBY_VISION), []
+    for name, resumed in (("b.mkv", False), ("c.mkv", True)):
+        for stop in (4, 8) if resumed else (8,):
+            with VideoReader(source) as reader:
+                frames = list(reader)
+                frames[4].origin = frames[4].native = picture(4, 64, 48, "yuv420p10le")
+                how = {"rate": reader.info.rate, "codec": "libx265", "facts": {}, "resume": resumed}
+                with suppress(KeyboardInterrupt), VideoWriter(tmp_path / name, reader.info, **how) as writer:
+                    for frame in frames[writer.kept : stop]:
+                        writer.write(frame)
+                        writer.mark({})
+                    if stop < 8:
+                        raise KeyboardInterrupt
+        made.append(side_data(tmp_path / name, "DOVI_METADATA"))
+    assert made[0] == made[1]
+    assert len(made[0]) == 8
+    assert None not in made[0]
+
+
+def test_a_mastering_display_without_primaries_is_no_dolby_vision(tmp_path):
+    """x265 would not start."""
+    with VideoReader(hdr_clip(tmp_path / "a.mkv", unit=DOLBY_VISION)) as reader:
+        info = replace(reader.info, hdr=replace(reader.info.hdr, chromaticities=None))
+        with VideoWriter(tmp_path / "b.mkv", info, rate=info.rate, codec="libx265") as writer:
+            for frame in reader:
+                writer.write(frame)
+    assert "Dolby Vision metadata of each frame cannot be written: left out" in writer.warnings
 
 
 def test_a_picture_of_another_size_and_format_gets_them(tmp_path):

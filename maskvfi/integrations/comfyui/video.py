@@ -37,10 +37,11 @@ def interpolate_video(networks: Networks, video: Any, **fields: Any) -> Made:
     Raises:
         MediaError, OptionError: As `maskvfi.interpolate` does; then nothing is left behind.
     """
-    options = Options.of(None, networks.options.to_dict() | _trimmed(video) | fields)
+    asked = networks.options.to_dict()
 
     def make(folder: Path) -> tuple[Path, Report]:
-        source = _file_of(video, folder / "source")
+        source, part = _file_of(video, folder / "source")
+        options = Options.of(None, asked | part | fields)
         target = _target(source, folder)
         with networks.ready(*_dimensions(video)) as (interpolator, watch):
             return target, interpolate(
@@ -66,12 +67,13 @@ def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: A
         MediaError, OptionError: As `maskvfi.protect` does; then nothing is left behind.
     """
     still = networks.options.values_of_group(StillOptions) | {"device": str(server.compute_device())}
-    options = ProtectOptions.of(None, still | _trimmed(interpolated) | fields)
 
     def make(folder: Path) -> tuple[Path, Report]:
         # Of the source a part cannot be asked for, so one that is trimmed is written.
-        source = (_written if _trimmed(video) else _file_of)(video, folder / "source")
-        other = _file_of(interpolated, folder / "interpolated")
+        place = folder / "source"
+        source = _written(video, place) if _trimmed(video) else _file_of(video, place)[0]
+        other, part = _file_of(interpolated, folder / "interpolated")
+        options = ProtectOptions.of(None, still | part | fields)
         target = _target(other, folder)
         with server.watching() as watch:
             return target, protect(source, other, target, options=options, progress=watch.advance)
@@ -98,25 +100,37 @@ def _target(source: Path, folder: Path) -> Path:
     return folder / f"{source.stem}_maskvfi{suffix}"
 
 
-def _file_of(video: Any, place: Path) -> Path:
-    """The file that a video is read from. One that the server holds in memory is written to `place`, with a suffix."""
+def _file_of(video: Any, place: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that a video is read from, and the options for its part of the file.
+
+    A video that the server holds in memory, or has changed, is written to `place`, with a suffix: only what it shows.
+    """
     if isinstance(video, str | Path):
-        return Path(video)
+        return Path(video), {}
     source = getattr(video, "get_stream_source", None)  # servers before 0.3.43 have only save_to
     if source is None:
-        return _written(video, place)
+        return _written(video, place), {}
     stream = source()
     if isinstance(stream, str | Path):
-        return Path(stream) if _is_whole(video, Path(stream)) else _written(video, place)
-    path = place.with_suffix(".mp4" if "mp4" in video.get_container_format() else ".mkv")
+        file = Path(stream)
+        return (file, _trimmed(video)) if _is_whole(video, file) else (_written(video, place), {})
+    file = place.with_suffix(".mp4" if "mp4" in video.get_container_format() else ".mkv")
     stream.seek(0)
-    with path.open("wb") as file:
-        shutil.copyfileobj(stream, file)
-    return path if _is_whole(video, path) else _written(video, place.with_stem(f"{place.stem}-part"))
+    with file.open("wb") as copy:
+        shutil.copyfileobj(stream, copy)
+    if _is_whole(video, file):
+        return file, _trimmed(video)
+    return _written(video, place.with_stem(f"{place.stem}-part")), {}
 
 
 def _is_whole(video: Any, file: Path) -> bool:
-    """Whether a video shows all of its file. A node may crop it, and older servers do not say which part is cut out."""
+    """Whether a video shows its file as it is, if perhaps for a part of its time.
+
+    A node may crop or scale it, and older servers do not say which part is cut out.
+    """
+    edited = getattr(video, "has_pending_frame_edits", None)
+    if edited is not None and edited():
+        return False
     with open_source(file) as reader:
         info = reader.info
     sides, length = {info.width, info.height}, info.length

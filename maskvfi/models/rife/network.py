@@ -161,7 +161,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             yield from stages
         except _MotionTooLarge:
             # As in the published network: doubled scales need more padding, and their first block is not averaged.
-            (height, width), wider = pair.start.size, max(64, int(64 / scale))
+            (height, width), wider = pair.start.size, 2 * max(32, self.multiple(scale))
             if planes[0].shape[-2] % wider or planes[0].shape[-1] % wider:
                 modulo = max(self.multiple(scale), wider)
                 images = (x[:, :3, :height, :width] for x in planes)
