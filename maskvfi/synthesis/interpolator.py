@@ -445,8 +445,8 @@ class Interpolator:
             if gap.weight is not None or bilinear:
                 motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
             if motion is None and any_range:  # a network without flow fades
-                both = (tile.box.of(view.rgb) for view in (gap.start, gap.end))
-                output = Interpolation(torch.lerp(*both, time))
+                start, end = (tile.box.of(view.rgb) for view in (gap.start, gap.end))
+                output = Interpolation(torch.lerp(start, end, time))
             elif motion is None:
                 output = self.vfi.between(pair, time, self.scale, self.ensemble)
             else:
