@@ -158,8 +158,7 @@ def run(arguments: list[str]) -> tuple[str, str]:
         if end.code in (0, None, 3):
             return "made", printed.getvalue()
         lines = [line for line in printed.getvalue().splitlines() if line.startswith("maskvfi: ")]
-        usage = "Usage:" in printed.getvalue()
-        return ("refused" if end.code == 2 and (len(lines) == 1 or usage) else "crashed"), printed.getvalue()
+        return ("refused" if end.code == 2 and len(lines) == 1 else "crashed"), printed.getvalue()
     except BaseException:
         return "crashed", traceback.format_exc()[-600:]
     finally:

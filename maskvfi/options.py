@@ -240,7 +240,10 @@ class MaskOptions(OptionGroup):
         high=1.0,
     )
     feather: float = option(
-        0.15, "How far below and above the threshold copying fades in, as a probability.", low=0.0, high=0.5
+        0.15,
+        "How far below and above the threshold copying fades in, as a probability; less if that is near 0 or 1.",
+        low=0.0,
+        high=0.5,
     )
     tile: int | str = option(
         "auto", "Side in px of what is computed at once; auto (on a GPU by free memory) or off."
@@ -307,8 +310,8 @@ class EncodeOptions(OptionGroup):
     codec: str | None = option(None, "FFmpeg's name of the encoder: libx264 (default), hevc_nvenc ...")
     crf: float | None = option(
         None,
-        "Quality, lower is better and larger: by default 18 for H.264 and HEVC by x264, x265, NVENC and QSV, "
-        "24 for VP9, else FFmpeg's.",
+        "Quality, lower is better and larger: by default 18 for x264, x265, NVENC and QSV, 24 for VP9, "
+        "FFmpeg's for other AV1.",
         low=0.0,
         high=63.0,
     )

@@ -31,7 +31,8 @@ NAMED = {
 HEAD = """# Formats
 
 What `maskvfi interpolate` loses of an input of each kind in an output of each kind, with default options. A warning
-names every loss. An .mkv loses nothing but alpha, and with `--codec ffv1` it keeps alpha too. `python tests/matrix.py`
+names every loss. An .mkv loses nothing but alpha, and with `--codec ffv1` it keeps alpha too. HDR is a matter
+of the encoder ([colour](colour.md)). `python tests/matrix.py`
 makes the inputs, tries all pairs and writes this page, and a test compares it with what it finds. GIF, APNG
 and animated WebP keep how often they play. Sound that a container does not hold is encoded again; a warning says so.
 

@@ -48,12 +48,11 @@ def faults(*hows: str, **variables: str) -> list[int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's settings")
 def test_large_blocks_are_used_again_unless_the_environment_has_its_own_settings():
-    left, freed, large, *kept = faults(
-        "leave", "freeing", "large frames", *["keep"] * 4, *["small frames"] * 4
-    )
+    for _ in range(4):  # where small blocks lie is left to chance
+        left, freed, large, kept, small = faults("leave", "freeing", "large frames", "keep", "small frames")
+        if max(kept, small) < left / 4:
+            break
     assert freed > left / 2
     assert large > left / 2
-    # Where small blocks lie is left to chance.
-    assert min(kept[:4]) < left / 4
-    assert min(kept[4:]) < left / 4
+    assert max(kept, small) < left / 4
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="1000000")[0] > left / 2

@@ -177,10 +177,11 @@ class Workers:
         )
 
     def _first_results(self, references: list[Any]) -> Any:
-        """The results of all workers, or none is left if one cannot be started."""
+        """The results of all workers; they are ended if one cannot be started."""
         try:
             return results_of(references)
         except RayError as error:
+            self._kill()
             raise ConnectionError(f"a worker cannot be started ({reason(error)})") from error
 
     def survey(self, source: str, suffix: str, min_frames: int, at_once: int) -> Any:
@@ -225,12 +226,17 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whoever is at work does not answer, and who is killed leaves its copy behind.
+        # A worker that is busy does not answer in time: its copy of a video stays.
         closed = [worker.close.remote() for worker in self.actors]
-        ray.wait(closed, num_returns=len(closed), timeout=CLOSING)
-        if not self._owns_ray:
-            for worker in self.actors:
-                ray.kill(worker)
+        try:
+            ray.wait(closed, num_returns=len(closed), timeout=CLOSING)
+        finally:
+            if not self._owns_ray:
+                self._kill()
+
+    def _kill(self) -> None:
+        for worker in self.actors:
+            ray.kill(worker)
 
 
 def results_of(references: Any) -> Any:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -349,7 +349,9 @@ def main() -> None:
     gc.set_threshold(1_000_000, 50, 50)
     atexit.register(gc.freeze)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:  # Ctrl-C, before anything was begun
+        sys.exit(130)
     except (ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -360,6 +362,23 @@ def main() -> None:
             raise
         say("maskvfi: this machine has too little memory for that; " + reason(error))
         sys.exit(2)
+    except Exception as error:
+        if not hasattr(
+            error, "format_message"
+        ):  # as the errors of Typer have, from its own Click or from Click
+            raise
+        _say_usage(error)
+        sys.exit(2)
+
+
+def _say_usage(error: Any) -> None:
+    """Print what is wrong with the words of a command, in one line. Without any words that is its help."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(message)
+        return
+    command = context.command_path if context is not None else "maskvfi"
+    say(f"maskvfi: {' '.join(message.split()).rstrip('.')} (see {command} --help)")
 
 
 def _say_warnings(warnings: Iterable[str]) -> None:
@@ -380,7 +399,7 @@ def _say_rows(rows: list[Row], seconds: float) -> None:
         if row.status == "exists":
             say(f"{row.target}: exists already: left alone")
         if row.status == "failed":
-            named = row.error.startswith((row.source, row.target))
+            named = row.error.startswith((row.source, os.path.abspath(row.source), row.target))
             say(f"failed: {row.error}" if named else f"failed: {row.source}: {row.error}")
         if row.warnings:
             say(f"warning: {row.target}: {row.warnings}")

@@ -8,18 +8,20 @@ import torch
 from torch import Tensor
 
 KNEE = 0.75  # colours up to here stay as they are
-BRIGHTEST = 64.0  # brighter ones cannot be told from it
+MOST = 64.0  # brighter colours cannot be told from it
 
 
-def compress_highlights(rgb: Tensor) -> Tensor:
+def compress_highlights(rgb: Tensor, brightest: float) -> Tensor:
     """Compress what is brighter than KNEE by its logarithm, so that detail in highlights can be told from flat white.
 
     Args:
         rgb: Of any shape: 0 is black and 1 is white.
+        brightest: What becomes 1: the brightest colour, at least 1 and at most MOST.
 
     Returns:
-        In 0..1: below 0 it is 0, and from BRIGHTEST on 1.
+        In 0..1; what is below 0 is 0.
     """
-    over = (rgb - KNEE).clamp(0, BRIGHTEST - KNEE) / (1 - KNEE)
-    top = math.log1p((BRIGHTEST - KNEE) / (1 - KNEE))
-    return torch.where(rgb > KNEE, KNEE + (1 - KNEE) / top * torch.log1p(over), rgb.clamp_min(0))
+    top = (min(max(brightest, 1.0), MOST) - KNEE) / (1 - KNEE)
+    over = ((rgb - KNEE) / (1 - KNEE)).clamp(0, top)
+    compressed = KNEE + (1 - KNEE) / math.log1p(top) * torch.log1p(over)
+    return torch.where(rgb > KNEE, compressed, rgb.clamp_min(0))

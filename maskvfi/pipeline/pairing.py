@@ -53,7 +53,7 @@ class Pairing:
             first = self.source_time(self.made.info.start_time + start)
             begin = max(Fraction(0), first - self.source.info.start_time - 1)
             if (lasts := self.source.info.duration) is not None:  # at least its last frame is read
-                begin = min(begin, max(Fraction(0), lasts - 1))
+                begin = min(begin, max(Fraction(0), lasts - max(Fraction(1), 1 / self.source.info.rate)))
         return open_source_for(self.source.path, replace(self.source.options, start=begin))
 
     def source_time(self, pts: Fraction) -> Fraction:
@@ -134,6 +134,7 @@ def _rate_of(interpolated: PathLike, source: PathLike, info: SourceInfo) -> Frac
         raise MediaError(
             f"{os.fspath(interpolated)}: has no times, and {info.path} does not say how many frames it has"
         )
-    if before > 1 and (count - 1) % (before - 1) == 0:  # new frames stand between source frames alone
+    # New frames stand between source frames alone. Of two source frames this cannot be told.
+    if count > 1 and before > 2 and (count - 1) % (before - 1) == 0:
         return info.rate * ((count - 1) // (before - 1))
     return info.rate * max(1, round(count / before))

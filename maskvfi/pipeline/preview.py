@@ -177,7 +177,7 @@ def pair(
     second: PathLike,
     target: PathLike,
     *,
-    at: Iterable[float] = (0.5,),
+    at: float | Iterable[float] = 0.5,
     interpolator: Interpolator | None = None,
     options: FrameOptions | None = None,
     overwrite: bool = False,
@@ -191,7 +191,7 @@ def pair(
     Args:
         first, second: The pictures.
         target: A .png, .tif, .exr or .jpg file.
-        at: Times between the pictures, in 0..1.
+        at: A time between the pictures, in 0..1, or several.
         interpolator: Makes the frames; by default one is made from the options.
         options: The options; see `maskvfi.FrameOptions`.
         overwrite: Replace pictures that exist.
@@ -205,7 +205,7 @@ def pair(
         MediaError, WeightsError, OptionError: As `interpolate` does.
     """
     options = FrameOptions.of(options, fields)
-    at = [float(t) for t in at]
+    at = [float(at)] if isinstance(at, int | float) else [float(t) for t in at]
     if not at:
         raise OptionError("give at least one time between 0 and 1")
     for t in at:
@@ -286,6 +286,7 @@ def _stacked_frames(
 ) -> Iterator[Frame]:
     """Every output frame twice, one above the other."""
     for gap, copied in below.masks(gaps):
+        above.brightest = below.brightest
         for both in zip(above.frames(gap, None), below.frames(gap, copied), strict=True):
             yield _stacked(*both, info)
 
@@ -307,6 +308,7 @@ def _one_new_frame(
             continue
         chosen = new[len(new) // 2] if at is None else min(new, key=lambda choice: abs(choice[0].pts - at))
         one = replace(gap, slots=(chosen,))
+        plain.brightest = masked.brightest
         both = next(plain.frames(one, None)), next(masked.frames(one, copied))
         if at is not None:
             return both

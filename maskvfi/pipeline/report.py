@@ -32,7 +32,8 @@ class Report:
         input, output: The paths.
         frames_in, frames_out: How many frames were read and written.
         cuts, duplicates: How many scene cuts and repeated frames were found.
-        static_share: The share of pixels that were copied, 0..1, as a mean over all gaps that are not cuts.
+        static_share: The share of pixels that were copied, 0..1, as a mean over the gaps that got new frames and those
+            between equal frames, but for cuts.
         computed_share: The share of the picture that the interpolation network computed, 0..1, over the same gaps.
         seconds: Seconds by stage; read and write are the time spent waiting for decoder and encoder.
         peak_memory_bytes: The most memory in use: on the device with CUDA, else of the process.

@@ -174,7 +174,7 @@ def compose(
         if layout.opaque is None:
             warped = layout.colour_planes(output.frame)
         else:
-            warped = _moving_with_alpha(start[-1], end[-1], time, output, tile.box, still, layout)
+            warped = _moving_with_alpha(start, end, time, output, tile.box, still, layout)
             if weight is not None:
                 opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
                 visible = _by_opacity(weight[0, 0], *opacity)
@@ -235,8 +235,8 @@ def _by_opacity(share: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _moving_with_alpha(
-    start: Tensor,
-    end: Tensor,
+    start: Sequence[Tensor],
+    end: Sequence[Tensor],
     time: float | Tensor,
     output: Interpolation,
     box: Box,
@@ -249,9 +249,10 @@ def _moving_with_alpha(
     """
     assert layout.opaque is not None
     opacity = _moving_opacity(
-        as_float(start) / layout.opaque, as_float(end) / layout.opaque, time, output, box
+        as_float(start[-1]) / layout.opaque, as_float(end[-1]) / layout.opaque, time, output, box
     )
-    colours = layout.colour_planes(remove_backdrop(output.frame, opacity))
+    low, high = (torch.stack(each) for each in zip(layout.range_of(start), layout.range_of(end), strict=True))
+    colours = layout.colour_planes(remove_backdrop(output.frame, opacity, low.amin(), high.amax()))
     visible = layout.weights((opacity * layout.opaque >= 0.5).to(opacity.dtype))
     shown = (
         torch.lerp(box.of(plane, log2), colour, share)

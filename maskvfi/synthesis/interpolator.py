@@ -120,6 +120,7 @@ class Interpolator:
         Raises:
             WeightsError: The weights are missing or bad.
             OptionError: A value is wrong, or this machine does not have the device or runtime.
+            ValueError: A painted mask is not in 0..1, or has another shape.
         """
         options = FrameOptions.of(None, {**fields, "precision": precision})
         self.device = choose_device(device)
@@ -252,7 +253,7 @@ class Interpolator:
                 computed from these two.
 
         Returns:
-            RGB [B,3,H,W] on the device.
+            RGB [B,3,H,W] on the device: a tensor of inference mode, so clone it to change it.
 
         Raises:
             ValueError: The time is outside of 0..1, or has another shape.
@@ -266,19 +267,21 @@ class Interpolator:
         (frame,) = compose((start.rgb,), (end.rgb,), time, moving, copied, RGB, self.static, self.protect)
         return frame
 
-    def view(self, rgb: Tensor, translucent: bool = False, any_range: bool = False) -> View:
+    def view(self, rgb: Tensor, translucent: bool = False, brightest: float | None = None) -> View:
         """Move a frame, RGB [B,3,H,W], to the device.
 
         Args:
-            rgb: The frame, in 0..1 unless `any_range` is set.
+            rgb: The frame, in 0..1 unless `brightest` is given.
             translucent: Whether some of the picture is not opaque, and it is given over a backdrop.
-            any_range: Whether colours may lie outside of 0..1, and stay so.
+            brightest: The brightest colour of this frame and of those beside it, where some are outside of 0..1. They
+                stay so, and the networks see highlights compressed.
 
         Returns:
             What the other methods take. It keeps what they compute of this frame.
         """
         rgb = rgb.to(self.device, torch.float32)
-        return View(rgb, compress_highlights(rgb) if any_range else rgb, translucent)
+        seen = rgb if brightest is None else compress_highlights(rgb, brightest)
+        return View(rgb, seen, translucent)
 
     def probability(self, views: Sequence[View]) -> Tensor | None:
         """Compute the mask of every gap between consecutive views.
@@ -303,6 +306,9 @@ class Interpolator:
 
         Returns:
             Probabilities, each [B,N-1,H,W]; None without a mask network.
+
+        Raises:
+            ValueError: There are fewer than two views.
         """
         if len(views) < 2:
             raise ValueError(f"a mask needs at least two views, not {len(views)}")
@@ -350,10 +356,10 @@ class Interpolator:
             views: N views in the order of time.
 
         Returns:
-            N-1 results, or None if there is no mask.
+            N-1 results, or N-1 times None if there is no mask.
 
         Raises:
-            ValueError: A painted mask has another size than the views.
+            ValueError: There are fewer than two views, or a painted mask has another size than they have.
         """
         masks, like = self.masks(views), views[0].rgb[:, :1]
         if masks is None:

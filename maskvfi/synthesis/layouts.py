@@ -5,9 +5,11 @@ In its own format a still pixel never goes through RGB.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from maskvfi.video.pixel_format import Colour, PixelFormat
@@ -29,6 +31,9 @@ class PlaneLayout(Protocol):
     def opaque(self) -> float | None: ...
     @property
     def code(self) -> float: ...
+    def range_of(self, planes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The darkest and the brightest colour that planes may show, in RGB; at most 0 and at least 1."""
+
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
         """Convert RGB [B,3,H,W] in 0..1 to planes, without alpha."""
 
@@ -42,6 +47,9 @@ class RgbLayout:
     log2: tuple[tuple[int, int], ...] = ((0, 0),)
     opaque: float | None = None
     code = 1 / 255
+
+    def range_of(self, planes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        return planes[0].new_zeros(()), planes[0].new_ones(())
 
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
         return (rgb,)
@@ -69,7 +77,18 @@ class VideoLayout:
 
     @property
     def code(self) -> float:
-        return 1 / 255 if self.format.depth == 32 else 2.0 ** (self.format.depth - 8)
+        return 1 / 255 if self.format.is_float else 2.0 ** (self.format.depth - 8)
+
+    def range_of(self, planes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        black, white = (torch.full((), value, device=planes[0].device) for value in (0.0, 1.0))
+        if not self.format.is_float:
+            return black, white
+        colours = planes[: self.format.colour_planes]
+        darkest, brightest = (
+            torch.stack([x.amin() for x in colours]),
+            torch.stack([x.amax() for x in colours]),
+        )
+        return torch.minimum(black, darkest.amin()), torch.maximum(white, brightest.amax())
 
     def colour_planes(self, rgb: Tensor) -> tuple[Tensor, ...]:
         return rgb_to_planes(rgb, self.format, self.colour)

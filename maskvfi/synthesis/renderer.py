@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import partial
 from typing import Any, TypeVar
 
@@ -57,7 +58,7 @@ class Tally:
     """Counts over the gaps that are not cuts.
 
     Attributes:
-        gaps: Their number.
+        gaps: The number of those that got new frames, and of those between equal frames.
         static: The sum of the shares of each picture that were copied.
         computed: The sum of the shares of each picture that the interpolation network computed.
     """
@@ -90,7 +91,8 @@ class Renderer:
         self.tally = Tally()
         self._short_of_memory = False
         self._not_finite = 0  # pixels of source frames
-        self._any_range = False  # whether some were outside of 0..1
+        self._brightest: float | None = None
+        self._counted: Fraction | None = None  # the last source frame whose pixels were counted
         self._ready: tuple[Gap, int, PreparedGap] | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
@@ -122,7 +124,6 @@ class Renderer:
             "at_once": self._interpolator.at_once,
             "short_of_memory": self._short_of_memory,
             "not_finite": self._not_finite,
-            "any_range": self._any_range,
         }
 
     @state.setter
@@ -130,7 +131,16 @@ class Renderer:
         self.tally, self._interpolator.at_once = Tally(**state["tally"]), state["at_once"]
         self._short_of_memory = state.get("short_of_memory", False)  # older runs do not say
         self._not_finite = state.get("not_finite", 0)
-        self._any_range = state.get("any_range", False)
+
+    @property
+    def brightest(self) -> float | None:
+        """The brightest colour of the frames that are rendered together; None if all their colours are in 0..1."""
+        return self._brightest
+
+    @brightest.setter
+    def brightest(self, brightest: float | None) -> None:
+        if brightest != self._brightest:  # the networks have to see the frames anew
+            self._brightest, self._loaded = brightest, []
 
     def groups(self, gaps: Iterable[Gap]) -> Iterator[list[Gap]]:
         """Group the gaps whose masks are computed together, see `groups_of`."""
@@ -171,7 +181,7 @@ class Renderer:
             return
         self._ready = None  # it keeps frames of the group before
         frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
-        self._note_range(frames)
+        self.brightest = _brightest(frames)
         views = self._within_memory(lambda: [self._load(frame).view for frame in frames])
         with self._stage("mask"):
             copied = self._within_memory(lambda: self._interpolator.copied(views))
@@ -216,7 +226,6 @@ class Renderer:
         """The planes of the frame at `time`."""
         assert gap.end is not None
         copied = None if gap.cut else copied
-        self._note_range([gap.start, gap.end])
         start, end = self._load(gap.start), self._load(gap.end)
         moving: Iterator[MovingTile] = iter(())
         if not gap.cut:
@@ -274,16 +283,6 @@ class Renderer:
         self.tally.static += static
         self.tally.computed += computed
 
-    def _note_range(self, frames: Sequence[Frame]) -> None:
-        """Notice colours outside of 0..1. From then on networks see all frames with compressed highlights."""
-        if not frames[0].format.is_float or self._any_range:
-            return
-        with np.errstate(invalid="ignore"):
-            planes = (plane for frame in frames for plane in frame.planes[: frame.format.colour_planes])
-            self._any_range = any(np.nanmax(plane) > 1 or np.nanmin(plane) < 0 for plane in planes)
-        if self._any_range:
-            self._loaded = []
-
     def _load(self, frame: Frame) -> LoadedFrame:
         for known in self._loaded:
             if known.frame.planes is frame.planes:
@@ -291,11 +290,13 @@ class Renderer:
         self._loaded = self._loaded[-self._group_size :]
         with self._stage("convert"):
             planes, replaced = replace_non_finite(to_tensors(frame.planes, self._interpolator.device))
-            self._not_finite += replaced
+            if self._counted is None or frame.pts > self._counted:
+                self._counted = frame.pts
+                self._not_finite += replaced
             rgb = planes_to_rgb(planes, frame.format, self._info.colour)
             seen = over_backdrop(rgb, opacity_of(planes, frame.format))
             translucent = frame.format.alpha and bool(frame.planes[-1].min() < frame.format.white)
-            view = self._interpolator.view(seen, translucent, self._any_range)
+            view = self._interpolator.view(seen, translucent, self._brightest)
         loaded = LoadedFrame(frame, planes, view)
         self._loaded.append(loaded)
         return loaded
@@ -355,6 +356,16 @@ def group_size(width: int, height: int) -> int:
 
 def _needs_no_mask(gap: Gap) -> bool:
     return gap.end is None or gap.cut or _identical(gap.start, gap.end)
+
+
+def _brightest(frames: Sequence[Frame]) -> float | None:
+    """The brightest finite colour of frames, at least 1; None if all their colours are in 0..1."""
+    if not frames[0].format.is_float:
+        return None
+    planes = [plane for frame in frames for plane in frame.planes[: frame.format.colour_planes]]
+    finite = [np.where(np.isfinite(plane), plane, 0) for plane in planes]
+    high, low = max(float(plane.max()) for plane in finite), min(float(plane.min()) for plane in finite)
+    return max(high, 1.0) if high > 1 or low < 0 else None
 
 
 def _identical(a: Frame, b: Frame) -> bool:

@@ -49,7 +49,7 @@ def diagnose() -> Iterator[tuple[str, str]]:
     )
     yield "pyav", f"{av.__version__} ({libraries})"
     yield "encoders", ", ".join(name for name in ENCODERS if name in av.codecs_available)
-    yield "decoders", f"software; --hwaccel {', '.join(HWACCELS)} on machines that have it"
+    yield "decoders", f"software; hwaccel {', '.join(HWACCELS)} on machines that have it"
     device = choose_device("auto")
     why = {
         "cuda": f"{torch.cuda.get_device_name()} is there" if device.type == "cuda" else "",

@@ -379,8 +379,6 @@ def _with_quality(codec: str, options: dict[str, str]) -> dict[str, str]:
         return options if given else _DEFAULTS.get(codec, {}) | options
     if given and "crf" not in options:
         return options
-    if codec.startswith("av1_") and "crf" not in options:  # 18 would be another quality there
-        return options
     own, beside = known
     others = {key: value for key, value in options.items() if key != "crf"}
     return {**beside, own: options.get("crf", DEFAULT_CRF), **others}

@@ -91,19 +91,19 @@ def _backdrop(like: Tensor) -> Tensor:
     return torch.stack([like.new_full((1, 1), value) for value in BACKDROP]).unsqueeze(0)
 
 
-def remove_backdrop(seen: Tensor, opacity: Tensor) -> Tensor:
+def remove_backdrop(seen: Tensor, opacity: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The colours of a picture over BACKDROP: the inverse of `over_backdrop` where the opacity is above 0.
 
     Args:
         seen: [B,3,H,W].
         opacity: [B,1,H,W] in 0..1.
+        low, high: The darkest and the brightest colour, each a tensor of one number.
 
     Returns:
-        RGB [B,3,H,W] in 0..1, or up to the brightest colour of `seen`; black where nothing is opaque.
+        RGB [B,3,H,W] in low..high; where nothing is opaque, its place in that range nearest to black.
     """
     premultiplied = seen - (1 - opacity) * _backdrop(seen)
-    colours = (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp_min(0)
-    return torch.minimum(colours, seen.amax().clamp_min(1))
+    return (premultiplied / opacity.clamp_min(TINY_OPACITY)).clamp(low, high)
 
 
 def rgb_to_planes(rgb: Tensor, fmt: PixelFormat, colour: Colour) -> tuple[Tensor, ...]:

@@ -5,6 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 import torch
 from clips import make_clip
@@ -184,3 +186,21 @@ def test_an_interlaced_or_turned_video_in_parts_is_the_video_made_at_once(tmp_pa
         assert packets(parts) == packets(whole)
         whole.unlink()
         parts.unlink()
+
+
+def test_floats_of_which_some_are_brighter_than_white_are_the_same_in_parts(tmp_path):
+    """What networks see of highlights depends on the frames that are rendered together alone."""
+    rng, source = np.random.default_rng(0), tmp_path / "in.mkv"
+    sheet = cv2.resize(rng.random((6, 12), np.float32), (96, 32), interpolation=cv2.INTER_CUBIC)
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("ffv1", rate=25, options={"strict": "experimental"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "gbrpf32le"
+        for n in range(32):
+            picture = sheet[:, n : n + 48] * (4 if 10 <= n < 14 else 1)
+            frame = av.VideoFrame.from_ndarray(np.dstack([picture] * 3), "gbrpf32le")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    how = {"vfi": "vfi-s", "device": "cpu", "runtime": "torch", "codec": "ffv1", "scene_cut": "off"}
+    maskvfi.interpolate(source, tmp_path / "whole.mkv", **how)
+    assert len(make_apart(source, tmp_path / "parts.mkv", **how)) > 3
+    assert packets(tmp_path / "parts.mkv") == packets(tmp_path / "whole.mkv")

@@ -196,8 +196,22 @@ def test_too_little_memory_ends_in_one_line(tmp_path):
 
 
 def test_a_wrong_option_ends_with_exit_code_2(tmp_path):
-    assert run("interpolate", "x.mp4", "--factor", "many").returncode == 2
-    assert run("interpolate").returncode == 2
+    for words, said in (
+        (["interpolate", "x.mp4", "--crf", "many"], "Invalid value for '--crf'"),
+        (["interpolate"], "Missing argument 'IN'"),
+        (["interpolate", "x.mp4", "--nope"], "No such option: --nope"),
+        (["warp"], "No such command 'warp'"),
+    ):
+        line = fails(*words)
+        assert line.startswith("maskvfi: ")
+        assert said in line
+        assert "--help)" in line
+
+
+def test_a_command_without_words_is_its_help():
+    for words in ([], ["weights"]):
+        done = run(*words)
+        assert b"Usage: " in done.stdout + done.stderr
 
 
 def test_the_page_says_what_it_needs():

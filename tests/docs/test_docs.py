@@ -21,7 +21,7 @@ from maskvfi.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-RUN_ELSEWHERE = ("make ", "pip ", "PIP_CONSTRAINT=", "accelerate ", "tensorboard ")
+RUN_ELSEWHERE = ("make ", "pip ", "PIP_EXTRA_INDEX_URL=", "accelerate ", "tensorboard ")
 # These have tests of their own.
 LONG = ("maskvfi batch", "maskvfi bench", "maskvfi demo", "maskvfi ui", "maskvfi weights get")
 

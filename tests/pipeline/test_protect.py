@@ -217,7 +217,8 @@ def test_a_folder_of_images_has_a_multiple_of_the_sources_rate(source, painted, 
 
 
 @pytest.mark.parametrize(
-    ("before", "count", "times"), [(3, 9, 4), (4, 25, 8), (24, 369, 16), (24, 48, 2), (24, 60, 2), (1, 2, 2)]
+    ("before", "count", "times"),
+    [(3, 9, 4), (4, 25, 8), (24, 369, 16), (24, 48, 2), (24, 60, 2), (1, 2, 2), (2, 4, 2), (3, 1, 1)],
 )
 def test_a_folder_has_new_frames_between_the_sources_alone_or_a_multiple_of_them(
     tmp_path, before, count, times
