@@ -26,8 +26,10 @@ from distill.options import (
     StillBenchOptions,
     VfiTraining,
 )
+from maskvfi.cli.console import usage_line
 from maskvfi.cli.options import with_options
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF
+from maskvfi.paths import check_target
 
 app = typer.Typer(
     help="Train and measure maskvfi's networks.",
@@ -52,6 +54,7 @@ Teachers = Annotated[
 ]
 Ray = Annotated[bool, typer.Option("--ray", help="On Ray: every worker makes shards of its own.")]
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray runs here.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 Cases = Annotated[int, typer.Option(min=1, help="Composites per clip (and kind).")]
 
 
@@ -137,8 +140,10 @@ def average(
     weights: Annotated[list[str], typer.Argument(help="Weights of one shape, by name or path.")],
     out: Annotated[Path, typer.Option(help="Where their mean goes.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the mean of several weights, often better than each of them."""
+    check_target(out, overwrite)
     from distill.training.average import average as write_average
 
     write_average(weights, out, half)
@@ -150,8 +155,10 @@ def balance(
     data: Data,
     out: Annotated[Path, typer.Option(help="Where the new weights go.")],
     samples: Annotated[int, typer.Option(min=1, help="Samples in which something is replaced.")] = 150,
+    overwrite: Overwrite = False,
 ) -> None:
     """Shift a mask's second answer, what was replaced, so that its F1 is best at 0.5."""
+    check_target(out, overwrite)
     from distill.training.balance import balance as write_balanced
 
     shift = write_balanced(weights, data, out, samples)
@@ -246,7 +253,6 @@ def bench_still(
     from distill.evaluate.stillbench import measure_still, still_tables
     from distill.evaluate.stillmethods import all_makers
     from distill.evaluate.stillpage import write_page
-    from maskvfi.paths import check_target
 
     target = None if out is None else check_target(out, overwrite)
     makers, missing = all_makers(options.vfi, options.mask, other_mask or [], method or [])
@@ -267,7 +273,7 @@ def report(
     teacher: Teachers = None,
     run: Annotated[Path | None, typer.Option(help="A training run whose log.jsonl is shown.")] = None,
     cases: Cases = CASES,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Everything that is measured of masks, as one self-contained HTML page."""
     from distill.evaluate.report import write_report
@@ -297,10 +303,17 @@ def speed(
 def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.exit(130)
     except (ValueError, OSError) as error:
-        console.print("distill: " + " ".join(str(error).split()), markup=False, soft_wrap=True)
-        sys.exit(2)
+        line = "distill: " + " ".join(str(error).split())
+    except Exception as error:
+        if (wrong := usage_line(error, "distill")) is None:
+            raise
+        line = wrong
+    console.print(line, markup=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def _masks(given: list[str] | None) -> list[str]:

@@ -94,3 +94,23 @@ def _stoppable(bar: Progress) -> Iterator[None]:
         bar.stop()
         say(f"maskvfi: stopped; {str(stop) or 'nothing was written'}")
         raise typer.Exit(130) from None
+
+
+def usage_line(error: Exception, program: str) -> str | None:
+    """Say in one line what is wrong with the words of a command. Without any words that is its help.
+
+    Args:
+        error: What a Typer app has raised that does not run alone (`standalone_mode=False`).
+        program: The name of the program.
+
+    Returns:
+        The line, or the help; None if the error is no such error.
+    """
+    words = getattr(error, "format_message", None)  # Typer's errors are from its own Click or from Click
+    if words is None:
+        return None
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(words())
+    context = getattr(error, "ctx", None)
+    command = program if context is None else context.command_path
+    return f"{program}: {' '.join(words().split()).rstrip('.')} (see {command} --help)"

@@ -9,14 +9,14 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 import maskvfi
-from maskvfi.cli.console import batch_progress, console, progress_bar, say
+from maskvfi.cli.console import batch_progress, console, progress_bar, say, usage_line
 from maskvfi.cli.options import with_options
 from maskvfi.cli.weights import Overwrite, weights
 from maskvfi.errors import reason, short_of_memory
@@ -363,22 +363,10 @@ def main() -> None:
         say("maskvfi: this machine has too little memory for that; " + reason(error))
         sys.exit(2)
     except Exception as error:
-        if not hasattr(
-            error, "format_message"
-        ):  # as the errors of Typer have, from its own Click or from Click
+        if (line := usage_line(error, "maskvfi")) is None:
             raise
-        _say_usage(error)
+        say(line)
         sys.exit(2)
-
-
-def _say_usage(error: Any) -> None:
-    """Print what is wrong with the words of a command, in one line. Without any words that is its help."""
-    message, context = error.format_message(), getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError":
-        say(message)
-        return
-    command = context.command_path if context is not None else "maskvfi"
-    say(f"maskvfi: {' '.join(message.split()).rstrip('.')} (see {command} --help)")
 
 
 def _say_warnings(warnings: Iterable[str]) -> None:
