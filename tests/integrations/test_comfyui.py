@@ -184,6 +184,14 @@ def test_another_nodes_images_get_their_still_pixels_back(networks, images, extr
     assert torch.equal(made[13:], theirs[13:])
 
 
+def test_images_brighter_than_white_stay_so(networks, images):
+    made = call("MaskvfiInterpolate", networks=networks, images=images * 4, factor=2, scene_cut="off")
+    assert torch.equal(made[::2], images * 4)
+    assert made[1::2].amax() > 2
+    plain = call("MaskvfiInterpolate", networks=networks, images=images, factor=2, scene_cut="off")
+    assert ((made - plain * 4).abs().mean()) < 0.1
+
+
 def test_images_over_a_cut_and_equal_ones_are_protected_as_in_a_video(networks, images):
     film = torch.cat((images / 4, 0.75 + images / 4))
     theirs = film.repeat_interleave(2, 0)[:19].clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -25,6 +26,7 @@ from maskvfi.timing.timeline import ByFactor, choose_timeline
 from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 
 CHANNELS = (1, 2, 0, 3)  # of an image, in the order of the planes of a frame: G, B, R, alpha
+LOG = logging.getLogger("maskvfi")
 FORMATS = {3: "gbrpf32le", 4: "gbrapf32le"}  # by the number of channels
 
 
@@ -66,9 +68,12 @@ def interpolate_images(
         gaps = gaps_of(_frames(images, info), info, timeline, options, Report("", ""))
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             for frame in renderer.frames(gap, copied):
-                _put(result[done], frame, new=frame.planes is not gap.start.planes)
+                new = frame.planes is not gap.start.planes
+                _put(result[done], frame, cut=new and renderer.brightest is None)
                 done += 1
                 watch.advance(done, len(result))
+    for line in renderer.warnings:
+        LOG.warning(line)
     return result
 
 
@@ -200,11 +205,11 @@ def _room_for(count: int, like: Tensor) -> Tensor:
     return torch.empty((count, *like.shape[1:]), dtype=like.dtype, device=server.result_device(like))
 
 
-def _put(room: Tensor, frame: Frame, new: bool) -> None:
-    """Write a frame into its place [H,W,C]; a source frame keeps its values, those of a new one are kept in 0..1."""
+def _put(room: Tensor, frame: Frame, cut: bool) -> None:
+    """Write a frame into its place [H,W,C], its values cut to 0..1 if `cut` is set."""
     for channel, plane in zip(CHANNELS, frame.planes, strict=False):
         values = torch.from_numpy(plane)
-        room[..., channel].copy_(values.clamp_(0, 1) if new else values)
+        room[..., channel].copy_(values.clamp_(0, 1) if cut else values)
 
 
 def _masked(
