@@ -124,6 +124,16 @@ def results(folder: Path) -> list[Path]:
     return list(folder.glob("*/result-*"))
 
 
+def settled(page) -> str:
+    """The address of the picture, once it has stayed the same for three seconds."""
+    before, since = None, time.monotonic()
+    while time.monotonic() < since + 3:
+        if (now := page.locator("#overlay img").get_attribute("src")) != before:
+            before, since = now, time.monotonic()
+        page.wait_for_timeout(200)
+    return before
+
+
 def paint(page, shown: str) -> str:
     """Draw a line in the middle, again until it is shown: nothing on the page says when the editor listens.
 
@@ -141,10 +151,8 @@ def paint(page, shown: str) -> str:
         page.mouse.up()
         page.wait_for_timeout(1000)
         page.get_by_role("tab", name="What stands still").click()
-        for _ in range(50):
-            if (now := page.locator("#overlay img").get_attribute("src")) != shown:
-                return now
-            page.wait_for_timeout(200)
+        if (now := settled(page)) != shown:
+            return now
     pytest.fail("the editor takes no paint")
 
 
@@ -176,7 +184,8 @@ def test_a_video_is_looked_at_painted_on_interpolated_and_downloaded(page, serve
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.25, steps=5)
     page.mouse.up()
-    after = picture_at(page, overlay_after(page, painted))
+    overlay_after(page, painted)
+    after = picture_at(page, settled(page))
     height, width = before.shape[:2]
     stroke = np.s_[round(height * 0.49) : round(height * 0.51), round(width * 0.45) : round(width * 0.55)]
     target = np.s_[round(height * 0.24) : round(height * 0.26), round(width * 0.45) : round(width * 0.55)]
