@@ -10,13 +10,14 @@ demo: $(READY)
 	$(BIN)/maskvfi demo demo --overwrite
 
 # Three processes for two cores: some tests mostly wait, for Ray or a browser. More threads in each would not help.
+# In the order of the folders long tests come first, so that no process is left with one at the end.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # On a machine with a GPU, in an environment of its own with torch for that GPU. It can be resumed.
 gpu:
