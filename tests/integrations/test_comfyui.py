@@ -400,6 +400,12 @@ class Trimmed(Video):
         return 2 / 25, 3 / 25
 
 
+class Written(Trimmed):
+    def save_to(self, path):  # as the server does
+        window = {"start": 2 / 25, "end": 5 / 25}
+        maskvfi.interpolate(self.path, path, factor=1, vfi="blend", mask=None, device="cpu", **window)
+
+
 @pytest.mark.parametrize(("kind", "first", "count"), [(Video, 0, 15), (Streamed, 0, 15), (Trimmed, 2, 5)])
 def test_a_servers_video_is_read_as_what_it_is(kind, first, count, server, tmp_path):
     networks = load(vfi="blend", mask="static-s")
@@ -412,13 +418,8 @@ def test_a_servers_video_is_read_as_what_it_is(kind, first, count, server, tmp_p
 
 
 def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path):
-    class Source(Trimmed):
-        def save_to(self, path):  # as the server does
-            window = {"start": 2 / 25, "end": 5 / 25}
-            maskvfi.interpolate(self.path, path, factor=1, vfi="blend", mask=None, device="cpu", **window)
-
     networks = load(vfi="blend", mask="static-s")
-    source = Source(make_clip(tmp_path / "in.mp4", times=8))
+    source = Written(make_clip(tmp_path / "in.mp4", times=8))
     theirs = call("MaskvfiInterpolateVideo", networks=networks, video=source, factor=2)
     made = call("MaskvfiProtectVideo", networks=networks, video=source, interpolated=Video(theirs))
     with open_source(made) as reader:
@@ -429,13 +430,9 @@ def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path):
 
 
 def test_a_video_that_is_trimmed_and_changed_is_trimmed_once(server, tmp_path):
-    class Changed(Trimmed):
+    class Changed(Written):
         def has_pending_frame_edits(self):
             return True
-
-        def save_to(self, path):  # as the server does
-            window = {"start": 2 / 25, "end": 5 / 25}
-            maskvfi.interpolate(self.path, path, factor=1, vfi="blend", mask=None, device="cpu", **window)
 
     networks = load(vfi="blend", mask="static-s")
     changed = Changed(make_clip(tmp_path / "in.mp4", times=8))
