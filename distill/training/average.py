@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskvfi.models.static import StaticMaskNet
-from maskvfi.weights.load import load_any, save_weights
+from maskvfi.weights.load import Vfi, load_any, save_weights
 from maskvfi.weights.locate import find_weights
 from maskvfi.weights.read import read_header, sha256
 
@@ -34,27 +35,39 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         ValueError: The networks differ in shape.
     """
     paths = [find_weights(each) for each in weights]
-    networks = [load_any(path) for path in paths]
-    mean, masks = networks[-1], [each for each in networks if isinstance(each, StaticMaskNet)]
-    if len(masks) == len(networks) and len({each.config.replaced for each in masks}) > 1:
-        learnt = [each for each in masks if each.config.replaced]
-        mean = learnt[-1]
-        output = [each.state_dict() for each in learnt]
-        shared = {name: torch.stack([state[name][4:] for state in output]).mean(dim=0) for name in HEAD}
-        networks = [each if each.config.replaced else with_replaced(each, shared) for each in masks]
+    networks = _with_the_same_outputs([load_any(path) for path in paths])
     states = [each.state_dict() for each in networks]
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    for path, shape in zip(paths, shapes, strict=True):
-        if shape != shapes[0]:
+    for path, state in zip(paths, states, strict=True):
+        if _shapes(state) != _shapes(states[0]):
             raise ValueError(f"{path}: is a network of another shape than {paths[0]}")
-    mean.load_state_dict(
-        {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
-    )
-    facts = {"mean_of": [sha256(path) for path in paths]}
+    networks[-1].load_state_dict({name: _mean(state[name] for state in states) for name in states[0]})
+    facts: dict[str, Any] = {"mean_of": [sha256(path) for path in paths]}
     licences = {str(header["licence"]) for header in map(read_header, paths) if "licence" in header}
-    save_weights(
-        out, mean, half=half, **facts, **({"licence": " and ".join(sorted(licences))} if licences else {})
-    )
+    if licences:
+        facts["licence"] = " and ".join(sorted(licences))
+    save_weights(out, networks[-1], half=half, **facts)
+
+
+def _with_the_same_outputs(networks: list[Vfi | StaticMaskNet]) -> list[Vfi | StaticMaskNet]:
+    """Give masks that do not say what was replaced the mean of this output of those that do."""
+    learnt = [
+        each.state_dict() for each in networks if isinstance(each, StaticMaskNet) and each.config.replaced
+    ]
+    if not learnt:
+        return networks
+    output = {name: _mean(state[name][4:] for state in learnt) for name in HEAD}
+    return [
+        with_replaced(each, output) if isinstance(each, StaticMaskNet) and not each.config.replaced else each
+        for each in networks
+    ]
+
+
+def _mean(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)).mean(dim=0)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 def with_replaced(network: StaticMaskNet, output: Mapping[str, Tensor] | None = None) -> StaticMaskNet:

@@ -92,23 +92,40 @@ def _jobs_of(source: str, out: str) -> Iterator[Job]:
     with file_system_errors(source, "read"):
         folder = storage.isdir(path)
         pattern = any(sign in path for sign in "*?[") and not storage.exists(path)
-        found = sorted(storage.find(path) if folder else storage.glob(path) if pattern else ())
-        if pattern:
-            searched = posixpath.dirname(re.split(r"[*?\[]", path)[0]) or "."
-            found = [
-                inside for inside in found if not (storage.isdir(inside) or _is_result(inside, searched, out))
-            ]
     if folder:
-        if local_path(source) is not None:
-            _refuse_unreadable(path)
-        found = [inside for inside in found if _is_video(inside, path, out)]
-    if not found and (folder or pattern):
-        raise OptionError(f"{source}: {'holds no video' if folder else 'no file is called so'}")
-    for inside in found:
-        name = posixpath.relpath(inside, path) if folder else posixpath.basename(inside)
-        yield Job(_address(source, inside), _join(out, name))
-    if not (folder or pattern):
+        yield from _of_folder(source, out)
+    elif pattern:
+        yield from _of_pattern(source, out)
+    else:
         yield Job(source, _join(out, posixpath.basename(path)))
+
+
+def _of_folder(source: str, out: str) -> Iterator[Job]:
+    storage, path = storage_of(source)
+    with file_system_errors(source, "read"):
+        found = sorted(storage.find(path))
+    if local_path(source) is not None:
+        _refuse_unreadable(path)
+    found = [inside for inside in found if _is_video(inside, path, out)]
+    if not found:
+        raise OptionError(f"{source}: holds no video")
+    for inside in found:
+        yield Job(_address(source, inside), _join(out, posixpath.relpath(inside, path)))
+
+
+def _of_pattern(source: str, out: str) -> Iterator[Job]:
+    storage, path = storage_of(source)
+    searched = posixpath.dirname(re.split(r"[*?\[]", path)[0]) or "."
+    with file_system_errors(source, "read"):
+        found = [
+            inside
+            for inside in sorted(storage.glob(path))
+            if not (storage.isdir(inside) or _is_result(inside, searched, out))
+        ]
+    if not found:
+        raise OptionError(f"{source}: no file is called so")
+    for inside in found:
+        yield Job(_address(source, inside), _join(out, posixpath.basename(inside)))
 
 
 def _refuse_unreadable(folder: str) -> None:

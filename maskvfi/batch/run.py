@@ -232,16 +232,7 @@ class _Batch:
             if isinstance(found, Part):
                 self._add_part(video, found)
             elif isinstance(found, Report):
-                video.surveyed = True
-                assert video.journal is not None
-                for number in [each for each in video.journal.numbers if each >= video.row.parts]:
-                    video.journal.drop(number)  # the source was longer
-                for name in ("frames_in", "frames_out", "cuts", "duplicates", "device", "runtime"):
-                    setattr(video.row, name, getattr(found, name))
-                video.row.precision, video.row.damage = found.precision, found.damage
-                video.warn(found.warnings)
-                video.row.seconds_survey = found.seconds["survey"]
-                self._join_if_whole(video)
+                self._end_survey(video, found)
             else:
                 video.facts = found
                 video.journal = Journal(video.work_path, found, resume=True, overwrite=self._overwrite)
@@ -251,6 +242,26 @@ class _Batch:
         except Exception as error:
             del self._surveys[survey]
             self._fail(video, error)
+
+    def _end_survey(self, video: _Video, report: Report) -> None:
+        assert video.journal is not None
+        for number in [each for each in video.journal.numbers if each >= video.row.parts]:
+            video.journal.drop(number)  # the source was longer
+        for name in (
+            "frames_in",
+            "frames_out",
+            "cuts",
+            "duplicates",
+            "device",
+            "runtime",
+            "precision",
+            "damage",
+        ):
+            setattr(video.row, name, getattr(report, name))
+        video.row.seconds_survey = report.seconds["survey"]
+        video.warn(report.warnings)
+        video.surveyed = True
+        self._join_if_whole(video)
 
     def _add_part(self, video: _Video, part: Part) -> None:
         assert video.journal is not None

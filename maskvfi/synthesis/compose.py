@@ -163,6 +163,7 @@ def compose(
             for a, b, t, keep, used, share in zip(start, end, times, kept, weights, nearer, strict=True)
         )
     out = tuple(plane.clone() for plane in still)
+    limits = None if layout.opaque is None else _range_of(start, end, layout)
     for tile, output, passing in moving:
         weight = None if copied is None else tile.box.of(copied.weight)
         shares = [
@@ -171,10 +172,10 @@ def compose(
         if weight is not None and passing is not None:
             weight = weight * (1 - passing)
             shares = list(layout.weights(weight))
-        if layout.opaque is None:
+        if layout.opaque is None or limits is None:
             warped = layout.colour_planes(output.frame)
         else:
-            warped = _moving_with_alpha(start, end, time, output, tile.box, still, layout)
+            warped = _moving_with_alpha(start, end, time, output, tile.box, still, layout, limits)
             if weight is not None:
                 opacity = (warped[-1] / layout.opaque, tile.box.of(still[-1]) / layout.opaque)
                 visible = _by_opacity(weight[0, 0], *opacity)
@@ -242,23 +243,30 @@ def _moving_with_alpha(
     box: Box,
     still: Sequence[Tensor],
     layout: PlaneLayout,
+    limits: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, ...]:
     """The planes of a moving tile with opacity, which is warped as the colours are.
 
-    The network has seen the frames over a backdrop. Where nothing is opaque, the still layer's colours stay.
+    The network has seen the frames over a backdrop. Where nothing is opaque, the still layer's colours stay. `limits`
+    are the darkest and the brightest colour of both frames.
     """
     assert layout.opaque is not None
     opacity = _moving_opacity(
         as_float(start[-1]) / layout.opaque, as_float(end[-1]) / layout.opaque, time, output, box
     )
-    low, high = (torch.stack(each) for each in zip(layout.range_of(start), layout.range_of(end), strict=True))
-    colours = layout.colour_planes(remove_backdrop(output.frame, opacity, low.amin(), high.amax()))
+    colours = layout.colour_planes(remove_backdrop(output.frame, opacity, *limits))
     visible = layout.weights((opacity * layout.opaque >= 0.5).to(opacity.dtype))
     shown = (
         torch.lerp(box.of(plane, log2), colour, share)
         for plane, colour, share, log2 in zip(still, colours, visible, layout.log2, strict=False)
     )
     return (*shown, opacity[0, 0] * layout.opaque)
+
+
+def _range_of(start: Sequence[Tensor], end: Sequence[Tensor], layout: PlaneLayout) -> tuple[Tensor, Tensor]:
+    """The darkest and the brightest colour of two frames, as `PlaneLayout.range_of` gives those of one."""
+    low, high = zip(layout.range_of(start), layout.range_of(end), strict=True)
+    return torch.stack(low).amin(), torch.stack(high).amax()
 
 
 def _moving_opacity(

@@ -39,7 +39,8 @@ class View:
 
     Attributes:
         rgb: [B,3,H,W], float32: 0 is black and 1 is white.
-        seen: The same in 0..1, for the networks: `rgb` itself, but where that may lie outside of 0..1.
+        seen: The same in 0..1, for the networks.
+        any_range: Whether `rgb` may lie outside of 0..1; else `seen` is `rgb` itself.
         translucent: Whether some of the picture is not opaque, and its colours lie over a backdrop.
         prepared: What the interpolation network computes from one frame, once it has been computed.
         features: What the mask network computes from one frame, once it has been computed.
@@ -47,6 +48,7 @@ class View:
 
     rgb: Tensor
     seen: Tensor
+    any_range: bool = False
     translucent: bool = False
     prepared: Any = field(default=None, repr=False)
     features: FrameFeatures | None = field(default=None, repr=False)
@@ -280,8 +282,9 @@ class Interpolator:
             What the other methods take. It keeps what they compute of this frame.
         """
         rgb = rgb.to(self.device, torch.float32)
+        any_range = brightest is not None
         seen = rgb if brightest is None else compress_highlights(rgb, brightest)
-        return View(rgb, seen, translucent)
+        return View(rgb, seen, any_range, translucent)
 
     def probability(self, views: Sequence[View]) -> Tensor | None:
         """Compute the mask of every gap between consecutive views.
@@ -444,29 +447,31 @@ class Interpolator:
         time = as_timestep(timestep, gap.start.rgb)
         for tile, prepared in gap.tiles:
             pair = self._pair(gap.start, gap.end, tile.box) if prepared is None else prepared
-            motion = passing = None
-            any_range = gap.start.seen is not gap.start.rgb
-            # Cubic samples overshoot and are cut to 0..1. Translucent colours are divided by their opacity later.
-            bilinear = any_range or gap.start.translucent or gap.end.translucent
-            if gap.weight is not None or bilinear:
-                motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
-            if motion is None and any_range:  # a network without flow fades
-                start, end = (tile.box.of(view.rgb) for view in (gap.start, gap.end))
-                output = Interpolation(torch.lerp(start, end, time))
-            elif motion is None:
-                output = self.vfi.between(pair, time, self.scale, self.ensemble)
-            else:
-                if bilinear:
-                    motion = motion._replace(sampling=BILINEAR)
-                frames = gap.start.rgb, gap.end.rgb
-                weight = torch.zeros_like(frames[0][:, :1]) if gap.weight is None else gap.weight
-                samples = warped_samples(motion, *frames, weight, tile.box)
-                output = blend_samples(motion, samples)
-                if gap.calm is not None:
-                    passing = passing_things(
-                        motion, samples, *frames, weight, gap.calm, tile.box, self.protect
-                    )
-            yield MovingTile(tile, output, passing)
+            yield MovingTile(tile, *self._in_box(gap, pair, time, tile.box))
+
+    def _in_box(
+        self, gap: PreparedGap, pair: Any, time: Tensor, box: Box
+    ) -> tuple[Interpolation, Tensor | None]:
+        """The moving layer in a box, and where things pass in it that are too small for the network's flow."""
+        # Cubic samples overshoot and are cut to 0..1. Translucent colours are divided by their opacity later.
+        bilinear = gap.start.any_range or gap.start.translucent or gap.end.translucent
+        motion = None
+        if gap.weight is not None or bilinear:
+            motion = self.vfi.motion(pair, time, self.scale, self.ensemble)
+        if motion is None and gap.start.any_range:  # a network without flow fades
+            start, end = (box.of(view.rgb) for view in (gap.start, gap.end))
+            return Interpolation(torch.lerp(start, end, time)), None
+        if motion is None:
+            return self.vfi.between(pair, time, self.scale, self.ensemble), None
+        if bilinear:
+            motion = motion._replace(sampling=BILINEAR)
+        frames = gap.start.rgb, gap.end.rgb
+        weight = torch.zeros_like(frames[0][:, :1]) if gap.weight is None else gap.weight
+        samples = warped_samples(motion, *frames, weight, box)
+        passing = None
+        if gap.calm is not None:
+            passing = passing_things(motion, samples, *frames, weight, gap.calm, box, self.protect)
+        return blend_samples(motion, samples), passing
 
     def _pair(self, start: View, end: View, box: Box) -> Any:
         first, last = (

@@ -123,32 +123,18 @@ class VideoWriter:
         self._info = info
         self.encoding = choose_encoding(codec, info, options or {}, pix_fmt)
         self.warnings = list(self.encoding.warnings)
-        if info.profile and not is_srgb(info.profile):
-            self.warnings.append("a video keeps no ICC profile: left out, colours may look different")
         try:
             if facts is not None and self.encoding.has_bytes:
-                self.journal = self._target.open_journal(facts, resume)
-                if self.journal is not None and self.journal.replaced:
-                    self.warnings.append(self.journal.replaced)
+                self._open_journal(facts, resume)
             if resume and self.journal is None:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
+            self.warnings += _limits(muxer, info, rate)
             self.time_base = choose_time_base(info, rate, self.encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
             self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
-            if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:
-                self.warnings.append(
-                    f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly"
-                )
-            if muxer in ("matroska", "webm") and rate > 1000:
-                self.warnings.append(
-                    "Matroska counts milliseconds: of over 1000 frames a second some share a time"
-                )
-            plays = FOR_EVER if info.plays is None else info.plays
-            self._container.container_options.update(loop_option(muxer, plays))
-            if muxer in ("mp4", "mov"):  # the time scale of the edit list, which says when each stream begins
-                self._container.container_options["movie_timescale"] = str(self.time_base.denominator)
+            self._container.container_options.update(_muxer_options(muxer, info, self.time_base))
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
                 self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
@@ -286,6 +272,11 @@ class VideoWriter:
             raise MediaError(f"{error} ({kept})") from error
         if short_of_memory(error):
             raise MemoryError(f"{reason(error)}; {kept}") from error
+
+    def _open_journal(self, facts: Mapping[str, Any], resume: bool) -> None:
+        self.journal = self._target.open_journal(facts, resume)
+        if self.journal is not None and self.journal.replaced:
+            self.warnings.append(self.journal.replaced)
 
     def _open(self, container_format: str | None) -> OutputContainer:
         try:
@@ -450,3 +441,23 @@ class VideoWriter:
         self._target.discard()
         if self.journal is not None:
             self.journal.close()
+
+
+def _limits(muxer: str, info: SourceInfo, rate: Fraction) -> list[str]:
+    """Warnings of what a container cannot keep or show."""
+    lines = []
+    if info.profile and not is_srgb(info.profile):
+        lines.append("a video keeps no ICC profile: left out, colours may look different")
+    if muxer == "gif" and 1 / rate < SHORTEST_OF_GIF:
+        lines.append(f"browsers show a GIF of more than {1 / SHORTEST_OF_GIF} frames a second slowly")
+    if muxer in ("matroska", "webm") and rate > 1000:
+        lines.append("Matroska counts milliseconds: of over 1000 frames a second some share a time")
+    return lines
+
+
+def _muxer_options(muxer: str, info: SourceInfo, time_base: Fraction) -> dict[str, str]:
+    """The options of a container: how often it plays, and the ticks in which it says when each stream begins."""
+    options = loop_option(muxer, FOR_EVER if info.plays is None else info.plays)
+    if muxer in ("mp4", "mov"):
+        options["movie_timescale"] = str(time_base.denominator)
+    return options

@@ -133,9 +133,7 @@ def open_sink(
     if copy_from is not None and _has_pictures_alone(copy_from):
         copy_from = None
     if os.fspath(path) == PIPE:
-        piped = _piped(info, rate, codec, options or {}, pix_fmt)
-        piped.warnings += _others_left_out("a pipe", copy_from) + _colours_left_out(piped.encoding.colour)
-        return piped
+        return _pipe(info, rate, codec, options or {}, pix_fmt, copy_from)
     if is_image_target(path):
         images = ImageFolderWriter(path, info, overwrite=overwrite, options=options, pix_fmt=pix_fmt)
         own = images.encoding.codec
@@ -210,12 +208,13 @@ def _colours_left_out(colour: Colour) -> list[str]:
     return [f"a pipe keeps no {' and no '.join(lost)} of the colours: left out"] if lost else []
 
 
-def _piped(
+def _pipe(
     info: SourceInfo,
     rate: Fraction,
     codec: str | None,
     options: Mapping[str, str],
     pix_fmt: str | None,
+    copy_from: PathLike | None,
 ) -> VideoWriter:
     if sys.stdout is None:
         raise MediaError("-: standard output is closed")
@@ -229,4 +228,5 @@ def _piped(
     )
     if left := [*(["codec"] if codec not in (None, _PIPE_CODEC) else []), *options]:
         writer.warnings.append(f"a pipe has no options of an encoder: {', '.join(left)} left out")
+    writer.warnings += _others_left_out("a pipe", copy_from) + _colours_left_out(writer.encoding.colour)
     return writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -152,9 +152,8 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
     Raises:
         MediaError: They differ in size, the first cannot be read, or no format holds all of them.
     """
-    first = _info_of(decode_picture(files[0]), files[0], rate)
+    shown = upright_info(_info_of(decode_picture(files[0]), files[0], rate))
     headers = {file: header for file in files if (header := _read_header(file)) is not None}
-    shown = upright_info(first)
     for file, header in headers.items():
         if header.size != (shown.width, shown.height):
             size = f"{header.size[0]}x{header.size[1]}"
@@ -168,22 +167,29 @@ def describe_pictures(files: Sequence[Path], name: str, rate: Fraction) -> tuple
     profiles = [header.profile for header in headers.values()] or [b""]
     if len(set(profiles)) > 1:
         warnings.append(f"{name}: the images have different ICC profiles; that of the first is taken for all")
-    formats = {header.format for header in headers.values() if header.format}
-    mixed = len({header.codec for header in headers.values()}) > 1
     count = len(files)
     info = replace(shown, path=name, frames_estimate=count, duration=count / rate, profile=profiles[0])
-    if len(formats) > 1 or (mixed and any(fmt.family == "yuv" for fmt in formats)):
-        fmt = _common_format(formats, name, mixed)
+    common = _with_common_format(info, headers)
+    if common is not info:
         counts = Counter(header.name for header in headers.values())
         listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-        warnings.append(f"{name}: the images differ ({listed}); all are read as {fmt.name}")
-        like = next((file for file, header in headers.items() if header.format == fmt), None)
-        if like is None or (mixed and fmt.family == "rgb"):
-            colour = Colour.from_tags(fmt, shown.height, range_tag=RANGE_FULL, siting="center")
-        else:
-            colour = upright_info(_info_of(decode_picture(like), like, rate)).colour
-        info = replace(info, format=fmt, colour=colour)
-    return info, warnings
+        warnings.append(f"{name}: the images differ ({listed}); all are read as {common.format.name}")
+    return common, warnings
+
+
+def _with_common_format(info: SourceInfo, headers: Mapping[Path, _Header]) -> SourceInfo:
+    """The description of pictures with the format and colours that hold all of them; `info` itself if it does."""
+    formats = {header.format for header in headers.values() if header.format}
+    mixed = len({header.codec for header in headers.values()}) > 1
+    if len(formats) < 2 and not (mixed and any(fmt.family == "yuv" for fmt in formats)):
+        return info
+    fmt = _common_format(formats, info.path, mixed)
+    like = next((file for file, header in headers.items() if header.format == fmt), None)
+    if like is None or (mixed and fmt.family == "rgb"):
+        colour = Colour.from_tags(fmt, info.height, range_tag=RANGE_FULL, siting="center")
+    else:
+        colour = upright_info(_info_of(decode_picture(like), like, info.rate)).colour
+    return replace(info, format=fmt, colour=colour)
 
 
 def read_frame(file: Path, info: SourceInfo, number: int) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator
 from fractions import Fraction
@@ -401,23 +402,10 @@ class VideoReader(ReadAhead[Frame]):
 
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
         stream, context = self._stream, self._stream.codec_context
-        name = planar_name(first.format.name)
-        if name is None:
-            raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
-        # Codecs of old games and screens have no transparent colour.
-        opaque = context.name not in ("png", "apng")
-        if first.format.name == "pal8" and opaque and planes_of(first)[-1].min() == 255:
-            name = "gbrp"
-        fmt = PixelFormat.parse(name)
+        fmt = self._format(first)
         stated = stream.guessed_rate if self._is_raw() else rate_of(stream)
         rate = self._raw_rate or Fraction(stated or 25)
-        length = self._length(stream)
-        frames = stream.frames or (round(length * rate) if length else None)
-        if self._start or self._end is not None:
-            begin = self._start or Fraction(0)
-            stop = min((t for t in (self._end, length) if t is not None), default=None)
-            length = None if stop is None else max(Fraction(0), stop - begin)
-            frames = None if length is None else -(-length * rate // 1)
+        length, frames = self._extent(rate)
         pts, tagged = first.pts, self._tagged or first
         return SourceInfo(
             path=self._name,
@@ -439,6 +427,27 @@ class VideoReader(ReadAhead[Frame]):
             plays=plays_of(self._name) if self._is_file() else None,
             described=described(tagged),
         )
+
+    def _format(self, first: av.VideoFrame) -> PixelFormat:
+        name = planar_name(first.format.name)
+        if name is None:
+            raise MediaError(f"{self._name}: pixel format {first.format.name} is not supported")
+        # Codecs of old games and screens have no transparent colour.
+        opaque = self._stream.codec_context.name not in ("png", "apng")
+        if first.format.name == "pal8" and opaque and planes_of(first)[-1].min() == 255:
+            name = "gbrp"
+        return PixelFormat.parse(name)
+
+    def _extent(self, rate: Fraction) -> tuple[Fraction | None, int | None]:
+        """The seconds and the number of frames that are read, as the file states them; None where it does not."""
+        length = self._length(self._stream)
+        if not self._start and self._end is None:
+            return length, self._stream.frames or (round(length * rate) if length else None)
+        stop = min((t for t in (self._end, length) if t is not None), default=None)
+        if stop is None:
+            return None, None
+        length = max(Fraction(0), stop - (self._start or 0))
+        return length, math.ceil(length * rate)
 
     def _colour(self, first: av.VideoFrame, fmt: PixelFormat) -> Colour:
         context = self._stream.codec_context

@@ -328,25 +328,23 @@ class CopiedStreams:
                 if index in self._tracks:
                     if self._last is None or _time_of(packet) < self._last + 1:
                         yield packet
-                    continue
-                if is_cover(packet.stream) and packet.size:
+                elif is_cover(packet.stream) and packet.size:
                     packet.pts = packet.dts = 0
                     yield packet
-                    continue
-                if not packet.size or (packet.pts is None and packet.dts is None):
-                    continue
-                # An edit list hides it, which other containers do not have. Pictures may need hidden ones.
-                hidden = packet.is_discard and packet.stream.type != "video"
-                if hidden and _time_of(packet) < self._begin - _PRIMING:
-                    continue
-                if self._in_window(packet) and (index in started or packet.is_keyframe):
+                elif self._is_copied(packet) and (index in started or packet.is_keyframe):
                     started.add(index)
                     yield packet
         except av.error.FFmpegError as error:
             self.warnings.append(f"{self._name}: reading its other streams stopped early ({reason(error)})")
 
-    def _in_window(self, packet: Packet) -> bool:
+    def _is_copied(self, packet: Packet) -> bool:
         """Whether a packet belongs to the window; a subtitle that lies partly in it is cut to it."""
+        if not packet.size or (packet.pts is None and packet.dts is None):
+            return False
+        # An edit list hides it, which other containers do not have. Pictures may need hidden ones.
+        hidden = packet.is_discard and packet.stream.type != "video"
+        if hidden and _time_of(packet) < self._begin - _PRIMING:
+            return False
         tick = Fraction(packet.time_base)
         begin = (packet.pts if packet.pts is not None else packet.dts or 0) * tick
         if packet.stream.type == "subtitle" and packet.duration:
