@@ -24,6 +24,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from benchmarks.begun import check_begun
 from distill.data.labels import PUBLISHED, Rule, static_labels
 from distill.data.mask_samples import Stills
 from distill.data.teachers import load_teacher
@@ -39,6 +40,7 @@ from distill.training.mask import TrainableMask, as_floats, as_pairs, static_los
 from distill.training.published import PublishedUNet
 from maskvfi.models.static import StaticConfig, StaticMaskNet
 from maskvfi.paths import written_whole
+from maskvfi.weights.read import sha256
 
 SIZE, LENGTH, BATCH, RATE, SEED = 160, 3, 8, 1.5e-3, 5
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -108,7 +110,8 @@ def main(
     cases: Annotated[int, typer.Option(help="Composites per kind and clip.")] = 3,
 ) -> None:
     """Train the variants and print the table of their scores."""
-    out.mkdir(parents=True, exist_ok=True)
+    plan = sha256(data / "tuples.json") if (data / "tuples.json").is_file() else None
+    check_begun(out / what / "begun.json", data=str(data.resolve()), plan=plan, steps=steps, samples=samples)
     drawn = draw_footage if what == "labels" else draw_samples
     source = "-".join(data.resolve().parts[1:])
     kept = once(out / f"{drawn.__name__}-{source}-{samples}.npz", lambda: drawn(data, samples))

@@ -16,6 +16,7 @@ import av
 import numpy as np
 
 import maskvfi
+from maskvfi.paths import VIDEO_SUFFIXES
 from maskvfi.video import open_source
 
 
@@ -26,9 +27,7 @@ def main() -> int:
     parser.add_argument("--plain", action="store_true", help="no mask, coarse flow: faster")
     options = parser.parse_args()
     failures = 0
-    for clip in sorted(
-        path for path in options.clips.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".mov")
-    ):
+    for clip in sorted(path for path in options.clips.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES):
         with tempfile.TemporaryDirectory() as folder:
             problems = check(clip, Path(folder) / "out.mkv", options.seconds, options.plain)
         failures += bool(problems)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import typer
 
-from distill.data.clips import find_clips
+from benchmarks.pictures import clip_named, write_png
 from distill.data.tensors import as_batch, as_picture
 from distill.evaluate.footage import Footage
 from distill.synthetic.overlays import Overlay, paste, text_drawing
@@ -44,7 +44,7 @@ def main(
     seed: int = 1,
 ) -> None:
     """Render the frames and write them side by side, in one row."""
-    clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
+    clip = clip_named(clips, name)
     run = Footage(clip, SIDE, np.random.default_rng(seed), textures=1, runs=4).runs[0]
     frames = paste(run[:2], [counter(), subtitle()]).frames
     knowing = load_static(mask)
@@ -59,7 +59,7 @@ def main(
     row = [crop(picture) for picture in (frames[0], *made, frames[1])]
     gap = np.full((row[0].shape[0], 6, 3), 255, np.uint8)
     parts = [part for picture in row for part in (picture, gap)][:-1]
-    cv2.imwrite(str(out), np.hstack(parts)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    write_png(out, np.hstack(parts))
 
 
 def counter() -> Overlay:

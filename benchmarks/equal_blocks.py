@@ -37,7 +37,8 @@ def main(
                 changed = _changed_blocks(before.planes[0], after.planes[0])
                 grown = cv2.dilate(changed, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8))
                 found.append((1 - changed.mean(), grown.mean(), _box_share(grown)))
-        table.add_row(clip.path.name, *(f"{share:.0%}" for share in np.mean(found, axis=0)))
+        if found:
+            table.add_row(clip.path.name, *(f"{share:.0%}" for share in np.mean(found, axis=0)))
     Console(width=100).print(table)
 
 

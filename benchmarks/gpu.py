@@ -52,7 +52,8 @@ def main(
     parts["two workers"] = lambda: _together(device, sizes[-1], frames)
     parts["8K in tiles"] = lambda: _file(device, "libx264", "none", (640, 360) if small else (7680, 4320), 3)
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    here = {"device": torch.cuda.get_device_name() if device.startswith("cuda") else device, "vfi": vfi}
+    named = torch.cuda.get_device_name() if device.startswith("cuda") else device
+    here = {"device": named, "vfi": vfi, "small": small}
     if before := {name: found[name] for name in here if found.get(name, here[name]) != here[name]}:
         raise SystemExit(f"{out}: was begun with {before}; give another --out")
     found |= here

@@ -105,7 +105,7 @@ def main() -> None:
         for speed in SPEEDS:
             said = ("-", "-") if network is None else (f"{x:.0%}" for x in shares(network, screens, speed))
             cells = (
-                Path(name or "none").stem,
+                name or "none",
                 speed,
                 *said,
                 f"{share_shown(interpolator, screens, speed):.0%}",

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pictures import clip_named, write_png
 from distill.data.clips import find_clips
 from distill.evaluate.methods import network
 from distill.evaluate.quality import of_ends
@@ -57,7 +58,7 @@ def main(
         for sampling in (BILINEAR, BICUBIC)
     }
     if out:
-        clip = next(each for each in find_clips(clips) if each.path.name.startswith(name))
+        clip = clip_named(clips, name)
         draw(
             out,
             next(moving_runs(clip, runs)),
@@ -120,7 +121,7 @@ def draw(out: Path, run: Run, methods: list[Maker], crop: tuple[int, int, int, i
     ]
     gap = np.full((cut[0].shape[0], 6, 3), 255, np.uint8)
     joined = np.hstack([part for picture in cut for part in (picture, gap)][:-1])
-    cv2.imwrite(str(out), joined[..., ::-1])
+    write_png(out, joined)
 
 
 if __name__ == "__main__":

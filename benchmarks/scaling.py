@@ -29,7 +29,7 @@ from rich.console import Console
 import maskvfi
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch import Row, Summary, batch
-from maskvfi.batch.jobs import VIDEO_SUFFIXES
+from maskvfi.paths import VIDEO_SUFFIXES
 from maskvfi.timing.scenes import SceneWatcher
 from maskvfi.video import Frame, SourceInfo, open_source
 

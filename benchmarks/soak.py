@@ -1,4 +1,4 @@
-"""Interpolate a long video of small frames: memory, threads and open files must not grow, and times must not drift.
+"""Interpolate a long video of small frames: do memory, threads and open files grow, and do times drift?
 
 python -m benchmarks.soak [--minutes 30] [--mask static-s]
 """

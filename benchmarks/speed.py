@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.begun import check_begun
 from maskvfi.paths import written_whole
 
 MASKVFI = [sys.executable, "-m", "maskvfi.cli"]
@@ -40,9 +41,9 @@ def main(
     """Run the commands one after another, and print what they printed."""
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is needed")
-    out.mkdir(parents=True, exist_ok=True)
     if find_spec("openvino") is None:
         raise SystemExit("OpenVINO is needed: pip install '.[openvino]'")
+    check_begun(out / "begun.json", clips=str(clips.resolve()), train=train and str(train.resolve()))
     for name, command in _commands(clips, out, train):
         path = out / f"{name}.txt"
         if not path.is_file():

@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 evaluation = typer.Typer(help="Measure weights.", no_args_is_help=True)
 app.add_typer(evaluation, name="evaluate")
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 paper = Console(width=None if sys.stdout.isatty() else 200)  # a table in a file is not squeezed
 
 Data = Annotated[Path, typer.Option(help="The folder of shards that `prepare` made.")]
@@ -71,6 +71,7 @@ def prepare(
     """Cut videos (or a data set's frames) and pictures into shards."""
     from distill.data import prepare as cutting
 
+    cutting.find_pictures(pictures)  # a wrong folder is better known before the clips are cut
     if ray or address:
         from distill.data.ray_shards import prepare_on_ray
 
@@ -146,7 +147,7 @@ def average(
     check_target(out, overwrite)
     from distill.training.average import average as write_average
 
-    write_average(weights, out, half)
+    write_average(weights, out, half, overwrite)
 
 
 @app.command()
@@ -161,7 +162,7 @@ def balance(
     check_target(out, overwrite)
     from distill.training.balance import balance as write_balanced
 
-    shift = write_balanced(weights, data, out, samples)
+    shift = write_balanced(weights, data, out, samples, overwrite)
     typer.echo(f"{out}: {shift:+.2f} to the logits of what was replaced")
 
 
@@ -207,7 +208,7 @@ def quality(
         raise ValueError("give --clips FOLDER, or --set NAME and the folder of the set")
     paper.print(*tables)
     for missing in measured.missing:
-        console.print(f"not measured: {missing}", markup=False)
+        console.print(f"not measured: {missing}")
 
 
 @evaluation.command()
@@ -259,9 +260,9 @@ def bench_still(
     bench = measure_still(clips, makers, options.cases, options.seed, missing)
     paper.print(*still_tables(bench))
     for name in bench.missing:
-        console.print(f"not measured: {name}", markup=False)
+        console.print(f"not measured: {name}")
     if target is not None:
-        write_page(bench, clips.name, target)
+        write_page(bench, clips.name, target, overwrite)
         console.print(f"{out}: written", soft_wrap=True)
 
 
@@ -312,7 +313,7 @@ def main() -> None:
         if (wrong := usage_line(error, "distill")) is None:
             raise
         line = wrong
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(line, soft_wrap=True)
     sys.exit(2)
 
 

@@ -85,7 +85,7 @@ class FitOptions(OptionGroup):
     )
     log_every: int = option(50, "Steps between two lines of the log.", low=1)
     store_every: int = option(250, "Steps between two states that are stored.", low=1)
-    stop_after: int | None = option(None, "Stop after this step; the same command continues later.", low=1)
+    stop_after: int | None = option(None, "Stop after this step; the same command without it goes on.", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,33 +99,35 @@ class MaskTraining(FitOptions):
     batch: int = option(6, BATCH, low=1)
     size: int = option(224, SIZE, low=1)
     length: int = option(5, "Frames in a sample.", low=2)
-    rate: float = option(1.2e-3, RATE)
+    rate: float = option(1.2e-3, RATE, low=0)
     seed: int = option(0, SEED)
     start: Path | None = option(None, START)
-    keep_mask: float = option(0.0, "Weight that holds the mask to what it said before, where that was right.")
+    keep_mask: float = option(
+        0.0, "Weight that holds the mask to what it said before, where that was right.", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms(OptionGroup):
-    """How much each term of the interpolation loss counts; a term of weight 0 is not computed.
+    """How much each term of the interpolation loss counts; a term of weight 0 costs nothing, but for the picture's.
 
     The weight of `flow` falls to a fiftieth over the run: motion has to be learnt at first. `privileged` draws the
     flow towards that of a block which also sees the truth, wherever that block does better (Huang et al., ECCV 2022).
     `perceptual` needs the package stlpips-pytorch, for its weights.
     """
 
-    picture: float = option(1.0, "Weight of the picture after every block.")
-    laplacian: float = option(0.2, "Weight of the Laplacian pyramid.")
-    flow: float = option(0.2, "Weight of known flow, at the start.")
-    census: float = option(0.0, "Weight of the census transform, which compares neighbourhoods.")
-    reversal: float = option(0.0, "Weight of agreement when time runs backwards.")
-    privileged: float = option(0.0, "Weight of a block that sees the truth.")
-    perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).")
-    taught: float = option(0.0, "Weight of a teacher's flow and blend (needs --teacher).")
+    picture: float = option(1.0, "Weight of the picture after every block.", low=0)
+    laplacian: float = option(0.2, "Weight of the Laplacian pyramid.", low=0)
+    flow: float = option(0.2, "Weight of known flow, at the start.", low=0)
+    census: float = option(0.0, "Weight of the census transform, which compares neighbourhoods.", low=0)
+    reversal: float = option(0.0, "Weight of agreement when time runs backwards.", low=0)
+    privileged: float = option(0.0, "Weight of a block that sees the truth.", low=0)
+    perceptual: float = option(0.0, "Weight of ST-LPIPS (needs stlpips-pytorch).", low=0)
+    taught: float = option(0.0, "Weight of a teacher's flow and blend (needs --teacher).", low=0)
     imitated: float = option(
         0.0, "Share of the run, at its start, in which each block learns its teacher's block.", low=0, high=1
     )
-    decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.")
+    decibel: float = option(0.0, "Weight of the logarithm of the squared error, which PSNR counts.", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +140,10 @@ class VfiTraining(FitOptions, Terms):
     steps: int = option(4200, STEPS, low=1)
     batch: int = option(8, BATCH, low=1)
     size: int = option(128, SIZE, low=1)
-    rate: float = option(1.2e-3, RATE)
+    rate: float = option(1.2e-3, RATE, low=0)
     synthetic: float = option(0.5, "Share of samples whose motion is synthetic.", low=0, high=1)
     overlays: float = option(0.25, "Share of samples with things that stand on top.", low=0, high=1)
-    speed: float = option(16.0, "Fastest synthetic motion, px per gap.")
+    speed: float = option(16.0, "Fastest synthetic motion, px per gap.", low=0.3)
     noise: float = option(0.0, "Share of real samples that get more noise.", low=0, high=1)
     optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
     teacher: str | None = option(
@@ -162,12 +164,18 @@ class JointTraining(FitOptions):
     steps: int = option(2000, STEPS, low=1)
     batch: int = option(8, BATCH, low=1)
     size: int = option(160, SIZE, low=1)
-    rate: float = option(2e-4, RATE)
+    rate: float = option(2e-4, RATE, low=0)
     overlays: float = option(0.6, "Share of samples with things that stand on top.", low=0, high=1)
     synthetic: float = option(0.2, "Share of samples whose motion is synthetic.", low=0, high=1)
     noise: float = option(0.3, "Share of real samples that get more noise.", low=0, high=1)
-    keep_mask: float = option(1.0, "Weight that holds the mask to the truth, and to what it said before.")
-    keep_vfi: float = option(20.0, "Weight that holds the network to what it made before, on plain footage.")
-    perceptual: float = option(0.0, "Weight of ST-LPIPS of the composed frame (needs stlpips-pytorch).")
+    keep_mask: float = option(
+        1.0, "Weight that holds the mask to the truth, and to what it said before.", low=0
+    )
+    keep_vfi: float = option(
+        20.0, "Weight that holds the network to what it made before, on plain footage.", low=0
+    )
+    perceptual: float = option(
+        0.0, "Weight of ST-LPIPS of the composed frame (needs stlpips-pytorch).", low=0
+    )
     optimiser: str = option("muon", OPTIMISER, choices=OPTIMISERS)
     seed: int = option(0, SEED)

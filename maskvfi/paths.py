@@ -14,6 +14,12 @@ from maskvfi.errors import MediaError, reason
 
 PathLike = str | os.PathLike[str]
 LONGEST_NAME = 255  # bytes of a file's name that file systems take
+# By which the videos of a folder are known.
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
+    *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".gif", ".apng"),
+    *(".dv", ".m2v", ".y4m", ".h264", ".hevc", ".divx", ".rm", ".rmvb"),
+)
 
 
 def partial_path(target: Path) -> Path:

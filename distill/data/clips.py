@@ -20,12 +20,11 @@ import numpy as np
 from rich.console import Console
 
 from distill.arrays import Image
-from maskvfi.paths import written_whole
+from maskvfi.paths import VIDEO_SUFFIXES, written_whole
 
 Sample = tuple[str, list[Image], dict[str, Any]]  # key, pictures, facts
 
 MOST_FRAMES = 10**8  # more is not a video's length, but a container that does not know it
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".ts", ".gif"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,17 @@ def find_clips(folder: Path) -> list[Clip]:
 
     Args:
         folder: Where to look. A manifest.json there, or one folder up, says the kind of footage and the split
-            (training, evaluation) of each video.
+            ("train", "dev" ...) of each video.
 
     Returns:
         The clips, in order of their paths; without a manifest their kind is "natural".
 
     Raises:
-        ValueError: There is no video, or none that can be read. Others that cannot be read are left out by name.
+        ValueError: There is no such folder, no video, or none that can be read. Others that cannot be read are left
+            out by name.
     """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder")
     said: dict[str, tuple[str, str]] = {}
     for place in (folder.parent, folder):  # the folder's own manifest wins
         said |= _kinds(place / "manifest.json")
@@ -60,33 +62,46 @@ def find_clips(folder: Path) -> list[Clip]:
     clips = []
     for path in paths:
         if frames := _count(path):
-            kind, split = said.get(path.name, ("natural", ""))
+            kind, split = said.get(os.fspath(path), said.get(path.name, ("natural", "")))
             clips.append(Clip(path, kind, frames, split))
         else:
-            Console(stderr=True).print(f"{path}: cannot be read, left out", markup=False, soft_wrap=True)
+            say(f"{path}: cannot be read, left out")
     if not clips:
         raise ValueError(f"{folder}: holds no video that can be read")
     return clips
 
 
+def say(line: str) -> None:
+    """Print a line beside the progress bar."""
+    Console(stderr=True, markup=False).print(line, soft_wrap=True)
+
+
 def _kinds(manifest: Path) -> dict[str, tuple[str, str]]:
-    """Kind and split by file name; none where there is no manifest, or another program's."""
+    """Kind and split by path, and by name, since a folder may be moved; none where a manifest is another program's."""
     try:
-        return {
-            Path(entry["file"]).name: (entry["kind"], entry.get("split", ""))
-            for entry in json.loads(manifest.read_text())
-        }
-    except (OSError, ValueError, TypeError, KeyError):
+        entries = json.loads(manifest.read_text())
+    except (OSError, ValueError):
         return {}
+    said = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("file"), str):
+            facts = str(entry.get("kind", "natural")), str(entry.get("split", ""))
+            said[Path(entry["file"]).name] = said[os.fspath(manifest.parent / entry["file"])] = facts
+    return said
 
 
 def _count(path: Path) -> int:
-    """How many frames a video has: what its container says, or what can be read where that says nothing."""
+    """How many frames a video has, 0 if the first cannot be read.
+
+    That is what its container says, or what can be read where that says nothing.
+    """
     video = cv2.VideoCapture(os.fspath(path))
     promised = video.get(cv2.CAP_PROP_FRAME_COUNT)
+    if not video.grab():
+        return 0
     if 0 < promised < MOST_FRAMES:
         return int(promised)
-    count = 0
+    count = 1
     while video.grab():
         count += 1
     return count
@@ -162,6 +177,11 @@ class Shards:
                 entries.setdefault(key, {})[part] = (number, place, size)
         self.keys = [*entries]
         self.samples = [*entries.values()]
+        if damaged := next(
+            (sample for sample in self.samples if len(sample) < 2 or "json" not in sample), None
+        ):
+            path = self.paths[next(iter(damaged.values()))[0]]
+            raise ValueError(f"{path}: damaged shard (it ends too soon)")
         self.facts: list[dict[str, Any]] = [json.loads(self._read(sample["json"])) for sample in self.samples]
 
     def __len__(self) -> int:

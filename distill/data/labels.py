@@ -181,6 +181,7 @@ def _labelled(path: Path, teacher: Teacher, rule: Rule, scale: float) -> bool:
     except ValueError:
         return False
     found = {"weights": "", **stored.facts[0]}  # earlier versions did not note them
+    found["teacher"] = _named(str(found.get("teacher")), found["weights"])
     return stored.keys == Shards(path).keys and found == _facts(teacher, rule, scale)
 
 
@@ -189,7 +190,13 @@ def _labels_of(path: Path) -> Path:
 
 
 def _facts(teacher: Teacher, rule: Rule, scale: float) -> dict[str, Any]:
-    return {"teacher": teacher.name, "weights": teacher.sha256, "scale": scale, "rule": asdict(rule)}
+    named = _named(teacher.name, teacher.sha256)
+    return {"teacher": named, "weights": teacher.sha256, "scale": scale, "rule": asdict(rule)}
+
+
+def _named(name: str, sha256: str) -> str:
+    """A teacher's name without the place of its weights, where their hash is known: they may be moved."""
+    return name.partition(":")[0] if sha256 else name
 
 
 def _luma(image: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ RULE = TRAINING
 # What samples lie over, each up to its number of 0..1: real footage, then synthetic scenes whose camera moves, stands
 # still or hardly moves, then textures that repeat; the others lie over soft drifts.
 FOOTAGE, MOVING, STANDING_CAMERA, SLOW, REPEATING = 0.36, 0.56, 0.74, 0.78, 0.92
+BACKDROP = 384  # px, least side of a texture
 HARD = 1 / 2  # share of the real footage that is taken from mined tuples
 VISITS = 3  # samples that are made of one composite
 LAG = 40  # composites between two samples of one composite
@@ -100,11 +101,15 @@ class Stills(Endless):
         """
         super().__init__()
         self.tuples = Shards(folder)
-        self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples)
+        self.backdrops = Backdrops(Shards(folder, "textures"), self.tuples, max(BACKDROP, size))
         self.labels = Shards(folder, "labels") if any(folder.glob("labels-*.tar")) else None
         if self.labels and self.labels.keys != self.tuples.keys:
             raise ValueError(
                 f"{folder}: the labels are not those of all its tuples (run `python -m distill label` again)"
+            )
+        if self.labels and any(facts != self.labels.facts[0] for facts in self.labels.facts):
+            raise ValueError(
+                f"{folder}: its labels are those of several teachers (run `python -m distill label` again)"
             )
         if (found := len(self.tuples.frames(0))) < length:
             raise ValueError(f"{folder}: its tuples have {found} frames, the mask is trained on {length}")
@@ -229,10 +234,14 @@ class Backdrops:
     """Textures for synthetic scenes: photographs and frames of footage, some of them enlarged, soft, dark or pale.
 
     Texture k is always the same. Masks fail where motion is hard to see, so many textures are faint.
+
+    Args:
+        pictures, tuples: Where they are cut from.
+        side: Of a texture, in px.
     """
 
-    def __init__(self, pictures: Shards, tuples: Shards) -> None:
-        self.pictures, self.tuples = pictures, tuples
+    def __init__(self, pictures: Shards, tuples: Shards, side: int) -> None:
+        self.pictures, self.tuples, self.side = pictures, tuples, side
 
     def __len__(self) -> int:
         return 1 << 31
@@ -245,10 +254,10 @@ class Backdrops:
         rng = np.random.default_rng((79, index))
         source = self.pictures if rng.random() < 0.5 else self.tuples
         picture = source.frames(int(rng.integers(len(source))))[0]
-        zoom = 384 / min(picture.shape[:2]) * np.exp(max(0.0, rng.normal(0, 0.4)))
+        zoom = self.side / min(picture.shape[:2]) * np.exp(max(0.0, rng.normal(0, 0.4)))
         picture = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-        y, x = (int(rng.integers(0, side - 383)) for side in picture.shape[:2])
-        picture = picture[y : y + 384, x : x + 384]
+        y, x = (int(rng.integers(0, side - self.side + 1)) for side in picture.shape[:2])
+        picture = picture[y : y + self.side, x : x + self.side]
         if rng.random() < 0.2:
             picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.7, 4)))
         if rng.random() < 0.3:

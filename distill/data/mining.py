@@ -10,7 +10,7 @@ import torch
 from rich.progress import track
 
 from distill.arrays import Image
-from distill.data.clips import Sample, Shards, write_shard
+from distill.data.clips import Sample, Shards, remove_partial, write_shard
 from distill.data.labels import MOVING, TRAINING, as_codes, static_labels
 from distill.data.teachers import Dis, Teacher
 from distill.data.tensors import as_batch
@@ -42,6 +42,7 @@ def mine(data: Path, mask: PathLike, teacher: Teacher, every: int = 1, share: fl
         ValueError: There are no tuples, or damaged ones.
     """
     network, tuples, dis = load_static(mask), Shards(data), Dis()
+    remove_partial(data, HARD)
     facts = {"mask": str(mask), "teacher": teacher.name, "share": share}
 
     def hard() -> Iterator[Sample]:

@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 
 from distill.arrays import Floats, Image, Rng
-from distill.data.clips import Clip, Sample, Shards, find_clips, remove_partial, write_shard
+from distill.data.clips import Clip, Sample, Shards, find_clips, remove_partial, say, write_shard
 from distill.data.frames import (
     CUT,
     at_least,
@@ -127,7 +127,8 @@ def prepare(clips: Path, out: Path, recipe: Recipe) -> int:
         ValueError: The folder holds neither, or nothing long enough.
     """
     for number, part in track(uncut(clips, out, recipe), description="cutting tuples"):
-        cut(part, number, out, recipe)
+        if not cut(part, number, out, recipe) and isinstance(part, ClipPart):
+            say(f"{part.clip.path}: gave no tuple to shard {number}, too many cuts or no frames")
     return prepared(clips, out, recipe)
 
 
@@ -142,15 +143,19 @@ def prepared(clips: Path, out: Path, recipe: Recipe) -> int:
     """
     count = len(Shards(out)) if any(out.glob("tuples-*.tar")) else 0
     if not count:
-        raise ValueError(f"{clips}: has no stretch of {recipe.length + 1} frames without a cut")
+        raise _nothing_to_cut(clips, recipe)
     return count
+
+
+def _nothing_to_cut(clips: Path, recipe: Recipe) -> ValueError:
+    return ValueError(f"{clips}: has no stretch of {recipe.length + 1} frames without a cut")
 
 
 def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     """The shards that still have to be cut, with their numbers.
 
-    Shards of another plan are deleted, with their labels and with what was mined in them. Unfinished shards, which
-    killed runs left behind, are deleted too.
+    Shards of another plan are deleted, with their labels and with what was mined in them; a line says how many.
+    Unfinished shards, which killed runs left behind, are deleted too.
 
     Args:
         clips, out, recipe: As `prepare` has them.
@@ -171,9 +176,11 @@ def uncut(clips: Path, out: Path, recipe: Recipe) -> list[tuple[int, Part]]:
     same = known.is_file() and known.read_text() == written
     remove_partial(out, "tuples")
     if not same:
-        for kind in ("tuples", "labels", "hard"):
-            for old in out.glob(f"{kind}-*"):
-                old.unlink(missing_ok=True)
+        old = [path for kind in ("tuples", "labels", "hard") for path in out.glob(f"{kind}-[0-9]*.tar")]
+        if old:
+            say(f"{out}: another plan; {len(old)} shards of the old one are deleted (tuples, labels, mined)")
+        for path in old:
+            path.unlink(missing_ok=True)
         with written_whole(known) as partial:
             partial.write_text(written)
     return [(number, part) for number, part in enumerate(parts) if not _shard(out, number).is_file()]
@@ -216,6 +223,8 @@ def plan(clips: Path, recipe: Recipe) -> list[Part]:
             count = wanted * (k + 1) // shards - wanted * k // shards
             first = last * k // shards
             parts.append(ClipPart(clip, count, first, max(last * (k + 1) // shards, first + 1)))
+    if not parts:
+        raise _nothing_to_cut(clips, recipe)
     return parts
 
 
@@ -237,7 +246,7 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
 
     Args:
         pictures: The folder of pictures.
-        out: The folder for the shards; textures that lie there are deleted.
+        out: The folder for the shards; textures that lie there are replaced.
         count: How many squares.
         size: Their side in px.
         seed: Equal seeds cut equal squares.
@@ -248,12 +257,9 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
     Raises:
         ValueError: The folder holds no picture that can be read.
     """
-    paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    if not paths:
-        raise ValueError(f"{pictures}: holds no picture")
+    paths = find_pictures(pictures)
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("textures-*"):
-        old.unlink()
+    remove_partial(out, "textures")
     rng = np.random.default_rng(seed)
 
     def crops(indices: range) -> Iterator[Sample]:
@@ -270,15 +276,28 @@ def prepare_textures(pictures: Path, out: Path, count: int = 1600, size: int = 3
             yield f"texture-{index:05d}", [_crop(picture, size, rng)], {"picture": path.name}
 
     starts = range(0, count, PER_SHARD)
+    shards = [out / f"textures-{number:04d}.tar" for number in range(len(starts))]
     written = sum(
-        write_shard(
-            out / f"textures-{number:04d}.tar", crops(range(start, min(start + PER_SHARD, count))), "jpg"
-        )
-        for number, start in enumerate(track(starts, description="cutting textures"))
+        write_shard(shard, crops(range(start, min(start + PER_SHARD, count))), "jpg")
+        for shard, start in zip(track(shards, description="cutting textures"), starts, strict=True)
     )
-    if not written:
-        raise ValueError(f"{pictures}: holds no picture that can be read")
+    for old in {*out.glob("textures-[0-9]*.tar")} - {*shards}:
+        old.unlink()
     return written
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder and of the folders in it, in order.
+
+    Raises:
+        ValueError: There is none, or none that can be read.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder}: holds no picture")
+    if all(cv2.imread(os.fspath(path)) is None for path in paths):
+        raise ValueError(f"{folder}: holds no picture that can be read")
+    return paths
 
 
 def _shard(out: Path, number: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,8 +37,13 @@ def label_on_ray(data: Path, teacher: str, rule: Rule, scale: float, device: str
         ValueError: Ray is not installed, has no such device, or some shards could not be labelled; all others are.
         ConnectionError: No cluster answers at the address.
     """
-    kind = device.partition(":")[0]
-    left = [os.fspath(path.resolve()) for path in unlabelled(data, load_teacher(teacher), rule, scale)]
+    kind, weights = device.partition(":")[0], teacher.partition(":")[2]
+    if weights and Path(weights).exists():  # workers run in another folder
+        teacher = f"{teacher.partition(':')[0]}:{Path(weights).resolve()}"
+
+    def left() -> list[str]:
+        return [os.fspath(path.resolve()) for path in unlabelled(data, load_teacher(teacher), rule, scale)]
+
     return _on_ray(left, Labeller, (teacher, kind, rule, scale), f"labelling with {teacher}", kind, address)
 
 
@@ -56,8 +62,9 @@ def prepare_on_ray(clips: Path, out: Path, recipe: Recipe, address: str | None) 
         ValueError: Ray is not installed, there is nothing to cut, or some shards could not be cut; all others are.
         ConnectionError: No cluster answers at the address.
     """
-    left = uncut(clips, out, recipe)
-    _on_ray(left, Cutter, (out.resolve(), recipe), "cutting tuples", "cpu", address)
+    _on_ray(
+        lambda: uncut(clips, out, recipe), Cutter, (out.resolve(), recipe), "cutting tuples", "cpu", address
+    )
     return prepared(clips, out, recipe)
 
 
@@ -92,7 +99,7 @@ class Cutter:
 
 
 def _on_ray(
-    shards: list[Any],
+    find_shards: Callable[[], list[Any]],
     maker: type[Maker],
     given: tuple[Any, ...],
     what: str,
@@ -102,7 +109,7 @@ def _on_ray(
     """Make every shard once, by as many workers as Ray has room for.
 
     Args:
-        shards: What `Maker.make` takes.
+        find_shards: Lists what `Maker.make` takes; called once Ray works, since it may delete what is out of date.
         maker: The worker's class.
         given: The arguments of its constructor.
         what: The words beside the progress bar.
@@ -116,8 +123,7 @@ def _on_ray(
         ValueError: Ray failed, or some shards could not be made; all others are.
     """
     ray, cluster = _import_ray()
-    if not shards:
-        return 0
+    shards: list[Any] = []
 
     class Hand:
         def __init__(self) -> None:
@@ -131,6 +137,9 @@ def _on_ray(
 
     with cluster(address):
         logging.getLogger("ray.data").setLevel(logging.ERROR)
+        shards += find_shards()
+        if not shards:
+            return 0
         try:
             resource = "GPU" if device == "cuda" else "CPU"
             workers = min(len(shards), int(ray.cluster_resources().get(resource, 0)))

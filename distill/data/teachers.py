@@ -90,7 +90,7 @@ def load_teacher(name: str, device: str = TEACHER_DEVICE) -> Teacher:
         ValueError: There is no teacher of this name, or its package is not installed.
     """
     kind, _, rest = name.partition(":")
-    choose_device(device)
+    device = str(choose_device(device))
     if name == "dis":
         return Dis()
     if kind == "rife" and rest:

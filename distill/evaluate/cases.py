@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from distill.arrays import Bools, Image, Rng, quantised
+from distill.data.clips import say
 from distill.data.labels import Rule, surely_moves
-from distill.evaluate.footage import RUN, Footage, footages
+from distill.evaluate.footage import RUN, TRIES, Footage, TooFlat, footages
 from distill.synthetic.changes import random_changes
 from distill.synthetic.degrade import degrade, gaussian
 from distill.synthetic.motion import Scene, random_scene
@@ -76,7 +77,7 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
 
     Args:
         clips: The folder.
-        count: Cases per kind and clip.
+        count: Cases per kind and clip; of a kind that needs motion, none of a clip in which no motion shows.
         seed: Equal seeds give equal cases.
 
     Raises:
@@ -86,7 +87,10 @@ def static_cases(clips: Path, count: int, seed: int) -> Iterator[Case]:
         for index in range(count):
             for place, kind in enumerate(KINDS):
                 rng = np.random.default_rng((seed, number, index, place))
-                yield _draw(kind, clip, footage, (number + index + place) % 2 == 0, rng)
+                try:
+                    yield _draw(kind, clip, footage, (number + index + place) % 2 == 0, rng)
+                except TooFlat:
+                    say(f"{clip}: gives no case of {kind}: no motion shows in it")
 
 
 def motion_shows(first: Image, second: Image, shown: float = SHOWN) -> Bools:
@@ -121,7 +125,7 @@ def _draw(kind: str, clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
 def _swapped(clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
     background = _real_motion(footage, 2, rng) if real else None
     frames, moves = background or _synthetic_motion(footage, 2, rng)
-    while True:
+    for _ in range(TRIES):
         steady = [standing(each, False, rng) for each in random_overlays(2, SIDE, SIDE, rng, 3, PLAIN)]
         changes = random_changes(2, SIDE, SIDE, rng, lambda rng: _page(footage, rng), PLAIN)
         composite = paste(frames, [*changes, *steady] if rng.random() < 0.5 else [*steady, *changes])
@@ -132,6 +136,7 @@ def _swapped(clip: str, footage: Footage, real: bool, rng: Rng) -> Case:
             real = background is not None
             seen = degrade(composite.frames, rng)
             return Case("swap", clip, real, seen, composite.static, unsure, composite.replaced, vague)
+    raise TooFlat
 
 
 def _page(footage: Footage, rng: Rng) -> Image:
@@ -141,7 +146,7 @@ def _page(footage: Footage, rng: Rng) -> Image:
 def _misleading(kind: str, footage: Footage, rng: Rng) -> tuple[list[Image], Bools]:
     """A pair of frames in which a repeating or a soft texture moves, and where that shows."""
     shown = FAINTLY_SHOWN if kind == "drift" else SHOWN
-    while True:
+    for _ in range(TRIES):
         if kind == "drift":
             scene = drifting_scene(footage, SIDE, rng)
         else:
@@ -149,25 +154,28 @@ def _misleading(kind: str, footage: Footage, rng: Rng) -> tuple[list[Image], Boo
         moves = _truth(scene, 0, shown)[1]
         if moves.mean() > MIN_MOVING:
             return [scene.frame(0.0), scene.frame(1.0)], moves[None]
+    raise TooFlat
 
 
 def _still(footage: Footage, rng: Rng) -> tuple[list[Image], Bools, Bools]:
-    while True:
+    for _ in range(TRIES):
         scene = random_scene(footage, SIDE, rng, speed=48.0, still_camera=1.0, still_objects=0.0)
         static, moves = (part[None] for part in _truth(scene, 0))
         if min(static.mean(), moves.mean()) > MIN_CLASS:
             return [scene.frame(0.0), scene.frame(1.0)], static, ~static & ~moves
+    raise TooFlat
 
 
 def _overlaid(kind: str, background: tuple[list[Image], Bools], rng: Rng) -> tuple[list[Image], Bools, Bools]:
     frames, moves = background
-    while True:
+    for _ in range(TRIES):
         overlays = random_overlays(len(frames), SIDE, SIDE, rng, most=5, fonts=PLAIN)
         composite = paste(frames, [standing(overlay, kind == "fade", rng) for overlay in overlays])
         unsure = ~composite.static & (composite.unsure | ~moves)
         moving = ~composite.static & ~unsure
         if min(part.mean(axis=(1, 2)).min() for part in (composite.static, moving)) > MIN_CLASS:
             return composite.frames, composite.static, unsure
+    raise TooFlat
 
 
 def standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
@@ -191,11 +199,12 @@ def standing(overlay: Overlay, fades: bool, rng: Rng) -> Overlay:
 
 def _synthetic_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], Bools]:
     """Frames of a scene in which the camera and all objects move, and where they do."""
-    while True:
+    for _ in range(TRIES):
         scene: Scene = random_scene(footage, SIDE, rng, speed=24.0, still_camera=0.0, still_objects=0.0)
         moves = np.stack([_truth(scene, gap)[1] for gap in range(count - 1)])
         if moves.mean(axis=(1, 2)).min() > MIN_MOVING:
             return [scene.frame(float(time)) for time in range(count)], moves
+    raise TooFlat
 
 
 def _real_motion(footage: Footage, count: int, rng: Rng) -> tuple[list[Image], Bools] | None:

@@ -25,6 +25,7 @@ from distill.data.tensors import as_batch
 from distill.evaluate.cases import motion_shows
 from distill.evaluate.footage import Footage, footages
 from distill.evaluate.judges import network_judge
+from distill.evaluate.tables import console_table
 from distill.synthetic.overlays import Drawing, Overlay, paste
 from distill.synthetic.text import draw_text
 
@@ -106,12 +107,9 @@ def measure_dmap(
 
 def dmap_table(scores: list[DmapScore]) -> Table:
     """The scores as a table for the console."""
-    table = Table(title="D-map: figures and text that stand, in order of L1")
-    for header, justify in DMAP_HEADERS:
-        table.add_column(header, justify=justify)  # type: ignore[arg-type]
-    for row in dmap_rows(scores):
-        table.add_row(*row)
-    return table
+    return console_table(
+        "D-map: figures and text that stand, in order of L1", DMAP_HEADERS, dmap_rows(scores)
+    )
 
 
 DMAP_HEADERS = (

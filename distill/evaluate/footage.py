@@ -24,6 +24,7 @@ from distill.data.frames import (
 )
 
 RUN = 5  # frames
+TRIES = 300
 
 
 class Footage:
@@ -62,6 +63,10 @@ class Footage:
     def frames(self, index: int) -> Sequence[Image]:
         """Texture number `index`, as `Textures` has it."""
         return [self._pictures[index]]
+
+
+class TooFlat(ValueError):
+    """A clip in which no motion shows: none of TRIES attempts at a composite gave one that can be judged."""
 
 
 def footages(clips: Path, size: int, seed: int) -> Iterator[tuple[int, str, Footage]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from rich.table import Table
 
 from distill.evaluate.quality import NOISE, REGIONS, Quality, Score
 from distill.evaluate.regions import RING
+from distill.evaluate.tables import console_table
 
 MOTION = (4.0, 16.0)  # px from end to end, the limits of small and of middling motion
 
@@ -33,13 +34,17 @@ def quality_tables(quality: Quality) -> list[Table]:
     ):
         if scores:
             seen = {"ST-LPIPS of all": "stlpips"} if "stlpips" in scores[0].measures else {}
-            table = Table("", *REGIONS, *seen, title=title)
+            rows = []
             for method in _names(scores):
                 cells = [f"{_mean(scores, method, region):.2f}" for region in REGIONS]
                 cells += [f"{_mean(scores, method, name):.4f}" for name in seen.values()]
-                table.add_row(method, *cells)
-            tables.append(table)
+                rows.append([method, *cells])
+            tables.append(_table(title, ["", *REGIONS, *seen], rows))
     return tables
+
+
+def _table(title: str, headers: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+    return console_table(title, [(header, "left") for header in headers], rows)
 
 
 def _by_method(scores: Sequence[Score], title: str) -> Table:
@@ -55,10 +60,10 @@ def _by_method(scores: Sequence[Score], title: str) -> Table:
         "flicker": "flicker",
     }
     measures = [name for name in titles if name in scores[0].measures]
-    table = Table("", *(titles[name] for name in measures), title=title)
-    for method in _names(scores):
-        table.add_row(method, *(f"{_mean(scores, method, name):.4g}" for name in measures))
-    return table
+    rows = (
+        [method, *(f"{_mean(scores, method, name):.4g}" for name in measures)] for method in _names(scores)
+    )
+    return _table(title, ["", *(titles[name] for name in measures)], rows)
 
 
 def _measure_table(
@@ -69,12 +74,12 @@ def _measure_table(
     digits: int = 2,
 ) -> Table:
     methods = _names(scores)
-    table = Table("", "runs", *methods, title=title)
+    rows = []
     for name in dict.fromkeys(sorted(map(group, scores))):
         inside = [score for score in scores if group(score) == name]
         means = (_mean(inside, method, measure) for method in methods)
-        table.add_row(name, str(len(inside) // len(methods)), *(f"{mean:.{digits}f}" for mean in means))
-    return table
+        rows.append([name, str(len(inside) // len(methods)), *(f"{mean:.{digits}f}" for mean in means)])
+    return _table(title, ["", "runs", *methods], rows)
 
 
 def _mean(scores: Sequence[Score], method: str, measure: str) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,7 +99,7 @@ def write_report(
         OSError: There is no log in run.
     """
     out = check_target(out, overwrite)
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] if run else []
+    log = read_log(run / "log.jsonl") if run else []
     report = Report(
         clips.name,
         measure_static(clips, masks, cases),
@@ -105,8 +107,22 @@ def write_report(
         _costs(masks),
         log,
     )
-    with written_whole(out) as partial:
+    with written_whole(out, overwrite=overwrite) as partial:
         partial.write_text(page(report), encoding="utf-8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training's log; one that a kill has torn is left out.
+
+    Raises:
+        ValueError: It is no such log.
+        OSError: It cannot be read.
+    """
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    try:
+        return [{"step": line["step"], **line} for line in map(json.loads, lines)]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"{path}: is no log of a training") from None
 
 
 def page(report: Report) -> str:
@@ -234,12 +250,13 @@ def _reliability_chart(bench: Bench) -> list[str]:
 def _training(log: list[dict[str, Any]]) -> str:
     if len(log) < 2:
         return ""
-    names = [name for name in log[0] if name not in ("step", "seconds_per_step")]
+    # Decibels would press all losses down to one line.
+    names = [name for name in dict.fromkeys(chain(*log)) if name not in ("step", "seconds_per_step", "psnr")]
     lines = [
-        Line(colour, [(line["step"], line[name]) for line in log if name in line])
+        Line(colour, [(line["step"], line[name]) for line in log if math.isfinite(line.get(name, math.nan))])
         for colour, name in enumerate(names)
     ]
-    highest = max(value for line in lines for _, value in line.points)
+    highest = max((value for line in lines for _, value in line.points), default=0.0)
     top = next(end for end in (1, 1.2, 1.6, 2, 4, 8, highest) if end >= highest)
     chart = line_chart("training", lines, "step", "mean", log[-1]["step"], top)
     seconds = float(np.mean([line["seconds_per_step"] for line in log if "seconds_per_step" in line] or [0]))

@@ -11,6 +11,8 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from distill.evaluate.tables import console_table
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -58,7 +60,6 @@ def measure_cost(networks: Mapping[str, nn.Module], width: int, height: int, rep
 def cost_table(costs: list[Cost], width: int, height: int) -> Table:
     """The costs as a table for the console, with the size of the frames in its title."""
     title = f"{width}x{height}, CPU float32, {torch.get_num_threads()} threads, the faster layout"
-    table = Table("weights", "parameters", "GFLOP of convolutions", "seconds", title=title)
-    for cost in costs:
-        table.add_row(cost.name, f"{cost.parameters:,}", f"{cost.gflop:.1f}", f"{cost.seconds:.2f}")
-    return table
+    headers = ("weights", "parameters", "GFLOP of convolutions", "seconds")
+    rows = [[c.name, f"{c.parameters:,}", f"{c.gflop:.1f}", f"{c.seconds:.2f}"] for c in costs]
+    return console_table(title, [(header, "left") for header in headers], rows)

@@ -25,6 +25,7 @@ from distill.evaluate.judges import (
     rife_judge,
     unchanged_judge,
 )
+from distill.evaluate.tables import console_table
 from distill.evaluate.whole_moving import MovingGap, moving_gaps
 
 PAIRS = "by pairs"  # the cases of "sequence", every gap judged by its own two frames
@@ -243,6 +244,9 @@ def judge_cases(
         cases: What they judge.
         pans: Pairs of frames in which all pixels move, and some of them show it.
         gaps: Real gaps, with the pixels that a trusted flow sees moving.
+
+    Raises:
+        ValueError: There is no case of some kind.
     """
     tallies = [_Tally(judge) for judge in judges]
     examples: dict[str, list[Example]] = {kind: [] for kind in KINDS}
@@ -253,6 +257,8 @@ def judge_cases(
         earned = f1(said[0] >= 0.5, case.static[0], case.unsure[0])
         kept = sorted((*examples[case.kind], Example(case, said[0], earned)), key=lambda e: -e.f1)
         examples[case.kind] = kept if len(kept) <= KEPT else kept[: KEPT // 2] + kept[-(KEPT // 2) :]
+    if missing := [kind for kind, found in count.items() if not found]:
+        raise ValueError(f"the clips give no case of {', '.join(missing)}")
     for gap in gaps:
         if gap.moving.any():
             for tally in tallies:
@@ -282,29 +288,22 @@ def f1(said: Bools, truth: Bools, unsure: Bools) -> float:
 
 def static_table(bench: Bench) -> Table:
     """F1 by judge and kind, for the console: at 0.5, at the best threshold for all kinds, and at each kind's best."""
-    table = Table(title="StaticBench: F1 of the rarer class (mean: over hud, fade, still)")
-    for header, justify in STATIC_HEADERS:
-        table.add_column(header, justify=justify)  # type: ignore[arg-type]
+    rows, ends = [], []
     for result in bench.results:
         for number, (rule, row) in enumerate(f1_rows(result)):
-            name = result.judge.name if number == 0 else ""
-            table.add_row(name, rule, *(f"{x:.3f}" for x in row), end_section=rule.startswith("each"))
+            rows.append([result.judge.name if number == 0 else "", rule, *(f"{x:.3f}" for x in row)])
+        ends.append(len(rows) - 1)
     totals = bench.cases | {PAIRS: bench.cases["sequence"], GIVEN: sum(bench.cases[c] for c in TARGET)}
     counts = [str(totals[column]) for column in (*TARGET, *OTHERS)]
-    table.add_row("cases", "", *counts[: len(TARGET)], "", *counts[len(TARGET) :])
-    return table
+    rows.append(["cases", "", *counts[: len(TARGET)], "", *counts[len(TARGET) :]])
+    title = "StaticBench: F1 of the rarer class (mean: over hud, fade, still)"
+    return console_table(title, STATIC_HEADERS, rows, ends)
 
 
 def failures_table(bench: Bench) -> Table:
     """What judges wrongly call still, and what networks find replaced, for the console."""
-    table = Table(
-        title="Called still by mistake (at 0.5 or the common threshold), found replaced, and flicker"
-    )
-    for header, justify in FAILURE_HEADERS:
-        table.add_column(header, justify=justify)  # type: ignore[arg-type]
-    for row in failure_rows(bench):
-        table.add_row(*row)
-    return table
+    title = "Called still by mistake (at 0.5 or the common threshold), found replaced, and flicker"
+    return console_table(title, FAILURE_HEADERS, failure_rows(bench))
 
 
 def failure_rows(bench: Bench) -> list[list[str]]:
@@ -324,12 +323,8 @@ def failure_rows(bench: Bench) -> list[list[str]]:
 
 def calibration_table(bench: Bench) -> Table:
     """Calibration of the networks, for the console."""
-    table = Table(title="Probabilities: are they true, is 0.5 the right threshold, and two things to expect")
-    for header, justify in CALIBRATION_HEADERS:
-        table.add_column(header, justify=justify)  # type: ignore[arg-type]
-    for row in calibration_rows(bench):
-        table.add_row(*row)
-    return table
+    title = "Probabilities: are they true, is 0.5 the right threshold, and two things to expect"
+    return console_table(title, CALIBRATION_HEADERS, calibration_rows(bench))
 
 
 def f1_rows(result: Result) -> list[tuple[str, list[float]]]:

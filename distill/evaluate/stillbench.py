@@ -21,6 +21,7 @@ from distill.evaluate.psnr import psnr
 from distill.evaluate.regions import regions_of
 from distill.evaluate.stillcases import KINDS, StillCase, still_cases
 from distill.evaluate.stillmethods import Maker
+from distill.evaluate.tables import console_table
 from distill.training.perceptual import load_perceptual
 
 REGIONS = ("inside", "ring", "elsewhere")
@@ -34,7 +35,7 @@ class StillScore:
         kind: One of KINDS.
         method: Its name.
         psnr: In dB by region, the mean over both middles; without regions that the case does not have.
-        stlpips: ST-LPIPS by region, of the second middle; empty without stlpips-pytorch.
+        stlpips: ST-LPIPS by region, of the last middle that counts; empty without stlpips-pytorch.
         flicker: Inside, by how much the steps between the five frames that are shown differ from the true steps, mean
             over pixels, in code values.
     """
@@ -48,10 +49,17 @@ class StillScore:
 
 @dataclass(frozen=True, slots=True)
 class StillExample:
-    """A case, and the second middle [S,S,3] as each method made it."""
+    """A case, and its last middle that counts as each method made it.
+
+    Attributes:
+        case: The case.
+        made: The frames [S,S,3], by method.
+        truths: What each of them is compared with, by method.
+    """
 
     case: StillCase
     made: dict[str, Image]
+    truths: dict[str, Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +158,12 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
         bench.missing.append(str(error))
     for case in cases:
         regions = regions_of(case.inside)
-        made = {name: make(case) for name, make in makers.items()}
-        for name, frames in made.items():
+        example = StillExample(case, {}, {})
+        for name, make in makers.items():
+            frames = make(case)
             truths = nearest_truths(frames, case)
             pairs = [(frames[middle], truths[middle]) for middle in case.counted]
+            example.made[name], example.truths[name] = pairs[-1]
             bench.scores.append(
                 StillScore(
                     case.kind,
@@ -168,7 +178,7 @@ def judge_methods(cases: Iterable[StillCase], makers: Mapping[str, Maker]) -> St
                 )
             )
         if not bench.cases[case.kind]:
-            bench.examples.append(StillExample(case, {name: frames[-1] for name, frames in made.items()}))
+            bench.examples.append(example)
         bench.cases[case.kind] += 1
     return bench
 
@@ -185,12 +195,8 @@ def still_tables(bench: StillBench) -> list[Table]:
     """Tables for the console: all kinds together, and by kind."""
     tables = []
     for title, headers, rows in still_rows(bench):
-        table = Table(title=title)
-        for header in headers:
-            table.add_column(header, justify="left" if header == "method" else "right")
-        for row in rows:
-            table.add_row(*row)
-        tables.append(table)
+        columns = [(header, "left" if header == "method" else "right") for header in headers]
+        tables.append(console_table(title, columns, rows))
     return tables
 
 

@@ -68,6 +68,8 @@ def all_makers(
         name, sign, command = given.partition("=")
         if not sign or not name:
             raise ValueError(f"--method takes NAME=COMMAND, not {given!r}")
+        if name in makers:
+            raise ValueError(f"--method {name}: there is a method of this name already")
         makers[name] = command_maker(command)
     return makers, missing
 
@@ -122,7 +124,7 @@ def _middles(command: str, given: list[Image]) -> list[Image]:
         if not paths["out"].suffix:
             paths["out"].mkdir()
         words = [PLACES.sub(lambda place: str(paths[place[1]]), word) for word in shlex.split(command)]
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace")
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
             raise ValueError(f"{words[0]} ended with code {done.returncode}: {said[-1]}")
@@ -132,6 +134,10 @@ def _middles(command: str, given: list[Image]) -> list[Image]:
         raise ValueError(
             f"{words[0]} made {len(frames)} frames of {len(given)}, not {wanted} or {wanted + 1}"
         )
+    for frame in frames:
+        if frame.shape != given[0].shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (frame.shape, given[0].shape)]
+            raise ValueError(f"{words[0]} made a frame of {sizes[0]} of frames of {sizes[1]}")
     return frames[1:wanted:2]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from distill.arrays import Bools, Image
+from distill.arrays import Bools
 from distill.evaluate.markup import inline, section, table, whole_page
 from distill.evaluate.psnr import psnr
 from distill.evaluate.regions import RING, regions_of
@@ -28,18 +28,19 @@ WINDOW = 112  # px of a picture that are shown, enlarged
 EDGE = (255, 210, 0)
 
 
-def write_page(bench: StillBench, clips: str, out: Path) -> None:
+def write_page(bench: StillBench, clips: str, out: Path, overwrite: bool = False) -> None:
     """Write the page; it appears when it is whole.
 
     Args:
         bench: What was measured.
         clips: The name of the folder of clips.
         out: The HTML file.
+        overwrite: Replace a file that exists.
 
     Raises:
-        MediaError: It cannot be written.
+        MediaError: It exists or cannot be written.
     """
-    with written_whole(out) as partial:
+    with written_whole(out, overwrite=overwrite) as partial:
         partial.write_text(still_page(bench, clips), encoding="utf-8")
 
 
@@ -59,7 +60,7 @@ def still_page(bench: StillBench, clips: str) -> str:
     ]
     pictures = section(
         "Pictures",
-        f"The second middle of one case of each kind, the {WINDOW} px around the rim that most methods get wrong. The "
+        f"A new frame of one case of each kind, the {WINDOW} px around the rim that most methods get wrong. The "
         "yellow line is that rim; below the picture is PSNR inside, in the ring and elsewhere.",
         *(_example(example) for example in bench.examples),
     )
@@ -111,13 +112,14 @@ def _behind(bench: StillBench) -> str:
 
 
 def _example(example: StillExample) -> str:
-    case, rows = example.case, _window(example)
-    edged = case.truths[0][1].copy()
+    case, rows, regions = example.case, _window(example), regions_of(example.case.inside)
+    truth = case.truths[0][case.counted[-1]]
+    edged = truth.copy()
     edged[_rim(case.inside)] = EDGE
-    pictures = [("truth", case.truths[0][1], escape(case.clip)), ("what stands still", edged, "")]
+    pictures = [("truth", truth, escape(case.clip)), ("what stands still", edged, "")]
     for name, frame in example.made.items():
-        truth, regions = _truth(example, name), regions_of(case.inside)
-        scores = (f"{psnr(frame, truth, where):.1f}" for where in regions.values() if where.any())
+        nearest = example.truths[name]
+        scores = (f"{psnr(frame, nearest, where):.1f}" for where in regions.values() if where.any())
         pictures.append((name, frame, " / ".join(scores)))
     cells = "".join(
         f"<figure><img alt='{escape(name)}' src='{inline(picture[rows], '.jpg')}'>"
@@ -127,19 +129,11 @@ def _example(example: StillExample) -> str:
     return f"<h3>{case.kind}</h3><p>{KIND_TEXT[case.kind]}</p><div class='strip close'>{cells}</div>"
 
 
-def _truth(example: StillExample, method: str) -> Image:
-    """The second middle's truth that a method came closest to."""
-    return max(
-        (truths[1] for truths in example.case.truths),
-        key=lambda truth: psnr(example.made[method], truth, example.case.inside),
-    )
-
-
 def _window(example: StillExample) -> tuple[slice, slice]:
     """The square of WINDOW px in which the methods are most wrong inside and in the ring."""
     inside = example.case.inside
     errors = [
-        cv2.absdiff(frame, _truth(example, name)).mean(axis=2, dtype=np.float32)
+        cv2.absdiff(frame, example.truths[name]).mean(axis=2, dtype=np.float32)
         for name, frame in example.made.items()
     ]
     wrong = np.mean(errors, axis=0) * (regions_of(inside)["ring"] | inside)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from distill.networks import inherited_licence
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.weights.load import Vfi, load_any, save_weights
 from maskvfi.weights.locate import find_weights
-from maskvfi.weights.read import read_header, sha256
+from maskvfi.weights.read import sha256
 
 HEAD = ("head.weight", "head.bias")  # four rows for every output
 
 
-def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> None:
+def average(weights: Sequence[str | Path], out: Path, half: bool = False, overwrite: bool = True) -> None:
     """Write the mean of weights, masks' or interpolation networks'.
 
     The mean of runs that continue each other is often better than each of them (Wortsman et al., "Model soups", ICML
@@ -29,9 +29,11 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         weights: Names or paths, all of one shape.
         out: The file to write. Its header names the hashes of what was averaged.
         half: Store in float16.
+        overwrite: Replace a file that exists.
 
     Raises:
         WeightsError: A file is missing or damaged.
+        MediaError: The file exists or cannot be written.
         ValueError: The networks differ in shape.
     """
     paths = [find_weights(each) for each in weights]
@@ -41,11 +43,10 @@ def average(weights: Sequence[str | Path], out: Path, half: bool = False) -> Non
         if _shapes(state) != _shapes(states[0]):
             raise ValueError(f"{path}: is a network of another shape than {paths[0]}")
     networks[-1].load_state_dict({name: _mean(state[name] for state in states) for name in states[0]})
-    facts: dict[str, Any] = {"mean_of": [sha256(path) for path in paths]}
-    licences = {str(header["licence"]) for header in map(read_header, paths) if "licence" in header}
-    if licences:
-        facts["licence"] = " and ".join(sorted(licences))
-    save_weights(out, networks[-1], half=half, **facts)
+    origin = [sha256(path) for path in paths]
+    save_weights(
+        out, networks[-1], half=half, overwrite=overwrite, mean_of=origin, **inherited_licence(paths)
+    )
 
 
 def _with_the_same_outputs(networks: list[Vfi | StaticMaskNet]) -> list[Vfi | StaticMaskNet]:

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import torch
 
+from distill.data.clips import Shards, say
 from distill.data.mask_samples import VISITS, Stills
+from distill.networks import inherited_licence
+from distill.options import MaskTraining
 from maskvfi.models.static import StaticMaskNet
 from maskvfi.weights.load import load_static, save_weights
 from maskvfi.weights.locate import find_weights
-from maskvfi.weights.read import read_header, sha256
+from maskvfi.weights.read import sha256
 
 LOGITS = torch.arange(-4.0, 2.01, 0.25)  # thresholds that are tried, before the sigmoid
 SEED = 991  # of composites that no training has drawn; their footage is that of training
 
 
-def balance(weights: str | Path, data: Path, out: Path, samples: int) -> float:
+def balance(weights: str | Path, data: Path, out: Path, samples: int, overwrite: bool = True) -> float:
     """Write a mask whose second answer has its best F1 at a probability of 0.5. The first answer stays as it is.
 
     Args:
@@ -24,25 +27,39 @@ def balance(weights: str | Path, data: Path, out: Path, samples: int) -> float:
         data: The folder of shards that `prepare` made.
         out: The file to write.
         samples: Training samples in which something is replaced; F1 is the mean over their gaps.
+        overwrite: Replace a file that exists.
 
     Returns:
         What was added to the answer's logits.
 
     Raises:
         WeightsError: The file is missing or damaged.
+        MediaError: The file to write exists or cannot be written.
         ValueError: There are no such shards, or the mask has one answer only.
     """
     path = find_weights(weights)
     network = load_static(path).eval()
     if not network.config.replaced:
         raise ValueError(f"{path}: does not say what was replaced")
-    shift = -float(LOGITS[_f1(network, Stills(data, seed=SEED), samples).argmax()])
+    best = int(_f1(network, _stills(data), samples).argmax())
+    if best in (0, len(LOGITS) - 1):
+        say(
+            f"{path}: F1 of what was replaced is best at a logit of {LOGITS[best]:g} or beyond, where the search ends"
+        )
+    shift = -float(LOGITS[best])
     assert network.head.bias is not None
     with torch.no_grad():
         network.head.bias[4:] += shift
-    kept = {name: value for name, value in read_header(path).items() if name == "licence"}
-    save_weights(out, network, balanced_from=sha256(path), shift=shift, **kept)
+    kept = inherited_licence([path])
+    save_weights(out, network, overwrite=overwrite, balanced_from=sha256(path), shift=shift, **kept)
     return shift
+
+
+def _stills(data: Path) -> Stills:
+    """Samples of the sizes of `train`, or smaller ones where the tuples are smaller."""
+    first = Shards(data).frames(0)
+    side = min(first[0].shape[:2])
+    return Stills(data, min(MaskTraining.size, side - side % 2), min(MaskTraining.length, len(first)), SEED)
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,17 +13,17 @@ from torch import Tensor, nn
 
 from distill.data.mask_samples import RULE
 from distill.data.triplets import Triplets
-from distill.networks import load_rife
+from distill.networks import inherited_licence, load_rife
 from distill.options import JointTraining
 from distill.training.loop import Batch, Schedule, fit
 from distill.training.losses import charbonnier, laplacian
 from distill.training.perceptual import load_perceptual
 from maskvfi.models.rife import IFNet
-from maskvfi.models.static import StaticMaskNet
+from maskvfi.models.static import Masks, StaticMaskNet
 from maskvfi.ops.boxes import Box
 from maskvfi.ops.tiles import Tile
 from maskvfi.synthesis.compose import MovingTile, compose, moving_layer
-from maskvfi.synthesis.copied import Copied, still_weight
+from maskvfi.synthesis.copied import Copied, copied_pixels
 from maskvfi.synthesis.layouts import RGB
 from maskvfi.weights.load import load_static, save_weights
 
@@ -69,7 +70,8 @@ def joint(data: Path, run: Path, options: JointTraining | None = None, **values:
         seed=options.seed,
         optimiser=options.optimiser,
     )
-    fit(duet, samples, losses, schedule, run, options, save=save_both, pictures=panels)
+    save = partial(save_both, **inherited_licence([options.vfi, options.mask]))
+    fit(duet, samples, losses, schedule, run, options, save=save, pictures=panels)
 
 
 class Duet(nn.Module):
@@ -91,26 +93,31 @@ class Duet(nn.Module):
         for block in self.vfi.blocks[-last_blocks:] if last_blocks and parts != "mask" else ():
             block.requires_grad_(True)
 
-    def compose(self, img0: Tensor, img1: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def compose(self, img0: Tensor, img1: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Masks]:
         """The frame at a time between two frames, composed as the product composes it.
 
-        In the backward pass the still weight counts as the probability itself. So a gradient reaches the mask wherever
-        it is unsure, not only near the threshold.
+        In the backward pass the weight counts as the probability that led to it, of standing still or of having been
+        replaced. So a gradient reaches the mask wherever it is unsure, not only near the threshold.
 
         Args:
             img0, img1: [B,3,H,W], RGB in 0..1.
             time: [B,1,1,1] in 0..1.
 
         Returns:
-            The composed frame [B,3,H,W], the interpolation network's own frame, and the mask's logits [B,1,H,W].
+            The composed frame [B,3,H,W], the interpolation network's own frame, and the mask's logits, each [B,1,H,W].
         """
         plain = self.vfi(img0, img1, time)
-        logits = self.mask.logits(torch.stack((img0, img1), dim=1))
-        probability = torch.sigmoid(logits)
-        weight = probability + (still_weight(probability) - probability).detach()
+        logits = self.mask.class_logits(torch.stack((img0, img1), dim=1))
+        probability = torch.sigmoid(logits.still)
+        swapped = None if logits.replaced is None else torch.sigmoid(logits.replaced)
+        with torch.no_grad():
+            copied = copied_pixels(probability, swapped)
+        if swapped is not None and copied.replaced is not None:
+            probability = torch.where(copied.replaced > 0, swapped, probability)
+        weight = probability + (copied.weight - probability).detach()
         moving = moving_layer(plain.motion, img0, img1, weight)
-        picture = Tile(Box(0, 0, img0.shape[-2], img0.shape[-1]))
-        (frame,) = compose((img0,), (img1,), time, [MovingTile(picture, moving)], Copied(weight), RGB)
+        picture = MovingTile(Tile(Box(0, 0, img0.shape[-2], img0.shape[-1])), moving)
+        (frame,) = compose((img0,), (img1,), time, [picture], Copied(weight, copied.replaced), RGB)
         return frame, plain.frame, logits
 
 
@@ -125,8 +132,8 @@ def refinement_losses(
 
     The composed frame counts by two terms: the logarithm of its squared error, as in PSNR, so that a clean sample
     weighs as much as a noisy one, and the difference of Laplacian pyramids. The mask is held to the truth where that is
-    known: overlays stand still, and what a trusted flow sees moving does not. Elsewhere it is held to what it said
-    before.
+    known: overlays stand still, and what a trusted flow sees moving does not. Elsewhere, and in what it says was
+    replaced, it is held to what it said before.
 
     Args:
         network: The `Duet` in training.
@@ -145,8 +152,8 @@ def refinement_losses(
     covered, clear = batch["covered"].float(), batch["clear"].float()
     speed = sum(half.norm(dim=1, keepdim=True) for half in batch["flow"].split(2, dim=1))  # px per gap
     moves = (speed > RULE.moving_above) & (batch["trust"].amin(dim=1, keepdim=True) > 0.5)
-    wanted = torch.where(covered > 0, 1.0, torch.where(moves, 0.0, torch.sigmoid(said.float())))
-    entropy = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+    wanted = torch.where(covered > 0, 1.0, torch.where(moves, 0.0, torch.sigmoid(said.still.float())))
+    entropy = F.binary_cross_entropy_with_logits(logits.still.float(), wanted, reduction="none")
     plain = 1 - (batch["covered"] | ~batch["clear"]).flatten(1).any(dim=1).float().view(-1, 1, 1, 1)
     error = (composed - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
     found = {
@@ -154,6 +161,11 @@ def refinement_losses(
         "mask": options.keep_mask * (entropy * torch.maximum(covered, clear)).mean(),
         "vfi": options.keep_vfi * charbonnier(moving * plain, held * plain),
     }
+    if logits.replaced is not None and said.replaced is not None:
+        before = torch.sigmoid(said.replaced.float())
+        found["replaced"] = options.keep_mask * F.binary_cross_entropy_with_logits(
+            logits.replaced.float(), before
+        )
     if perceptual is not None:
         perceptual = perceptual.to(truth.device)
         found["perceptual"] = options.perceptual * perceptual(composed, truth).mean()
@@ -173,5 +185,5 @@ def panels(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Pictures for TensorBoard, side by side: the truth, the composed frame, the network's own, and the mask."""
     img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
     composed, moving, logits = cast(Duet, network).compose(img0, img1, batch["time"])
-    mask = torch.sigmoid(logits).expand(-1, 3, -1, -1)
+    mask = torch.sigmoid(logits.still).expand(-1, 3, -1, -1)
     return {"truth, composed, plain, mask": torch.cat((truth, composed, moving, mask), dim=3)}

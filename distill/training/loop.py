@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def fit(
     objective, stepper = accelerator.prepare(_Objective(network, losses), optimiser)
     log = _Log(run, step, accelerator)
     log.say_what_differs(before, chosen)
-    for batch in loader:
+    for batch in _batches(loader):
         batch = {key: value.to(accelerator.device, non_blocking=True) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate_at(step) * group["ratio"]
@@ -174,6 +174,14 @@ def fit(
     log.close()
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def _batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """The batches of a loader. The message of an error in its worker is a whole traceback: the last line says it."""
+    try:
+        yield from loader
+    except ValueError as error:
+        raise ValueError(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
 
 
 def _accelerator(options: FitOptions) -> Accelerator:
@@ -245,7 +253,11 @@ class _Log:
     """The means of each term: as a line on the console and in log.jsonl, and as points in TensorBoard."""
 
     def __init__(self, run: Path, step: int, accelerator: Accelerator) -> None:
-        self.accelerator, self.path, self.console = accelerator, run / "log.jsonl", Console(stderr=True)
+        self.accelerator, self.path, self.console = (
+            accelerator,
+            run / "log.jsonl",
+            Console(stderr=True, markup=False),
+        )
         if accelerator.is_main_process:
             run.mkdir(parents=True, exist_ok=True)
             self.board = SummaryWriter(str(run), purge_step=step + 1)
@@ -263,7 +275,7 @@ class _Log:
         ]
         if changed and self.accelerator.is_main_process:
             line = f"warning: the run goes on with other options: {', '.join(sorted(changed))}"
-            self.console.print(line, markup=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Count the terms of a step."""

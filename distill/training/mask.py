@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,9 +13,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from distill.data.mask_samples import Stills
+from distill.networks import inherited_licence
 from distill.options import MaskTraining
 from distill.training.average import with_replaced
-from distill.training.loop import Batch, Schedule, fit
+from distill.training.loop import Batch, Schedule, fit, save_one
 from distill.training.losses import balanced_bce, mean_over_processes, soft_dice
 from distill.training.published import PublishedUNet
 from maskvfi.models.static import StaticConfig, StaticMaskNet
@@ -74,7 +76,8 @@ def train(data: Path, run: Path, options: MaskTraining | None = None, **values: 
     def losses(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         return static_losses(network, batch, step, before, options.keep_mask)
 
-    fit(student, samples, losses, schedule, run, options, pictures=panels)
+    save = partial(save_one, **inherited_licence([options.start]))
+    fit(student, samples, losses, schedule, run, options, pictures=panels, save=save)
 
 
 def static_losses(

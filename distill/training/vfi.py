@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.data.triplets import Triplets
-from distill.networks import load_rife
+from distill.networks import inherited_licence, load_rife
 from distill.options import Terms, VfiTraining
 from distill.training.loop import Batch, Schedule, fit, save_one
 from distill.training.losses import census, charbonnier, end_point_error, laplacian
@@ -59,15 +59,16 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
         raise ValueError("taught is of no use without a teacher")
     if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):
         raise ValueError("only a teacher with the same blocks can be imitated block by block")
-    pupil = Pupil(network, options, teacher)
+    lesson = Lesson(options, teacher)
+    licence = inherited_licence([options.start, options.teacher])
 
     def losses(pupil: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         assert isinstance(pupil, Pupil)
-        return pupil.losses(batch, step / options.steps)
+        return lesson.losses(pupil, batch, step / options.steps)
 
     def save(run: Path, pupil: nn.Module, **facts: Any) -> None:
         assert isinstance(pupil, Pupil)
-        save_one(run, pupil.network, **facts)
+        save_one(run, pupil.network, **facts, **licence)
 
     samples = Triplets(
         data,
@@ -87,32 +88,52 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
         seed=options.seed,
         optimiser=options.optimiser,
     )
-    fit(pupil, samples, losses, schedule, run, options, save=save)
+    fit(Pupil(network, options), samples, losses, schedule, run, options, save=save)
 
 
 class Pupil(nn.Module):
-    """A network in training, together with the networks that only its loss needs."""
+    """A network in training, and the tutor that learns beside it, if the loss wants one."""
 
-    def __init__(self, network: IFNet, terms: Terms, teacher: IFNet | None = None) -> None:
+    def __init__(self, network: IFNet, terms: Terms) -> None:
         super().__init__()
-        self.network, self.terms = network, terms
-        self.teacher = teacher if teacher is None else teacher.requires_grad_(False)
+        self.network = network
         self.tutor = Tutor() if terms.privileged else None
-        self.perceptual = load_perceptual() if terms.perceptual else None
 
-    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+
+class Lesson:
+    """The loss of an interpolation network.
+
+    It holds the networks that do not learn. They are no part of the pupil: so they are not stored with its run.
+
+    Args:
+        terms: How much each term counts.
+        teacher: A network that is imitated, or whose flow and blend are learnt.
+    """
+
+    def __init__(self, terms: Terms, teacher: IFNet | None = None) -> None:
+        self.terms, self.teacher = terms, teacher
+        self.perceptual = load_perceptual() if terms.perceptual else None
+        for network in (self.teacher, self.perceptual):
+            if network is not None:
+                network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def losses(self, pupil: Pupil, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The loss of a step. The picture counts after every block, and after the last one most.
 
         Args:
+            pupil: What learns.
             batch: What `Triplets` yields, stacked.
             progress: The share of the run that is done, 0..1.
 
         Returns:
             The weighted terms by name, their sum "total", and "psnr" in dB for the log.
         """
-        if self.teacher is not None and progress < self.terms.imitated:
-            return self.imitation(batch)
-        terms, network = self.terms, self.network
+        terms, network, tutor = self.terms, pupil.network, pupil.tutor
+        for fixed in (self.teacher, self.perceptual):
+            if fixed is not None:
+                fixed.to(batch["time"].device)
+        if self.teacher is not None and progress < terms.imitated:
+            return imitation(network, self.teacher, batch)
         img0, img1, truth = (batch[key].float() / 255 for key in ("img0", "img1", "truth"))
         inside = (..., slice(truth.shape[-2]), slice(truth.shape[-1]))
         stages = [*network.stages(img0, img1, batch["time"])]
@@ -121,8 +142,9 @@ class Pupil(nn.Module):
         found = {
             "picture": terms.picture
             * sum_of(w * charbonnier(s.frame()[inside], truth) for w, s in zip(weights, stages, strict=True)),
-            "laplacian": terms.laplacian * laplacian(frame, truth),
         }
+        if terms.laplacian:
+            found["laplacian"] = terms.laplacian * laplacian(frame, truth)
         if terms.flow:
             errors = (end_point_error(s.flow[inside], batch["flow"], batch["trust"]) for s in stages)
             fall = terms.flow * 0.02**progress
@@ -133,9 +155,9 @@ class Pupil(nn.Module):
             *_, back = network.stages(img1, img0, 1 - batch["time"])
             found["reversal"] = terms.reversal * charbonnier(frame, back.frame()[inside])
         if self.teacher is not None and terms.taught:
-            found["taught"] = terms.taught * distance(stages, self._teach(batch))
-        if self.tutor is not None:
-            found["privileged"] = terms.privileged * self.tutor(img0, img1, truth, stages[-1], inside)
+            found["taught"] = terms.taught * distance(stages, last_stage(self.teacher, batch))
+        if tutor is not None:
+            found["privileged"] = terms.privileged * tutor(img0, img1, truth, stages[-1], inside)
         if self.perceptual is not None:
             found["perceptual"] = terms.perceptual * self.perceptual(frame, truth).mean()
         error = (frame - truth).square().mean(dim=(1, 2, 3)).clamp(min=1e-6)
@@ -144,32 +166,32 @@ class Pupil(nn.Module):
         total = sum_of(found.values())
         return {"total": total, **found, "psnr": (-10 * error.detach().log10()).mean()}
 
-    def imitation(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss while every block learns its teacher's block from what the teacher's blocks before it give.
 
-        A pruned network's errors add up from block to block, and teach nothing at first. Alone, each block has a clear
-        task from the first step on (as in block-wise distillation, Li et al., CVPR 2020).
-        """
-        assert self.teacher is not None
-        img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
-        scales = [float(scale) for scale in self.teacher.variant.scales]
-        with torch.no_grad():
-            planes = self.teacher.prepare(img0).planes, self.teacher.prepare(img1).planes
-            after = [*self.teacher.refine(planes, batch["time"], scales, len(scales))]
-        before = [self.teacher.stage(after[0].planes, (), after[0].add), *after[:-1]]
-        terms = {}
-        for index, block in enumerate(self.network.blocks):
-            part = block(before[index], batch["time"], scales[index] / self.teacher.variant.shrink)
-            terms[f"block{index}"] = distance([before[index].refined(part)], after[index])
-        return {"total": sum_of(terms.values()), **terms}
+def imitation(network: IFNet, teacher: IFNet, batch: Batch) -> dict[str, Tensor]:
+    """The loss while every block learns its teacher's block from what the teacher's blocks before it give.
 
-    @torch.no_grad()
-    def _teach(self, batch: Batch) -> Stage:
-        """The teacher's last estimate for a batch."""
-        assert self.teacher is not None
-        img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
-        *_, last = self.teacher.stages(img0, img1, batch["time"])
-        return last
+    A pruned network's errors add up from block to block, and teach nothing at first. Alone, each block has a clear
+    task from the first step on (as in block-wise distillation, Li et al., CVPR 2020).
+    """
+    img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
+    scales = [float(scale) for scale in teacher.variant.scales]
+    with torch.no_grad():
+        planes = teacher.prepare(img0).planes, teacher.prepare(img1).planes
+        after = [*teacher.refine(planes, batch["time"], scales, len(scales))]
+    before = [teacher.stage(after[0].planes, (), after[0].add), *after[:-1]]
+    terms = {}
+    for index, block in enumerate(network.blocks):
+        part = block(before[index], batch["time"], scales[index] / teacher.variant.shrink)
+        terms[f"block{index}"] = distance([before[index].refined(part)], after[index])
+    return {"total": sum_of(terms.values()), **terms}
+
+
+@torch.no_grad()
+def last_stage(network: IFNet, batch: Batch) -> Stage:
+    """A network's last estimate for a batch."""
+    img0, img1 = (batch[key].float() / 255 for key in ("img0", "img1"))
+    *_, last = network.stages(img0, img1, batch["time"])
+    return last
 
 
 def distance(stages: Sequence[Stage], taught: Stage) -> Tensor:

@@ -13,12 +13,7 @@ from dataclasses import dataclass
 
 from maskvfi.batch.storage import file_system_errors, local_path, storage_of
 from maskvfi.errors import MediaError, OptionError, reason
-
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"),
-    *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".gif", ".apng"),
-    *(".dv", ".m2v", ".y4m", ".h264", ".hevc", ".divx", ".rm", ".rmvb"),
-)
+from maskvfi.paths import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,20 +86,23 @@ def load_any(source: PathLike) -> Vfi | StaticMaskNet:
     return load_static(source) if is_mask else load_vfi(source)
 
 
-def save_weights(path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = False, **facts: Any) -> None:
+def save_weights(
+    path: PathLike, network: Vfi | StaticMaskNet, *, half: bool = False, overwrite: bool = True, **facts: Any
+) -> None:
     """Write a network as one safetensors file whose header says how to build it.
 
     Args:
-        path: The .safetensors file; replaced where it exists.
+        path: The .safetensors file.
         network: The network that `load_vfi` or `load_static` will return.
         half: Store in float16, at half the size.
+        overwrite: Replace a file that exists.
         **facts: More entries of the header, as JSON values.
 
     Raises:
         WeightsError: The name has another suffix, by which the file could not be loaded.
-        MediaError: The file cannot be written.
+        MediaError: The file exists and is not to be replaced, or cannot be written.
     """
-    _save(path, network, half, facts, overwrite=True)
+    _save(path, network, half, facts, overwrite)
 
 
 def _save(

@@ -13,9 +13,11 @@ from distill.data.labels import (
     STATIC,
     TRAINING,
     UNSURE,
+    label_shard,
     label_tuples,
     static_labels,
     surely_moves,
+    unlabelled,
 )
 from distill.data.mask_samples import Stills
 from distill.data.prepare import Recipe, prepare
@@ -43,6 +45,28 @@ def test_stored_labels_are_those_of_the_teacher_and_are_used(shards, tmp_path):
     assert list(tmp_path.glob("labels-*"))
     prepare(shards.parent, tmp_path, Recipe(6, seed=1))  # other tuples, to which the labels do not belong
     assert not list(tmp_path.glob("labels-*"))
+
+
+def test_labels_of_weights_that_moved_are_kept_and_those_of_two_teachers_refused(
+    shards, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("distill.data.prepare.PER_SHARD", 3)
+    assert prepare(shards.parent, tmp_path, Recipe(6)) == 6
+    for file in shards.glob("textures-*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+
+    class Moved(Dis):
+        sha256 = "0123"
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    first, second = sorted(tmp_path.glob("tuples-*"))
+    assert label_shard(first, Moved("rife:a.pkl"), TRAINING, 1.0) == 12
+    assert unlabelled(tmp_path, Moved("rife:there/b.pkl"), TRAINING, 1.0) == [second]
+    label_shard(second, Dis(), TRAINING, 1.0)
+    with pytest.raises(ValueError, match="its labels are those of several teachers"):
+        Stills(tmp_path, size=64)
 
 
 def test_an_interrupted_labelling_goes_on_where_it_stopped(shards, tmp_path, monkeypatch):

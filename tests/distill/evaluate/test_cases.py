@@ -2,8 +2,11 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from distill.evaluate.cases import KINDS, SIDE, static_cases
+from distill.evaluate.judges import difference_judge
+from distill.evaluate.staticbench import judge_cases
 
 
 def test_every_kind_has_cases_with_both_classes_in_every_gap(cases):
@@ -28,6 +31,20 @@ def test_equal_seeds_give_equal_cases(clips, cases):
     assert np.array_equal(again.unsure, cases[0].unsure)
     other = next(static_cases(clips, 1, seed=2))
     assert not np.array_equal(other.frames[0], cases[0].frames[0])
+
+
+def test_a_clip_in_which_nothing_shows_gives_no_case_and_is_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("distill.evaluate.cases.TRIES", 3)
+    writer = cv2.VideoWriter(str(tmp_path / "black.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 272))
+    for _ in range(6):
+        writer.write(np.zeros((272, 320, 3), np.uint8))
+    writer.release()
+    assert {case.kind for case in static_cases(tmp_path, 1, seed=1)} <= {"repeat"}  # of drawn textures
+    assert "black.avi: gives no case of hud: no motion shows in it" in " ".join(
+        capfd.readouterr().err.split()
+    )
+    with pytest.raises(ValueError, match="no case of hud, fade"):
+        judge_cases([difference_judge()], static_cases(tmp_path, 1, seed=1), [])
 
 
 def test_what_is_static_looks_alike_but_for_light_and_what_moves_does_not(cases):

@@ -14,7 +14,7 @@ from distill.evaluate.judges import (
     dis_judge,
     network_judge,
 )
-from distill.evaluate.report import Report, page, write_report
+from distill.evaluate.report import Report, page, read_log, write_report
 from distill.evaluate.speed import Cost
 from distill.evaluate.staticbench import COLUMNS, calibration_table, judge_cases, static_table
 from maskvfi.errors import MediaError
@@ -51,6 +51,19 @@ def test_the_report_is_whole_html_and_replaces_no_file_unasked(clips, cases, wei
     write_report(clips, out, [weights], ["dis"], cases=1, overwrite=True)
     assert "<h2>Training</h2>" in text
     assert "<h2>Training</h2>" not in out.read_text()
+
+
+def test_a_log_may_be_torn_and_its_terms_may_be_no_numbers(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 50, "total": NaN}\n{"step": 100, "total": 1, "late": 2, "psnr": 30}\n{"step": 1')
+    found = read_log(log)
+    assert [line["step"] for line in found] == [50, 100]
+    chart = report_module._training(found)
+    assert "late" in chart
+    assert "psnr" not in chart
+    log.write_text("[1]\n")
+    with pytest.raises(ValueError, match=r"log\.jsonl: is no log of a training"):
+        read_log(log)
 
 
 def test_names_cannot_break_the_page_or_the_tables(cases):

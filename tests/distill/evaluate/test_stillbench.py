@@ -164,6 +164,14 @@ def test_a_program_that_fails_or_makes_too_few_is_named(tmp_path):
         command_maker(f"{shlex.quote(sys.executable)} -c pass {{in}} {{out}}")(by_hand())
     with pytest.raises(ValueError, match="takes NAME=COMMAND"):
         all_makers("vfi-s", "static-s", commands=["cp"])
+    with pytest.raises(ValueError, match="--method blend: there is a method of this name already"):
+        all_makers("vfi-s", "static-s", commands=["blend=cp {in} {out}"])
+    small = (
+        "import sys, cv2; first = cv2.imread(sys.argv[1] + '/000000.png')[1:]; "
+        "[cv2.imwrite(f'{sys.argv[2]}/{k}.png', first) for k in range(5)]"
+    )
+    with pytest.raises(ValueError, match="made a frame of 64x63 of frames of 64x64"):
+        command_maker(f"{shlex.quote(sys.executable)} -c {shlex.quote(small)} {{in}} {{out}}")(by_hand())
 
 
 def test_masks_of_one_file_name_are_told_apart(tmp_path: Path):

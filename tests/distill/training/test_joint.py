@@ -1,5 +1,6 @@
 """Training the mask and the interpolation network together."""
 
+import copy
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from distill.networks import load_rife
 from distill.training.joint import Duet, joint
 from maskvfi import Interpolator
 from maskvfi.weights.load import load_static, load_vfi
+from maskvfi.weights.read import read_header
 
 SMALL = {"batch": 1, "size": 64, "cpu": True}
 
@@ -96,6 +98,22 @@ def test_training_composes_as_the_product_does(duet, pair, time):
     assert torch.allclose(frame, product(*pair, time), atol=1e-5)
     assert torch.allclose(plain, Interpolator(duet.vfi, None, "cpu", runtime="torch")(*pair, time), atol=1e-5)
     assert not torch.allclose(frame, plain, atol=1e-3)
+
+
+def test_training_shows_the_nearer_frame_where_content_was_replaced(duet, pair):
+    other = copy.deepcopy(duet).eval()
+    with torch.no_grad():
+        other.mask.head.bias[4:] += 20  # it says so everywhere
+        frame, _, _ = other.compose(*pair, torch.full((1, 1, 1, 1), 0.25))
+    product = Interpolator(other.vfi, other.mask, "cpu", "fp32", runtime="torch")
+    assert torch.allclose(frame, product(*pair, 0.25), atol=1e-5)
+    assert torch.isclose(frame, pair[0], atol=1e-5).float().mean() > 0.9
+
+
+def test_refinement_holds_the_mask_to_what_it_says_was_replaced(shards, tmp_path):
+    joint(shards, tmp_path, vfi="vfi-s", steps=1, log_every=1, **SMALL)
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["replaced"] >= 0
+    assert "licence" in read_header(tmp_path / "mask.safetensors")  # that of the mask it began with
 
 
 def test_the_gradient_of_the_composed_frame_reaches_both_networks(duet, pair):

@@ -1,6 +1,7 @@
 """Training the interpolation network."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from distill.training.vfi import train_vfi
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.models.rife.variants import VFI_M, VFI_S
 from maskvfi.weights.load import load_vfi, save_weights
+from maskvfi.weights.read import read_header
 
 SMALL = {"batch": 1, "size": 64, "cpu": True}
 
@@ -53,6 +55,24 @@ def test_interpolation_training_resumes_to_the_same_result(shards, tmp_path):
     train_vfi(shards, tmp_path / "broken", stop_after=2, **options)
     train_vfi(shards, tmp_path / "broken", **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_is_given(shards, tmp_path, capfd):
+    torch.manual_seed(0)
+    for name in ("a", "b"):
+        save_weights(tmp_path / f"{name}.safetensors", IFNet(VFI_M), licence="MIT")
+    options = {"variant": "vfi-s", "taught": 1.0, "log_every": 1, **SMALL}
+    run = tmp_path / "run"
+    train_vfi(shards, run, teacher=str(tmp_path / "a.safetensors"), steps=2, stop_after=1, **options)
+    shutil.copytree(run, tmp_path / "other")
+    for folder, name in ((run, "a"), (tmp_path / "other", "b")):
+        train_vfi(shards, folder, teacher=str(tmp_path / f"{name}.safetensors"), steps=2, **options)
+    assert "teacher" in capfd.readouterr().err
+    assert losses(run)[0] == losses(tmp_path / "other")[0]
+    assert losses(run)[1] != losses(tmp_path / "other")[1]
+    stored = torch.load(run / "state.pt", weights_only=True)["network"]
+    assert {name.partition(".")[0] for name in stored} == {"network"}
+    assert read_header(run / "weights.safetensors")["licence"] == "MIT"
 
 
 def test_a_small_network_is_taught_by_a_large_one(shards, tmp_path):
