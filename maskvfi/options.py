@@ -18,7 +18,7 @@ from maskvfi.paths import PathLike
 
 DEFAULT_VFI = "vfi-m"
 DEFAULT_MASK = "static-s"
-OFF = "off"  # on the command line, mask=None
+OFF = "off"  # no mask (as mask=None), no cuts, no tiles
 INTERLACED = ("auto", "keep", "deinterlace")
 PRECISIONS = ("fp32", "fp16", "bf16")
 RUNTIMES = ("torch", "compile", "openvino", "onnx")
@@ -184,9 +184,10 @@ class SceneOptions(OptionGroup):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scene_cut not in ("auto", OFF):
-            self._set(
-                "scene_cut", _number("scene_cut", self.scene_cut, 'must be "auto", "off" or a threshold')
-            )
+            threshold = _number("scene_cut", self.scene_cut, 'must be "auto", "off" or a threshold')
+            if threshold <= 0:  # every frame would be a cut
+                raise OptionError(f'scene_cut must be "off" or a threshold above 0, not {self.scene_cut!r}')
+            self._set("scene_cut", threshold)
 
 
 @dataclass(frozen=True, kw_only=True)

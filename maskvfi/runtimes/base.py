@@ -65,7 +65,7 @@ def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dty
     """Hand a network to a runtime.
 
     Args:
-        network: In float32; it is moved to the device.
+        network: Any number format; but for OpenVINO it is moved to the device.
         name: As `choose_runtime` returns it.
         device, dtype: Where and in which number format convolutions run.
 

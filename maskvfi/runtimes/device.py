@@ -35,12 +35,13 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.dtype]:
+def choose_precision(precision: str, device: torch.device, runtime: str = "auto") -> tuple[str, torch.dtype]:
     """Choose a number format for the networks.
 
     Args:
-        precision: One of PRECISIONS, or "auto": fp16 on CUDA, fp32 elsewhere.
+        precision: One of PRECISIONS, or "auto": fp16 on CUDA, fp32 elsewhere and in ONNX Runtime.
         device: The device that computes.
+        runtime: What computes, as `choose_runtime` takes it.
 
     Returns:
         Its name, and the torch type.
@@ -49,7 +50,7 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, torch.d
         OptionError: The name is unknown.
     """
     if precision == "auto":
-        precision = "fp16" if device.type == "cuda" else "fp32"
+        precision = "fp16" if device.type == "cuda" and runtime != "onnx" else "fp32"
     if precision not in PRECISIONS:
         raise OptionError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
     return precision, DTYPES[precision]

@@ -49,7 +49,7 @@ class OnnxRuntime(GraphRuntime):
             OptionError: Another dtype.
         """
         if dtype != torch.float32:
-            raise OptionError(f"ONNX Runtime computes in float32 here, not in {dtype}")
+            raise OptionError("ONNX Runtime computes in float32 here: precision fp32 or auto")
         super().__init__(config)
         self._device = device
 
@@ -74,7 +74,7 @@ class OnnxRuntime(GraphRuntime):
 
         def run(given: list[Tensor]) -> list[Tensor]:
             bound = session.io_binding()
-            for node, x in zip(inputs, given, strict=False):
+            for node, x in zip(inputs, given, strict=True):
                 bound.bind_ortvalue_input(node.name, OrtValue.from_dlpack(x.contiguous()))
             for node in outputs:
                 bound.bind_output(node.name, device.type, device.index or 0)

@@ -25,13 +25,13 @@ ENCODERS = (
     *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
     *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "hevc_qsv", "hevc_videotoolbox"),
 )
-# Extras of the package: a module that each brings, and what it is for.
+# Extras of the package: the modules that each brings, and what it is for.
 EXTRAS = {
-    "openvino": ("openvino", "a runtime for CPUs, faster in bfloat16"),
-    "onnx": ("onnxruntime", "`export`, and ONNX Runtime"),
-    "ui": ("gradio", "the page"),
-    "ray": ("ray", "`batch`"),
-    "hub": ("huggingface_hub", "weights from and to the Hugging Face Hub"),
+    "openvino": (("openvino",), "a runtime for CPUs, faster in bfloat16"),
+    "onnx": (("onnx", "onnxruntime"), "`export`, and ONNX Runtime"),
+    "ui": (("gradio",), "the page"),
+    "ray": (("ray",), "`batch`"),
+    "hub": (("huggingface_hub",), "weights from and to the Hugging Face Hub"),
 }
 
 
@@ -61,8 +61,8 @@ def diagnose() -> Iterator[tuple[str, str]]:
     for name in ("4.25", DEFAULT_VFI):
         network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
         yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
-    for extra, (module, purpose) in EXTRAS.items():
-        there = find_spec(module) is not None
+    for extra, (modules, purpose) in EXTRAS.items():
+        there = all(find_spec(module) for module in modules)
         yield (
             f"extra {extra}",
             f"there: {purpose}" if there else f"missing: {purpose} ({install_command(extra)})",

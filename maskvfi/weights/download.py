@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -41,6 +42,7 @@ CHUNK = 1 << 18  # bytes read at once
 RECORD = "sha256.json"
 DOWNLOADS = "downloads"  # the folder of unfinished downloads and of locks, inside the user's folder
 
+T = TypeVar("T")
 Progress = Callable[[int, "int | None"], None]  # takes the bytes received and their number, None if unknown
 
 
@@ -183,7 +185,7 @@ def download(
 
     Raises:
         WeightsError: The file cannot be downloaded, or has another hash; the message names url and cause.
-        MediaError: The folder of target cannot be made.
+        MediaError: Target or its folder cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsError(f"{url}: not an http or https address")
@@ -338,6 +340,7 @@ def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: P
     Raises:
         OSError: The response ends early.
         WeightsError: It is no file of weights.
+        MediaError: The disk does not take it.
     """
     if answer.headers.get_content_type() == "text/html":
         raise WeightsError(f"{url}: a web page came instead of a file")
@@ -348,16 +351,25 @@ def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: P
         raise OSError("the server sent another part than requested")
     length = answer.headers.get("Content-Length", "")
     done, total = begun, begun + int(length) if length.isdigit() else None
-    with open(part, "ab" if begun else "wb") as file:
+    with _on_disk(part, lambda: open(part, "ab" if begun else "wb")) as file:
         while max(done, total or 0) <= MAX_BYTES and (chunk := answer.read1(CHUNK)):
-            file.write(chunk)
+            _on_disk(part, partial(file.write, chunk))
             done += len(chunk)
             progress(done, total)
+        _on_disk(part, file.flush)
     if max(done, total or 0) > MAX_BYTES:
         part.unlink()
         raise WeightsError(f"{url}: larger than any network")
     if total is not None and done < total:
         raise OSError(f"the connection ended after {done} of {total} bytes")
+
+
+def _on_disk(part: Path, work: Callable[[], T]) -> T:
+    """Do what writes to the disk. Its errors are none of the connection: another attempt would be of no use."""
+    try:
+        return work()
+    except OSError as error:
+        raise MediaError(f"{part}: cannot be written ({reason(error)})") from error
 
 
 class _SafeRedirects(HTTPRedirectHandler):

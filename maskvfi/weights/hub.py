@@ -46,7 +46,7 @@ def find_pretrained(source: PathLike, **download: Any) -> Path:
         download["local_files_only"] = True
     try:
         return Path(hub.hf_hub_download(os.fspath(source), PRETRAINED, **download))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the client's own types, which depend on its version
         raise WeightsError(
             f"{os.fspath(source)}: no such folder, and not to be had from the Hub ({first_line(error)})"
         ) from None

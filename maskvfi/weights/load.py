@@ -178,7 +178,11 @@ def describe(name: PathLike) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{sum(parameter.numel() for parameter in network.parameters()):,}"
     for key, value in header.items():
         if key != "kind":
-            yield key, json.dumps(value) if isinstance(value, dict | list) else str(value)
+            plain = str(value)  # an untrusted file could send a terminal control characters
+            yield (
+                key,
+                plain if plain.isprintable() and not isinstance(value, dict | list) else json.dumps(value),
+            )
 
 
 def _check_suffix(path: PathLike) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maskvfi.errors import WeightsError
 from maskvfi.models.rife.ncnn import is_ncnn
+from maskvfi.models.rife.variants import version_of
 from maskvfi.paths import PathLike, cache_folder
 from maskvfi.weights.catalogue import SOURCES
 from maskvfi.weights.read import read_header, sha256
@@ -56,16 +57,16 @@ def find_weights(name: PathLike) -> Path:
         raise WeightsError(f"{path}: a folder without flownet.param and flownet.bin, or {PRETRAINED}")
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise WeightsError(f"{path}: no such weights file")
+    rife = f"rife-{version_of(path.name)}"
     for folder in weight_folders():
-        for stem in (path.name, f"rife-{path.name}"):
+        for stem in (path.name, rife):
             for suffix in SUFFIXES:
                 candidate = folder / f"{stem}{suffix}"
                 if candidate.is_file():
                     return candidate
     places = " or ".join(str(folder) for folder in weight_folders())
-    wanted = f"rife-{path.name.removeprefix('rife-')}"
-    if any(source.name == wanted for source in SOURCES):
-        raise WeightsError(f"no {wanted} in {places}; `maskvfi weights get {wanted}` downloads it")
+    if any(source.name == rife for source in SOURCES):
+        raise WeightsError(f"no {rife} in {places}; `maskvfi weights get {rife}` downloads it")
     known = ", ".join(sorted(file.name for file in list_weights())) or "none"
     raise WeightsError(
         f"unknown weights {str(name)!r}: no such file, and none of that name in {places}; there are: {known}"
@@ -73,12 +74,13 @@ def find_weights(name: PathLike) -> Path:
 
 
 def list_weights() -> Iterator[WeightsFile]:
-    """All weights files that can be loaded by name: those of the package, then the user's own."""
+    """The weights files that `find_weights` finds by name: those of the package, then the user's own."""
     seen = set()
     for folder in weight_folders():
-        for path in sorted(folder.glob("*")):
-            hidden = path.name.startswith(".")  # half-written, or what macOS keeps beside a file
-            if path.suffix in SUFFIXES and path.stem not in seen and not hidden:
+        # Others are half-written, or what macOS keeps beside a file.
+        files = [path for path in folder.glob("[!.]*") if path.suffix in SUFFIXES]
+        for path in sorted(files, key=lambda path: (path.stem, SUFFIXES.index(path.suffix))):
+            if path.stem not in seen:
                 seen.add(path.stem)
                 yield WeightsFile(path.stem, path, _kind(path))
 

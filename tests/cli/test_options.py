@@ -92,6 +92,7 @@ def test_every_field_has_help_and_its_default_is_one_of_its_choices():
         ({"threshold": 1}, "threshold must lie between 0 and 1, not 1"),
         ({"static": "never"}, "static must be one of fade, nearest, not 'never'"),
         ({"tile": 100}, "tile must be auto, off or a number of pixels of at least 512, not 100"),
+        ({"scene_cut": "0"}, "scene_cut must be \"off\" or a threshold above 0, not '0'"),
         ({"scene_cut": "x"}, 'scene_cut must be "auto", "off" or a threshold, not \'x\''),
     ],
     ids=str,

@@ -17,7 +17,7 @@ import maskvfi
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.runtimes import choose_runtime, with_runtime
 from maskvfi.runtimes.base import PACKAGES
-from maskvfi.runtimes.device import choose_mask_dtype
+from maskvfi.runtimes.device import choose_mask_dtype, choose_precision
 
 
 @pytest.fixture
@@ -196,6 +196,12 @@ def test_the_choice_says_why(openvino):
     assert "changes its scales" in choose_runtime("auto", CPU, old, half)[1]
     with pytest.raises(ValueError, match="changes its scales"):
         choose_runtime("openvino", CPU, old)
+
+
+def test_auto_precision_is_one_that_the_runtime_has():
+    card = torch.device("cuda")
+    assert choose_precision("auto", card)[0] == "fp16"
+    assert choose_precision("auto", card, "onnx") == ("fp32", torch.float32)
 
 
 def test_an_unknown_runtime_is_refused():

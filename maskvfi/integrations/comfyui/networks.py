@@ -40,7 +40,7 @@ class Networks:
             options = replace(options, precision="fp32")
         files = server.weights_files()
         self.options = replace(options, vfi=files.get(str(options.vfi), options.vfi))
-        _, dtype = choose_precision(options.precision, device)
+        _, dtype = choose_precision(options.precision, device, options.runtime)
         self._vfi = on_device(load_vfi(self.options.vfi), torch.device("cpu"), dtype)
         self._vfi.check(options.scale, options.ensemble)
         self.has_mask = options.mask is not None

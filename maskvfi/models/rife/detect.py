@@ -95,7 +95,11 @@ def _describe(state: Mapping[str, Tensor]) -> Variant:
     head_bias = state[
         "block0.lastconv.0.bias" if "block0.lastconv.0.bias" in state else "block0.lastconv.bias"
     ]
-    head = next(name for name, planes in HEAD_PLANES.items() if planes == head_bias.shape[0])
+    planes = head_bias.shape[0]
+    if planes not in HEAD_PLANES.values():
+        known = ", ".join(map(str, sorted(HEAD_PLANES.values())))
+        raise KeyError(f"block0.lastconv of {known} planes, not {planes}")
+    head = next(name for name, count in HEAD_PLANES.items() if count == planes)
     names = _encoder_names(state)
     return Variant(
         family="custom",

@@ -13,7 +13,9 @@ from maskvfi.ops.warp import BICUBIC, BILINEAR
 # Channels of a block's output layer, by the name of its form.
 HEAD_PLANES = {"deconv5": 5, "shuffle20": 20, "shuffle24": 24, "shuffle52": 52}
 
-MAX_BLOCKS, MAX_WIDTH = 16, 4096  # limits for headers, which are untrusted
+# What headers may say, which are untrusted.
+MAX_BLOCKS, MAX_WIDTH, MAX_SCALE = 16, 4096, 64
+TRUNKS, MASKS = ("plain", "plain+skip", "res"), ("add", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,14 @@ class Variant:
         found = cls(**given)
         if not (
             0 < len(found.channels) == len(found.scales) <= MAX_BLOCKS
-            and all(0 < size <= MAX_WIDTH for size in (*found.channels, *found.scales))
-            and all(isinstance(scale, int) and not scale & (scale - 1) for scale in found.scales)
+            and all(0 < width <= MAX_WIDTH for width in found.channels)
+            and all(isinstance(scale, int) and 0 < scale <= MAX_SCALE for scale in found.scales)
+            and not any(scale & (scale - 1) for scale in found.scales)
             and list(found.scales) == sorted(found.scales, reverse=True)
             and all(0 <= width <= MAX_WIDTH for width in (found.encoder, found.encoder_mid))
             and found.head in HEAD_PLANES
+            and found.trunk in TRUNKS
+            and found.mask in MASKS
             and found.shrink in (1, 2, 4)
             and found.sampling in (BILINEAR, BICUBIC)
             and not (found.shrink > 1 and found.dynamic_scale)
