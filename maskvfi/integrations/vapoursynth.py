@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maskvfi.models.blend import Blend
+from maskvfi.ops.highlights import brightest_of
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI, OFF
 from maskvfi.synthesis.compose import compose
 from maskvfi.synthesis.copied import Copied
@@ -107,7 +108,7 @@ def static_mask(
         factor_num, factor_den, fps_num, fps_den, hold_last: As `interpolate` has them; the factor is 1 by default.
         mask, device, precision: As `Interpolator` takes them.
         sc, sc_threshold: As `interpolate` has them; the mask is 0 over a cut.
-        **options: threshold and feather, as `Interpolator` has them.
+        **options: threshold, feather and tile, as `Interpolator` has them.
 
     Returns:
         A GRAYS clip in 0..1: 1 where the source is to be copied, and 0 everywhere from the last frame on.
@@ -117,6 +118,7 @@ def static_mask(
     """
     import vapoursynth as vs
 
+    _refuse_others(options, "static_mask")
     rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
     masks = _Masks(_load(None, mask, device, precision, options), rate, sc)
     grey = vs.core.std.BlankClip(clip, format=vs.GRAYS, keep=True)
@@ -149,7 +151,7 @@ def static_layer(
         clip, factor_num, factor_den, fps_num, fps_den, hold_last, sc, sc_threshold: As `static_mask` has them, but the
             factor is 2 by default.
         mask, device, precision, static: As `Interpolator` takes them.
-        **options: threshold and feather, as `Interpolator` has them.
+        **options: threshold, feather and tile, as `Interpolator` has them.
 
     Returns:
         A clip of the same format, whose property `_Alpha` is what `static_mask` gives.
@@ -159,6 +161,7 @@ def static_layer(
     """
     import vapoursynth as vs
 
+    _refuse_others(options, "static_layer")
     rate = _Rate(_marked(clip, sc_threshold), factor_num, factor_den, fps_num, fps_den, hold_last)
     layers = _Layers(_load(None, mask, device, precision, {**options, "static": static}), rate, sc)
     base, frames = rate.spread(rate.clip), layers.clips(rate)
@@ -231,7 +234,9 @@ class _Masks:
         self._interpolator, self._sc, self._factor = interpolator, sc, rate.factor
         self._gaps = rate.clip.num_frames - 1
         endless = rate.clip.num_frames > _ENDLESS
-        self._size = 1 if endless else group_size(rate.clip.width, rate.clip.height)
+        self._masked = interpolator.mask is not None or interpolator.protect is not None
+        one = endless or not self._masked
+        self._size = 1 if one else group_size(rate.clip.width, rate.clip.height)
         self._blocks: dict[int, list[Copied | None]] = {}
         self._lock = threading.Lock()
 
@@ -265,12 +270,17 @@ class _Masks:
 
     def _copied(self, frames: Sequence[Any], count: int) -> list[Copied | None]:
         """How the pixels of each gap of a block are copied; None over a cut."""
+        if not self._masked:
+            return [None] * count
         found: list[Copied | None] = []
-        run: list[View] = []
+        run: list[Any] = []
 
         def close() -> None:
             if len(run) > 1:
-                found.extend(self._interpolator.copied(run))
+                brightest = _brightest(run)
+                found.extend(
+                    self._interpolator.copied([_view(self._interpolator, frame, brightest) for frame in run])
+                )
             run.clear()
 
         for start, end in pairwise(frames[: count + 1]):
@@ -281,8 +291,8 @@ class _Masks:
                 close()
                 found.append(Copied(torch.ones(1, 1, start.height, start.width)))
             else:
-                run.extend([] if run else [_view(self._interpolator, start)])
-                run.append(_view(self._interpolator, end))
+                run.extend([] if run else [start])
+                run.append(end)
         close()
         return found
 
@@ -292,7 +302,8 @@ class _NewFrames(_Masks):
 
     def __init__(self, interpolator: Interpolator, rate: _Rate, sc: bool) -> None:
         super().__init__(interpolator, rate, sc)
-        self._views: dict[int, View] = {}  # of the gap before, so that each frame is encoded once
+        # Of the gap before, by number and brightest colour, so that each frame is encoded once.
+        self._views: dict[tuple[int, float | None], View] = {}
         self._network = threading.Lock()  # several frames are in flight, and there is one network
 
     def draw(self, n: int, f: Sequence[Any]) -> Any:
@@ -303,14 +314,19 @@ class _NewFrames(_Masks):
         if not t or (self._sc and _is_cut(start, end)) or _identical(start, end):
             return start
         _, copied = self._found(k, f[1:])
+        brightest = _brightest((start, end))
         with self._network:
             known = self._views
-            self._views = {
-                number: known.get(number) or _view(self._interpolator, frame)
+            views = [
+                known.get((number, brightest)) or _view(self._interpolator, frame, brightest)
                 for number, frame in ((k, start), (k + 1, end))
-            }
-            rgb = self._interpolator.between(self._views[k], self._views[k + 1], float(t), copied=copied)
-        return _drawn(start, rgb)
+            ]
+            self._views = {(k, brightest): views[0], (k + 1, brightest): views[1]}
+            rgb = self._interpolator.between(views[0], views[1], float(t), copied=copied)
+        out = _drawn(start, rgb)
+        if n and _place(n - 1, self._factor)[0] == k:  # the scene changed before the source frame, not here
+            out.props.pop("_SceneChangePrev", None)
+        return out
 
 
 class _Layers(_Masks):
@@ -323,7 +339,7 @@ class _Layers(_Masks):
         j, copied = self._found(k, f[2:])
         out = f[0].copy()
         if t and copied is not None and not _identical(f[0], f[3 + j]):
-            start, end = (_view(self._interpolator, frame).rgb for frame in (f[0], f[3 + j]))
+            start, end = (_view(self._interpolator, frame, None).rgb for frame in (f[0], f[3 + j]))
             everything = Copied(torch.ones_like(start[:, :1]), copied.replaced)
             (rgb,) = compose((start,), (end,), float(t), (), everything, RGB, self._interpolator.static)
             out = _drawn(f[0], rgb)
@@ -339,6 +355,12 @@ def _load(vfi: Any, mask: Any, device: str, precision: str, options: dict[str, A
         return Interpolator(Blend() if vfi is None else vfi, mask, device, precision, **options)
     except (ValueError, TypeError, ImportError) as error:
         raise _error(" ".join(str(error).split())) from error
+
+
+def _refuse_others(options: dict[str, Any], function: str) -> None:
+    """Raise vapoursynth.Error for options that would do nothing."""
+    if unused := sorted({*options} - {"threshold", "feather", "tile"}):
+        raise _error(f"{function} has no option {', '.join(map(repr, unused))}")
 
 
 def _error(words: str) -> Exception:
@@ -389,10 +411,14 @@ def _identical(start: Any, end: Any) -> bool:
     return all(np.array_equal(np.asarray(start[plane]), np.asarray(end[plane])) for plane in range(3))
 
 
-def _view(interpolator: Interpolator, frame: Any) -> View:
+def _brightest(frames: Sequence[Any]) -> float | None:
+    return brightest_of(np.asarray(frame[plane]) for frame in frames for plane in range(3))
+
+
+def _view(interpolator: Interpolator, frame: Any, brightest: float | None) -> View:
     rgb = np.stack([np.asarray(frame[plane], dtype=np.float32) for plane in range(3)])
     finite, _ = replace_non_finite(torch.from_numpy(rgb).unbind())
-    return interpolator.view(torch.stack(finite)[None])
+    return interpolator.view(torch.stack(finite)[None], brightest=brightest)
 
 
 def _drawn(frame: Any, rgb: Tensor) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from maskvfi.allocator import keep_for_frames
 from maskvfi.errors import short_of_memory
+from maskvfi.ops.highlights import brightest_of
 from maskvfi.ops.tiles import LARGE_FRAME, MIN_PIXELS
 from maskvfi.synthesis.compose import MovingTile, compose
 from maskvfi.synthesis.copied import Copied
@@ -359,13 +360,10 @@ def _needs_no_mask(gap: Gap) -> bool:
 
 
 def _brightest(frames: Sequence[Frame]) -> float | None:
-    """The brightest finite colour of frames, at least 1; None if all their colours are in 0..1."""
+    """What `brightest_of` says of frames; None for pixel formats that end at white."""
     if not frames[0].format.is_float:
         return None
-    planes = [plane for frame in frames for plane in frame.planes[: frame.format.colour_planes]]
-    finite = [np.where(np.isfinite(plane), plane, 0) for plane in planes]
-    high, low = max(float(plane.max()) for plane in finite), min(float(plane.min()) for plane in finite)
-    return max(high, 1.0) if high > 1 or low < 0 else None
+    return brightest_of(plane for frame in frames for plane in frame.planes[: frame.format.colour_planes])
 
 
 def _identical(a: Frame, b: Frame) -> bool:

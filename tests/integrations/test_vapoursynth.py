@@ -120,6 +120,38 @@ def fake(monkeypatch):
     monkeypatch.setitem(sys.modules, "vapoursynth", module)
 
 
+@pytest.mark.parametrize("mask", [None, "static-s"])
+def test_new_frames_keep_what_is_brighter_than_white(mask):
+    clip = SimpleNamespace(num_frames=2, width=SIZE[1], height=SIZE[0])
+    made = _NewFrames(
+        Interpolator("vfi-m", mask, "cpu", runtime="torch"),
+        SimpleNamespace(clip=clip, factor=Fraction(2)),
+        True,
+    )
+    start, end = (Frame([3 * plane for plane in frame(shift).planes]) for shift in (0, 4))
+    block = [start, end, end, end, end]
+    new = made.draw(1, [start, *block])
+    inside = new[0][8:-8, 8:-8]
+    assert inside.max() > 2
+    assert np.abs(inside - 3 * frame(2).planes[0][8:-8, 8:-8]).mean() < 0.05
+
+
+def test_no_scene_change_is_marked_where_new_frames_lie(fake):
+    frames = [frame(0), frame(4, _SceneChangeNext=1), frame(20, _SceneChangePrev=1), frame(24)]
+    made = interpolate(Clip(frames), 4, mask=None, device="cpu").frames
+    assert [n for n, each in enumerate(made) if each.props.get("_SceneChangePrev")] == [8]
+    again = interpolate(
+        Clip(interpolate(Clip(frames), 2, mask=None, device="cpu").frames), 2, mask=None, device="cpu"
+    )
+    assert not np.array_equal(again.frames[9][0], again.frames[8][0])  # after the cut there is motion
+
+
+def test_masks_take_no_options_that_would_do_nothing(fake):
+    for make, name in ((static_mask, "static"), (static_layer, "scale")):
+        with pytest.raises(RuntimeError, match=f"{make.__name__} has no option '{name}'"):
+            make(Clip([frame(), frame(4)]), **{name: 1})
+
+
 def test_masks_of_new_frames_are_computed_in_blocks_but_not_for_players(fake, monkeypatch):
     frames = [frame(shift) for shift in (0, 3, 5, 9, 14)]
     for each in frames:
@@ -220,11 +252,28 @@ def test_vapoursynth_holds_the_earlier_frame_at_a_cut(vs):
 
 
 def test_vapoursynth_gets_a_mask_for_what_stands_still(vs):
-    """Half precision, the mask on: a still clip comes out as it went in."""
-    still = moving(vs, 2)[1].std.Loop(3).resize.Point(format=vs.RGBH)
-    made = interpolate(still, 2, device="cpu")
-    for n in range(made.num_frames):
-        assert np.array_equal(made.get_frame(n)[1], still.get_frame(0)[1])
+    """Half precision, the mask on: what stands beside a moving stripe is copied as it is."""
+    grey = vs.core.std.BlankClip(format=vs.RGBS, width=128, height=96, length=3, color=[0.3, 0.5, 0.7])
+
+    def draw(n, f):
+        out = f.copy()
+        x, y = np.meshgrid(np.arange(128), np.arange(96))
+        for plane in range(3):
+            values = np.asarray(out[plane])
+            values += (0.2 * np.sin(x / 3) * np.sin(y / 4)).astype(np.float32)
+            values[70:90] = 0.5 + 0.4 * np.sin((x[70:90] - 6 * n) / 5)
+        return out
+
+    clip = grey.std.ModifyFrame(clips=grey, selector=draw).resize.Point(format=vs.RGBH)
+    made = interpolate(clip, 2, device="cpu")
+    plain = interpolate(clip, 2, mask=None, device="cpu")
+    before, new, warped = (
+        np.asarray(frame[1]) for frame in (made.get_frame(0), made.get_frame(1), plain.get_frame(1))
+    )
+    still = np.s_[8:40, 8:-8]
+    assert np.array_equal(new[still], before[still])
+    assert not np.array_equal(warped[still], before[still])
+    assert not np.array_equal(new[70:90], before[70:90])
 
 
 def test_vapoursynth_refuses_other_formats(vs):
