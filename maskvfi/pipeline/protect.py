@@ -44,6 +44,7 @@ def protect(
     report: PathLike | None = None,
     progress: Progress | None = None,
     watch: OnFrame | None = None,
+    interpolator: Interpolator | None = None,
     **fields: Any,
 ) -> Report:
     """Put still pixels of a source back into another program's version of it at a higher frame rate.
@@ -63,6 +64,8 @@ def protect(
         report: A path to write the report to, as JSON.
         progress: Called with the number of source frames read and the total number, which is None if unknown.
         watch: Called with every frame before it is written, and the size, pixel format and colours that it has.
+        interpolator: Holds the mask network, for programs that keep networks loaded; its interpolation network is not
+            used. It must have been made from the same options. By default one is made from them here.
         **fields: Options by name, which replace those in `options`.
 
     Returns:
@@ -83,7 +86,8 @@ def protect(
     result = Report.begin(source, target, options)
     began = time.perf_counter()
     pairing = find_pairing(source, interpolated, options)
-    interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
+    if interpolator is None:
+        interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
     interpolator.paint(*read_painted_masks(options, pairing.source.info))
     result.note_device(interpolator)
     facts = None  # what the output depends on, if it can be resumed

@@ -364,7 +364,22 @@ class Interpolator:
         Raises:
             ValueError: There are fewer than two views, or a painted mask has another size than they have.
         """
-        masks, like = self.masks(views), views[0].rgb[:, :1]
+        return self.decide(self.masks(views), views)
+
+    def decide(self, masks: Masks | None, views: Sequence[View]) -> list[Copied] | list[None]:
+        """Decide how pixels are copied, by the probabilities and the painted masks.
+
+        Args:
+            masks: What `masks` returned.
+            views: Of the same frames.
+
+        Returns:
+            As `copied`.
+
+        Raises:
+            ValueError: A painted mask has another size than the frames.
+        """
+        like = views[0].rgb[:, :1]
         if masks is None:
             if self.protect is None:
                 return [None] * (len(views) - 1)

@@ -35,6 +35,7 @@ from maskvfi.video.planes import (
 )
 
 T = TypeVar("T")
+Painted = Callable[[Gap], tuple[Tensor | None, Tensor | None]]  # protect and release for a gap
 MAX_GAPS = 4  # the most gaps whose masks are computed in one pass
 MAX_PIXELS = 5_000_000  # the most pixels of these gaps together
 
@@ -163,32 +164,58 @@ class Renderer:
         for gap, copied in self._masked(group) if made else ((gap, None) for gap in group):
             yield from self.frames(gap, copied)
 
-    def masks(self, gaps: Iterable[Gap]) -> Iterator[tuple[Gap, Copied | None]]:
+    def masks(
+        self, gaps: Iterable[Gap], painted: Painted | None = None
+    ) -> Iterator[tuple[Gap, Copied | None]]:
         """Compute the masks of gaps.
 
         Args:
             gaps: In the order of time.
+            painted: Gives a gap the masks that are painted for it, which the interpolator then has until the next gap;
+                by default it keeps those that it has.
 
         Yields:
             Every gap, and how its pixels are copied. None without a mask, over a cut, at the end, and between equal
             frames.
         """
         for group in self.groups(gaps):
-            yield from self._masked(group)
+            yield from self._masked(group, painted)
 
-    def _masked(self, group: list[Gap]) -> Iterator[tuple[Gap, Copied | None]]:
+    def _masked(
+        self, group: list[Gap], painted: Painted | None = None
+    ) -> Iterator[tuple[Gap, Copied | None]]:
+        interpolator = self._interpolator
         if _needs_no_mask(group[0]):
+            if painted is not None:
+                interpolator.paint(*painted(group[0]))
             yield group[0], None
             return
-        self._ready = None  # it keeps frames of the group before
-        frames = [group[0].start, *(gap.end for gap in group if gap.end is not None)]
-        self.brightest = _brightest(frames)
-        views = self._within_memory(lambda: [self._load(frame).view for frame in frames])
+        views = self.views([group[0].start, *(gap.end for gap in group if gap.end is not None)])
         with self._stage("mask"):
-            copied = self._within_memory(lambda: self._interpolator.copied(views))
+            masks = self._within_memory(lambda: interpolator.masks(views))
         for view in views[:-1]:  # the next group begins with the last one
             view.features = None
-        yield from zip(group, copied, strict=True)
+        copied: Sequence[Copied | None] = ()
+        for place, gap in enumerate(group):
+            if painted is not None:
+                interpolator.paint(*painted(gap))
+            if painted is not None or not copied:
+                with self._stage("mask"):
+                    copied = self._within_memory(lambda: interpolator.decide(masks, views))
+            yield gap, copied[place]
+
+    def views(self, frames: Sequence[Frame]) -> list[View]:
+        """Load frames onto the device, as the networks see them: together, since highlights are compressed alike.
+
+        Args:
+            frames: Of the source.
+
+        Returns:
+            What the interpolator takes.
+        """
+        self._ready = None  # it keeps frames of those before
+        self.brightest = _brightest(frames)
+        return self._within_memory(lambda: [self._load(frame).view for frame in frames])
 
     def frames(self, gap: Gap, copied: Copied | None) -> Iterator[Frame]:
         """Render one gap. A frame at time 0 or 1 is the source's own, untouched.

@@ -16,8 +16,14 @@ import torch
 from clips import make_clip
 
 import maskvfi
-from maskvfi.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, comfy_entrypoint
+from maskvfi.integrations.comfyui import (
+    NODE_CLASS_MAPPINGS,
+    NODE_DISPLAY_NAME_MAPPINGS,
+    comfy_entrypoint,
+    video,
+)
 from maskvfi.integrations.comfyui.nodes import NODES
+from maskvfi.pipeline.protect import protect
 from maskvfi.video import open_source
 
 
@@ -140,6 +146,35 @@ def test_what_is_protected_is_copied_and_what_is_released_is_not(images, masks):
     ):
         with pytest.raises(ValueError, match=message):
             interpolate(networks=plain, images=images, factor=2, protect=wrong)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_masks_that_say_nothing_change_nothing(networks, images, count):
+    plain = interpolate(networks=networks, images=images, factor=2)
+    for size in ((48, 80), (64, 64)):  # the server's own placeholder
+        empty = torch.zeros(count, *size)
+        assert torch.equal(interpolate(networks=networks, images=images, factor=2, protect=empty), plain)
+    dot = torch.zeros(5, 48, 80)
+    dot[:, 0, 0] = 1  # masks of each image's own leave all other pixels as they were
+    made = interpolate(networks=networks, images=images, factor=2, release=dot)
+    assert torch.equal(made[:, 24:], plain[:, 24:])
+
+
+def test_bright_images_stay_bright_when_they_are_protected_or_cross_faded(networks, images):
+    bright = images * 4
+    plain = load(vfi="vfi-m", mask="off", runtime="torch")
+    theirs = interpolate(networks=plain, images=bright, factor=2)
+    made = call("MaskvfiProtect", networks=networks, images=bright, interpolated=theirs)
+    assert torch.equal(made[::2], theirs[::2])
+    assert made[1].max() > 2
+    film = torch.cat((images[:1].repeat(3, 1, 1, 1) / 4, bright[:1].flip(2).repeat(3, 1, 1, 1)))
+    faded = interpolate(networks=networks, images=film, factor=2, on_cut="blend")
+    torch.testing.assert_close(faded[5], (film[2] + film[3]) / 2)
+    said = call("MaskvfiStaticMask", networks=networks, images=bright)
+    broken = bright.clone()
+    broken[1, 0, 0] = float("nan")
+    assert torch.isfinite(call("MaskvfiStaticMask", networks=networks, images=broken)).all()
+    assert said.shape == (4, 48, 80)
 
 
 def test_every_image_has_its_own_protected_pixels(images):
@@ -417,16 +452,23 @@ def test_a_servers_video_is_read_as_what_it_is(kind, first, count, server, tmp_p
     assert np.abs(frames[0].planes[0].astype(int) - before[first].planes[0]).mean() < 4
 
 
-def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path):
+def test_a_trimmed_source_is_protected_from_its_own_part(server, tmp_path, monkeypatch):
     networks = load(vfi="blend", mask="static-s")
     source = Written(make_clip(tmp_path / "in.mp4", times=8))
     theirs = call("MaskvfiInterpolateVideo", networks=networks, video=source, factor=2)
+    counted = []
+
+    def counting(source, *more, **options):
+        with open_source(source) as reader:
+            counted.append(len(list(reader)))
+        return protect(source, *more, **options)
+
+    monkeypatch.setattr(video, "protect", counting)
     made = call("MaskvfiProtectVideo", networks=networks, video=source, interpolated=Video(theirs))
+    assert counted == [3]
     with open_source(made) as reader:
         assert len(list(reader)) == 5
-    (written,) = made.parent.glob("source*")
-    with open_source(written) as reader:
-        assert len(list(reader)) == 3
+    assert [*made.parent.iterdir()] == [made]  # copies of the inputs are gone
 
 
 def test_a_video_that_is_trimmed_and_changed_is_trimmed_once(server, tmp_path):

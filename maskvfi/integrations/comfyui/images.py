@@ -26,8 +26,8 @@ from maskvfi.timing.timeline import ByFactor, choose_timeline
 from maskvfi.video import Colour, Frame, PixelFormat, SourceInfo
 
 CHANNELS = (1, 2, 0, 3)  # of an image, in the order of the planes of a frame: G, B, R, alpha
-LOG = logging.getLogger("maskvfi")
 FORMATS = {3: "gbrpf32le", 4: "gbrapf32le"}  # by the number of channels
+LOG = logging.getLogger("maskvfi")
 
 
 def interpolate_images(
@@ -68,7 +68,7 @@ def interpolate_images(
         gaps = gaps_of(_frames(images, info), info, timeline, options, Report("", ""))
         for gap, copied in _masked(renderer, interpolator, gaps, info, painted):
             for frame in renderer.frames(gap, copied):
-                new = frame.planes is not gap.start.planes
+                new = frame.planes is not gap.start.planes and not gap.cut
                 _put(result[done], frame, cut=new and renderer.brightest is None)
                 done += 1
                 watch.advance(done, len(result))
@@ -102,7 +102,7 @@ def protect_images(
         ValueError: There is no mask, or numbers or sizes do not fit.
     """
     painted = _painted(images, protect, release)
-    if not networks.has_mask and protect is None:
+    if not networks.has_mask and painted[0] is None:
         raise ValueError("these networks were loaded without a mask")
     if images.shape[1:3] != interpolated.shape[1:3]:
         raise ValueError(f"the images are {_size(images)}, the interpolated ones {_size(interpolated)}")
@@ -131,7 +131,7 @@ def protect_images(
                         interpolator.static,
                         interpolator.protect,
                     )
-                    result[number, ..., :3].copy_(rgb[0].permute(1, 2, 0).clamp(0, 1))
+                    result[number, ..., :3].copy_(rgb[0].permute(1, 2, 0))
                 watch.advance(number + 1, len(result))
     return result
 
@@ -158,9 +158,10 @@ def mask_of_images(networks: Networks, images: Tensor) -> Tensor:
     result = torch.empty(size, device=server.result_device(images))
     together = group_size(info.width, info.height)
     with networks.ready(info.width, info.height) as (interpolator, watch):
+        renderer = Renderer(interpolator, info)
         for first in range(0, len(result), together):
-            part = images[first : first + together + 1]
-            probability = interpolator.probability([interpolator.view(_planes(image)) for image in part])
+            part = [*_frames(images[first : first + together + 1], info)]
+            probability = interpolator.probability(renderer.views(part))
             assert probability is not None
             result[first : first + together].copy_(probability[0])
             watch.advance(first + len(part) - 1, len(result))
@@ -219,26 +220,33 @@ def _masked(
     info: SourceInfo,
     painted: Sequence[Tensor | None],
 ) -> Iterator[tuple[Gap, Copied | None]]:
-    """The gaps and their masks. Where every image has painted masks of its own, gap by gap."""
+    """The gaps and their masks; images may have painted masks of their own, and then a gap has those of both."""
     if all(mask is None or len(mask) == 1 for mask in painted):
         interpolator.paint(*(None if mask is None else mask[0] for mask in painted))
         yield from renderer.masks(gaps)
         return
-    for gap in gaps:
+
+    def of_gap(gap: Gap) -> tuple[Tensor | None, Tensor | None]:
         first = int(gap.start.pts * info.rate)
         last = first if gap.end is None else int(gap.end.pts * info.rate)
-        interpolator.paint(
-            *(
-                None if mask is None else mask[0] if len(mask) == 1 else mask[[first, last]].amax(dim=0)
-                for mask in painted
-            )
+        protect, release = (
+            None if mask is None else mask[0] if len(mask) == 1 else mask[[first, last]].amax(dim=0)
+            for mask in painted
         )
-        yield from renderer.masks([gap])
+        return protect, release
+
+    yield from renderer.masks(gaps, of_gap)
 
 
 def _painted(images: Tensor, protect: Tensor | None, release: Tensor | None) -> list[Tensor | None]:
-    """Painted masks [K,H,W] in 0..1, checked to be of the images' size, and one, or one for each image."""
-    batches = [mask[None] if mask is not None and mask.ndim == 2 else mask for mask in (protect, release)]
+    """Painted masks [K,H,W] in 0..1, checked to be of the images' size, and one, or one for each image.
+
+    An empty mask is none, of whatever size: the server gives one of 64x64 px with every picture without alpha.
+    """
+    batches = [
+        None if mask is None or not mask.any() else mask[None] if mask.ndim == 2 else mask
+        for mask in (protect, release)
+    ]
     for mask, name in zip(batches, ("protect", "release"), strict=True):
         if mask is not None and len(mask) not in (1, len(images)):
             raise ValueError(f"{len(mask)} masks for {len(images)} images: give one, or one for each")

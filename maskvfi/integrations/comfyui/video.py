@@ -39,8 +39,8 @@ def interpolate_video(networks: Networks, video: Any, **fields: Any) -> Made:
     """
     asked = networks.options.to_dict()
 
-    def make(folder: Path) -> tuple[Path, Report]:
-        source, part = _file_of(video, folder / "source")
+    def make(folder: Path, inputs: Path) -> tuple[Path, Report]:
+        source, part = _file_of(video, inputs / "source")
         options = Options.of(None, asked | part | fields)
         target = _target(source, folder)
         with networks.ready(*_dimensions(video)) as (interpolator, watch):
@@ -66,29 +66,33 @@ def protect_video(networks: Networks, video: Any, interpolated: Any, **fields: A
     Raises:
         MediaError, OptionError: As `maskvfi.protect` does; then nothing is left behind.
     """
-    still = networks.options.values_of_group(StillOptions) | {"device": str(server.compute_device())}
+    still = networks.options.values_of_group(StillOptions)
 
-    def make(folder: Path) -> tuple[Path, Report]:
+    def make(folder: Path, inputs: Path) -> tuple[Path, Report]:
         # Of the source a part cannot be asked for, so one that is trimmed is written.
-        place = folder / "source"
+        place = inputs / "source"
         source = _written(video, place) if _trimmed(video) else _file_of(video, place)[0]
-        other, part = _file_of(interpolated, folder / "interpolated")
+        other, part = _file_of(interpolated, inputs / "interpolated")
         options = ProtectOptions.of(None, still | part | fields)
         target = _target(other, folder)
-        with server.watching() as watch:
-            return target, protect(source, other, target, options=options, progress=watch.advance)
+        with networks.ready(*_dimensions(video)) as (interpolator, watch):
+            return target, protect(
+                source, other, target, options=options, interpolator=interpolator, progress=watch.advance
+            )
 
     return _made(make)
 
 
-def _made(make: Callable[[Path], tuple[Path, Report]]) -> Made:
-    """What `make` writes into a temporary folder, which goes if it fails."""
-    folder = server.temporary_folder()
+def _made(make: Callable[[Path, Path], tuple[Path, Report]]) -> Made:
+    """What `make` writes into a temporary folder, which goes if it fails. A second one, for copies of inputs, goes."""
+    folder, inputs = server.temporary_folder(), server.temporary_folder()
     try:
-        target, report = make(folder)
+        target, report = make(folder, inputs)
     except BaseException:  # the server's exception for Cancel is no Exception
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        shutil.rmtree(inputs, ignore_errors=True)
     lines = [*report.warnings, *filter(None, [report.damage])]
     for line in lines:
         LOG.warning(line)
