@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R", bound="ReadAhead[Any]")
 _END = object()
+
+
+class Channel:
+    """A queue of limited length that Ctrl-C cannot break.
+
+    Every step is one call of C. In `queue.Queue` a signal can leave a lock that is never released, and then the process
+    waits for ever where it should end.
+
+    Args:
+        depth: How many items may wait.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._items: SimpleQueue[object] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(max(1, depth)):
+            self._room.put(None)
+
+    def put(self, item: object) -> None:
+        """Add an item; wait while the queue is full."""
+        self._room.get()
+        self._items.put(item)
+
+    def put_now(self, item: object) -> None:
+        """Add an item even if the queue is full."""
+        self._items.put(item)
+
+    def get(self) -> object:
+        """Take the oldest item; wait for one."""
+        item = self._items.get()
+        self._room.put(None)
+        return item
+
+    def clear(self) -> None:
+        """Drop all items, and let whoever waits for room go on."""
+        self._room.put(None)
+        with suppress(Empty):
+            while True:
+                self._items.get_nowait()
+                self._room.put(None)
 
 
 class Prefetch(Generic[T]):
@@ -27,17 +68,17 @@ class Prefetch(Generic[T]):
 
     def __init__(self, items: Generator[T, None, None], depth: int, name: str) -> None:
         self._items = items
-        self._queue: queue.Queue[object] = queue.Queue(max(1, depth))
-        self._stop = threading.Event()
+        self._channel = Channel(depth)
+        self._stopped = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            item = self._queue.get()
+            item = self._channel.get()
             if item is _END:
-                self._queue.put(_END)
+                self._channel.put_now(_END)
                 if self._error is not None:
                     raise self._error
                 return
@@ -45,24 +86,24 @@ class Prefetch(Generic[T]):
 
     def close(self) -> None:
         """Stop the thread, also before the generator has ended."""
-        self._stop.set()
+        self._stopped = True
         while self._thread.is_alive():
-            _drain(self._queue)
+            self._channel.clear()
             self._thread.join(0.01)
-        _drain(self._queue)
-        self._queue.put(_END)
+        self._channel.clear()
+        self._channel.put_now(_END)
 
     def _run(self) -> None:
         try:
             for item in self._items:
-                self._queue.put(item)
-                if self._stop.is_set():
+                self._channel.put(item)
+                if self._stopped:
                     break
         except BaseException as error:
             self._error = error
         finally:
             self._items.close()
-            self._queue.put(_END)
+            self._channel.put_now(_END)
 
 
 class ReadAhead(ABC, Generic[T]):
@@ -112,7 +153,7 @@ class Worker(Generic[T]):
 
     def __init__(self, consume: Callable[[T], None], depth: int, name: str) -> None:
         self._consume = consume
-        self._queue: queue.Queue[object] = queue.Queue(max(1, depth))
+        self._channel = Channel(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -122,7 +163,7 @@ class Worker(Generic[T]):
             raise self._error
         if self._thread.ident is None:
             self._thread.start()
-        self._queue.put(item)
+        self._channel.put(item)
 
     def finish(self) -> None:
         """Wait until every item is consumed, and stop the thread."""
@@ -132,26 +173,18 @@ class Worker(Generic[T]):
 
     def cancel(self) -> None:
         """Drop the items that still wait, and stop the thread."""
-        _drain(self._queue)
+        self._channel.clear()
         self._end()
 
     def _end(self) -> None:
         if self._thread.is_alive():
-            self._queue.put(_END)
+            self._channel.put_now(_END)
             self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not _END:
+        while (item := self._channel.get()) is not _END:
             if self._error is None:
                 try:
                     self._consume(item)  # type: ignore[arg-type]
                 except BaseException as error:
                     self._error = error
-
-
-def _drain(items: queue.Queue[object]) -> None:
-    try:
-        while True:
-            items.get_nowait()
-    except queue.Empty:
-        return
