@@ -26,7 +26,7 @@ _Kind = tuple[int, str, str]  # rate, sample format and layout of sound
 class StretchedTrack:
     """One sound stream, through atempo filters into an encoder.
 
-    A pause, where the times of the stream jump ahead, is filled with silence.
+    A pause, where the times of the stream jump ahead, is filled with silence; of what overlaps the first sound counts.
 
     Args:
         source: The stream.
@@ -85,6 +85,10 @@ class StretchedTrack:
             at = self._time_of(frame, begin)
             rate = frame.sample_rate
             first = max(0, math.ceil((begin - at) * rate))
+            if (
+                self._reached is not None and self._reached - at > _PAUSE
+            ):  # there is sound of this time already
+                first = max(first, math.ceil((self._reached - at) * rate))
             last = frame.samples if end is None else min(frame.samples, math.ceil((end - at) * rate))
             if first >= last:
                 continue
@@ -126,7 +130,8 @@ class StretchedTrack:
             begin: The time of the source at which the output begins.
         """
         if self._reached is None:
-            self._reached, self._position = at, self._place(at - begin)
+            self._reached = at
+            self._begin_at(self._place(at - begin))
         elif at - self._reached > _PAUSE:
             self._encode(self._rest())
             self._fit(frame)
@@ -139,6 +144,13 @@ class StretchedTrack:
         assert self._graph is not None
         self._graph.push(frame)
         self._encode(_ready(self._graph))
+
+    def _begin_at(self, position: int) -> None:
+        """Let the sound begin at a position; in AVI, where it begins at 0, after silence."""
+        if self._output.format.name != "avi" or position <= 0:
+            self._position = position
+            return
+        self._encode(_silence((self._encoding.rate, self._encoding.samples, self._encoding.layout), position))
 
     def _place(self, time: Fraction) -> int:
         """The position of a sample in the output, from its time in the source."""

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.video.clock_jumps import may_jump
-from maskvfi.video.streams import rate_of, start_of
+from maskvfi.video.streams import has_times, rate_of, start_of
 
 _MAX_LOST = Fraction(1, 4)  # seconds: no player shows the leading pictures of an open GOP
 _APART = Fraction(3, 4)  # frames: the second field of a frame may be a packet half a frame later
@@ -42,7 +42,7 @@ class Completeness:
         self._bytes: int | None = None  # where it ends in the file
         self._packets_damaged, self._frames_damaged = 0, 0
         self._apart = _APART / (rate_of(stream) or Fraction(25))
-        self._timed = stream.container.format.name != "avi"  # times of its packets are guesses
+        self._timed = has_times(stream)
         self._waiting: set[Fraction] = set()  # times of packets at which no frame was shown yet
         self._never_shown = 0
         self._leading = True  # the next frame is the first one of the file, or after a seek

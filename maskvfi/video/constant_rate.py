@@ -53,6 +53,32 @@ def find_grid(container: InputContainer, stream: VideoStream, start: Fraction) -
         The grid that all their times lie on; None if there is none, or the container's ticks are too coarse to tell.
     """
     tick = Fraction(stream.time_base or 1)
+    times = _first_times(container, stream)
+    for rate in rounded_rates(stream):
+        grid = Grid(start, rate, tick)
+        if times and all((grid.exact(time) - start) * grid.rate % 1 == 0 for time in times):
+            return grid
+    return None
+
+
+def rate_of_first(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """The rate of the first frames of a video.
+
+    Args:
+        container: The video, opened for this; it is read.
+        stream: The stream of its pictures.
+
+    Returns:
+        Frames per second; None if there are fewer than two.
+    """
+    times = sorted(_first_times(container, stream))
+    if len(times) < 2 or times[-1] == times[0]:
+        return None
+    return ((len(times) - 1) / (times[-1] - times[0])).limit_denominator(1001)
+
+
+def _first_times(container: InputContainer, stream: VideoStream) -> list[Fraction]:
+    """The times in seconds of the first packets of a video, in the order of the file."""
     times: list[Fraction] = []
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
@@ -60,8 +86,4 @@ def find_grid(container: InputContainer, stream: VideoStream, start: Fraction) -
                 times.append(packet.pts * Fraction(packet.time_base))
             if len(times) == _LOOKED_AT:
                 break
-    for rate in rounded_rates(stream):
-        grid = Grid(start, rate, tick)
-        if times and all((grid.exact(time) - start) * grid.rate % 1 == 0 for time in times):
-            return grid
-    return None
+    return times

@@ -7,15 +7,16 @@ import errno
 import itertools
 import tempfile
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
 from maskvfi.errors import MediaError
-from maskvfi.video.streams import open_input, url_of
+from maskvfi.video.streams import is_cover, open_input, url_of
 
 _CANNOT = "cannot hold it"
 _PACKETS = 2000  # of the source that are read at most to find the first ones of each stream
@@ -42,6 +43,8 @@ class ContainerProbe:
         """Why the container cannot hold a stream; empty if it can."""
         if stream.type == "attachment":
             return "" if self._muxer == "matroska" else _CANNOT
+        if is_cover(stream) and self._muxer == "mxf":  # FFmpeg would divide by its rate, which is 0
+            return _CANNOT
         with tempfile.TemporaryDirectory() as folder:
             address = url_of(Path(folder) / f"probe{self._suffix}")
             try:
@@ -53,6 +56,8 @@ class ContainerProbe:
             try:
                 with av.open(address, metadata_errors="replace") as found:
                     same = len(found.streams) > 0 and _is_same(stream, found.streams[0])
+                    if same and self._muxer == "avi" and stream.type == "audio" and has_packets:
+                        same = _lasts_as_long(self._first_packets()[stream.index], found)
             except (av.error.FFmpegError, OSError, ValueError):
                 same = not has_packets  # a made-up packet that cannot be read proves nothing
         return "" if same else _CANNOT
@@ -121,6 +126,22 @@ def _is_same(stream: Stream, found: Stream) -> bool:
     if stream.type == "audio":
         return found.type == "audio" and found.codec_context is not None
     return (stream.type, _codec(stream)) == (found.type, _codec(found))
+
+
+def _lasts_as_long(packets: list[Packet], found: InputContainer) -> bool:
+    """Whether sound is read again at the pace at which it was written.
+
+    AVI counts bytes or packets of sound, by numbers that belong to the container it comes from, and may be wrong here.
+    """
+    placed = _placed(packets)
+    written = [Fraction(packet.pts or 0) * Fraction(packet.time_base) for packet in placed]
+    read = [packet for packet in found.demux(audio=0) if packet.size and packet.pts is not None]
+    if len(written) < 2 or not read:
+        return True
+    longest = max(b - a for a, b in pairwise(written))
+    ends = [((packet.pts or 0) + (packet.duration or 0)) * Fraction(packet.time_base) for packet in read]
+    length = max(ends) - (read[0].pts or 0) * Fraction(read[0].time_base)
+    return abs(length - (written[-1] + longest)) < 1.5 * longest + Fraction(1, 100)
 
 
 def _codec(stream: Stream) -> str:

@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.packet import Packet
 
+from maskvfi.errors import OptionError
 from maskvfi.video.dolby_vision import dolby_options
 from maskvfi.video.format_choice import (
     DEVICES,
@@ -64,6 +65,7 @@ _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "lossless"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
+LEAST_X265 = 64  # px on a side: libx265 corrupts memory where it is shorter
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 # Encoders and containers of a constant frame rate. In MPEG program streams, raw streams and Ogg players count frames.
 _FIXED_RATE = {
@@ -204,9 +206,13 @@ def choose_encoding(
         The encoding.
 
     Raises:
-        OptionError: There is no such video encoder, or it does not take `pix_fmt`.
+        OptionError: There is no such video encoder, or it does not take `pix_fmt` or so small a frame.
     """
     codec = find_encoder(codec).name
+    if codec == "libx265" and min(info.width, info.height) < LEAST_X265:
+        raise OptionError(
+            f"libx265 takes no frames below {LEAST_X265} px on a side, these are {info.width}x{info.height}"
+        )
     options = _with_quality(codec, options)
     wanted = wanted_format(codec, info.format, options)
     if pix_fmt is not None:

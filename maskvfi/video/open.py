@@ -11,7 +11,7 @@ from typing import Any
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
-from maskvfi.video.encoders import playing_note
+from maskvfi.video.encoders import LEAST_X265, playing_note
 from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.hdr import HDR10_PLUS
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
@@ -28,6 +28,16 @@ _PIPE_FORMAT, _PIPE_CODEC = "yuv4mpegpipe", "wrapped_avframe"
 _CODEC_OF_SUFFIX = {
     **{".webm": "libvpx-vp9", ".ogv": "libvpx", ".y4m": "wrapped_avframe"},
     **{".gif": "gif", ".apng": "apng", ".webp": "libwebp_anim", ".avif": "libsvtav1"},
+    # These do not take H.264, or do not say when its frames are shown.
+    **{
+        ".wmv": "wmv2",
+        ".asf": "wmv2",
+        ".hevc": "libx265",
+        ".265": "libx265",
+        ".mjpeg": "mjpeg",
+        ".ivf": "libvpx-vp9",
+    },
+    **dict.fromkeys((".mpg", ".mpeg", ".vob", ".m2v"), "mpeg2video"),
 }
 _PHONES = (".mp4", ".m4v", ".mov")  # suffixes that phones, browsers and QuickTime play
 _DYNAMIC_HDR = (*_PHONES, ".mkv", ".ts", ".m2ts")  # suffixes that keep HDR metadata of each frame
@@ -184,7 +194,10 @@ def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
         info: What is known of the source of the frames.
         plain: Whether nothing is asked of the encoder but what all of them understand.
     """
-    deep = info.format.family == "yuv" and info.format.depth > 8
+    # libx265 writes beyond its memory where a side is shorter.
+    deep = (
+        info.format.family == "yuv" and info.format.depth > 8 and min(info.width, info.height) >= LEAST_X265
+    )
     dynamic = HDR10_PLUS in info.hdr.dynamic or info.hdr.is_dolby_profile_8
     if plain and deep and suffix in (_DYNAMIC_HDR if dynamic else _PHONES):
         return _DEEP_CODEC

@@ -19,7 +19,7 @@ from maskvfi.paths import PathLike
 from maskvfi.video.animation import is_short_gif, plays_of
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.completeness import Completeness
-from maskvfi.video.constant_rate import Grid, find_grid, rounded_rates
+from maskvfi.video.constant_rate import Grid, find_grid, rate_of_first, rounded_rates
 from maskvfi.video.frames import Frame, SourceInfo, shortest_rest
 from maskvfi.video.hdr import HdrMetadata
 from maskvfi.video.icc import read_profile
@@ -40,6 +40,7 @@ from maskvfi.video.streams import (
     alpha_decoder,
     chroma_siting,
     cropping,
+    has_times,
     matroska_header,
     open_input,
     picture_stream,
@@ -208,25 +209,38 @@ class VideoReader(ReadAhead[Frame]):
         rate = self.info.rate
         previous: Fraction | None = None
         repaired = 0
+        frames = self._stamped(first_time)
+        waiting = next(frames, None)
         try:
-            for number, native in enumerate(self._uniform.of(self._from(first_time))):
-                pts = None if native.pts is None else native.pts * self._tick(native)
-                if self._raw_rate:
-                    pts = self.info.start_time + number / self._raw_rate
-                if pts is not None and self._grid is not None:
-                    pts = self._grid.exact(pts)
+            while waiting is not None:
+                (native, pts), waiting = waiting, None
                 if pts is None:
                     pts = previous + 1 / rate if previous is not None else self.info.start_time
                 elif previous is not None and pts <= previous:
                     repaired += 1
-                    pts = previous + 1 / (2 * rate)
+                    waiting = next(frames, None)
+                    after = None if waiting is None else waiting[1]
+                    room = 1 / rate if after is None else after - previous
+                    # Half-way to the next frame; where that is no later either, so little later that none is passed.
+                    pts = previous + (min(1 / rate, room) / 2 if room > 0 else self._tick(native))
                 previous = pts
                 yield native, pts
+                waiting = waiting or next(frames, None)
         finally:  # the frames that are wanted may end before
             if repaired:
                 self.warnings.append(
                     f"{self._name}: {repaired} frames did not come after the one before; their times were moved"
                 )
+
+    def _stamped(self, first_time: Fraction) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
+        """Every decoded frame with its time in the file, if it has one."""
+        for number, native in enumerate(self._uniform.of(self._from(first_time))):
+            pts = None if native.pts is None else native.pts * self._tick(native)
+            if self._raw_rate:
+                pts = self.info.start_time + number / self._raw_rate
+            elif pts is not None and self._grid is not None:
+                pts = self._grid.exact(pts)
+            yield native, pts
 
     def _from(self, first_time: Fraction) -> Iterator[av.VideoFrame]:
         """Decoded frames, after a seek if that saves work and lands at or before `first_time`."""
@@ -335,7 +349,7 @@ class VideoReader(ReadAhead[Frame]):
                     continue
                 for frame in frames:
                     context.flags |= Flags.output_corrupt
-                    if self._container.format.name == "avi":  # AVI stores no pts; FFmpeg guesses them
+                    if not has_times(self._stream):
                         frame.pts = frame.dts
                     self._completeness.note_frame(
                         frame, None if frame.pts is None else frame.pts * self._tick(frame)
@@ -403,7 +417,7 @@ class VideoReader(ReadAhead[Frame]):
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
         stream, context = self._stream, self._stream.codec_context
         fmt = self._format(first)
-        stated = stream.guessed_rate if self._is_raw() else rate_of(stream)
+        stated = stream.guessed_rate if self._is_raw() else rate_of(stream) or self._measured_rate()
         rate = self._raw_rate or Fraction(stated or 25)
         length, frames = self._extent(rate)
         pts, tagged = first.pts, self._tagged or first
@@ -427,6 +441,14 @@ class VideoReader(ReadAhead[Frame]):
             plays=plays_of(self._name) if self._is_file() else None,
             described=described(tagged),
         )
+
+    def _measured_rate(self) -> Fraction | None:
+        """The rate of the first frames, where nothing states one, as in WebM that a browser has recorded."""
+        if not self._is_file():
+            return None
+        container, _ = open_input(self._source, self._opened_as[0])
+        with container:
+            return rate_of_first(container, picture_stream(container, self._name))
 
     def _format(self, first: av.VideoFrame) -> PixelFormat:
         name = planar_name(first.format.name)

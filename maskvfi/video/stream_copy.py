@@ -37,6 +37,7 @@ _OWN_TAGS = {
     *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
     "alpha_mode",
 }
+_LATE = Fraction(3, 100)  # seconds by which sound may begin too early in AVI
 _PRIMING = Fraction(1, 10)  # seconds that a decoder of sound may need before the first sample that is heard
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _MOST_IN_MP4 = 255  # frames per second of a time code: it has a byte for them
@@ -253,6 +254,8 @@ class CopiedStreams:
             self._attach_cover(stream)
             return None, ""
         refusal = self._probe.refusal(stream)
+        if muxer == "avi" and stream.type == "audio" and start_of(stream) - self._begin > _LATE:
+            refusal = "lets no sound begin late"  # with silence before it, it does
         if not refusal:
             target = self._output.add_stream_from_template(stream, opaque=True)
             self._copy_stream_tags(stream, target)
@@ -362,6 +365,8 @@ class CopiedStreams:
         try:
             if route.converts:
                 packet = self._convert(packet, route)
+                if not packet.size:  # a pause between lines: not every container has a subtitle without text
+                    return
             if not is_cover(packet.stream):
                 self._move(packet)
                 self._keep_order(packet, route)
@@ -391,8 +396,16 @@ class CopiedStreams:
         if packet.dts is None:
             return
         own = Fraction(packet.time_base)
-        # Once its header is written, the file's tick is known, and may be coarser.
-        tick = max(own, route.target.time_base or own)
+        # Once its header is written, the file's tick is known.
+        target = Fraction(route.target.time_base or own)
+        if target < own:  # packets may be closer than the source's ticks tell, as those of TrueHD in Matroska
+            packet.pts = None if packet.pts is None else _ticks(packet.pts * own, target)
+            packet.dts, packet.duration = (
+                _ticks(packet.dts * own, target),
+                _ticks((packet.duration or 0) * own, target),
+            )
+            packet.time_base = own = target
+        tick = max(own, target)
         may_be_equal = self._output.format.flags & cast(int, Flags.ts_nonstrict.value)
         apart = 0 if may_be_equal or packet.stream.type == "subtitle" else 1
         if route.last is not None and _ticks(packet.dts * own, tick) < _ticks(route.last * own, tick) + apart:

@@ -148,13 +148,21 @@ def is_cover(stream: Stream) -> bool:
 def rate_of(stream: VideoStream) -> Fraction | None:
     """The average frame rate of a stream, in frames per second; None where nothing says it.
 
-    Of raw DV, FFmpeg gives its clock for the average: no average exceeds the lowest rate on which all times lie.
+    Of raw DV, FFmpeg gives its clock for the average: no average exceeds the lowest rate on which all times lie. Where
+    a container states none, that lowest rate may be its clock.
     """
     average, base = stream.average_rate, stream.base_rate
     if average and base and average > 2 * base:
         average = None
+    if not average and base and base * Fraction(stream.time_base or 1) >= 1:
+        return None
     found = (Fraction(each) for each in (average, stream.guessed_rate, base) if each)
     return next((each for each in found if each <= _FASTEST), None)
+
+
+def has_times(stream: VideoStream) -> bool:
+    """Whether packets have the times at which they are shown. AVI and ASF store none, and FFmpeg guesses them."""
+    return stream.container.format.name not in ("avi", "asf")
 
 
 def start_of(stream: Stream) -> Fraction:

@@ -20,6 +20,7 @@ class Placed:
         end: The tick at which the last one ends.
         moved: How many were moved because they were not later than the frame before.
         off_grid: How many do not lie on the grid of a constant rate.
+        phase: By which part of a tick frames of a fixed rate are late, all of them; None before the first one.
         furthest: By how many seconds the one farthest from its time was moved.
     """
 
@@ -28,6 +29,7 @@ class Placed:
     end: int | None = None
     moved: int = 0
     off_grid: int = 0
+    phase: float | None = None
     furthest: float = 0.0
 
 
@@ -63,11 +65,15 @@ class Clock:
         if self.shift is None:
             self.shift = pts
         exact = (pts - self.shift) / self.tick
-        begin = round(exact)
+        if at.phase is None:
+            at.phase = float(exact - round(exact)) if self.fixed_rate else 0.0
+        phase = Fraction(at.phase)
+        begin = round(exact - phase)
         if self.fixed_rate:
-            at.off_grid += abs(begin - exact) > _MAX_OFF_GRID or (self.gapless and begin != at.count)
+            off = abs(begin + phase - exact) > _MAX_OFF_GRID
+            at.off_grid += off or (self.gapless and begin != at.count)
         at.count += 1
-        stop = round((pts + duration - self.shift) / self.tick)
+        stop = round((pts + duration - self.shift) / self.tick - phase)
         if at.last is not None and begin <= at.last:
             begin = at.last + 1
             at.moved += 1
