@@ -137,8 +137,8 @@ class OptionGroup:
 class DecodeOptions(OptionGroup):
     """How the source is read."""
 
-    start: float | Fraction | None = option(None, "Seconds from the first frame to begin at.")
-    end: float | Fraction | None = option(None, "Seconds from the first frame to end before.")
+    start: Number | None = option(None, "Seconds from the first frame to begin at.")
+    end: Number | None = option(None, "Seconds from the first frame to end before.")
     rate: Number | None = option(None, "Frames per second of an image folder (default 24) or a raw stream.")
     hwaccel: str | None = option(
         None, "Decode on a device, if it can: cuda, qsv, vaapi, videotoolbox ... as FFmpeg calls it."

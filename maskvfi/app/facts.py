@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,4 +42,6 @@ def _facts(video: str) -> str:
 
 def _plain(text: str) -> str:
     """Text as Markdown that shows it as it is."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]()#!|~$" else sign for sign in html.escape(text))
+    plain = html.escape(text, quote=False)
+    shown = "".join(f"\\{sign}" if sign in "\\`*_[]()#!|~$" else sign for sign in plain)
+    return re.sub(r"^(\d*)([-+.])", r"\1\\\2", shown)  # else the line would be an item of a list

@@ -56,7 +56,7 @@ class InterpolateTab:
         listed = self._videos.change(self.list_videos, self._videos, [self._facts, self._which, self._start])
         shown = self._pictures.shown
         listed.then(self._pictures.open, everything, shown)
-        self._which.input(self._pictures.open, everything, shown)
+        self._which.input(self._pictures.open, everything, shown, trigger_mode="always_last")
         queue.start_by(self._start, self.add, everything)
 
     def list_videos(self, videos: list[str] | None, request: gr.Request) -> list[Any]:

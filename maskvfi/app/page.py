@@ -27,7 +27,7 @@ SCRIPT = f"""() => {{
         if (event.key === "Escape") document.querySelectorAll(over).forEach((button) => button.click());
     }});
     window.addEventListener("beforeunload", (event) => {{
-        if (document.querySelector("#jobs .working, #jobs .waiting")) event.preventDefault();
+        if (document.querySelector("#jobs .working, #jobs .waiting, #jobs .done")) event.preventDefault();
     }});
     ({pictures.DRAG})();
 }}"""

@@ -149,19 +149,27 @@ class Pictures:
         """Show the frame in the middle of a video; paint stays if it fits. Returns values for `shown`."""
         video = self._video_of(given)
         if video is None:
-            off = gr.update(interactive=False)
-            return [gr.update(value=0, interactive=False), None, None, None, off]
-        with errors_on_page(video):
-            with open_source(video) as reader:
-                length = reader.info.length
-            at = round(length / 2, 2)
-            previews = self._previews(request)
-            frame = previews.frame(video, at)
-            layers = layers_of(given[self.painting])
-            layers = layers if fits(layers, frame.shape[1], frame.shape[0]) else []
-            overlay = previews.overlay(video, at, layers, values_of(self._options, given))
+            return self._nothing()
+        previews = self._previews(request)
+        try:
+            with errors_on_page(video):
+                with open_source(video) as reader:
+                    length = reader.info.length
+                at = round(length / 2, 2)
+                frame = previews.frame(video, at)
+                layers = layers_of(given[self.painting])
+                layers = layers if fits(layers, frame.shape[1], frame.shape[0]) else []
+                overlay = previews.overlay(video, at, layers, values_of(self._options, given))
+        except gr.Error as error:  # the picture of another video must not stay
+            gr.Warning(error.message, duration=None)
+            return self._nothing()
         position = gr.update(value=at, maximum=max(length, 0.01), interactive=True)
         return [position, overlay, _canvas(frame, layers), None, gr.update(interactive=True)]
+
+    def _nothing(self) -> list[Any]:
+        """Values for `shown` where there is no picture."""
+        off = gr.update(interactive=False)
+        return [gr.update(value=0, interactive=False), None, None, None, off]
 
     def look(self, given: Given, request: gr.Request) -> Any:
         """Show which pixels would be copied."""

@@ -175,8 +175,8 @@ class Queue:
     def clear(self) -> None:
         """Forget the jobs that have ended, and delete their results."""
         ended = [job for job in self.jobs if job.state not in (WAITING, WORKING)]
-        self.jobs = [job for job in self.jobs if job not in ended]
-        for job in ended:
+        for job in ended:  # one by one: others may be added meanwhile
+            self.jobs.remove(job)
             job.drop()
 
     def close(self) -> None:

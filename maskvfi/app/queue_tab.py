@@ -41,8 +41,8 @@ class QueueTab:
         """Connect the events of the widgets with the methods below."""
         at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
         self._clock.tick(self.look, None, self._jobs, **at_once)
-        self._one.click(self.cancel_one, None, self._jobs, **at_once)
-        self._all.click(self.cancel_all, None, self._jobs, **at_once)
+        self._one.click(self.cancel_one, None, self._shown, **at_once)
+        self._all.click(self.cancel_all, None, self._shown, **at_once)
         self._clear.click(self.clear, None, self._shown, **at_once)
 
     def start_by(self, button: gr.Button, add: Callable[..., None], inputs: set[Any]) -> None:
@@ -72,26 +72,28 @@ class QueueTab:
 
     def work(self, request: gr.Request) -> Iterator[list[Any]]:
         """Do what waits; shows every result as it comes."""
-        queue = self._visitors.session(
-            request
-        ).queue  # asked for once: after leaving there would be a new one
+        queue = self._visitors.session(request).queue
         for _ in queue.work():
             yield _state(queue)
         yield _state(queue)
 
     def look(self, request: gr.Request) -> str:
         """Show how far the jobs are."""
+        if self._visitors.has_left(request):  # asked every second: no place for an error
+            return EMPTY
         return show_queue(self._visitors.session(request).queue.jobs)
 
-    def cancel_one(self, request: gr.Request) -> str:
+    def cancel_one(self, request: gr.Request) -> list[Any]:
         """Stop the job in progress."""
-        self._visitors.session(request).queue.cancel_one()
-        return self.look(request)
+        queue = self._visitors.session(request).queue
+        queue.cancel_one()
+        return _state(queue)
 
-    def cancel_all(self, request: gr.Request) -> str:
+    def cancel_all(self, request: gr.Request) -> list[Any]:
         """Stop all jobs."""
-        self._visitors.session(request).queue.cancel_all()
-        return self.look(request)
+        queue = self._visitors.session(request).queue
+        queue.cancel_all()
+        return _state(queue)
 
     def clear(self, request: gr.Request) -> list[Any]:
         """Forget the jobs that have ended, and delete their results."""

@@ -47,14 +47,24 @@ class Pairing:
 
     def open_source(self) -> Source:
         """Open the source, a second before the part of the version that is read."""
-        start, _ = self.made.options.window
-        begin = None
-        if start:
-            first = self.source_time(self.made.info.start_time + start)
-            begin = max(Fraction(0), first - self.source.info.start_time - 1)
-            if (lasts := self.source.info.duration) is not None:  # at least its last frame is read
-                begin = min(begin, max(Fraction(0), lasts - max(Fraction(1), 1 / self.source.info.rate)))
+        begin = self._first - self.lead if self.made.options.window[0] else None
         return open_source_for(self.source.path, replace(self.source.options, start=begin))
+
+    @property
+    def lead(self) -> Fraction:
+        """By how many seconds the source is read from before the part of the version."""
+        if not self.made.options.window[0]:
+            return Fraction(0)
+        begin = max(Fraction(0), self._first - 1)
+        if (lasts := self.source.info.duration) is not None:  # at least its last frame is read
+            begin = min(begin, max(Fraction(0), lasts - max(Fraction(1), 1 / self.source.info.rate)))
+        return self._first - begin
+
+    @property
+    def _first(self) -> Fraction:
+        """Where the part of the version begins, in seconds after the source's first frame."""
+        start = self.made.options.window[0] or Fraction(0)
+        return self.source_time(self.made.info.start_time + start) - self.source.info.start_time
 
     def source_time(self, pts: Fraction) -> Fraction:
         """The source's time of a time of the version, in seconds, each on its own clock."""

@@ -277,7 +277,8 @@ def _check_time(at: float | None, picture: bool, options: Options) -> None:
         raise OptionError("at chooses the frame of a picture, and the target is a video")
     if not 0 <= at < math.inf:
         raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
-    if options.start is not None and at < options.start:
+    start, _ = options.window
+    if start is not None and at < start:
         raise OptionError(f"at is {at} s, which lies before start")
 
 
@@ -299,24 +300,39 @@ def _one_new_frame(
     It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap.
     """
     best, most = None, -1.0
+    before: tuple[Gap, Copied | None] | None = None  # the last gap that ends before `at`
     for gap, copied in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
         if gap.end is None or gap.cut or not new:
             continue
         last, _ = gap.slots[-1]
         if at is not None and last.pts + last.duration <= at:
+            before = gap, copied
             continue
-        chosen = new[len(new) // 2] if at is None else min(new, key=lambda choice: abs(choice[0].pts - at))
-        one = replace(gap, slots=(chosen,))
-        plain.brightest = masked.brightest
-        both = next(plain.frames(one, None)), next(masked.frames(one, copied))
         if at is not None:
-            return both
+            return _nearest(gap, copied, at, plain, masked)
+        both = _made(gap, copied, new[len(new) // 2], plain, masked)
         a, b = (frame.planes[0].astype(np.float32) for frame in both)
         difference = float(np.square(a - b).mean())
         if difference > most:
             best, most = both, difference
-    return best
+    return best if before is None or at is None else _nearest(*before, at, plain, masked)
+
+
+def _nearest(
+    gap: Gap, copied: Copied | None, at: Fraction, plain: Renderer, masked: Renderer
+) -> tuple[Frame, Frame]:
+    new = [(slot, t) for slot, t in gap.slots if t > 0]
+    return _made(gap, copied, min(new, key=lambda choice: abs(choice[0].pts - at)), plain, masked)
+
+
+def _made(
+    gap: Gap, copied: Copied | None, slot: tuple[Slot, Fraction], plain: Renderer, masked: Renderer
+) -> tuple[Frame, Frame]:
+    """A new frame of a gap, made without and with the mask."""
+    one = replace(gap, slots=(slot,))
+    plain.brightest = masked.brightest
+    return next(plain.frames(one, None)), next(masked.frames(one, copied))
 
 
 def rgb_of(frame: Frame, info: SourceInfo) -> Tensor:

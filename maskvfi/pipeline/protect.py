@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from maskvfi.errors import OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import ProtectOptions
-from maskvfi.paths import PathLike
+from maskvfi.paths import PathLike, check_target
 from maskvfi.pipeline.ends import open_sink_for, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.pairing import Pairing, find_pairing
@@ -21,7 +22,7 @@ from maskvfi.pipeline.report import Report, check_report, files_of, write_report
 from maskvfi.pipeline.still_pixels import StillPixels
 from maskvfi.synthesis.copied import Copied
 from maskvfi.synthesis.interpolator import Interpolator
-from maskvfi.synthesis.painted import read_painted_masks
+from maskvfi.synthesis.painted import with_painted_masks
 from maskvfi.synthesis.renderer import Renderer
 from maskvfi.timing.gaps import Gap
 from maskvfi.timing.timeline import ByFactor
@@ -81,14 +82,18 @@ def protect(
         if os.fspath(path) == PIPE:
             raise OptionError("both videos are read twice: neither can be a pipe")
         refuse_same_file(path, target)
+    if os.fspath(target) != PIPE and not is_image_target(target) and not resume:
+        check_target(Path(target), overwrite)
     if report is not None:
         check_report(report, (source, interpolated, *files_of(options)), target)
     result = Report.begin(source, target, options)
     began = time.perf_counter()
     pairing = find_pairing(source, interpolated, options)
-    if interpolator is None:
-        interpolator = Interpolator.from_options(options, vfi=Blend(), runtime="torch")
-    interpolator.paint(*read_painted_masks(options, pairing.source.info))
+    interpolator = with_painted_masks(
+        interpolator or Interpolator.from_options(options, vfi=Blend(), runtime="torch"),
+        options,
+        pairing.source.info,
+    )
     result.note_device(interpolator)
     facts = None  # what the output depends on, if it can be resumed
     if os.fspath(target) != PIPE and not is_image_target(target):
@@ -217,7 +222,8 @@ class _Protection:
         info, length = self._pairing.source.info, self._made.duration
         if length is None or info.frames_estimate is None:
             return info
-        return replace(info, frames_estimate=min(info.frames_estimate, round(length * info.rate) + 1))
+        count = round((length + self._pairing.lead) * info.rate) + 1
+        return replace(info, frames_estimate=min(info.frames_estimate, count))
 
     def _render_group(self, group: list[Gap], frames: _Ahead, sink: Sink) -> None:
         copied: dict[int, Copied | None] | None = None

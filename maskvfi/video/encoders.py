@@ -65,7 +65,7 @@ _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "lossless"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
-LEAST_X265 = 64  # px on a side: libx265 corrupts memory where it is shorter
+LEAST_X265 = 64  # px: libx265 corrupts memory where frames are narrower
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 # Encoders and containers of a constant frame rate. In MPEG program streams, raw streams and Ogg players count frames.
 _FIXED_RATE = {
@@ -206,13 +206,9 @@ def choose_encoding(
         The encoding.
 
     Raises:
-        OptionError: There is no such video encoder, or it does not take `pix_fmt` or so small a frame.
+        OptionError: There is no such video encoder, or it does not take `pix_fmt` or frames so narrow.
     """
     codec = find_encoder(codec).name
-    if codec == "libx265" and min(info.width, info.height) < LEAST_X265:
-        raise OptionError(
-            f"libx265 takes no frames below {LEAST_X265} px on a side, these are {info.width}x{info.height}"
-        )
     options = _with_quality(codec, options)
     wanted = wanted_format(codec, info.format, options)
     if pix_fmt is not None:
@@ -224,6 +220,8 @@ def choose_encoding(
     if name == "pal8":
         planar = PixelFormat.parse("gbrap" if info.format.alpha else "gbrp")
     width, height = even_size(codec, name, planar, info.width, info.height)
+    if codec == "libx265" and width < LEAST_X265:
+        raise OptionError(f"libx265 takes no frames narrower than {LEAST_X265} px, these are {width} px wide")
     colour = _colour_in(codec, planar, info)
     if name.startswith("yuvj"):
         colour = replace(colour, full_range=True, range_tag=RANGE_FULL)

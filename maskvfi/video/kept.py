@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from av.stream import Discard, Stream
+from av.stream import Discard, Disposition, Stream
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
@@ -16,6 +16,14 @@ from maskvfi.video.reader import VideoReader
 from maskvfi.video.streams import is_cover, open_input
 
 _OF_A_STREAM = {"language": "language", "title": "title", "timecode": "time code"}
+# What a stream is for, as players show it.
+_PURPOSES = {
+    Disposition.forced: "forced",
+    Disposition.comment: "commentary",
+    Disposition.hearing_impaired: "for the hearing impaired",
+    Disposition.visual_impaired: "for the visually impaired",
+    Disposition.attached_pic: "cover art",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +32,12 @@ class Wanted:
 
     Attributes:
         tags: The tags of the file.
-        streams: The type and the tags of every stream, in their order.
+        streams: The type, the tags and the disposition of every stream, in their order.
         chapters: How many there are.
     """
 
     tags: Mapping[str, str]
-    streams: Sequence[tuple[str, Mapping[str, str]]]
+    streams: Sequence[tuple[str, Mapping[str, str], Disposition]]
     chapters: int
 
 
@@ -83,14 +91,23 @@ def others_in(path: PathLike) -> list[str]:
 
 
 def _lost_of_streams(
-    muxer: str, wanted: Sequence[tuple[str, Mapping[str, str]]], streams: Sequence[Stream]
+    muxer: str, wanted: Sequence[tuple[str, Mapping[str, str], Disposition]], streams: Sequence[Stream]
 ) -> Iterator[str]:
-    for (kind, tags), stream in zip(wanted, streams, strict=False):
+    for number, (kind, tags, disposition) in enumerate(wanted):
+        if number >= len(streams):
+            what = "cover art" if disposition & Disposition.attached_pic else f"stream {number} ({kind})"
+            yield f"{muxer} does not keep {what}: left out"
+            continue
+        stream = streams[number]
         if kind in ("audio", "subtitle") and stream.type != kind:
             yield f"{muxer} keeps stream {stream.index} ({kind}) only as {stream.type}: players will not find it"
             continue
         given = {name.lower(): value for name, value in tags.items()}
         kept = {name.lower(): value for name, value in stream.metadata.items()}
+        lost = [word for bit, word in _PURPOSES.items() if disposition & bit and not stream.disposition & bit]
+        if lost:
+            what = f"stream {stream.index} ({stream.type}) is {' and '.join(lost)}"
+            yield f"{muxer} does not keep that {what}"
         for name, word in _OF_A_STREAM.items():
             if given.get(name) not in (None, "", "und", *kept.values()) and name not in kept:
                 yield f"{muxer} does not keep the {word} of stream {stream.index} ({stream.type}): left out"

@@ -39,6 +39,7 @@ from maskvfi.video.target import Target
 from maskvfi.video.timestamps import Clock
 
 T = TypeVar("T")
+_QUICKTIME = "com.apple.quicktime."
 SEGMENT = 120  # frames: a journal's segment has at least that many
 
 
@@ -138,6 +139,10 @@ class VideoWriter:
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
                 self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
+            if muxer in ("mp4", "mov") and any(
+                tag.startswith(_QUICKTIME) for tag in self._container.metadata
+            ):
+                self._container.container_options["movflags"] = "use_metadata_tags"  # keeps tags of any name
             self._start_encoding()
             self._encoder = SegmentEncoder(self._stream.codec_context, info, self.encoding, self.clock)
             if self.journal is not None and self.kept:

@@ -194,10 +194,8 @@ def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
         info: What is known of the source of the frames.
         plain: Whether nothing is asked of the encoder but what all of them understand.
     """
-    # libx265 writes beyond its memory where a side is shorter.
-    deep = (
-        info.format.family == "yuv" and info.format.depth > 8 and min(info.width, info.height) >= LEAST_X265
-    )
+    wide = info.width + info.width % 2 >= LEAST_X265
+    deep = info.format.family == "yuv" and info.format.depth > 8 and wide
     dynamic = HDR10_PLUS in info.hdr.dynamic or info.hdr.is_dolby_profile_8
     if plain and deep and suffix in (_DYNAMIC_HDR if dynamic else _PHONES):
         return _DEEP_CODEC

@@ -417,7 +417,10 @@ class VideoReader(ReadAhead[Frame]):
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
         stream, context = self._stream, self._stream.codec_context
         fmt = self._format(first)
-        stated = stream.guessed_rate if self._is_raw() else rate_of(stream) or self._measured_rate()
+        stated = stream.guessed_rate
+        if not self._is_raw():
+            measured = None if stream.average_rate else self._measured_rate()
+            stated = measured or rate_of(stream)
         rate = self._raw_rate or Fraction(stated or 25)
         length, frames = self._extent(rate)
         pts, tagged = first.pts, self._tagged or first

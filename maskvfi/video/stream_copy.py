@@ -114,7 +114,7 @@ class CopiedStreams:
             self._routes = dict(self._set_up_streams())
             self._packets = self._demux()
             self._pending: Packet | None = None
-            streams = [(stream.type, stream.metadata) for stream in output.streams]
+            streams = [(stream.type, stream.metadata, stream.disposition) for stream in output.streams]
             self.wanted = Wanted(dict(output.metadata), streams, chapters)
         except BaseException:
             self._source.close()

@@ -97,6 +97,10 @@ def test_a_programs_own_interpolator_is_left_as_it_is(tmp_path):
     )
     assert done.static_share == 0.5
     assert own.protect is None
+    maskvfi.protect(
+        source, tmp_path / "out.mkv", tmp_path / "back.mkv", interpolator=own, protect=paint, mask=None
+    )
+    assert own.protect is None
     with pytest.raises(MediaError, match=r"missing\.png"):
         maskvfi.pair(paint, paint, tmp_path / "pair.png", interpolator=own, protect=tmp_path / "missing.png")
 

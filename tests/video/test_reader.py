@@ -98,6 +98,47 @@ def test_times_that_stand_still_are_moved_with_a_warning(tmp_path):
     assert any("times were moved" in line for line in reader.warnings)
 
 
+def test_a_repeated_time_moves_no_other_frame(tmp_path):
+    """The average rate says little where frames come in bursts."""
+    slow, fast = [10_000 * n for n in range(5)], [50_000 + 17 * n for n in range(30)]
+    times = [*slow, *fast[:10], fast[9], *fast[10:]]
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for n, stamp in enumerate(times):
+            for packet in stream.encode(picture(n, 32, 32, "yuv420p")):
+                packet.pts = packet.dts = stamp
+                packet.time_base = Fraction(1, 1000)
+                out.mux(packet)
+    with VideoReader(path) as reader:
+        found = [round(1000 * frame.pts, 1) for frame in reader]
+    assert [n for n, (a, b) in enumerate(zip(found, times, strict=True)) if a != b] == [15]
+    assert fast[9] < found[15] < fast[10]
+
+
+def test_a_file_that_states_no_rate_has_that_of_its_frames(tmp_path):
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libvpx", options={"deadline": "realtime"})  # without a rate
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.time_base = Fraction(1, 1000)
+        for n in range(20):
+            frame = picture(n, 32, 32, "yuv420p")
+            frame.pts, frame.time_base = 50 * n + n % 2, Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                out.mux(packet)
+        out.mux(stream.encode())
+    data = path.read_bytes()
+    place = data.index(b"\x23\xe3\x83")  # DefaultDuration: becomes Void, as if a browser had not written it
+    size = data[place + 3] & 0x7F
+    void = b"\xec" + bytes([0x80 | size + 2]) + bytes(size + 2)
+    path.write_bytes(data[:place] + void + data[place + len(void) :])
+    with VideoReader(path) as reader:
+        assert abs(reader.info.rate - 20) < 1
+        assert reader.info.frames_estimate < 30
+
+
 def bad_inputs(folder):
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(4000))

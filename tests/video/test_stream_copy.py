@@ -204,6 +204,41 @@ def test_sound_that_a_container_does_not_hold_is_encoded_again(tmp_path, source,
     assert onsets[1] == pytest.approx(onsets[0], abs=0.025 if target == "b.avi" else 0.002)
 
 
+@pytest.mark.parametrize(
+    ("source", "sound", "late", "target"),
+    [
+        ("a.avi", "ac3", 0, "b.avi"),  # bytes of a block, a number of AVI's own, travel with the stream
+        ("a.mkv", "eac3", 0, "b.avi"),
+        ("a.mkv", "aac", 0.5, "b.avi"),  # AVI cannot say that sound begins later
+        ("a.mkv", "truehd", 0, "b.mp4"),  # its packets are closer than Matroska's milliseconds
+    ],
+)
+def test_sound_keeps_its_pace_and_its_start(tmp_path, source, sound, late, target):
+    beep = "sine=1000:r=48000:d=3,volume='gte(t,2)':eval=frame"
+    picture = ("-c:v", "mpeg4", "-bf", "0", "-c:a", sound, "-strict", "-2")
+    given = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=3")
+    ffmpeg(*given, "-itsoffset", str(late), "-f", "lavfi", "-i", beep, *picture, tmp_path / source)
+    copy(tmp_path / source, tmp_path / target, codec="mpeg4")
+    onsets = []
+    for path in (tmp_path / source, tmp_path / target):
+        heard, begin = loud(path)
+        onsets.append(begin + np.argmax(np.abs(heard) > 0.3 * np.abs(heard).max()) / 8000)
+    assert onsets[0] == pytest.approx(2 + late, abs=0.05)
+    assert onsets[1] == pytest.approx(onsets[0], abs=0.06)
+
+
+def test_pauses_between_subtitles_are_none_in_webm(tmp_path):
+    lines = [(300, 600, "One"), (1200, 1500, "Two")]
+    make_clip(tmp_path / "a.mkv", times=50, subtitles=lines)
+    source = tmp_path / "a.mp4"
+    ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", "-c:s", "mov_text", source)
+    copy(source, tmp_path / "b.webm", codec="libvpx-vp9", options={"deadline": "realtime"})
+    with av.open(str(tmp_path / "b.webm")) as found:
+        sizes = [packet.size for packet in found.demux(subtitles=0) if packet.pts is not None]
+    assert len(sizes) == 2
+    assert min(sizes) > 0
+
+
 def test_data_of_a_camera_stays_beside_chapters(tmp_path):
     clip = make_clip(tmp_path / "a.mkv", times=50, chapters=RICH["chapters"])
     source = tmp_path / "camera.mp4"

@@ -1,6 +1,7 @@
 """Frame times as ticks of a file."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from maskvfi.video.timestamps import Clock
 
@@ -28,6 +29,13 @@ def test_frames_off_a_constant_rate_are_counted():
     for pts in (0, 1, 3):
         gapless.place(Fraction(pts), Fraction(1))
     assert gapless.at.off_grid == 1
+
+
+def test_frames_that_are_all_late_by_one_part_of_a_tick_are_on_the_rate():
+    clock = Clock(Fraction(1), Fraction(0), fixed_rate=True)
+    placed = [clock.place(n + Fraction(1, 2) + Fraction(n % 2, 100), Fraction(1)) for n in range(6)]
+    assert clock.at.off_grid == clock.at.moved == 0
+    assert [b - a for (a, _), (b, _) in pairwise(placed)] == [1] * 5
 
 
 def test_a_restored_clock_goes_on_where_the_other_was():
