@@ -97,42 +97,64 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
         overlays: From the lowest to the topmost, each for N frames.
     """
     out = [frame.astype(np.float32) for frame in frames]
-    shape = (len(frames) - 1, *frames[0].shape[:2])
-    static, unsure, replaced, moving = (np.zeros(shape, bool) for _ in range(4))
+    gaps = [_GapLabels(frames[0].shape[:2]) for _ in pairwise(frames)]
     for overlay in overlays:
         placed = [overlay.at(index) for index in range(len(frames))]
         for index, (colour, coverage) in enumerate(placed):
-            alpha = (coverage * overlay.opacity[index])[..., None]
-            if overlay.blur:
-                frosted = cv2.GaussianBlur(out[index], (0, 0), overlay.blur)
-                out[index] += (coverage * overlay.opacity[index] > 0)[..., None] * (frosted - out[index])
-            out[index] += alpha * (colour - out[index])
-        for gap in range(len(frames) - 1):
-            cover = np.maximum(placed[gap][1], placed[gap + 1][1])
-            low, high = sorted(overlay.opacity[gap : gap + 2])
-            if overlay.offsets[gap] != overlay.offsets[gap + 1]:
-                moved = cover * high > 0.1
-                moving[gap] |= moved
-                static[gap] &= ~moved
-                unsure[gap] &= ~moved
-                replaced[gap] &= ~moved
-            elif high >= 0.3 and low > 0.02:
-                solid, rim = cover >= 0.6, cover > 0.05
-                faint = low < 0.25 and high < 0.5
-                static[gap] = np.where(solid, not faint, static[gap])
-                unsure[gap] = np.where(solid, faint, unsure[gap] | rim)
-                replaced[gap] &= ~rim
-                moving[gap] &= ~rim
-            else:
-                unsure[gap] |= cover * high > 0.03
-                replaced[gap] = (replaced[gap] & (cover * high <= 0.03)) | (cover * high >= 0.5)
-            unsure[gap] |= overlay.changed(gap)
-            if high >= 0.5:
-                replaced[gap] |= overlay.changed(gap, SWAPPED, 0.6)
+            _draw(out[index], colour, coverage, overlay.opacity[index], overlay.blur)
+        for index, gap in enumerate(gaps):
+            gap.add(overlay, index, np.maximum(placed[index][1], placed[index + 1][1]))
     pictures = [quantised(frame) for frame in out]
-    shows = [cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)]
-    surely = replaced & unsure & np.stack(shows)
-    return Composite(pictures, static & ~unsure, unsure, surely, moving & ~unsure)
+    shows = np.stack([cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)])
+    static, unsure, replaced, moving = (
+        np.stack([getattr(gap, name) for gap in gaps]) for name in _GapLabels.__slots__
+    )
+    return Composite(pictures, static & ~unsure, unsure, replaced & unsure & shows, moving & ~unsure)
+
+
+def _draw(out: Floats, colour: Floats, coverage: Floats, opacity: float, blur: float) -> None:
+    """Draw over a picture [H,W,3]; glass blurs what lies under it first."""
+    if blur:
+        frosted = cv2.GaussianBlur(out, (0, 0), blur)
+        out += (coverage * opacity > 0)[..., None] * (frosted - out)
+    out += (coverage * opacity)[..., None] * (colour - out)
+
+
+class _GapLabels:
+    """The labels of a gap, [H,W] each, while overlays are drawn over it, one over another."""
+
+    __slots__ = ("moving", "replaced", "static", "unsure")
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        self.static, self.unsure, self.replaced, self.moving = (np.zeros(size, bool) for _ in range(4))
+
+    def add(self, overlay: Overlay, gap: int, cover: Floats) -> None:
+        """Label what an overlay covers in a gap, in either of its frames."""
+        low, high = sorted(overlay.opacity[gap : gap + 2])
+        if overlay.offsets[gap] != overlay.offsets[gap + 1]:
+            self._moves(cover * high > 0.1)
+        elif high >= 0.3 and low > 0.02:
+            self._stands(cover >= 0.6, cover > 0.05, faint=low < 0.25 and high < 0.5)
+        else:
+            self._comes_or_goes(cover * high)
+        self.unsure |= overlay.changed(gap)
+        if high >= 0.5:
+            self.replaced |= overlay.changed(gap, SWAPPED, 0.6)
+
+    def _moves(self, covered: Bools) -> None:
+        self.moving |= covered
+        for label in (self.static, self.unsure, self.replaced):
+            label &= ~covered
+
+    def _stands(self, solid: Bools, rim: Bools, faint: bool) -> None:
+        self.static = np.where(solid, not faint, self.static)
+        self.unsure = np.where(solid, faint, self.unsure | rim)
+        self.replaced &= ~rim
+        self.moving &= ~rim
+
+    def _comes_or_goes(self, shown: Floats) -> None:
+        self.unsure |= shown > 0.03
+        self.replaced = (self.replaced & (shown <= 0.03)) | (shown >= 0.5)
 
 
 def random_overlays(
