@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 
 from maskvfi.options import MaskOptions
 from maskvfi.paths import PathLike, sha256
+from maskvfi.runtimes.base import PACKAGES
 from maskvfi.version import __version__
 from maskvfi.video.images import is_image_source
 from maskvfi.video.pictures import find_pictures
@@ -40,6 +42,9 @@ def facts_of(
         The facts by name, as JSON types.
     """
     painted = [path for path in (options.protect, options.release) if path is not None]
+    libraries = {each.__name__: each.__version__ for each in (torch, av, cv2, scenedetect)}
+    if package := PACKAGES.get(str(computed_by.get("runtime"))):
+        libraries[package] = import_module(package).__version__
     return {
         "version": __version__,
         "input": fingerprint(source),
@@ -47,7 +52,7 @@ def facts_of(
         "weights": [each["sha256"] for each in weights],
         "painted masks": [sha256(Path(path)) for path in painted],
         **computed_by,
-        "libraries": {each.__name__: each.__version__ for each in (torch, av, cv2, scenedetect)},
+        "libraries": libraries,
     }
 
 
