@@ -20,6 +20,8 @@ def check_begun(path: Path, **facts: Any) -> None:
         SystemExit: The results there are those of another measurement.
     """
     if not path.is_file():
+        if path.parent.is_dir() and any(path.parent.iterdir()):
+            raise SystemExit(f"{path.parent}: holds other files; give a new --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as partial:
             partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

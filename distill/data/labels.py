@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,9 +180,7 @@ def _labelled(path: Path, teacher: Teacher, rule: Rule, scale: float) -> bool:
         stored = Shards(_labels_of(path))
     except ValueError:
         return False
-    found = {"weights": "", **stored.facts[0]}  # earlier versions did not note them
-    found["teacher"] = _named(str(found.get("teacher")), found["weights"])
-    return stored.keys == Shards(path).keys and found == _facts(teacher, rule, scale)
+    return stored.keys == Shards(path).keys and origin(stored.facts[0]) == _facts(teacher, rule, scale)
 
 
 def _labels_of(path: Path) -> Path:
@@ -192,6 +190,12 @@ def _labels_of(path: Path) -> Path:
 def _facts(teacher: Teacher, rule: Rule, scale: float) -> dict[str, Any]:
     named = _named(teacher.name, teacher.sha256)
     return {"teacher": named, "weights": teacher.sha256, "scale": scale, "rule": asdict(rule)}
+
+
+def origin(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Who has made stored labels, and how. Earlier versions noted the path of weights, and the first no hash."""
+    found = {"weights": "", **facts}
+    return {**found, "teacher": _named(str(found.get("teacher")), found["weights"])}
 
 
 def _named(name: str, sha256: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from distill.arrays import Bools, Image, Rng, quantised
 from distill.data.clips import Shards
 from distill.data.endless import Endless
-from distill.data.labels import STATIC, TRAINING, UNSURE, static_labels
+from distill.data.labels import STATIC, TRAINING, UNSURE, origin, static_labels
 from distill.data.mining import Hard
 from distill.data.teachers import Dis
 from distill.data.tensors import as_batch
@@ -107,7 +107,7 @@ class Stills(Endless):
             raise ValueError(
                 f"{folder}: the labels are not those of all its tuples (run `python -m distill label` again)"
             )
-        if self.labels and any(facts != self.labels.facts[0] for facts in self.labels.facts):
+        if self.labels and any(origin(each) != origin(self.labels.facts[0]) for each in self.labels.facts):
             raise ValueError(
                 f"{folder}: its labels are those of several teachers (run `python -m distill label` again)"
             )

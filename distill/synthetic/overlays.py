@@ -106,9 +106,8 @@ def paste(frames: Sequence[Image], overlays: Sequence[Overlay]) -> Composite:
             gap.add(overlay, index, np.maximum(placed[index][1], placed[index + 1][1]))
     pictures = [quantised(frame) for frame in out]
     shows = np.stack([cv2.absdiff(*pair).max(axis=2) > SHOWS for pair in pairwise(pictures)])
-    static, unsure, replaced, moving = (
-        np.stack([getattr(gap, name) for gap in gaps]) for name in _GapLabels.__slots__
-    )
+    labels = [(gap.static, gap.unsure, gap.replaced, gap.moving) for gap in gaps]
+    static, unsure, replaced, moving = map(np.stack, zip(*labels, strict=True))
     return Composite(pictures, static & ~unsure, unsure, replaced & unsure & shows, moving & ~unsure)
 
 
@@ -122,8 +121,6 @@ def _draw(out: Floats, colour: Floats, coverage: Floats, opacity: float, blur: f
 
 class _GapLabels:
     """The labels of a gap, [H,W] each, while overlays are drawn over it, one over another."""
-
-    __slots__ = ("moving", "replaced", "static", "unsure")
 
     def __init__(self, size: tuple[int, ...]) -> None:
         self.static, self.unsure, self.replaced, self.moving = (np.zeros(size, bool) for _ in range(4))

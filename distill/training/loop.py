@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -177,11 +178,12 @@ def fit(
 
 
 def _batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader. The message of an error in its worker is a whole traceback: the last line says it."""
+    """The batches of a loader. An error in its worker comes with a whole traceback, whose end says what is wrong."""
     try:
         yield from loader
     except ValueError as error:
-        raise ValueError(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+        told = re.split(r"^\w*Error: ", str(error), flags=re.MULTILINE)[-1]
+        raise ValueError(" ".join(told.split()) or repr(error)) from error
 
 
 def _accelerator(options: FitOptions) -> Accelerator:
@@ -340,7 +342,9 @@ def _restore(path: Path, parts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         try:
             part.load_state_dict(state[name])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f"{path}: does not continue this run, its {name} differs: {error}") from None
+            raise ValueError(
+                f"{path}: does not continue this run, its {name} differs ({first_line(error)})"
+            ) from None
     return int(state["step"]), state.get("options", {})
 
 

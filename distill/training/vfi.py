@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +98,12 @@ class Pupil(nn.Module):
         super().__init__()
         self.network = network
         self.tutor = Tutor() if terms.privileged else None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As every module does; earlier versions also stored what did not learn."""
+        fixed = ("teacher.", "perceptual.")
+        own = {name: value for name, value in state_dict.items() if not name.startswith(fixed)}
+        return super().load_state_dict(own, *args, **kwargs)
 
 
 class Lesson:

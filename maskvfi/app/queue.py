@@ -131,6 +131,7 @@ class Queue:
         self._root = root
         self.jobs: list[Job] = []
         self._turn = threading.Lock()
+        self._changing = threading.Lock()  # of the list, which is replaced: others may be reading it
 
     @property
     def busy(self) -> bool:
@@ -149,7 +150,8 @@ class Queue:
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Put jobs at the end."""
-        self.jobs += jobs
+        with self._changing:
+            self.jobs = [*self.jobs, *jobs]
 
     def work(self) -> Iterator[Job]:
         """Do what waits, also what is added meanwhile. Yields every job that has ended."""
@@ -174,9 +176,10 @@ class Queue:
 
     def clear(self) -> None:
         """Forget the jobs that have ended, and delete their results."""
-        ended = [job for job in self.jobs if job.state not in (WAITING, WORKING)]
-        for job in ended:  # one by one: others may be added meanwhile
-            self.jobs.remove(job)
+        with self._changing:
+            ended = [job for job in self.jobs if job.state not in (WAITING, WORKING)]
+            self.jobs = [job for job in self.jobs if job not in ended]
+        for job in ended:
             job.drop()
 
     def close(self) -> None:

@@ -300,30 +300,37 @@ def _one_new_frame(
     It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap.
     """
     best, most = None, -1.0
-    before: tuple[Gap, Copied | None] | None = None  # the last gap that ends before `at`
+    nearest: tuple[Gap, Copied | None] | None = None  # of those that `at` may lie in or beside
     for gap, copied in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
         if gap.end is None or gap.cut or not new:
             continue
         last, _ = gap.slots[-1]
         if at is not None and last.pts + last.duration <= at:
-            before = gap, copied
+            nearest = gap, copied
             continue
         if at is not None:
-            return _nearest(gap, copied, at, plain, masked)
+            if nearest is None or _distance(gap, at) <= _distance(nearest[0], at):
+                nearest = gap, copied
+            break
         both = _made(gap, copied, new[len(new) // 2], plain, masked)
         a, b = (frame.planes[0].astype(np.float32) for frame in both)
         difference = float(np.square(a - b).mean())
         if difference > most:
             best, most = both, difference
-    return best if before is None or at is None else _nearest(*before, at, plain, masked)
+    if at is None or nearest is None:
+        return best
+    gap, copied = nearest
+    return _made(gap, copied, _nearest(gap, at), plain, masked)
 
 
-def _nearest(
-    gap: Gap, copied: Copied | None, at: Fraction, plain: Renderer, masked: Renderer
-) -> tuple[Frame, Frame]:
-    new = [(slot, t) for slot, t in gap.slots if t > 0]
-    return _made(gap, copied, min(new, key=lambda choice: abs(choice[0].pts - at)), plain, masked)
+def _nearest(gap: Gap, at: Fraction) -> tuple[Slot, Fraction]:
+    """The new frame of a gap that is nearest to a time."""
+    return min(((slot, t) for slot, t in gap.slots if t > 0), key=lambda choice: abs(choice[0].pts - at))
+
+
+def _distance(gap: Gap, at: Fraction) -> Fraction:
+    return abs(_nearest(gap, at)[0].pts - at)
 
 
 def _made(

@@ -26,7 +26,7 @@ _Kind = tuple[int, str, str]  # rate, sample format and layout of sound
 class StretchedTrack:
     """One sound stream, through atempo filters into an encoder.
 
-    A pause, where the times of the stream jump ahead, is filled with silence; of what overlaps the first sound counts.
+    A pause, where the times of the stream jump ahead, is filled with silence. Where frames overlap the first counts.
 
     Args:
         source: The stream.
@@ -61,6 +61,8 @@ class StretchedTrack:
         self._graph: Graph | None = None
         self._kind: _Kind = (0, "", "")  # that the graph takes
         self._other = ""  # the last kind that is not the stream's own
+        self._ends: Fraction | None = None  # the last frame, by its time in the source
+        self._overlaps = False  # whether a frame began before the one before it had ended
         self._reached: Fraction | None = None  # the time of the source up to which there is sound
         self._position = 0  # of the next sample in the output
         self._end = 0  # the position at which the sound that the filters got ends
@@ -85,10 +87,9 @@ class StretchedTrack:
             at = self._time_of(frame, begin)
             rate = frame.sample_rate
             first = max(0, math.ceil((begin - at) * rate))
-            if (
-                self._reached is not None and self._reached - at > _PAUSE
-            ):  # there is sound of this time already
-                first = max(first, math.ceil((self._reached - at) * rate))
+            if self._ends is not None and self._ends - at > _PAUSE:
+                first, self._overlaps = max(first, math.ceil((self._ends - at) * rate)), True
+            self._ends = at + Fraction(frame.samples, rate)
             last = frame.samples if end is None else min(frame.samples, math.ceil((end - at) * rate))
             if first >= last:
                 continue
@@ -97,6 +98,8 @@ class StretchedTrack:
             except (av.error.FFmpegError, ValueError) as error:
                 return f"cannot be stretched: parts are left out ({reason(error)})"
             self._push(_part(frame, first, last), at + Fraction(first, rate), begin)
+        if self._overlaps:
+            return "has parts that overlap: there the first one counts"
         return self._other and f"is partly {self._other}: written as {self._written}"
 
     def finish(self) -> None:

@@ -131,7 +131,7 @@ def _is_same(stream: Stream, found: Stream) -> bool:
 def _lasts_as_long(packets: list[Packet], found: InputContainer) -> bool:
     """Whether sound is read again at the pace at which it was written.
 
-    AVI counts bytes or packets of sound, by numbers that belong to the container it comes from, and may be wrong here.
+    AVI times sound by a count of bytes or packets. A stream of another container may bring a count that is wrong here.
     """
     placed = _placed(packets)
     written = [Fraction(packet.pts or 0) * Fraction(packet.time_base) for packet in placed]

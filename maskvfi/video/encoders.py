@@ -65,6 +65,17 @@ _OTHER_QUALITY = {"qp", "b", "cq", "rc", "global_quality", "lossless"}
 _MAX_TICKS = 10_000_000  # per second: a gap of minutes still fits MP4's 32-bit sample durations
 _LARGEST_PART = 2**31 - 1
 _MAX_MPEG4_TICKS = 65_535  # per second: ISO/IEC 14496-2, vop_time_increment_resolution
+_NTSC = Fraction(1000, 1001)
+_MPEG2_RATES = (
+    24 * _NTSC,
+    Fraction(24),
+    Fraction(25),
+    30 * _NTSC,
+    Fraction(30),
+    Fraction(50),
+    60 * _NTSC,
+    Fraction(60),
+)
 LEAST_X265 = 64  # px: libx265 corrupts memory where frames are narrower
 SHORTEST_OF_GIF = 2 * GIF_TICK  # browsers show a shorter picture for 1/10 s
 # Encoders and containers of a constant frame rate. In MPEG program streams, raw streams and Ogg players count frames.
@@ -185,6 +196,12 @@ class Encoding:
         packed.colorspace, packed.color_range = self.colour.matrix_tag, self.colour.range_tag
         packed.color_primaries, packed.color_trc = self.colour.primaries, self.colour.transfer
         return packed
+
+
+def is_mpeg2_rate(rate: Fraction) -> bool:
+    """Whether MPEG-2 video can state a frame rate: one of eight, times n/d (ISO/IEC 13818-2, 6.3.3 and 6.3.10)."""
+    ratios = (rate / base for base in _MPEG2_RATES)
+    return any(ratio.numerator <= 4 and ratio.denominator <= 32 for ratio in ratios)
 
 
 def choose_encoding(

@@ -35,6 +35,7 @@ from maskvfi.video.priority import kept_priority
 from maskvfi.video.pump import Worker
 from maskvfi.video.segment_encoder import SegmentEncoder, configure
 from maskvfi.video.stream_copy import CopiedStreams
+from maskvfi.video.streams import is_cover
 from maskvfi.video.target import Target
 from maskvfi.video.timestamps import Clock
 
@@ -139,9 +140,7 @@ class VideoWriter:
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:
                 self._copy_streams(copy_from, info.start_time, start, end, rate, slow)
-            if muxer in ("mp4", "mov") and any(
-                tag.startswith(_QUICKTIME) for tag in self._container.metadata
-            ):
+            if self._has_quicktime_tags_alone(muxer):
                 self._container.container_options["movflags"] = "use_metadata_tags"  # keeps tags of any name
             self._start_encoding()
             self._encoder = SegmentEncoder(self._stream.codec_context, info, self.encoding, self.clock)
@@ -350,6 +349,12 @@ class VideoWriter:
         self._copied.copy_picture_tags(self._stream)
         self.clock.shift = self._copied.shift
         self.warnings += self._copied.warnings
+
+    def _has_quicktime_tags_alone(self, muxer: str) -> bool:
+        """Whether the tags are those of QuickTime; covers and titles are lost where tags of any name are kept."""
+        names, container = {*self._container.metadata}, self._container
+        plain = names & {"title", "artist", "album", "comment"} or any(map(is_cover, container.streams))
+        return muxer in ("mp4", "mov") and not plain and any(name.startswith(_QUICKTIME) for name in names)
 
     def _start_encoding(self) -> None:
         """Write the container's header, which opens the encoder."""

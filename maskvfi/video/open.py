@@ -11,7 +11,7 @@ from typing import Any
 
 from maskvfi.errors import MediaError
 from maskvfi.paths import PathLike
-from maskvfi.video.encoders import LEAST_X265, playing_note
+from maskvfi.video.encoders import LEAST_X265, is_mpeg2_rate, playing_note
 from maskvfi.video.frames import Sink, Source, SourceInfo
 from maskvfi.video.hdr import HDR10_PLUS
 from maskvfi.video.images import ImageFolderReader, ImageFolderWriter, is_image_source, is_image_target
@@ -156,7 +156,7 @@ def open_sink(
     suffix = Path(path).suffix.lower()
     animated = suffix == ".png" and info.codec == "apng"
     plain = pix_fmt is None and {"crf", "preset"} >= set(options or ())
-    chosen = codec or ("apng" if animated else _codec_for(suffix, info, plain))
+    chosen = codec or ("apng" if animated else _codec_for(suffix, info, rate, plain))
     writer = VideoWriter(
         path,
         info,
@@ -186,12 +186,13 @@ def _has_pictures_alone(path: PathLike) -> bool:
     return os.fspath(path) == PIPE or is_image_source(path) or is_webp_animation(path)
 
 
-def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
+def _codec_for(suffix: str, info: SourceInfo, rate: Fraction, plain: bool) -> str:
     """The default encoder for a suffix.
 
     Args:
         suffix: Of the file to write.
         info: What is known of the source of the frames.
+        rate: The frame rate of the output.
         plain: Whether nothing is asked of the encoder but what all of them understand.
     """
     wide = info.width + info.width % 2 >= LEAST_X265
@@ -199,7 +200,8 @@ def _codec_for(suffix: str, info: SourceInfo, plain: bool) -> str:
     dynamic = HDR10_PLUS in info.hdr.dynamic or info.hdr.is_dolby_profile_8
     if plain and deep and suffix in (_DYNAMIC_HDR if dynamic else _PHONES):
         return _DEEP_CODEC
-    return _CODEC_OF_SUFFIX.get(suffix, "libx264")
+    codec = _CODEC_OF_SUFFIX.get(suffix, "libx264")
+    return "libx264" if codec == "mpeg2video" and not is_mpeg2_rate(rate) else codec
 
 
 def _others_left_out(target: str, copy_from: PathLike | None) -> list[str]:

@@ -221,8 +221,10 @@ class VideoReader(ReadAhead[Frame]):
                     waiting = next(frames, None)
                     after = None if waiting is None else waiting[1]
                     room = 1 / rate if after is None else after - previous
-                    # Half-way to the next frame; where that is no later either, so little later that none is passed.
-                    pts = previous + (min(1 / rate, room) / 2 if room > 0 else self._tick(native))
+                    # Half-way to the next frame. Where that is no later either, so little later that the one after it
+                    # is not passed; but where times stay far behind, half a frame later each.
+                    step = self._tick(native) if -1 / rate < room <= 0 else 1 / (2 * rate)
+                    pts = previous + (min(1 / rate, room) / 2 if room > 0 else step)
                 previous = pts
                 yield native, pts
                 waiting = waiting or next(frames, None)

@@ -22,6 +22,7 @@ from maskvfi.video.stdin import StandardInput
 HWACCELS = tuple(hwdevices_available())
 _LISTS = {"concat", "dash", "hls", "imf", "sdp"}  # formats whose files name other files or addresses
 _ALONE = ",".join(sorted(av.formats_available - _LISTS))  # all others
+_FASTEST_FILM = 240  # frames per second: a faster clock is no rate
 _FASTEST = 1_000_000  # frames per second; damaged headers state more
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -149,12 +150,12 @@ def rate_of(stream: VideoStream) -> Fraction | None:
     """The average frame rate of a stream, in frames per second; None where nothing says it.
 
     Of raw DV, FFmpeg gives its clock for the average: no average exceeds the lowest rate on which all times lie. Where
-    a container states none, that lowest rate may be its clock.
+    a container states no average, that lowest rate may be its clock, and is not taken.
     """
     average, base = stream.average_rate, stream.base_rate
     if average and base and average > 2 * base:
         average = None
-    if not average and base and base * Fraction(stream.time_base or 1) >= 1:
+    if not average and base and base > _FASTEST_FILM and base * Fraction(stream.time_base or 1) >= 1:
         return None
     found = (Fraction(each) for each in (average, stream.guessed_rate, base) if each)
     return next((each for each in found if each <= _FASTEST), None)

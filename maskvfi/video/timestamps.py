@@ -89,5 +89,6 @@ class Clock:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where the clock was that returned this `state`."""
-        self.at = Placed(**state["at"])
+        at = state["at"]
+        self.at = Placed(**{"phase": 0.0 if at["count"] else None, **at})  # older runs had no phase
         self.shift = None if state["shift"] is None else Fraction(state["shift"])

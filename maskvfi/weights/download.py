@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException, HTTPMessage, HTTPResponse
+from io import RawIOBase
 from pathlib import Path
 from typing import IO, TypeVar
 from urllib.error import HTTPError, URLError
@@ -351,17 +352,23 @@ def _receive(url: str, answer: HTTPResponse, part: Path, begun: int, progress: P
         raise OSError("the server sent another part than requested")
     length = answer.headers.get("Content-Length", "")
     done, total = begun, begun + int(length) if length.isdigit() else None
-    with _on_disk(part, lambda: open(part, "ab" if begun else "wb")) as file:
+    # Without a buffer, whose bytes would be written once more when the file is closed.
+    with _on_disk(part, lambda: open(part, "ab" if begun else "wb", buffering=0)) as file:
         while max(done, total or 0) <= MAX_BYTES and (chunk := answer.read1(CHUNK)):
-            _on_disk(part, partial(file.write, chunk))
+            _on_disk(part, partial(_write, file, chunk))
             done += len(chunk)
             progress(done, total)
-        _on_disk(part, file.flush)
     if max(done, total or 0) > MAX_BYTES:
         part.unlink()
         raise WeightsError(f"{url}: larger than any network")
     if total is not None and done < total:
         raise OSError(f"the connection ended after {done} of {total} bytes")
+
+
+def _write(file: RawIOBase, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _on_disk(part: Path, work: Callable[[], T]) -> T:

@@ -178,11 +178,13 @@ def describe(name: PathLike) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{sum(parameter.numel() for parameter in network.parameters()):,}"
     for key, value in header.items():
         if key != "kind":
-            plain = str(value)  # an untrusted file could send a terminal control characters
-            yield (
-                key,
-                plain if plain.isprintable() and not isinstance(value, dict | list) else json.dumps(value),
-            )
+            yield _printable(key), json.dumps(value) if isinstance(value, dict | list) else _printable(value)
+
+
+def _printable(value: object) -> str:
+    """Text of an untrusted file without characters that could command a terminal."""
+    text = str(value)
+    return text if text.isprintable() else json.dumps(text)
 
 
 def _check_suffix(path: PathLike) -> None:

@@ -1,7 +1,9 @@
 """Weights from a server that is good, slow, broken or hostile: what ends up in the cache, and what is said."""
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import time
 import zipfile
@@ -280,10 +282,10 @@ def test_a_full_disk_is_said_at_once_and_no_mirror_is_asked_again(server, home, 
     server.files["a.pkl"] = server.files["b.pkl"] = pickled
     offer(Mirror(server.url("a.pkl")), Mirror(server.url("b.pkl")))
 
-    def full(part, work):
-        raise MediaError(f"{part}: cannot be written (no space left on device)")
+    def full(file, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(download, "_on_disk", full)
+    monkeypatch.setattr(download, "_write", full)
     with pytest.raises(MediaError, match=r"cannot be written \(no space left on device\)$"):
         get_weights(VERSION)
     assert len(server.asked) == 1

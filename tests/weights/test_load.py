@@ -191,8 +191,9 @@ def test_names_mean_the_file_that_is_listed_however_they_are_spelt(tmp_path, sma
 
 
 def test_a_header_cannot_command_the_terminal(tmp_path, small):
-    save_weights(tmp_path / "a.safetensors", small, note="\x1b]0;owned\x07")
-    assert all(value.isprintable() for _, value in describe(tmp_path / "a.safetensors"))
+    evil = "\x1b]0;owned\x07"
+    save_weights(tmp_path / "a.safetensors", small, note=evil, **{evil: [evil]})
+    assert all(text.isprintable() for pair in describe(tmp_path / "a.safetensors") for text in pair)
 
 
 def test_an_unknown_name_lists_what_there_is():
