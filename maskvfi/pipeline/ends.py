@@ -10,7 +10,7 @@ from typing import Any
 
 from maskvfi.errors import MediaError, OptionError
 from maskvfi.options import DecodeOptions, EncodeOptions, TimeOptions
-from maskvfi.paths import PathLike, same_file
+from maskvfi.paths import PathLike, check_target, same_file
 from maskvfi.video import Sink, Source, SourceInfo, open_sink, open_source
 from maskvfi.video.images import is_image_source, is_image_target
 from maskvfi.video.open import PIPE
@@ -125,6 +125,20 @@ def default_target(source: PathLike, faster: Fraction, slow: Fraction) -> PathLi
         return path.with_name(f"{path.stem}_{label}{path.suffix}")
     folder = path.with_name(f"{path.name}_{label}")
     return folder if is_image_target(folder) else f"{folder}/"
+
+
+def refuse_existing_file(target: PathLike, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before the work for it is done. Folders of images and pipes are let be.
+
+    Args:
+        target: The output.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        MediaError: See `check_target`.
+    """
+    if os.fspath(target) != PIPE and not is_image_target(target):
+        check_target(target, overwrite)
 
 
 def refuse_same_file(source: PathLike, target: PathLike) -> None:

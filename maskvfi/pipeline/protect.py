@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from maskvfi.errors import OptionError
 from maskvfi.models.blend import Blend
 from maskvfi.options import ProtectOptions
-from maskvfi.paths import PathLike, check_target
-from maskvfi.pipeline.ends import open_sink_for, refuse_same_file
+from maskvfi.paths import PathLike
+from maskvfi.pipeline.ends import open_sink_for, refuse_existing_file, refuse_same_file
 from maskvfi.pipeline.fingerprint import facts_of, fingerprint
 from maskvfi.pipeline.pairing import Pairing, find_pairing
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed, until_damage
@@ -82,8 +81,8 @@ def protect(
         if os.fspath(path) == PIPE:
             raise OptionError("both videos are read twice: neither can be a pipe")
         refuse_same_file(path, target)
-    if os.fspath(target) != PIPE and not is_image_target(target) and not resume:
-        check_target(Path(target), overwrite)
+    if not resume:
+        refuse_existing_file(target, overwrite)
     if report is not None:
         check_report(report, (source, interpolated, *files_of(options)), target)
     result = Report.begin(source, target, options)

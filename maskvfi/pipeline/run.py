@@ -8,7 +8,13 @@ from typing import Any
 
 from maskvfi.options import Options
 from maskvfi.paths import PathLike
-from maskvfi.pipeline.ends import default_target, open_sink_for, open_source_for, refuse_same_file
+from maskvfi.pipeline.ends import (
+    default_target,
+    open_sink_for,
+    open_source_for,
+    refuse_existing_file,
+    refuse_same_file,
+)
 from maskvfi.pipeline.fingerprint import facts_of
 from maskvfi.pipeline.reading import OnFrame, Progress, gaps_of, timed
 from maskvfi.pipeline.report import Report, check_report, files_of, write_report
@@ -59,6 +65,10 @@ def interpolate(
     """
     options = Options.of(options, fields)
     run = _Interpolation(source, target, options, progress, watch, interpolator)
+    if target is not None:
+        refuse_same_file(source, target)
+        if not resume:
+            refuse_existing_file(target, overwrite)
     read = (source, *files_of(options))
     if report is not None:
         check_report(report, read, target)
@@ -102,8 +112,8 @@ class _Interpolation:
         target = self._asked_target
         if target is None:
             target = default_target(self._source, self.rate / info.rate, options.stretch)
+            refuse_same_file(self._source, target)
         self.target = target
-        refuse_same_file(self._source, target)
         interpolator = with_painted_masks(
             self._interpolator or Interpolator.from_options(options), options, info
         )
