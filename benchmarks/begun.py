@@ -1,4 +1,4 @@
-"""A folder of results that are measured bit by bit: all of them must be of one and the same measurement."""
+"""A folder of results that a measurement fills one after another: all of them must be of the same measurement."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def rate_of(stream: VideoStream) -> Fraction | None:
     """The average frame rate of a stream, in frames per second; None where nothing says it.
 
     Of raw DV, FFmpeg gives its clock for the average: no average exceeds the lowest rate on which all times lie. Where
-    a container states no average, that lowest rate may be its clock, and is not taken.
+    a container states no average, and that lowest rate is its clock and faster than any film, there is none.
     """
     average, base = stream.average_rate, stream.base_rate
     if average and base and average > 2 * base:
