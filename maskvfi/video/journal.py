@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -115,22 +116,28 @@ class Journal:
         manifest: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **facts}))
         self._lock = FileLock(self.folder / LOCK, thread_local=False)  # writers have threads of their own
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise MediaError(f"{target}: another run is making it") from None
-        except OSError as error:
-            raise MediaError(f"{target}: cannot be written ({reason(error)})") from error
-        try:
+            self._lock_folder()
             self._take_over(manifest, resume, overwrite)
             if not self.numbers:
                 self._remove_all_but(LOCK)
                 _write(self.folder / MANIFEST, manifest)
         except BaseException:
-            self._lock.release()
-            if not any(self._segments()):
-                shutil.rmtree(self.folder, ignore_errors=True)
+            if self._lock.is_locked:
+                self._lock.release()
+                if not any(self._segments()):
+                    shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # if it is empty: Ctrl-C may have come before the lock
             raise
+
+    def _lock_folder(self) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise MediaError(f"{self._target}: another run is making it") from None
+        except OSError as error:
+            raise MediaError(f"{self._target}: cannot be written ({reason(error)})") from error
 
     def packets(self) -> Iterator[EncodedPacket]:
         """The packets of the first `frames` frames, in the order of the encoder."""

@@ -56,7 +56,7 @@ class Channel:
 
 
 class Prefetch(Generic[T]):
-    """Iterate a generator that runs in its own thread.
+    """Iterate a generator in a thread of its own, which starts with the first iteration.
 
     What the generator raises is raised here, after the items before it.
 
@@ -72,9 +72,10 @@ class Prefetch(Generic[T]):
         self._stopped = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
+        if self._thread.ident is None:
+            self._thread.start()
         while True:
             item = self._channel.get()
             if item is _END:
@@ -85,7 +86,7 @@ class Prefetch(Generic[T]):
             yield item  # type: ignore[misc]
 
     def close(self) -> None:
-        """Stop the thread, also before the generator has ended."""
+        """Stop the thread, also before the generator has ended. Then nothing runs the generator any more."""
         self._stopped = True
         while self._thread.is_alive():
             self._channel.clear()
@@ -94,6 +95,9 @@ class Prefetch(Generic[T]):
         self._channel.put_now(_END)
 
     def _run(self) -> None:
+        # Ctrl-C can leave `start` before it knows that the thread lives. Then `close` did not wait for it.
+        if self._stopped:
+            return
         try:
             for item in self._items:
                 self._channel.put(item)
