@@ -29,7 +29,7 @@ MASKVFI = [sys.executable, "-m", "maskvfi.cli"]
 # One mostly still clip, and one that moves everywhere.
 WHOLE = ("sam2_juggle.mp4", "orig_tracks_hdr10_vfr_aac.mp4")
 MEMORY = {"1920x1080": 8, "3840x2160": 4, "7680x4320": 3}  # frames by size
-RUNTIMES = (("torch", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+RUNTIMES = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"))
 console = Console(stderr=True)
 
 

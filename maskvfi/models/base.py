@@ -66,7 +66,7 @@ class Traits:
         ensemble: Whether it can average with the time-reversed estimate.
         ensemble_in: Which networks of its family can, for the message that this one cannot.
         no_graph: Why it cannot be exported as one fixed graph; "" if it can.
-        gains_from_graph: Whether another runtime computes it faster than torch.
+        good_in_bf16: Whether its frames were found as good in bfloat16 as in float32.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Traits:
     ensemble: bool = False
     ensemble_in: str = ""
     no_graph: str = ""
-    gains_from_graph: bool = False
+    good_in_bf16: bool = False
 
 
 class Runtime:

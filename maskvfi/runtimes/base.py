@@ -22,20 +22,15 @@ Vfi = TypeVar("Vfi", bound=InterpolationNetwork[Any, Any])
 
 
 def choose_runtime(
-    name: str,
-    device: torch.device,
-    network: InterpolationNetwork[Any, Any],
-    dtype: torch.dtype = torch.float32,
+    name: str, device: torch.device, network: InterpolationNetwork[Any, Any]
 ) -> tuple[str, str]:
     """Choose a runtime.
 
     Args:
-        name: One of RUNTIMES, or "auto": torch, but for bfloat16 on a CPU OpenVINO, if it is installed. In float32
-            none of the others is much faster than torch on a CPU, and all start later (docs/speed.md); on GPUs they
-            have not been measured.
+        name: One of RUNTIMES, or "auto": torch. On a CPU none of the others is much faster, and all start later
+            (docs/speed.md); on GPUs they have not been measured.
         device: Where frames are.
         network: What is to be computed.
-        dtype: In which number format.
 
     Returns:
         One of RUNTIMES, and the reason for it in words.
@@ -47,18 +42,11 @@ def choose_runtime(
         raise OptionError(f"runtime must be auto, {', '.join(RUNTIMES)}, not {name!r}")
     if name == "torch":
         return name, "asked for"
-    if name == "auto" and dtype != torch.bfloat16:
+    if name == "auto":
         return "torch", "it starts first, and others are hardly faster"
-    obstacle = _obstacle("openvino" if name == "auto" else name, device, network)
-    if name != "auto":
-        if obstacle:
-            raise OptionError(f"the runtime {name} cannot be used: {obstacle}")
-        return name, "asked for"
-    if obstacle:
-        return "torch", obstacle
-    if not network.traits.gains_from_graph:
-        return "torch", f"{network.traits.name} is not faster elsewhere"
-    return "openvino", "the fastest in bfloat16 on a CPU"
+    if obstacle := _obstacle(name, device, network):
+        raise OptionError(f"the runtime {name} cannot be used: {obstacle}")
+    return name, "asked for"
 
 
 def with_runtime(network: Vfi, name: str, device: torch.device, dtype: torch.dtype) -> Vfi:

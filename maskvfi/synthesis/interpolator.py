@@ -112,8 +112,8 @@ class Interpolator:
                 weights get the memory format channels_last), or what `load_vfi` and `load_static` take. With mask=None
                 or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
-            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA (but not in ONNX Runtime), else fp32, and the
-                mask in bf16 where the processor multiplies it faster. Coordinates stay float32.
+            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, bf16 on a CPU that multiplies it faster, fp32
+                where neither is or where the network's frames would be worse. Coordinates stay float32.
             protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied,
                 where release is 1 always warped.
             **fields: The other options of `FrameOptions`, by name: threshold, feather, static, scale, ensemble, tile,
@@ -126,10 +126,10 @@ class Interpolator:
         """
         options = FrameOptions.of(None, {**fields, "precision": precision})
         self.device = choose_device(device)
-        self.precision, dtype = choose_precision(options.precision, self.device, options.runtime)
         network = vfi if isinstance(vfi, InterpolationNetwork) else load_vfi(vfi)
         network.check(options.scale, options.ensemble)
-        self.runtime, _ = choose_runtime(options.runtime, self.device, network, dtype)
+        self.precision, dtype = choose_precision(options.precision, self.device, network, options.runtime)
+        self.runtime, _ = choose_runtime(options.runtime, self.device, network)
         self.vfi = with_runtime(network, self.runtime, self.device, dtype).eval()
         off = mask is None or (isinstance(mask, str) and mask == OFF)
         mask_network = None if off else mask if isinstance(mask, StaticMaskNet) else load_static(mask)  # type: ignore[arg-type]

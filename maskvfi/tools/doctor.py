@@ -27,7 +27,7 @@ ENCODERS = (
 )
 # Extras of the package: the modules that each brings, and what it is for.
 EXTRAS = {
-    "openvino": (("openvino",), "a runtime for CPUs, faster in bfloat16"),
+    "openvino": (("openvino",), "a runtime for CPUs, faster for small frames"),
     "onnx": (("onnx", "onnxruntime"), "`export`, and ONNX Runtime"),
     "ui": (("gradio",), "the page"),
     "ray": (("ray",), "`batch`"),
@@ -57,9 +57,9 @@ def diagnose() -> Iterator[tuple[str, str]]:
         "cpu": "neither CUDA nor Apple's GPU is there",
     }[device.type]
     yield "device", f"{device} ({why})"
-    yield "precision", choose_precision("auto", device)[0]
     for name in ("4.25", DEFAULT_VFI):
         network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
+        yield f"precision for {name}", choose_precision("auto", device, network)[0]
         yield f"runtime for {name}", "{} ({})".format(*choose_runtime("auto", device, network))
     for extra, (modules, purpose) in EXTRAS.items():
         there = all(find_spec(module) for module in modules)

@@ -234,7 +234,7 @@ def test_the_report_says_what_was_done(tmp_path):
     assert written["peak_memory_bytes"] > 1e6
     assert {"read", "mask", "network", "fuse", "write", "total"} <= set(written["seconds"])
     assert [(w["name"], len(w["sha256"])) for w in written["weights"]] == [("vfi-m", 64), ("static-s", 64)]
-    assert (written["device"], written["precision"]) == ("cpu", "fp32")
+    assert (written["device"], written["precision"]) == ("cpu", maskvfi.Interpolator(device="cpu").precision)
     assert written["runtime"] in RUNTIMES
 
 

@@ -23,7 +23,7 @@ def test_a_missing_extra_has_the_command_of_its_environment(monkeypatch, tmp_pat
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "openvino" else object())
     found = dict(doctor.diagnose())
-    assert found["extra openvino"].startswith("missing: a runtime for CPUs, faster in bfloat16 (")
+    assert found["extra openvino"].startswith("missing: a runtime for CPUs, faster for small frames (")
     assert command in found["extra openvino"]
     assert found["extra ui"] == "there: the page"
 

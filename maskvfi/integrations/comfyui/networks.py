@@ -40,9 +40,10 @@ class Networks:
             options = replace(options, precision="fp32")
         files = server.weights_files()
         self.options = replace(options, vfi=files.get(str(options.vfi), options.vfi))
-        _, dtype = choose_precision(options.precision, device, options.runtime)
-        self._vfi = on_device(load_vfi(self.options.vfi), torch.device("cpu"), dtype)
-        self._vfi.check(options.scale, options.ensemble)
+        network = load_vfi(self.options.vfi)
+        network.check(options.scale, options.ensemble)
+        _, dtype = choose_precision(options.precision, device, network, options.runtime)
+        self._vfi = on_device(network, torch.device("cpu"), dtype)
         self.has_mask = options.mask is not None
         self._mask = None
         if options.mask is not None:

@@ -74,7 +74,8 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             ensemble=variant.ensemble,
             ensemble_in=f"RIFE {ensemble_versions()}",
             no_graph=f"{name} changes its scales by what it sees" if variant.dynamic_scale else "",
-            gains_from_graph=True,
+            good_in_bf16=variant.trunk
+            == "plain+skip",  # docs/speed.md; of others no trained weights were measured
         )
 
     def config(self) -> dict[str, Any]:
@@ -262,13 +263,20 @@ class Block(nn.Module):
         height, width = planes0.shape[-2:]
         planes = [planes0[:, :3], planes1[:, :3], planes0[:, 3:], planes1[:, 3:]]
         planes += [time.float().expand(planes0.shape[0], 1, height, width), *known]
-        x = self.conv0(torch.cat(planes, dim=1).to(self.dtype))
+        x = self.conv0(self._joined(planes))
         y = self.convblock(x)
-        out = self.head(y + x if self.skip else y).float()
+        out = self.head(y + x if self.skip else y).float().contiguous()
         factor = 2 * scale if self.deconv else scale
         return BlockOutput(
             out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.passes_features else None, factor
         )
+
+    def _joined(self, planes: list[Tensor]) -> Tensor:
+        """The planes as one tensor, in the number format of the convolutions, and in the layout they are fast in."""
+        if self.dtype == torch.float32:
+            return torch.cat(planes, dim=1)
+        joined = torch.cat([part.to(self.dtype) for part in planes], dim=1)
+        return joined.contiguous(memory_format=torch.channels_last)
 
     def head(self, x: Tensor) -> Tensor:
         """The output of `lastconv`, without the features if no block reads them."""
@@ -293,7 +301,7 @@ class ResConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.dtype != torch.float32 or not self.fold:
-            return F.leaky_relu(torch.addcmul(x, self.conv(x), self.beta), 0.2)
+            return F.leaky_relu(torch.addcmul(x, self.conv(x), self.beta), 0.2, not torch.is_grad_enabled())
         weight, bias = self.folded()
         return F.leaky_relu_(F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups), 0.2)
 
