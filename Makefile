@@ -30,7 +30,8 @@ docs: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	# torch comes first and pinned: left to itself pip would fetch gigabytes of CUDA for a CPU.
+	# torch comes first and pinned. On Linux pip's usual index has the build with CUDA (gigabytes): PIP_EXTRA_INDEX_URL can
+	# name the index of the build for CPUs.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,train,bench,openvino,onnx,hub,ui,ray]'
 	touch $@

@@ -1,10 +1,11 @@
 """What bfloat16 and eight-bit integers (int8) win and cost: speed, the mask's F1, the frames' PSNR and ST-LPIPS.
 
 pip install nncf
+maskvfi weights get rife-4.0
 python -m benchmarks.int8 --train CLIPS --clips CLIPS [--threads 2] [--runs 2]
 
 The exported graphs of the networks in the box are quantised after training (NNCF, MIXED preset) and computed by
-OpenVINO, as whole frames, in every precision; and in torch in bfloat16, in which maskvfi keeps flow in float32.
+OpenVINO, as whole frames, in every precision. In torch they are computed as maskvfi does, with flow in float32.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from maskvfi.runtimes import on_device
 from maskvfi.runtimes.export import export
 from maskvfi.weights.load import load_static, load_vfi
 
-MASK, NETWORKS = "static-s", ("vfi-s", "vfi-m")
+MASK, NETWORKS, OFFICIAL = "static-s", ("vfi-s", "vfi-m"), "rife-4.0"
 PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
 HEIGHT, WIDTH = 720, 1280
 CALIBRATION = 48  # clips; at most one pair of frames of each sets the ranges of the integers
@@ -76,13 +77,16 @@ def main(
                     else ["", *_frames(compute, clips, runs)]
                 )
                 table.add_row(name, precision, f"{seconds:.3f}", *said)
-    for name in (MASK, *NETWORKS):
-        shipped = _in_torch(name, threads)
-        seconds = _seconds(shipped, timed, repeats)
-        said = (
-            [f"{_f1(shipped, clips):.3f}", "", ""] if name == MASK else ["", *_frames(shipped, clips, runs)]
-        )
-        table.add_row(name, "bfloat16, torch", f"{seconds:.3f}", *said)
+    for name in (MASK, *NETWORKS, OFFICIAL):
+        for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+            shipped = _in_torch(name, threads, dtype)
+            seconds = _seconds(shipped, timed, repeats)
+            said = (
+                [f"{_f1(shipped, clips):.3f}", "", ""]
+                if name == MASK
+                else ["", *_frames(shipped, clips, runs)]
+            )
+            table.add_row(name, f"{precision}, torch", f"{seconds:.3f}", *said)
     Console(width=120).print(table)
 
 
@@ -119,12 +123,12 @@ def _compiled(
     return compute
 
 
-def _in_torch(name: str, threads: int) -> Compiled:
-    """A network in bfloat16 and torch, as maskvfi computes it on a CPU that multiplies bfloat16."""
+def _in_torch(name: str, threads: int, dtype: torch.dtype) -> Compiled:
+    """A network in torch, as maskvfi computes it by default on a CPU: in bfloat16 if that is faster there."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     loaded = load_static(name) if name == MASK else load_vfi(name)
-    network = on_device(loaded, torch.device("cpu"), torch.bfloat16).eval()
+    network = on_device(loaded, torch.device("cpu"), dtype, channels_last=name == MASK).eval()
 
     @torch.inference_mode()
     def compute(first: Image, second: Image) -> np.ndarray:

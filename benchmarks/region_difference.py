@@ -31,7 +31,7 @@ def main(
     runs: Annotated[int, typer.Option(help="Places per clip.")] = 4,
 ) -> None:
     """Print the share that is computed, the difference, and the PSNR of both against the true frame."""
-    interpolator = Interpolator(vfi, mask, "cpu")
+    interpolator = Interpolator(vfi, mask, "cpu", "fp32")
     table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
     everything = []
     for clip in track(find_clips(clips), console=Console(stderr=True)):

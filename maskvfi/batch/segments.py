@@ -108,7 +108,7 @@ def survey(
         source: The video.
         suffix: The suffix of the output.
         options: The options.
-        computed_by: What the parts are made with: device, precision, runtime, weights and at_once (px), by name.
+        computed_by: What the parts are made with, by name: `Interpolator.computed_by`, weights and at_once (px).
         min_frames: The least number of output frames in a part, except the last one.
 
     Yields:
@@ -126,7 +126,7 @@ def survey(
     with _opened(source, options) as (reader, timeline, rate):
         info = reader.info
         clock = _clock(source, suffix, info, rate, options)
-        computed = {name: computed_by[name] for name in ("device", "precision", "runtime", "at_once")}
+        computed = {name: value for name, value in computed_by.items() if name != "weights"}
         yield facts_of(source, options, computed, weights) | {"made by": "batch"}
         frames = stretched(reader, info.start_time, options.stretch)
         gaps = gaps_of(frames, info, timeline, options, report)

@@ -93,7 +93,7 @@ class Worker:
         self._copies = ExitStack()
 
     def describe(self) -> dict[str, Any]:
-        """What frames depend on, by name: device, precision, runtime, weights and at_once, the largest tile in px."""
+        """What frames depend on, by name: `computed_by`, weights and at_once, the largest tile in px."""
         interpolator = self._networks()
         weights = weights_of(self._options)
         return {**interpolator.computed_by, "weights": weights, "at_once": interpolator.at_once}
@@ -133,6 +133,26 @@ class Worker:
         return self._interpolator
 
 
+def check_alike(described: list[dict[str, Any]]) -> None:
+    """Check that all workers make the same frames.
+
+    Args:
+        described: What `Worker.describe` says of each.
+
+    Raises:
+        OptionError: They do not.
+    """
+    first = described[0]
+    for other in described[1:]:
+        if [w["sha256"] for w in other["weights"]] != [w["sha256"] for w in first["weights"]]:
+            raise OptionError("the workers differ: their weights of one name are not the same")
+        for name in sorted(other.keys() - {"weights", "at_once"}):
+            if other[name] != first.get(name):
+                which = f"{name.replace('_', ' ')} {first.get(name)} and {other[name]}"
+                advice = " (fp32 is the same on all)" if "precision" in name else ""
+                raise OptionError(f"the workers differ: {which}{advice}")
+
+
 class Workers:
     """The workers of a batch, as a context manager.
 
@@ -161,12 +181,7 @@ class Workers:
         described = self._first_results([worker.describe.remote() for worker in self.actors])
         at_once = min(each["at_once"] for each in described)
         self.computed_by: dict[str, Any] = described[0] | {"at_once": at_once}
-        for other in described[1:]:
-            for name in ("device", "precision", "runtime"):
-                if other[name] != described[0][name]:
-                    raise OptionError(f"the workers differ: {described[0][name]} and {other[name]}")
-            if [w["sha256"] for w in other["weights"]] != [w["sha256"] for w in described[0]["weights"]]:
-                raise OptionError("the workers differ: their weights of one name are not the same")
+        check_alike(described)
         processes = self._first_results([self.process(worker) for worker in self.actors])
         self.processes = dict(zip(self.actors, processes, strict=True))
         self._survey = ray.remote(_survey).options(

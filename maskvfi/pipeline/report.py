@@ -37,7 +37,7 @@ class Report:
         computed_share: The share of the picture that the interpolation network computed, 0..1, over the same gaps.
         seconds: Seconds by stage; read and write are the time spent waiting for decoder and encoder.
         peak_memory_bytes: The most memory in use: on the device with CUDA, else of the process.
-        device, runtime, precision: What computed the frames.
+        device, runtime, precision: What computed the frames; the precision is that of the interpolation network.
         weights: Name, path and SHA-256 of each weights file.
         warnings: One line for everything of the input that was not kept, or was done differently than asked.
         resumed_at: How many output frames an earlier run had made.

@@ -87,7 +87,8 @@ class Interpolator:
 
     Attributes:
         vfi, mask: The networks as they run; mask is None where every pixel is interpolated.
-        device, precision, runtime: Where and how they run.
+        device, runtime: Where they run, and what computes `vfi`.
+        precision: The number format of `vfi`.
         protect, release: The painted masks [1,1,H,W], or None.
         threshold, feather, static, scale, ensemble: As `FrameOptions` has them.
         at_once: The largest number of px of a picture that is computed at once; a renderer lowers it when memory runs
@@ -112,8 +113,9 @@ class Interpolator:
                 weights get the memory format channels_last), or what `load_vfi` and `load_static` take. With mask=None
                 or "off" every pixel is interpolated.
             device: A torch device, or "auto": CUDA, else MPS, else CPU.
-            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA, bf16 on a CPU that multiplies it faster, fp32
-                where neither is or where the network's frames would be worse. Coordinates stay float32.
+            precision: "fp32", "fp16", "bf16", or "auto": fp16 on CUDA (but not in ONNX Runtime); bf16 on a CPU that
+                multiplies it faster, for the mask, and in torch for networks that are as good in it; else fp32.
+                Coordinates stay float32 in torch.
             protect, release: [H,W] or [1,1,H,W] in 0..1, painted masks. Where protect is 1 pixels are always copied,
                 where release is 1 always warped.
             **fields: The other options of `FrameOptions`, by name: threshold, feather, static, scale, ensemble, tile,

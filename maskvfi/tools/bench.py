@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -288,7 +289,7 @@ def _measure_still(
     interpolator: Interpolator, plain: InterpolationNetwork[Any, Any], width: int, height: int, repeats: int
 ) -> Iterator[StillCost]:
     """One rectangle in the middle moves and the rest stands still."""
-    img0, img1 = _pictures(width, height, interpolator.device)
+    img0, shifted = _pictures(width, height, interpolator.device)
     how = TIME, interpolator.scale, interpolator.ensemble
     for share in STILL_SHARES:
         still = torch.ones(height, width)
@@ -297,13 +298,13 @@ def _measure_still(
         still[top : top + h, left : left + w] = 0
         painted = copy.copy(interpolator)
         painted.protect, painted.release = (x[None, None].to(interpolator.device) for x in (still, 1 - still))
+        img1 = torch.where(painted.protect > 0, img0, shifted)
 
-        def masked(painted: Interpolator = painted) -> Tensor:
+        def masked(painted: Interpolator = painted, img1: Tensor = img1) -> Tensor:
             return painted.between(painted.view(img0), painted.view(img1), TIME)
 
-        found = _median_seconds(
-            lambda: plain(img0, img1, *how), {"masked": masked}, repeats, interpolator.device
-        )
+        whole = partial(plain, img0, img1, *how)
+        found = _median_seconds(whole, {"masked": masked}, repeats, interpolator.device)
         boxes = painted.boxes(painted.weight(painted.view(img0), painted.view(img1)))
         computed = sum(box.area for box in boxes) / (width * height)
         yield StillCost(width, height, share, computed, found["masked"], found["plain"] / found["masked"])

@@ -13,9 +13,9 @@ import torch
 from maskvfi.errors import reason
 from maskvfi.extras import install_command
 from maskvfi.models.rife import IFNet, find_variant
-from maskvfi.options import DEFAULT_VFI
+from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
 from maskvfi.runtimes import choose_runtime
-from maskvfi.runtimes.device import choose_device, choose_precision
+from maskvfi.runtimes.device import choose_device, choose_mask_dtype, choose_precision
 from maskvfi.version import __version__
 from maskvfi.video.streams import HWACCELS
 from maskvfi.weights.load import load_vfi
@@ -57,6 +57,7 @@ def diagnose() -> Iterator[tuple[str, str]]:
         "cpu": "neither CUDA nor Apple's GPU is there",
     }[device.type]
     yield "device", f"{device} ({why})"
+    yield f"precision for {DEFAULT_MASK}", str(choose_mask_dtype("auto", device)).removeprefix("torch.")
     for name in ("4.25", DEFAULT_VFI):
         network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
         yield f"precision for {name}", choose_precision("auto", device, network)[0]

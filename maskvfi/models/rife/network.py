@@ -74,8 +74,7 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             ensemble=variant.ensemble,
             ensemble_in=f"RIFE {ensemble_versions()}",
             no_graph=f"{name} changes its scales by what it sees" if variant.dynamic_scale else "",
-            good_in_bf16=variant.trunk
-            == "plain+skip",  # docs/speed.md; of others no trained weights were measured
+            good_in_bf16=variant.trunk == "plain+skip",  # docs/speed.md; others were not measured
         )
 
     def config(self) -> dict[str, Any]:
