@@ -102,20 +102,24 @@ class Worker:
         """The machine and the process id of this worker."""
         return socket.gethostname(), os.getpid()
 
-    def make(self, source: str, suffix: str, part: Part) -> PartResult:
+    def make(self, source: str, suffix: str, part: Part, computed_by: dict[str, Any]) -> PartResult:
         """Make a part.
 
         Args:
             source: The video: an absolute path or an address.
             suffix: The suffix of the output.
             part: The part.
+            computed_by: What `describe` said of all workers when the batch began.
 
         Returns:
             The result.
 
         Raises:
             MediaError: As `segments.make` does.
+            OptionError: After an accident this worker was started on a machine that makes other frames.
         """
+        if self._interpolator is None:
+            check_alike([computed_by, self.describe()])
         if source != self._source:
             self._copies.close()
             self._source = ""
@@ -137,7 +141,7 @@ def check_alike(described: list[dict[str, Any]]) -> None:
     """Check that all workers make the same frames.
 
     Args:
-        described: What `Worker.describe` says of each.
+        described: What `Worker.describe` said of each.
 
     Raises:
         OptionError: They do not.
@@ -224,7 +228,7 @@ class Workers:
         Returns:
             A Ray reference to what `Worker.make` returns.
         """
-        return worker.make.remote(source, suffix, part)
+        return worker.make.remote(source, suffix, part, self.computed_by)
 
     def process(self, worker: Any) -> Any:
         """Ask a worker where it runs.

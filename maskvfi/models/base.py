@@ -6,6 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -187,6 +188,15 @@ class InterpolationNetwork(nn.Module, ABC, Generic[Prepared, Pair]):
         multiple = self.multiple(scale)
         self.runtime.expect(height + -height % multiple, width + -width % multiple)
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The number format of its convolutions; None if it has none."""
+        return next((parameter.dtype for parameter in self.parameters()), None)
+
+    def rounded(self: Network, dtype: torch.dtype) -> Network:
+        """A copy whose convolutions compute in another number format."""
+        return copy.deepcopy(self).to(dtype)
+
     def with_runtime(self: Network, runtime: Runtime) -> Network:
         """A copy of the network that shares its parameters and is computed by another runtime."""
         other = copy.copy(self)
@@ -264,7 +274,7 @@ def as_timestep(timestep: float | Tensor, like: Tensor) -> Tensor:
     Raises:
         ValueError: It is outside 0..1, or has another number of elements.
     """
-    if isinstance(timestep, int | float):  # checked on the CPU: reading a tensor would wait for the device
+    if isinstance(timestep, Real):  # checked on the CPU: reading a tensor would wait for the device
         if not 0 <= timestep <= 1:
             raise ValueError(f"timestep must lie in 0..1, not {timestep}")
         return torch.full((like.shape[0], 1, 1, 1), float(timestep), dtype=torch.float32, device=like.device)

@@ -94,10 +94,21 @@ def on_device(
     """
     channels_last |= dtype != torch.float32
     layout = torch.channels_last if channels_last else torch.preserve_format
-    if all(parameter.dtype == dtype for parameter in network.parameters()):
+    with torch.inference_mode(False):  # else its parameters could not be used outside of inference mode
+        if _number_format(network) not in (dtype, None):
+            network = (
+                network.rounded(dtype)
+                if isinstance(network, InterpolationNetwork)
+                else copy.deepcopy(network).to(dtype)
+            )
         return network.to(device, memory_format=layout)  # type: ignore[call-overload]
-    rounded: Network = copy.deepcopy(network).to(device, dtype, memory_format=layout)  # type: ignore[call-overload]
-    return rounded
+
+
+def _number_format(network: nn.Module) -> torch.dtype | None:
+    """The number format of a network's convolutions; None if it has none."""
+    if isinstance(network, InterpolationNetwork):
+        return network.dtype
+    return next((parameter.dtype for parameter in network.parameters()), None)
 
 
 def _obstacle(name: str, device: torch.device, network: InterpolationNetwork[Any, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,9 +82,9 @@ COARSEST_CHROMA = 4  # px: a sample of 4:1:0 or 4:1:1 spans so many
 class Interpolator:
     """Makes the frame at any time between two frames: still pixels are copied, moving pixels are warped.
 
-    `vfi.expect(height, width)` prepares its runtime for whole frames of a size. Other runtimes than torch keep the
-    weights as they are when the first frame is made: after training, make a new interpolator. Several threads may share
-    one; painted masks are shared too.
+    `vfi.expect(height, width)` prepares its runtime for whole frames of a size. Half precision (which auto may choose)
+    and other runtimes than torch keep the weights as they are: after training, make a new interpolator. Several threads
+    may share one; painted masks are shared too.
 
     Attributes:
         vfi, mask: The networks as they run; mask is None where every pixel is interpolated.
@@ -198,8 +199,11 @@ class Interpolator:
 
     @property
     def computed_by(self) -> dict[str, str]:
-        """Device, precision (also of the mask) and runtime, by these names: frames depend on them too."""
+        """What frames depend on beside options and weights, by name: device, runtime, precisions, painted masks."""
         found = {"device": str(self.device), "precision": self.precision, "runtime": self.runtime}
+        for name, painted in (("protect", self.protect), ("release", self.release)):
+            if painted is not None:
+                found[f"painted {name}"] = hashlib.sha256(painted.cpu().numpy().tobytes()).hexdigest()
         if self.mask is not None:
             found["mask_precision"] = str(self.mask.head.weight.dtype).removeprefix("torch.")
         return found

@@ -15,7 +15,7 @@ from narrow import CPU, frames, network
 
 import maskvfi
 from maskvfi.models.rife import IFNet, find_variant
-from maskvfi.runtimes import choose_runtime, with_runtime
+from maskvfi.runtimes import choose_runtime, on_device, with_runtime
 from maskvfi.runtimes.base import PACKAGES
 from maskvfi.runtimes.device import choose_mask_dtype, choose_precision
 
@@ -91,11 +91,27 @@ def test_a_half_precise_network_has_its_channels_last_and_stays_near():
     plain = network()
     expected = plain(img0, img1, 0.5).frame
     interpolator = maskvfi.Interpolator(plain, "static-s", "cpu", "bf16", runtime="torch")
-    weight = interpolator.vfi.blocks[0].conv0[0][0].weight
-    assert weight.dtype == torch.bfloat16
-    assert weight.is_contiguous(memory_format=torch.channels_last)
+    first, second = (layer[0].weight for layer in interpolator.vfi.blocks[0].conv0)
+    assert (first.dtype, second.dtype) == (torch.float32, torch.bfloat16)
+    assert first.is_contiguous(memory_format=torch.channels_last)
+    assert second.is_contiguous(memory_format=torch.channels_last)
     interpolator.mask = None
     assert (interpolator(img0, img1, 0.5) - expected).abs().mean() < 0.01
+
+
+def test_bfloat16_tells_near_times_apart():
+    """In bfloat16 itself 0.5 and 0.501 are the same number."""
+    half = on_device(maskvfi.load_vfi("vfi-s"), CPU, torch.bfloat16).eval()
+    img0, img1 = frames(64, 96)
+    with torch.inference_mode():
+        assert not torch.equal(half(img0, img1, 0.5).flow, half(img0, img1, 0.501).flow)
+
+
+def test_a_rounded_network_made_in_inference_mode_works_outside_of_it():
+    with torch.inference_mode():
+        half = on_device(network(), CPU, torch.bfloat16)
+    half(*frames(64, 96), 0.5).frame.sum().backward()
+    assert on_device(half, CPU, torch.bfloat16) is half
 
 
 def test_a_converted_graph_is_found_again_and_other_weights_get_their_own(openvino, tmp_path):

@@ -124,6 +124,17 @@ def test_half_precision_gives_nearly_the_same_picture(interpolator):
     assert (half(a, b, 0.5) - interpolator(a, b, 0.5)).abs().mean() < 0.01
 
 
+def test_painted_masks_are_among_what_frames_depend_on():
+    left = torch.zeros(8, 8)
+    left[:, :4] = 1
+    plain, painted, other = (
+        maskvfi.Interpolator("blend", None, protect=mask, **CPU).computed_by
+        for mask in (None, left, 1 - left)
+    )
+    assert plain | painted == painted
+    assert plain != painted != other
+
+
 def test_half_precision_leaves_the_callers_networks_as_they_are():
     networks = maskvfi.load_vfi("vfi-m"), maskvfi.load_static("static-s")
     before = [parameter.clone() for network in networks for parameter in network.parameters()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple, cast
@@ -76,6 +77,19 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
             no_graph=f"{name} changes its scales by what it sees" if variant.dynamic_scale else "",
             good_in_bf16=variant.trunk == "plain+skip",  # docs/speed.md; others were not measured
         )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.blocks[0].dtype
+
+    def rounded(self, dtype: torch.dtype) -> IFNet:
+        other = super().rounded(dtype)
+        if (
+            dtype == torch.bfloat16
+        ):  # its 8 bits are too few for what a block reads: colours, flow and the time
+            for block, exact in zip(other.blocks, self.blocks, strict=True):
+                block.conv0[0] = copy.deepcopy(exact.conv0[0]).float()
+        return other
 
     def config(self) -> dict[str, Any]:
         return {"variant": self.variant.to_dict()}
@@ -253,8 +267,8 @@ class Block(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type in which its convolutions run."""
-        return next(self.parameters()).dtype
+        """The number format of its convolutions; the first one may have another."""
+        return next(self.convblock.parameters()).dtype
 
     def forward(self, stage: Stage, time: Tensor, scale: float) -> BlockOutput:
         """The change of the estimate `stage` at `time` [B,1,1,1]; the input is shrunk by `scale`."""
@@ -262,20 +276,15 @@ class Block(nn.Module):
         height, width = planes0.shape[-2:]
         planes = [planes0[:, :3], planes1[:, :3], planes0[:, 3:], planes1[:, 3:]]
         planes += [time.float().expand(planes0.shape[0], 1, height, width), *known]
-        x = self.conv0(self._joined(planes))
+        first, second = self.conv0
+        x = first(torch.cat(planes, dim=1).to(next(first.parameters()).dtype))
+        x = second(x.to(self.dtype))
         y = self.convblock(x)
         out = self.head(y + x if self.skip else y).float().contiguous()
         factor = 2 * scale if self.deconv else scale
         return BlockOutput(
             out[:, :4] * factor, out[:, 4:5], out[:, 5:13] if self.passes_features else None, factor
         )
-
-    def _joined(self, planes: list[Tensor]) -> Tensor:
-        """The planes as one tensor, in the number format of the convolutions, and in the layout they are fast in."""
-        if self.dtype == torch.float32:
-            return torch.cat(planes, dim=1)
-        joined = torch.cat([part.to(self.dtype) for part in planes], dim=1)
-        return joined.contiguous(memory_format=torch.channels_last)
 
     def head(self, x: Tensor) -> Tensor:
         """The output of `lastconv`, without the features if no block reads them."""
