@@ -40,6 +40,7 @@ from maskvfi.allocator import keep_freed_memory
 from maskvfi.runtimes import on_device
 from maskvfi.runtimes.export import export
 from maskvfi.weights.load import load_static, load_vfi
+from maskvfi.weights.locate import find_weights
 
 MASK, NETWORKS, OFFICIAL = "static-s", ("vfi-s", "vfi-m"), "rife-4.0"
 PRECISIONS = {"float32": ("float", "f32"), "bfloat16": ("float", "bf16"), "int8": ("int8", "f32")}
@@ -57,6 +58,7 @@ def main(
     repeats: int = 9,
 ) -> None:
     """Quantise, measure and print one row for each network and precision."""
+    find_weights(OFFICIAL)  # if it is missing, say so before hours of work
     table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
     calibrating = (run.truth for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip, 1))
     pairs = [(first, second) for first, second, *_ in calibrating]

@@ -2,9 +2,9 @@
 
 python -m benchmarks.speed --clips CLIPS --out FOLDER [--train CLIPS]
 
-It takes twenty minutes on two cores, which should have nothing else to do. The output of every command is kept as a
+It takes half an hour on two cores, which should have nothing else to do. The output of every command is kept as a
 file in the folder; the same command again continues with the first that has none. With --train and NNCF installed
-(`pip install nncf`) int8 is measured too.
+(`pip install nncf`, `maskvfi weights get rife-4.0`) bfloat16 and int8 are measured too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
 from benchmarks.begun import check_begun
 from maskvfi.paths import written_whole
+from maskvfi.runtimes.device import choose_mask_dtype
 
 MASKVFI = [sys.executable, "-m", "maskvfi.cli"]
 # One mostly still clip, and one that moves everywhere.
@@ -55,10 +57,16 @@ def main(
     print(f"## memory\n\n{_memory(out)}")
 
 
+def _runtimes() -> list[tuple[str, str]]:
+    """Runtimes with number formats; torch has no fast bfloat16 where the processor has none."""
+    fast = choose_mask_dtype("auto", torch.device("cpu")) == torch.bfloat16
+    return [each for each in RUNTIMES if fast or each != ("torch", "bf16")]
+
+
 def _commands(clips: Path, out: Path, train: Path | None) -> Iterator[tuple[str, list[str]]]:
     """Every command with the name of its table."""
     bench = [*MASKVFI, "bench", "--repeats", "5"]
-    for runtime, precision in RUNTIMES:
+    for runtime, precision in _runtimes():
         chosen = ["--runtime", runtime, "--precision", precision]
         yield f"rife 4.25 {runtime} {precision}", [*bench, "--vfi", "4.25", "--size", "1280x720", *chosen]
     sizes = [*MASKVFI, "bench", "--vfi", "4.25"]
@@ -69,7 +77,7 @@ def _commands(clips: Path, out: Path, train: Path | None) -> Iterator[tuple[str,
         [sys.executable, "-m", "benchmarks.plot_speed", figures, "--out", os.fspath(out / "speed.svg")],
     )
     for vfi in ("vfi-m", "vfi-s"):
-        for runtime, precision in RUNTIMES:
+        for runtime, precision in _runtimes():
             chosen = ["--runtime", runtime, "--precision", precision]
             yield f"{vfi} {runtime} {precision}", [*bench, "--vfi", vfi, "--size", "1280x720", *chosen]
     yield (

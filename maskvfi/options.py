@@ -252,7 +252,7 @@ class MaskOptions(OptionGroup):
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
     precision: str = option(
         "auto",
-        "Number format of the networks: fp32, fp16, bf16, or auto, half precision where it is faster and as good.",
+        "Number format of the networks: auto is fp16 on CUDA, bf16 on CPUs where it is faster and as good, else fp32.",
         choices=("auto", *PRECISIONS),
     )
 

@@ -88,6 +88,7 @@ class Worker:
         cv2.setNumThreads(threads)
         self._options = options
         self._interpolator: Interpolator | None = None
+        self._checked = False
         self._source = ""
         self._path = Path()
         self._copies = ExitStack()
@@ -118,8 +119,9 @@ class Worker:
             MediaError: As `segments.make` does.
             OptionError: After an accident this worker was started on a machine that makes other frames.
         """
-        if self._interpolator is None:
+        if not self._checked:
             check_alike([computed_by, self.describe()])
+            self._checked = True
         if source != self._source:
             self._copies.close()
             self._source = ""

@@ -15,7 +15,7 @@ from maskvfi.extras import install_command
 from maskvfi.models.rife import IFNet, find_variant
 from maskvfi.options import DEFAULT_MASK, DEFAULT_VFI
 from maskvfi.runtimes import choose_runtime
-from maskvfi.runtimes.device import choose_device, choose_mask_dtype, choose_precision
+from maskvfi.runtimes.device import DTYPES, choose_device, choose_mask_dtype, choose_precision
 from maskvfi.version import __version__
 from maskvfi.video.streams import HWACCELS
 from maskvfi.weights.load import load_vfi
@@ -57,7 +57,8 @@ def diagnose() -> Iterator[tuple[str, str]]:
         "cpu": "neither CUDA nor Apple's GPU is there",
     }[device.type]
     yield "device", f"{device} ({why})"
-    yield f"precision for {DEFAULT_MASK}", str(choose_mask_dtype("auto", device)).removeprefix("torch.")
+    of_mask = choose_mask_dtype("auto", device)
+    yield f"precision for {DEFAULT_MASK}", next(name for name, dtype in DTYPES.items() if dtype == of_mask)
     for name in ("4.25", DEFAULT_VFI):
         network = IFNet(find_variant(name)) if name[0].isdigit() else load_vfi(name)
         yield f"precision for {name}", choose_precision("auto", device, network)[0]

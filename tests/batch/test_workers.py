@@ -1,9 +1,14 @@
 """Workers of a batch must make the same frames, whatever machines they are on."""
 
-import pytest
+from pathlib import Path
 
-from maskvfi.batch.workers import check_alike
-from maskvfi.errors import OptionError
+import pytest
+import torch
+
+from maskvfi.batch.segments import Part
+from maskvfi.batch.workers import Worker, check_alike
+from maskvfi.errors import MediaError, OptionError
+from maskvfi.options import Options
 
 DESCRIBED = {
     "device": "cpu",
@@ -31,3 +36,14 @@ def test_workers_with_less_memory_make_the_same_frames():
 def test_workers_that_would_make_other_frames_are_refused(other, message):
     with pytest.raises(OptionError, match=message):
         check_alike([DESCRIBED, DESCRIBED | other])
+
+
+def test_a_worker_that_was_started_again_elsewhere_makes_no_part(tmp_path):
+    worker = Worker(Options(vfi="blend", mask=None, device="cpu"), torch.get_num_threads())
+    part = Part(0, (), {}, 0, {}, {}, 1000, True)
+    missing = str(Path(tmp_path / "in.mp4"))
+    for _ in range(2):
+        with pytest.raises(OptionError, match="the workers differ: device cuda and cpu"):
+            worker.make(missing, ".mp4", part, worker.describe() | {"device": "cuda"})
+    with pytest.raises(MediaError, match="no such"):
+        worker.make(missing, ".mp4", part, worker.describe())

@@ -373,6 +373,15 @@ def test_the_server_makes_room_for_the_networks(images, server):
     assert memory > 48 * 80 * 100
 
 
+def test_a_server_that_wants_float32_gets_it(server, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    with load(vfi="vfi-s", mask="static-s").ready(64, 48) as (interpolator, _):
+        assert interpolator.precision == "bf16"
+    sys.modules["comfy.model_management"].FORCE_FP32 = True
+    with load(vfi="vfi-s", mask="static-s").ready(64, 48) as (interpolator, _):
+        assert (interpolator.precision, interpolator.mask.head.weight.dtype) == ("fp32", torch.float32)
+
+
 def test_images_go_where_the_server_keeps_them(images, server):
     """With --gpu-only that is the card; the device "meta" stands for one here."""
     networks = load(vfi="blend", mask="static-s")

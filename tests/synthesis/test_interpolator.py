@@ -1,5 +1,7 @@
 """Two frames and a time in, one frame out, for every kind of frame a caller may have."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -181,6 +183,13 @@ def test_a_time_that_is_none_is_named(timestep):
     frame = torch.rand(1, 3, 48, 64)
     with pytest.raises(ValueError, match="timestep must be a number or a tensor"):
         maskvfi.Interpolator("blend", None, device="cpu")(frame, frame, timestep)
+
+
+@pytest.mark.parametrize("timestep", [Fraction(1, 4), np.float32(0.25), torch.tensor(0.25)])
+def test_a_time_may_be_any_number(timestep):
+    frames = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    blend = maskvfi.Interpolator("blend", None, **CPU)
+    assert torch.equal(blend(*frames, timestep), blend(*frames, 0.25))
 
 
 def test_what_does_not_fit_is_named_and_frames_without_numbers_end_nothing():

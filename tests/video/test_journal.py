@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from maskvfi.errors import MediaError
 from maskvfi.video.journal import EncodedPacket, Journal
@@ -99,3 +100,18 @@ def test_one_run_at_a_time(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named_by_its_target():
     with pytest.raises(MediaError, match=r"^/proc/a\.mkv: cannot be written \([a-z ]+\)$"):
         opened(Path("/proc"))
+
+
+@pytest.mark.parametrize("lock", ["before", "after"])
+def test_ctrl_c_while_a_journal_is_opened_leaves_no_folder(tmp_path, monkeypatch, lock):
+    acquire = FileLock.acquire
+
+    def interrupted(self, **how):
+        if lock == "after":
+            acquire(self, **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileLock, "acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        opened(tmp_path, resume=False)
+    assert not list(tmp_path.iterdir())
