@@ -4,7 +4,7 @@ pip install nncf
 maskvfi weights get rife-4.0
 python -m benchmarks.int8 --train CLIPS --clips CLIPS [--threads 2] [--runs 2]
 
-The exported graphs of the networks in the box are quantised after training (NNCF, MIXED preset) and computed by
+The exported graphs of the networks in the box are quantised after training (NNCF, its default preset) and computed by
 OpenVINO, as whole frames, in every precision. In torch they are computed as maskvfi does, with flow in float32.
 """
 
