@@ -58,7 +58,7 @@ def main(
     repeats: int = 9,
 ) -> None:
     """Quantise, measure and print one row for each network and precision."""
-    find_weights(OFFICIAL)  # if it is missing, say so before hours of work
+    find_weights(OFFICIAL)  # if they are missing, say so before the work
     table = Table("network", "precision", "1280x720 s", "mask: F1 of pairs", "PSNR dB", "ST-LPIPS")
     calibrating = (run.truth for clip in find_clips(train)[:CALIBRATION] for run in moving_runs(clip, 1))
     pairs = [(first, second) for first, second, *_ in calibrating]

@@ -55,10 +55,8 @@ def choose_precision(
         OptionError: The name is unknown.
     """
     if precision == "auto":
-        in_torch = runtime in (
-            "auto",
-            "torch",
-        )  # OpenVINO rounds flow too, which costs quality (docs/speed.md)
+        # OpenVINO rounds flow too, which costs quality (docs/speed.md).
+        in_torch = runtime in ("auto", "torch")
         if device.type == "cuda" and runtime != "onnx":
             precision = "fp16"
         elif in_torch and network.traits.good_in_bf16 and _is_faster_in_bf16(device):

@@ -96,8 +96,10 @@ def result_device(images: torch.Tensor) -> torch.device:
 def refuses_half(device: torch.device) -> bool:
     """Whether the server forbids half precision on a device, by its options or for that GPU."""
     manager = _module("comfy.model_management")
-    if manager is None or device.type == "cuda":
-        return manager is not None and not manager.should_use_fp16(device)
+    if manager is None:
+        return False
+    if device.type == "cuda":
+        return not manager.should_use_fp16(device)
     return bool(getattr(manager, "FORCE_FP32", False))
 
 

@@ -84,9 +84,8 @@ class IFNet(InterpolationNetwork[PreparedFrame, PreparedPair]):
 
     def rounded(self, dtype: torch.dtype) -> IFNet:
         other = super().rounded(dtype)
-        if (
-            dtype == torch.bfloat16
-        ):  # its 8 bits are too few for what a block reads: colours, flow and the time
+        if dtype == torch.bfloat16:
+            # Its 8 bits are too few for what a block reads: colours, flow and the time.
             for block, exact in zip(other.blocks, self.blocks, strict=True):
                 block.conv0[0] = copy.deepcopy(exact.conv0[0]).float()
         return other
