@@ -1,6 +1,6 @@
 """Compare frames that are computed in boxes with frames that are computed whole, on real clips.
 
-python -m benchmarks.region_difference --clips CLIPS [--vfi NAME] [--runs 4]
+python -m benchmarks.region_difference --clips CLIPS [--vfi NAME] [--runs 4] [--margin 32]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from distill.data.clips import find_clips
 from distill.data.tensors import as_batch, as_picture
 from distill.evaluate.psnr import psnr
 from distill.evaluate.runs import moving_runs
-from maskvfi.ops.boxes import Box
+from maskvfi.ops.boxes import MARGIN, Box, moving_boxes
 from maskvfi.options import DEFAULT_VFI
 from maskvfi.synthesis.interpolator import Interpolator
 
@@ -29,13 +29,14 @@ def main(
     vfi: Annotated[str, typer.Option(help="Interpolation weights: a name or a path.")] = DEFAULT_VFI,
     mask: Annotated[str, typer.Option(help="Mask weights: a name or a path.")] = "static-s",
     runs: Annotated[int, typer.Option(help="Places per clip.")] = 4,
+    margin: Annotated[int, typer.Option(help="Px around what moves; the product's unless given.")] = MARGIN,
 ) -> None:
     """Print the share that is computed, the difference, and the PSNR of both against the true frame."""
     interpolator = Interpolator(vfi, mask, "cpu", "fp32")
     table = Table("clip", "places", "computed", "mean difference", "99.9 %", "PSNR whole", "PSNR boxes")
     everything = []
     for clip in track(find_clips(clips), console=Console(stderr=True)):
-        rows = [row for run in moving_runs(clip, runs) if (row := _compared(interpolator, run.truth))]
+        rows = [row for run in moving_runs(clip, runs) if (row := _compared(interpolator, run.truth, margin))]
         if rows:
             everything.extend(rows)
             table.add_row(clip.path.name, str(len(rows)), *_cells(rows))
@@ -44,11 +45,12 @@ def main(
     Console(width=120).print(table)
 
 
-def _compared(interpolator: Interpolator, run: list[np.ndarray]) -> tuple[float, ...] | None:
+def _compared(interpolator: Interpolator, run: list[np.ndarray], margin: int) -> tuple[float, ...] | None:
     """The computed share, the mean and 99.9th percentile of the difference in the boxes (of 255), and both PSNR."""
     start, end = (interpolator.view(as_batch([frame])) for frame in (run[0], run[2]))
     weight = interpolator.weight(start, end)
-    boxes = interpolator.boxes(weight)
+    assert weight is not None
+    boxes = moving_boxes(weight, interpolator.vfi.multiple(interpolator.scale), margin)
     height, width = run[0].shape[:2]
     whole = [Box(0, 0, height, width)]
     if not boxes or boxes == whole:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MARGIN = 64  # px around moving pixels, which the network needs as context for its flow
+MARGIN = 32  # px around moving pixels, which the network needs as context for its flow
 CELL = 16  # px; the grid on which moving pixels are found
 SPARE = 4  # squares of the boxes' grid that may be computed in addition, if merging two boxes saves one box
 WHOLE_SHARE = 0.8  # of the picture; boxes that cover more are replaced by the whole picture, which is cheaper
@@ -75,13 +75,14 @@ def known_empty(mask: Tensor) -> bool:
     return mask.device.type == "cpu" and not mask.any()
 
 
-def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
-    """Find boxes that contain every pixel that is not copied entirely, with MARGIN around it.
+def moving_boxes(weight: Tensor, multiple: int, margin: int = MARGIN) -> list[Box]:
+    """Find boxes that contain every pixel that is not copied entirely, with a margin around it.
 
     Args:
         weight: [B,1,H,W] in 0..1, how far each pixel is copied. A batch shares its boxes.
         multiple: In px; the sides of boxes lie at multiples of it and of CELL, as the network's grid does, or at the
             picture's border.
+        margin: In px, rounded up to cells of CELL px.
 
     Returns:
         Boxes that do not overlap; none if all pixels are copied.
@@ -90,7 +91,7 @@ def moving_boxes(weight: Tensor, multiple: int) -> list[Box]:
     height, width = weight.shape[-2:]
     moves = (weight < 1).any(dim=0, keepdim=True).float()
     near = F.max_pool2d(moves, CELL, ceil_mode=True)
-    reach = -(-MARGIN // CELL)
+    reach = -(-margin // CELL)
     near = F.max_pool2d(near, 2 * reach + 1, 1, reach)
     cells = F.max_pool2d(near, step // CELL, ceil_mode=True)[0, 0].byte().cpu().numpy()
     _, _, found, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)

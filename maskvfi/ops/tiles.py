@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from maskvfi.ops.boxes import MARGIN, Box
+from maskvfi.ops.boxes import Box
 from maskvfi.options import OFF
 
+MARGIN = 64  # px of context at a border between tiles; more than around boxes, since things move across it
 BYTES_PER_PIXEL = 700  # per pixel that the largest network needs while it computes
 MAX_TILE_BYTES = 3 << 29  # 1.5 GiB, that a tile may need on the CPU, where larger ones are no faster
 MEMORY_SHARE = 0.5  # of a GPU's free memory that a tile may need

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import maskvfi
-from maskvfi.ops.boxes import MARGIN, Box
-from maskvfi.ops.tiles import MIN_PIXELS, pixels_at_once, tiles
+from maskvfi.ops.boxes import Box
+from maskvfi.ops.tiles import MARGIN, MIN_PIXELS, pixels_at_once, tiles
 
 
 @pytest.mark.parametrize(
