@@ -14,6 +14,7 @@ from maskvfi.errors import OptionError
 from maskvfi.extras import install_command
 from maskvfi.models.base import InterpolationNetwork, Runtime
 from maskvfi.options import RUNTIMES
+from maskvfi.runtimes.narrow import mend_narrow_planes
 
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 COMPILERS = ("g++", "clang++", "cl")
@@ -101,6 +102,8 @@ def on_device(
                 if isinstance(network, InterpolationNetwork)
                 else copy.deepcopy(network).to(dtype)
             )
+        if dtype == torch.bfloat16:
+            mend_narrow_planes(network)
         return network.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 

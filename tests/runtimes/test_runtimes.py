@@ -107,6 +107,20 @@ def test_bfloat16_tells_near_times_apart():
         assert not torch.equal(half(img0, img1, 0.5).flow, half(img0, img1, 0.501).flow)
 
 
+@pytest.mark.parametrize("width", [8, 20, 32, 64])
+def test_narrow_frames_are_near_in_bfloat16(width):
+    """What torch leaves unwritten (`maskvfi/runtimes/narrow.py`) is the NaN of freed memory here."""
+    exact, rounded = (maskvfi.Interpolator("vfi-s", "static-s", "cpu", name) for name in ("fp32", "bf16"))
+    img0, img1 = frames(320, width)
+    for _ in range(3):
+        unwritten = [torch.full((1 << size,), torch.nan) for size in range(6, 20) for _ in range(8)]
+        del unwritten
+        made, masked = rounded(img0, img1, 0.5), rounded.weight(rounded.view(img0), rounded.view(img1))
+        assert (made - exact(img0, img1, 0.5)).abs().mean() < 0.01
+        assert masked is not None
+        assert masked.isfinite().all()
+
+
 def test_a_rounded_network_made_in_inference_mode_works_outside_of_it():
     with torch.inference_mode():
         half = on_device(network(), CPU, torch.bfloat16)
