@@ -157,6 +157,9 @@ class DecodeOptions(OptionGroup):
         self._set("start", _seconds("start", self.start))
         self._set("end", _seconds("end", self.end))
         self._set("rate", None if self.rate is None else parse_rate(self.rate))
+        start, end = self.window
+        if end is not None and end <= (start or 0):
+            raise OptionError(f"end must be after start, not {float(end):g} s")
 
     @property
     def window(self) -> tuple[Fraction | None, Fraction | None]:
@@ -264,7 +267,8 @@ class MaskOptions(OptionGroup):
         if self.threshold in (0, 1):
             raise OptionError(f"threshold must lie between 0 and 1, not {self.threshold:g}")
         if self.tile not in ("auto", OFF):
-            side = int(self.tile) if str(self.tile).isdecimal() else 0
+            typed = str(self.tile)
+            side = int(typed) if typed.isdecimal() and len(typed) < 10 else 0
             if side < MIN_TILE:
                 raise OptionError(
                     f"tile must be auto, off or a number of pixels of at least {MIN_TILE}, not {self.tile!r}"

@@ -277,9 +277,11 @@ def _check_time(at: float | None, picture: bool, options: Options) -> None:
         raise OptionError("at chooses the frame of a picture, and the target is a video")
     if not 0 <= at < math.inf:
         raise OptionError(f"at must be a number of seconds of at least 0, not {at}")
-    start, _ = options.window
+    start, end = options.window
     if start is not None and at < start:
         raise OptionError(f"at is {at} s, which lies before start")
+    if end is not None and at >= end:
+        raise OptionError(f"at is {at} s, which does not lie before end")
 
 
 def _stacked_frames(
@@ -297,16 +299,20 @@ def _one_new_frame(
 ) -> tuple[Frame, Frame] | None:
     """One new frame, made without and with the mask.
 
-    It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap.
+    It is the one nearest to `at` or, without `at`, the one that differs most of those in the middle of a gap. None if
+    there is none, or the stream ends before `at`.
     """
     best, most = None, -1.0
+    end = Fraction(0)
     nearest: tuple[Gap, Copied | None] | None = None  # of those that `at` may lie in or beside
     for gap, copied in masked.masks(gaps):
         new = [(slot, t) for slot, t in gap.slots if t > 0]
+        if gap.slots:
+            last, _ = gap.slots[-1]
+            end = last.pts + last.duration
         if gap.end is None or gap.cut or not new:
             continue
-        last, _ = gap.slots[-1]
-        if at is not None and last.pts + last.duration <= at:
+        if at is not None and end <= at:
             nearest = gap, copied
             continue
         if at is not None:
@@ -318,8 +324,10 @@ def _one_new_frame(
         difference = float(np.square(a - b).mean())
         if difference > most:
             best, most = both, difference
-    if at is None or nearest is None:
+    if at is None:
         return best
+    if nearest is None or end <= at:
+        return None
     gap, copied = nearest
     return _made(gap, copied, _nearest(gap, at), plain, masked)
 

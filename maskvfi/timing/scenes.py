@@ -20,7 +20,7 @@ from maskvfi.video.planes import opacity_of, over_backdrop, planes_to_rgb
 
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 256, 1024  # px, the largest
 BLOCK = 16  # px; a frame is a duplicate if the mean change of no block exceeds NOISE
-NOISE = 1.0  # 8-bit code values
+NOISE = 1.0  # 8-bit code values; the means of 8-bit planes are rounded
 # At a cut the picture changes more than this many times the mean change of the frames before, and of those after.
 CUT_RATIO = 1.5
 CUT_RATIO_AT_ENDS = 3.0  # where the video has too few frames on one side; AdaptiveDetector's own threshold

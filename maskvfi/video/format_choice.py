@@ -192,7 +192,10 @@ def opens(codec: str, name: str, width: int, height: int) -> bool:
     context.width, context.height, context.pix_fmt = width, height, name
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
     context.thread_count = 1
-    context.options = {**quiet(codec), **for_alpha(codec, PixelFormat.parse(planar_name(name) or "gbrp"))}
+    context.options = {
+        **quiet(codec, "none"),
+        **for_alpha(codec, PixelFormat.parse(planar_name(name) or "gbrp")),
+    }
     try:
         with kept_priority():
             context.open()
@@ -207,11 +210,11 @@ def for_alpha(codec: str, planar: PixelFormat) -> dict[str, str]:
     return needed.get(codec, {}) if planar.alpha else {}
 
 
-def quiet(codec: str) -> dict[str, str]:
+def quiet(codec: str, level: str = "error") -> dict[str, str]:
     """Options that silence x265, which writes to stderr itself; SVT-AV1, which does too, reads the environment."""
     if codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")
-    return {"x265-params": "log-level=error"} if codec == "libx265" else {}
+    return {"x265-params": f"log-level={level}"} if codec == "libx265" else {}
 
 
 def losses(source: PixelFormat, planar: PixelFormat) -> str:

@@ -85,6 +85,11 @@ def is_srgb(profile: bytes) -> bool:
     return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
 
 
+def is_of_grey(profile: bytes) -> bool:
+    """Whether a profile is for pictures of one channel (its header, ICC.1 section 7.2.6)."""
+    return profile[16:20] == b"GRAY"
+
+
 def _is_part(kind: int, body: bytes) -> bool:
     """Whether a segment of a JPEG is a part of its profile."""
     return kind == 0xE2 and body.startswith(_JPEG_NAME)

@@ -19,8 +19,8 @@ from av.video.codeccontext import VideoCodecContext
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike, not_in_place, partial_path, real_path, written_whole
 from maskvfi.video.encoders import Encoding, choose_encoding
-from maskvfi.video.frames import Frame, SourceInfo
-from maskvfi.video.icc import is_srgb, keeps_profile, put_profile
+from maskvfi.video.frames import Frame, SourceInfo, shortest_rest
+from maskvfi.video.icc import is_of_grey, is_srgb, keeps_profile, put_profile
 from maskvfi.video.orientation import orientation_of, upright_frame, upright_info
 from maskvfi.video.pictures import (
     CODECS,
@@ -74,10 +74,17 @@ class ImageFolderReader(ReadAhead[Frame]):
         self._name, self._all = os.fspath(path), find_pictures(path)
         files = self._all
         info, self.warnings = describe_pictures(files, os.fspath(path), self._rate)
-        begin, stop = start or Fraction(0), end if end is not None else Fraction(len(files)) / self._rate
-        self._files = [(n, file) for n, file in enumerate(files) if begin <= n / self._rate < stop]
-        count = len(self._files)
-        self.info = replace(info, frames_estimate=count, duration=count / self._rate)
+        length = len(files) / self._rate
+        self._begin, self._end = start or Fraction(0), length if end is None else min(end, length)
+        held = shortest_rest(self._rate)
+        self._files = [
+            (n, file)
+            for n, file in enumerate(files)
+            if n / self._rate < self._end
+            and (n / self._rate >= self._begin or (n + 1) / self._rate - self._begin > held)
+        ]
+        duration = max(Fraction(0), self._end - self._begin)
+        self.info = replace(info, frames_estimate=len(self._files), duration=duration)
 
     def _frames(self) -> Generator[Frame, None, None]:
         unread: list[str] = []
@@ -91,7 +98,8 @@ class ImageFolderReader(ReadAhead[Frame]):
                         raise
                     unread.append(file.name)
                     before = replace(before or self._last_before(number), pts=number / self._rate)
-                yield before
+                begin, end = max(before.pts, self._begin), min(before.pts + 1 / self._rate, self._end)
+                yield replace(before, pts=begin, duration=end - begin)
         finally:  # a reader may stop early
             if unread:
                 line = f"cannot be read as images: {named_first(unread)}; the image before is shown in their place"
@@ -235,7 +243,7 @@ class ImageFolderWriter:
         self._count += 1
         with _named(self._name):
             (self._partial / _numbered(self._pattern, self._count)).write_bytes(
-                _encode(frame, self.encoding, self._info.profile)
+                _encode(frame, self.encoding, _profile(self.encoding, self._info))
             )
 
     def _check_target(self) -> None:
@@ -318,7 +326,7 @@ def write_picture(path: PathLike, frame: Frame, info: SourceInfo, overwrite: boo
         raise MediaError(f"{target}: pictures are written as {', '.join(WRITTEN)}")
     encoding = choose_encoding(CODECS[target.suffix.lower()], upright_info(info), {})
     with _named(os.fspath(target)):
-        data = _encode(upright_frame(frame, info), encoding, info.profile)
+        data = _encode(upright_frame(frame, info), encoding, _profile(encoding, info))
     with written_whole(target, overwrite=overwrite) as partial:
         partial.write_bytes(data)
     return tuple(_lost(encoding, info))
@@ -337,7 +345,7 @@ def is_image_target(path: PathLike) -> bool:
 
 def _numbered(pattern: str, number: int) -> str:
     """The name of an image; only the number is filled in, other signs stay as they are."""
-    return NUMBER.sub(lambda found: f"{number:{found[1] or ''}d}", pattern)
+    return NUMBER.sub(lambda found: f"{number:0{int(found[1] or 0)}d}", pattern)
 
 
 @contextlib.contextmanager
@@ -358,7 +366,14 @@ def _lost(encoding: Encoding, info: SourceInfo) -> list[str]:
         lost.append(f"the pixel aspect ratio {ratio} cannot be written: left out")
     if info.profile and not keeps_profile(encoding.codec) and not is_srgb(info.profile):
         lost.append(f"{encoding.codec} keeps no ICC profile here: left out")
+    elif info.profile and not _profile(encoding, info):
+        lost.append("the ICC profile is of grey pictures: left out")
     return lost
+
+
+def _profile(encoding: Encoding, info: SourceInfo) -> bytes:
+    """The ICC profile that images get; none where the source's is of grey and they are not."""
+    return b"" if is_of_grey(info.profile) and encoding.planar.family != "grey" else info.profile
 
 
 def _check_options(name: str, encoding: Encoding) -> list[str]:

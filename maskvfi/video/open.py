@@ -84,6 +84,8 @@ def open_source(
         return VideoReader(path, **how, hwaccel=hwaccel, interlaced=interlaced)
     if hwaccel is not None:
         reader.warnings.append(f"{reader.info.path}: {hwaccel} cannot decode it; decoded in software")
+    if interlaced == "deinterlace" and os.fspath(path) != PIPE:
+        reader.warnings.append(f"{reader.info.path}: images are not deinterlaced")
     return reader
 
 
@@ -175,7 +177,7 @@ def open_sink(
     )
     if pix_fmt is None and suffix in (*_PHONES, ".webm"):
         writer.warnings += playing_note(writer.encoding)
-    if codec is None and chosen == _DEEP_CODEC:
+    if codec is None and chosen == _DEEP_CODEC != _CODEC_OF_SUFFIX.get(suffix):
         writer.warnings.append(
             f"the source has more than 8 bits: written with {_DEEP_CODEC} (HEVC), since few players take such H.264"
         )

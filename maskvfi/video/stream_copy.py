@@ -288,7 +288,10 @@ class CopiedStreams:
     def _attach_cover(self, stream: Stream) -> None:
         """Attach cover art, as Matroska keeps it (RFC 9559 section 21)."""
         with contextlib.closing(open_input(self._name)[0]) as again:
-            packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
+            packet = next((p for p in again.demux(again.streams[stream.index]) if p.size), None)
+        if packet is None:
+            self._warn_once("a cover has no data: left out")
+            return
         kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
         name = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")
         self._output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))

@@ -91,6 +91,11 @@ def test_every_field_has_help_and_its_default_is_one_of_its_choices():
         ({"feather": 0.7}, "feather must be a number in 0..0.5, not 0.7"),
         ({"threshold": 1}, "threshold must lie between 0 and 1, not 1"),
         ({"static": "never"}, "static must be one of fade, nearest, not 'never'"),
+        (
+            {"tile": "9" * 5000},
+            f"tile must be auto, off or a number of pixels of at least 512, not {'9' * 5000!r}",
+        ),
+        ({"start": 2, "end": 2}, "end must be after start, not 2 s"),
         ({"tile": 100}, "tile must be auto, off or a number of pixels of at least 512, not 100"),
         ({"scene_cut": "0"}, "scene_cut must be \"off\" or a threshold above 0, not '0'"),
         ({"scene_cut": "x"}, 'scene_cut must be "auto", "off" or a threshold, not \'x\''),

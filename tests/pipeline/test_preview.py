@@ -150,6 +150,7 @@ def test_the_input_is_never_replaced(tmp_path, command):
         ("out.png", {"at": float("nan")}, "at must be a number of seconds of at least 0, not nan"),
         ("out.png", {"at": float("inf")}, "at must be a number of seconds of at least 0, not inf"),
         ("out.png", {"at": 0.1, "start": 2}, "at is 0.1 s, which lies before start"),
+        ("out.png", {"at": 0.2, "end": 0.1}, "at is 0.2 s, which does not lie before end"),
         ("out.png", {"at": -5}, "at must be a number of seconds of at least 0, not -5"),
         (
             "out.png",
@@ -163,6 +164,12 @@ def test_what_a_comparison_would_not_use_is_refused(tmp_path, target, asked, lin
     with pytest.raises(OptionError, match=f"^{line}$"):
         maskvfi.compare(source, tmp_path / target, **asked, **PLAIN)
     assert not (tmp_path / target).exists()
+
+
+def test_a_time_after_the_last_frame_has_nothing_to_compare(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", times=4)
+    with pytest.raises(MediaError, match=r"in\.mp4: has no new frame at 100 s to compare$"):
+        maskvfi.compare(source, tmp_path / "out.png", at=100, **PLAIN)
 
 
 def test_without_a_mask_there_is_nothing_to_show(tmp_path):

@@ -93,6 +93,20 @@ def test_images_are_shown_at_the_rate_that_is_given(tmp_path):
         assert (reader.info.frames_estimate, reader.info.duration) == (3, Fraction(3, 10))
 
 
+def test_a_window_cuts_images_as_it_cuts_a_video(tmp_path):
+    source = folder_of(tmp_path / "in", [f"{n}.png" for n in range(4)])
+    with open_source(source, rate=Fraction(1), start=Fraction(1, 2), end=Fraction(5, 2)) as reader:
+        assert reader.info.duration == 2
+        shown = [(frame.pts, frame.duration) for frame in reader]
+    assert shown == [(Fraction(1, 2), Fraction(1, 2)), (1, 1), (2, Fraction(1, 2))]
+
+
+def test_images_that_should_be_deinterlaced_are_named(tmp_path):
+    source = folder_of(tmp_path / "in", ["1.png", "2.png"])
+    with open_source(source, interlaced="deinterlace") as reader:
+        assert reader.warnings == [f"{source}: images are not deinterlaced"]
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
 def test_a_broken_image_is_named(tmp_path, content):
     source = folder_of(tmp_path / "in", ["1.png", "2.png"])
@@ -290,6 +304,7 @@ def test_a_jpeg_has_the_colours_of_its_source(tmp_path):
     [
         ("50%_%03d.png", "50%_001.png"),
         ("100%done_%d.png", "100%done_1.png"),
+        ("%4d.png", "0001.png"),
         ("100%done", "100%done/00000001.png"),
     ],
 )

@@ -104,6 +104,12 @@ def test_the_colours_of_pictures_stay_in_a_video(tmp_path):
     assert cv2.PSNR(cv2.GaussianBlur(sent, (0, 0), 2), cv2.GaussianBlur(got, (0, 0), 2)) > 30
 
 
+@pytest.mark.parametrize("suffix", [".hevc", ".265"])
+def test_eight_bits_in_hevc_by_their_suffix_are_no_surprise(tmp_path, suffix):
+    warnings = copied(make_clip(tmp_path / "in.mp4", times=3), tmp_path / f"out{suffix}")
+    assert not any("more than 8 bits" in line for line in warnings)
+
+
 def test_ten_bits_become_hevc_for_phones_and_stay_what_they_are_elsewhere(tmp_path):
     source = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuv420p10le", times=3)
     warnings = copied(source, tmp_path / "b.mp4")

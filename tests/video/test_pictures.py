@@ -347,6 +347,19 @@ def test_every_picture_made_has_the_colour_profile_of_its_sources(tmp_path, suff
         assert picture.size == (48, 36)
 
 
+@pytest.mark.parametrize(("suffix", "kept"), [(".png", True), (".jpg", False)])
+def test_the_profile_of_grey_pictures_stays_with_grey_ones(tmp_path, suffix, kept):
+    """FFmpeg's JPEGs always have colours."""
+    (tmp_path / "in").mkdir()
+    profile = profile_of("Gamma 2.2")
+    profile = profile[:16] + b"GRAY" + profile[20:]
+    for n in range(2):
+        Image.fromarray(scene()).convert("L").save(tmp_path / "in" / f"{n}.png", icc_profile=profile)
+    report = maskvfi.interpolate(tmp_path / "in", tmp_path / "out" / f"%d{suffix}", **PLAIN)
+    assert ("the ICC profile is of grey pictures: left out" in report.warnings) != kept
+    assert ("icc_profile" in Image.open(tmp_path / "out" / f"1{suffix}").info) == kept
+
+
 def test_a_colour_profile_that_is_lost_is_named(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
