@@ -86,7 +86,15 @@ def fetched(place: str) -> Iterator[Path]:
         copy = Path(folder) / posixpath.basename(inside)
         with file_system_errors(place, "fetched"):
             storage.get_file(inside, str(copy))
-        yield copy
+        try:
+            yield copy
+        except MediaError as error:
+            raise MediaError(named_by_place(str(error), copy, place)) from error
+
+
+def named_by_place(line: str, path: Path, place: str) -> str:
+    """A line about a temporary copy of a video, with the name of the video's place instead."""
+    return line.replace(str(path), place)
 
 
 def work_path(place: str) -> Path:

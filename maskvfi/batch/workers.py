@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from maskvfi.allocator import keep_freed_memory
 from maskvfi.batch.segments import Part, PartResult, make, survey
-from maskvfi.batch.storage import fetched
-from maskvfi.errors import OptionError, reason
+from maskvfi.batch.storage import fetched, named_by_place
+from maskvfi.errors import MediaError, OptionError, reason
 from maskvfi.options import Options
 from maskvfi.pipeline.report import Report, weights_of
 from maskvfi.synthesis.interpolator import Interpolator
@@ -127,7 +128,11 @@ class Worker:
             self._source = ""
             self._path = self._copies.enter_context(fetched(source))
             self._source = source
-        return make(self._path, suffix, part, self._options, self._networks())
+        try:
+            made = make(self._path, suffix, part, self._options, self._networks())
+        except MediaError as error:
+            raise MediaError(named_by_place(str(error), self._path, source)) from error
+        return replace(made, warnings=[named_by_place(line, self._path, source) for line in made.warnings])
 
     def close(self) -> None:
         """Delete the copy of a video."""
@@ -285,7 +290,11 @@ def _survey(
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with fetched(source) as path:
-        yield from survey(path, suffix, options, computed_by, min_frames)
+        for found in survey(path, suffix, options, computed_by, min_frames):
+            if isinstance(found, Report):
+                found.warnings = [named_by_place(line, path, source) for line in found.warnings]
+                found.damage = named_by_place(found.damage, path, source)
+            yield found
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from maskvfi.batch import batch, run  # noqa: E402
 from maskvfi.batch.jobs import Job, find_jobs  # noqa: E402
 from maskvfi.batch.results import Row  # noqa: E402
 from maskvfi.batch.run import _checked  # noqa: E402
-from maskvfi.batch.storage import deliver, work_path  # noqa: E402
+from maskvfi.batch.storage import deliver, fetched, work_path  # noqa: E402
 from maskvfi.options import Options  # noqa: E402
 from maskvfi.video.journal import Journal  # noqa: E402
 from maskvfi.weights.locate import find_weights  # noqa: E402
@@ -175,6 +175,15 @@ def test_a_segment_that_cannot_be_stored_fails_its_video_alone(folder, tmp_path,
     monkeypatch.setattr(Journal, "put", put)
     rows = batch([str(folder / name) for name in ("a.mkv", "b.mkv")], str(tmp_path), workers=1, **HOW)
     assert [(row.status, row.error) for row in rows] == [("failed", "no space left"), ("done", "")]
+
+
+def test_a_video_from_elsewhere_is_named_by_its_address():
+    """Its copy is gone when somebody reads the line."""
+    place = "memory://far/bad.mkv"
+    fsspec.filesystem("memory").pipe_file("/far/bad.mkv", b"no video" * 100)
+    with pytest.raises(maskvfi.MediaError) as error, fetched(place) as copy:
+        maskvfi.interpolate(copy, copy.with_suffix(".mp4"))
+    assert str(error.value).startswith(f"{place}: cannot be read as a video")
 
 
 def test_a_film_that_cannot_be_uploaded_stays_and_the_next_run_makes_it_again(folder, monkeypatch):

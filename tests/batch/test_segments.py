@@ -1,6 +1,7 @@
 """A video made in parts, in any order, is the video made at once."""
 
 import subprocess
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,10 +52,13 @@ def make_apart(source: Path, target: Path, **asked: object) -> list[segments.Par
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch) -> None:
+def short(monkeypatch) -> Iterator[None]:
     """Segments of few frames, so that small clips have some."""
     monkeypatch.setattr(muxer, "SEGMENT", 8)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
