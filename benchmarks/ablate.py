@@ -113,7 +113,7 @@ def main(
     plan = sha256(data / "tuples.json") if (data / "tuples.json").is_file() else None
     check_begun(out / what / "begun.json", data=str(data.resolve()), plan=plan, steps=steps, samples=samples)
     drawn = draw_footage if what == "labels" else draw_samples
-    source = "-".join(data.resolve().parts[1:])
+    source = f"{'-'.join(data.resolve().parts[1:])}-{(plan or '')[:8]}"
     kept = once(out / f"{drawn.__name__}-{source}-{samples}.npz", lambda: drawn(data, samples))
     schedule = Schedule(steps, BATCH, RATE, warmup=50, weight_decay=1e-3, seed=SEED)
     judged = []

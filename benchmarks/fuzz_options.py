@@ -10,6 +10,7 @@ import gc
 import io
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,7 +117,9 @@ def main(
             if end == "crashed":
                 print(f"case {number}: {[word[:80] for word in arguments]}: {printed}", file=sys.stderr)
             for left in Path().iterdir():
-                if left.name != "in.mkv" and left.is_file():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != "in.mkv":
                     left.unlink()
     table = Table("cases", "made", "refused in a line", "crashed or over a minute")
     table.add_row(str(cases), *(str(ends[end]) for end in ("made", "refused", "crashed")))

@@ -262,7 +262,7 @@ def bench_still(
     for name in bench.missing:
         console.print(f"not measured: {name}")
     if target is not None:
-        write_page(bench, clips.name, target, overwrite)
+        write_page(bench, clips.resolve().name, target, overwrite)
         console.print(f"{out}: written", soft_wrap=True)
 
 

@@ -1,6 +1,8 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from maskvfi.video.priority import kept_priority
+
+PROGRAMS = ("ffmpeg", "ffprobe")
 
 # Examples may take as long as a busy machine takes.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,6 +26,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("cuda"):
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """Skip tests whose fixtures call a program that is not installed."""
+    yield from _without_missing_programs()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Skip tests that call a program that is not installed."""
+    yield from _without_missing_programs()
+
+
+def _without_missing_programs() -> Iterator[None]:
+    try:
+        return (yield)
+    except FileNotFoundError as error:
+        if error.filename in PROGRAMS and not shutil.which(error.filename):
+            pytest.skip(f"there is no {error.filename}")
+        raise
 
 
 @pytest.fixture(scope="session", autouse=True)

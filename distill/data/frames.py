@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,11 @@ def thumbnail(frame: Image) -> Floats:
 def change(before: Floats, after: Floats) -> float:
     """The mean difference of two neighbouring frames' thumbnails; above CUT there is a cut between the frames."""
     return float(np.abs(after - before).mean())
+
+
+def has_cut(run: list[Image]) -> bool:
+    """Whether there is a cut inside a run of frames."""
+    return any(change(*pair) > CUT for pair in pairwise(map(thumbnail, run)))
 
 
 def sometimes_halved(frames: list[Image], size: int, rng: Rng) -> list[Image]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -12,15 +11,13 @@ import numpy as np
 from distill.arrays import Image, Rng
 from distill.data.clips import Clip, find_clips
 from distill.data.frames import (
-    CUT,
     at_least,
-    change,
     cropped,
     decoded,
+    has_cut,
     liveliest,
     random_squares,
     sometimes_halved,
-    thumbnail,
 )
 
 RUN = 5  # frames
@@ -55,7 +52,7 @@ class Footage:
         if not self._pictures:
             raise ValueError(f"{clip.path}: no frame could be read")
         found = ([frames[k] for k in range(start, start + RUN) if k in frames] for start in starts)
-        self.runs = [_crop(run, size, rng) for run in found if len(run) == RUN and not _cut(run)]
+        self.runs = [_crop(run, size, rng) for run in found if len(run) == RUN and not has_cut(run)]
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -100,8 +97,3 @@ def _crop(run: list[Image], size: int, rng: Rng) -> list[Image]:
     frames = [at_least(frame, size, cv2.INTER_AREA) for frame in sometimes_halved(run, size, rng)]
     square, _ = liveliest(random_squares(frames, size, rng))
     return cropped(frames, square)
-
-
-def _cut(run: list[Image]) -> bool:
-    """Whether there is a cut inside a run."""
-    return any(change(*pair) > CUT for pair in pairwise(map(thumbnail, run)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +61,7 @@ def minterpolate(ffmpeg: str) -> Method:
         # minterpolate looks one frame further on either side, so each end is shown twice, one second apart.
         shown = b"".join(frame.tobytes() for frame in (start, start, end, end))
         command = [ffmpeg, "-v", "error", *size, "-r", "1", "-i", "-", "-vf", filters, *size, "-"]
-        raw = subprocess.run(command, input=shown, capture_output=True, check=True).stdout
+        raw = output_of(command, input=shown)
         frames = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
         return [frame.copy() for frame in frames[times + 1 : 2 * times]]
 
@@ -99,15 +101,35 @@ def find_ffmpeg(wanted: str) -> str | None:
     found = [shutil.which("ffmpeg")]
     try:
         import imageio_ffmpeg
-    except ImportError:
-        pass
-    else:
+
         found.insert(0, imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):  # it is not installed, or comes without a binary
+        pass
     for binary in filter(None, found):
         listing = subprocess.run([binary, "-hide_banner", "-filters"], capture_output=True, text=True).stdout
         if any(wanted in line.split()[1:2] for line in listing.splitlines()):
             return binary
     return None
+
+
+def output_of(command: list[str], **how: Any) -> bytes:
+    """Run a command of FFmpeg.
+
+    Args:
+        command: The program and its arguments.
+        **how: As `subprocess.run` takes it.
+
+    Returns:
+        What it has written to stdout.
+
+    Raises:
+        ValueError: It has failed.
+    """
+    done = subprocess.run(command, capture_output=True, **how)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise ValueError(f"{Path(command[0]).name}: {said[-1]}")
+    return done.stdout
 
 
 def _moments(times: int) -> list[float]:

@@ -101,7 +101,7 @@ def write_report(
     out = check_target(out, overwrite)
     log = read_log(run / "log.jsonl") if run else []
     report = Report(
-        clips.name,
+        clips.resolve().name,
         measure_static(clips, masks, cases),
         measure_dmap(clips, teachers, masks, cases),
         _costs(masks),

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from distill.arrays import Image
 from distill.data.clips import Clip
-from distill.data.frames import decoded
+from distill.data.frames import decoded, has_cut
 from distill.options import TIMES
 
 TOGETHER = 4  # gaps whose masks are computed together, as `maskvfi interpolate` does
@@ -72,9 +72,10 @@ def moving_runs(clip: Clip, count: int, times: int = TIMES) -> Iterator[Run]:
 
 
 def _moving_run(kept: Mapping[int, Image], end: int, times: int, given: list[int]) -> Iterator[Run]:
-    """The run that ends at a frame, if something moves in it."""
+    """The run that ends at a frame, if something moves in it and it has no cut."""
     truth = [kept[each] for each in range(end - times, end + 1)]
-    if float(cv2.absdiff(truth[0], truth[-1]).mean()) > STILL:
+    moves = float(cv2.absdiff(truth[0], truth[-1]).mean()) > STILL
+    if moves and not has_cut(truth):
         yield Run(truth, [kept[each] for each in given], given.index(end - times))
 
 

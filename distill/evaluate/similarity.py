@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import nn
 
 from distill.arrays import Image
 from distill.data.tensors import as_batch
-from distill.evaluate.methods import find_ffmpeg
+from distill.evaluate.methods import find_ffmpeg, output_of
 from distill.evaluate.psnr import psnr, psnr_over_divergence
 from distill.options import MEASURES
 from distill.training.perceptual import load_perceptual
@@ -136,7 +135,7 @@ class Similarity:
             graph = "[0]format=yuv420p[a];[1]format=yuv420p[b];[a][b]libvmaf=log_fmt=json:log_path=log"
             inputs = [*size, "-i", "made", *size, "-i", "truth"]
             command = [self._vmaf, "-v", "error", *inputs, "-lavfi", graph, "-f", "null", "-"]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            output_of(command, cwd=folder)
             frames = json.loads((Path(folder) / "log").read_text())["frames"]
         scores = iter(frame["metrics"]["vmaf"] for frame in frames)
         return [float(np.mean([next(scores) for _ in run][1:-1])) for run in truth]

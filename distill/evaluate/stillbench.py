@@ -34,7 +34,7 @@ class StillScore:
     Attributes:
         kind: One of KINDS.
         method: Its name.
-        psnr: In dB by region, the mean over both middles; without regions that the case does not have.
+        psnr: In dB by region, the mean over the middles that count; without regions that the case does not have.
         stlpips: ST-LPIPS by region, of the last middle that counts; empty without stlpips-pytorch.
         flicker: Inside, by how much the steps between the five frames that are shown differ from the true steps, mean
             over pixels, in code values.

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from rich.console import Console
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
@@ -181,13 +182,14 @@ def _batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
     """The batches of a loader. An error in its worker comes with a whole traceback, whose end says what is wrong."""
     try:
         yield from loader
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         told = re.split(r"^\w*Error: ", str(error), flags=re.MULTILINE)[-1]
         raise ValueError(" ".join(told.split()) or repr(error)) from error
 
 
 def _accelerator(options: FitOptions) -> Accelerator:
     """The device and the precision that the options ask for; accelerate calls float32 "no"."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training may have asked for others
     return Accelerator(
         cpu=options.cpu,
         mixed_precision="no" if options.precision == "fp32" else options.precision,

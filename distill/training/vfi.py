@@ -55,6 +55,8 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     else:
         network = IFNet(variant)
         initialise(network)
+    if options.start and teacher and not (options.taught or options.imitated):
+        raise ValueError("a teacher is of no use beside start without taught or imitated")
     if options.taught and teacher is None:
         raise ValueError("taught is of no use without a teacher")
     if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):

@@ -224,6 +224,7 @@ def test_the_page_says_what_it_needs():
     assert done.stderr.decode() == "maskvfi: the page needs gradio: pip install 'gradio>=6'\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_an_interrupt_stops_cleanly_and_leaves_nothing(tmp_path):
     source = make_clip(tmp_path / "in.mp4", times=120, size=(640, 360))
     command = [

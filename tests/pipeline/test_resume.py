@@ -221,6 +221,7 @@ main()
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("wanted", [1, 2])
 def test_a_killed_run_is_gone_on_with(tmp_path, wanted):
     """399 frames are three whole segments."""

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -238,13 +239,22 @@ def test_the_report_says_what_was_done(tmp_path):
     assert written["runtime"] in RUNTIMES
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """torch's number of threads is put back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 def test_equal_runs_make_equal_frames(tmp_path, runtime):
     """On a CPU: bit by bit with equal threads; another number of them adds in another order."""
     if runtime == "openvino":
         pytest.importorskip("openvino")
     source = make_clip(tmp_path / "in.mkv", times=4, codec="ffv1", options={}, size=(160, 96))
-    threads, made = torch.get_num_threads(), []
+    made = []
     for number in (1, 2, 2):
         torch.set_num_threads(number)
         target = tmp_path / f"{len(made)}.mkv"
@@ -259,7 +269,6 @@ def test_equal_runs_make_equal_frames(tmp_path, runtime):
             runtime=runtime,
         )
         made.append(read(target))
-    torch.set_num_threads(threads)
     alone, *together = made
     assert all(same_planes(a, b) for a, b in zip(*together, strict=True))
     for a, b in zip(alone, together[0], strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from checkpoints import stored_alike
 
 from distill.networks import load_rife
 from distill.training.joint import Duet, joint
@@ -59,6 +60,7 @@ def test_joint_refinement_resumes_to_the_same_result(shards, tmp_path):
     joint(shards, tmp_path / "broken", stop_after=2, **options)
     joint(shards, tmp_path / "broken", **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+    assert stored_alike(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_the_composed_frame_can_count_by_how_it_looks(shards, tmp_path):
@@ -112,9 +114,18 @@ def test_training_shows_the_nearer_frame_where_content_was_replaced(duet, pair):
 
 
 def test_refinement_holds_the_mask_to_what_it_says_was_replaced(shards, tmp_path):
-    joint(shards, tmp_path, vfi="vfi-s", steps=1, log_every=1, **SMALL)
-    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["replaced"] >= 0
-    assert "licence" in read_header(tmp_path / "mask.safetensors")  # that of the mask it began with
+    lines = []
+    for weight in (1.0, 2.0):
+        joint(shards, tmp_path / str(weight), vfi="vfi-s", steps=1, log_every=1, keep_mask=weight, **SMALL)
+        lines.append(json.loads((tmp_path / str(weight) / "log.jsonl").read_text()))
+    once, twice = lines
+    held = [
+        name for name in once if name != "total" and twice[name] == pytest.approx(2 * once[name], rel=1e-3)
+    ]
+    assert "replaced" in held
+    assert once["replaced"] > 0
+    assert twice["total"] - once["total"] == pytest.approx(sum(once[name] for name in held), abs=1e-3)
+    assert "licence" in read_header(tmp_path / "1.0" / "mask.safetensors")  # that of the mask it began with
 
 
 def test_the_gradient_of_the_composed_frame_reaches_both_networks(duet, pair):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
+from checkpoints import stored_alike
 
 from distill.options import MaskTraining
 from distill.training.mask import train
@@ -24,6 +25,7 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_run(shards, tmp_path):
         log.write('{"step": 3, "total": 9.0}\n{"step": 4, "to')  # and a line that a kill has torn
     train(shards, tmp_path / "broken", steps=4, log_every=1, store_every=2, **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+    assert stored_alike(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(shards, tmp_path, monkeypatch):

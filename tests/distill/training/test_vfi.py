@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import stored_alike
 
 from distill.training.vfi import train_vfi
 from maskvfi.models.rife import IFNet, find_variant
@@ -49,12 +50,18 @@ def test_only_networks_of_rife_are_trained(shards, tmp_path):
         train_vfi(shards, tmp_path, start="blend", steps=1, **SMALL)
 
 
+def test_a_teacher_that_would_teach_nothing_is_refused(shards, tmp_path):
+    with pytest.raises(ValueError, match="a teacher is of no use beside start without taught or imitated"):
+        train_vfi(shards, tmp_path, start="vfi-s", teacher="vfi-m", steps=1, **SMALL)
+
+
 def test_interpolation_training_resumes_to_the_same_result(shards, tmp_path):
     options = {"steps": 4, "log_every": 1, "store_every": 2, "privileged": 0.5, **SMALL}
     train_vfi(shards, tmp_path / "whole", **options)
     train_vfi(shards, tmp_path / "broken", stop_after=2, **options)
     train_vfi(shards, tmp_path / "broken", **options)
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+    assert stored_alike(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_a_run_goes_on_with_the_teacher_that_it_is_given(shards, tmp_path, capfd):
