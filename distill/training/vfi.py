@@ -55,12 +55,7 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
     else:
         network = IFNet(variant)
         initialise(network)
-    if options.start and teacher and not (options.taught or options.imitated):
-        raise ValueError("a teacher is of no use beside start without taught or imitated")
-    if options.taught and teacher is None:
-        raise ValueError("taught is of no use without a teacher")
-    if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):
-        raise ValueError("only a teacher with the same blocks can be imitated block by block")
+    _check_teacher(options, teacher, network)
     lesson = Lesson(options, teacher)
     licence = inherited_licence([options.start, options.teacher])
 
@@ -91,6 +86,16 @@ def train_vfi(data: Path, run: Path, options: VfiTraining | None = None, **value
         optimiser=options.optimiser,
     )
     fit(Pupil(network, options), samples, losses, schedule, run, options, save=save)
+
+
+def _check_teacher(options: VfiTraining, teacher: IFNet | None, network: IFNet) -> None:
+    """Raise ValueError for a teacher that would teach nothing, or that is missing."""
+    if options.start and teacher and not (options.taught or options.imitated):
+        raise ValueError("a teacher is of no use beside start without taught or imitated")
+    if options.taught and teacher is None:
+        raise ValueError("taught is of no use without a teacher")
+    if options.imitated and (teacher is None or teacher.variant.scales != network.variant.scales):
+        raise ValueError("only a teacher with the same blocks can be imitated block by block")
 
 
 class Pupil(nn.Module):
