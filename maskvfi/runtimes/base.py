@@ -86,7 +86,8 @@ def on_device(
     """Move a network, in half precision with channels last, the layout that is faster for its convolutions.
 
     Args:
-        network: Any module; one that has the number format already is moved itself.
+        network: Any module; one that has the number format already is moved itself. In bfloat16 hooks are added to it
+            (`mend_narrow_planes`).
         device, dtype: Where and in which number format it computes.
         channels_last: Whether that layout is the faster one in float32 too.
 

@@ -1,4 +1,4 @@
-"""Mends a fault of torch 2.13: on CPUs with AMX, convolutions that halve planes 1 or 2 px wide, in bfloat16."""
+"""Corrects what torch 2.13 computes wrongly: halving convolutions of narrow planes in bfloat16, on CPUs with AMX."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST = 3  # px; planes of this width and more are convolved rightly
+LEAST = 3  # px; torch computes planes of this width and more correctly
 
 
 def mend_narrow_planes(network: nn.Module) -> None:
-    """Make a network's convolutions compute narrow planes anew, wider by zeros.
+    """Make a network's 3x3 convolutions of stride 2 compute narrow planes again, padded with zeros to a width of LEAST.
 
-    What torch returns for them is read from memory that was never written: old values, or NaN.
+    torch does not write its result for planes of 1 or 2 px: it holds what was in that memory before, even NaN.
 
     Args:
-        network: Any module; it is changed.
+        network: Any module; hooks are added to its convolutions.
     """
     for module in network.modules():
         halves = isinstance(module, nn.Conv2d) and module.stride == (2, 2) and module.kernel_size == (3, 3)
@@ -26,7 +26,7 @@ def mend_narrow_planes(network: nn.Module) -> None:
 
 
 def _compute_anew(module: nn.Module, inputs: tuple[Tensor], made: Tensor) -> Tensor:
-    """A convolution's output [B,C,h,w]. Its padding is zeros, so further ones do not change the only column of it."""
+    """A hook: the convolution's output [B,C,h,w]. Its own padding is zeros, so more of them change nothing."""
     conv, (x,) = cast(nn.Conv2d, module), inputs
     if x.shape[-1] >= LEAST:
         return made
