@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,7 @@ from ray.exceptions import RayError
 from maskvfi.batch.jobs import Job, find_jobs, refuse_replaced_sources
 from maskvfi.batch.results import Row, Table
 from maskvfi.batch.segments import Part, PartResult, join
-from maskvfi.batch.storage import deliver, exists, fetched, local_path, work_path
+from maskvfi.batch.storage import deliver, exists, fetched, local_path, restored_on_error, work_path
 from maskvfi.batch.workers import MAX_RETRIES, Workers, cluster, results_of
 from maskvfi.errors import MaskvfiError, MediaError, OptionError, reason
 from maskvfi.options import Options
@@ -336,11 +336,12 @@ class _Batch:
         assert video.journal is not None
         states, began = video.journal.states(), time.perf_counter()
         video.journal.close()  # the writer that joins opens it
-        # A film in the cache folder is our own: an upload failed.
-        overwrite = self._overwrite or local_path(video.job.target) is None
-        with fetched(video.source) as source:
-            warnings = join(source, video.work_path, self._options, video.facts, overwrite)
-        deliver(video.work_path, video.job.target, self._overwrite)
+        remote = local_path(video.job.target) is None
+        overwrite = self._overwrite or remote  # a film in the cache folder is our own: an upload failed
+        with restored_on_error(video.journal.folder) if remote else nullcontext():
+            with fetched(video.source) as source:
+                warnings = join(source, video.work_path, self._options, video.facts, overwrite)
+            deliver(video.work_path, video.job.target, self._overwrite)
         spent = {"survey": video.row.seconds_survey, "join": time.perf_counter() - began}
         _sum_parts(video, states, spent)
         return warnings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -113,6 +115,36 @@ def work_path(place: str) -> Path:
     folder = cache_folder() / "batch" / hashlib.sha256(place.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder / posixpath.basename(storage_of(place)[1])
+
+
+@contextmanager
+def restored_on_error(folder: Path) -> Iterator[None]:
+    """Put a folder back if the block removes it and then fails.
+
+    Until the block ends its files have a second name outside of the folder's parent, so no copies are made where the
+    disk knows hard links.
+
+    Args:
+        folder: The folder, which has files only.
+    """
+    aside = folder.parent.with_name(f"{folder.parent.name}.aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(folder, aside, copy_function=_link)
+    try:
+        yield
+    except BaseException:
+        if not folder.exists():
+            aside.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _link(file: str, name: str) -> None:
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copy2(file, name)
 
 
 def deliver(path: Path, place: str, overwrite: bool) -> None:

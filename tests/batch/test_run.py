@@ -186,22 +186,22 @@ def test_a_video_from_elsewhere_is_named_by_its_address():
     assert str(error.value).startswith(f"{place}: cannot be read as a video")
 
 
-def test_a_film_that_cannot_be_uploaded_stays_and_the_next_run_makes_it_again(folder, monkeypatch):
+def test_a_film_that_cannot_be_uploaded_stays_and_the_next_run_makes_no_part_again(folder, monkeypatch):
     memory, place = type(fsspec.filesystem("memory")), "memory://far/upload/b.mkv"
     film = work_path(place)
-    film.write_bytes(b"a whole film")
 
     def refuse(*_, **__) -> None:
         raise PermissionError("the token is too old")
 
     with monkeypatch.context() as broken:
         broken.setattr(memory, "put_file", refuse)
-        with pytest.raises(maskvfi.MediaError, match=r"the token is too old\); the whole film is .*b\.mkv"):
-            deliver(film, place, overwrite=False)
-    assert film.exists()
+        (row,) = batch([str(folder / "b.mkv")], "memory://far/upload", workers=1, **HOW)
+    assert row.status == "failed"
+    assert row.error.endswith(f"(the token is too old); the whole film is {film}")
+    assert packets(film) == packets(whole(folder, "b.mkv"))
     (row,) = batch([str(folder / "b.mkv")], "memory://far/upload", workers=1, **HOW)
-    assert row.status == "done"
-    assert not film.exists()
+    assert (row.status, row.parts_kept) == ("done", row.parts)
+    assert not film.parent.exists()
     film = work_path(place)
     film.write_bytes(b"a whole film")
     with pytest.raises(maskvfi.MediaError, match="exists already, and overwrite is not set"):
