@@ -62,7 +62,10 @@ def choose_audio(
         The encoding; None if the container holds no such sound.
     """
     muxer = output.format.name
-    return next((each for each in _choices(source, output, refused) if _opens(each, muxer)), None)
+    choices = _choices(source, output, refused)
+    if muxer == "mxf":  # cannot be tried without pictures; FFmpeg writes this rate alone
+        return next((each for each in choices if each.rate == 48000), None)
+    return next((each for each in choices if _opens(each, muxer)), None)
 
 
 def _choices(source: AudioCodecContext, output: OutputContainer, refused: bool) -> Iterator[AudioEncoding]:
@@ -70,7 +73,9 @@ def _choices(source: AudioCodecContext, output: OutputContainer, refused: bool) 
     default = output.default_audio_codec
     plain = source.name.startswith(("pcm_", "adpcm_")) and output.format.name == "matroska"
     own = "flac" if plain else _ENCODERS.get(source.name, "aac")
-    names = ("aac" if refused and own == source.name else own, _ENCODERS.get(default, default), "ac3")
+    names = ["aac" if refused and own == source.name else own, _ENCODERS.get(default, default), "ac3"]
+    if output.format.name == "mxf":
+        names = ["pcm_s16le" if source.format.bytes == 2 else "pcm_s24le"]
     for layout in _layouts(source):
         for codec in dict.fromkeys(names):
             try:

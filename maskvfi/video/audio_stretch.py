@@ -16,6 +16,7 @@ from av.packet import Packet
 from maskvfi.errors import reason
 from maskvfi.video.audio_choice import choose_audio
 
+BEGIN_AT_0 = ("avi", "mxf")  # containers whose sound has no times: it begins with the picture
 # The tempos of one atempo filter. Above them it skips samples, so other tempos take several filters in a row.
 _TEMPOS = (Fraction(1, 2), Fraction(2))
 _PAUSE = Fraction(1, 20)  # seconds: less is no gap, but times that were rounded
@@ -149,8 +150,8 @@ class StretchedTrack:
         self._encode(_ready(self._graph))
 
     def _begin_at(self, position: int) -> None:
-        """Let the sound begin at a position; in AVI, where it begins at 0, after silence."""
-        if self._output.format.name != "avi" or position <= 0:
+        """Let the sound begin at a position; where it has to begin at 0, after silence."""
+        if self._output.format.name not in BEGIN_AT_0 or position <= 0:
             self._position = position
             return
         self._encode(_silence((self._encoding.rate, self._encoding.samples, self._encoding.layout), position))

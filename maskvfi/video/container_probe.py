@@ -14,9 +14,11 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from maskvfi.errors import MediaError
-from maskvfi.video.streams import is_cover, open_input, url_of
+from maskvfi.video.streams import open_input, url_of
 
 _CANNOT = "cannot hold it"
 _PACKETS = 2000  # of the source that are read at most to find the first ones of each stream
@@ -43,7 +45,7 @@ class ContainerProbe:
         """Why the container cannot hold a stream; empty if it can."""
         if stream.type == "attachment":
             return "" if self._muxer == "matroska" else _CANNOT
-        if is_cover(stream) and self._muxer == "mxf":  # FFmpeg would divide by its rate, which is 0
+        if stream.type == "video" and self._muxer == "mxf":  # which holds one alone
             return _CANNOT
         with tempfile.TemporaryDirectory() as folder:
             address = url_of(Path(folder) / f"probe{self._suffix}")
@@ -55,7 +57,8 @@ class ContainerProbe:
                 return _CANNOT
             try:
                 with av.open(address, metadata_errors="replace") as found:
-                    same = len(found.streams) > 0 and _is_same(stream, found.streams[0])
+                    place = 1 if self._muxer == "mxf" else 0  # after the pictures
+                    same = len(found.streams) > place and _is_same(stream, found.streams[place])
                     if same and self._muxer == "avi" and stream.type == "audio" and has_packets:
                         same = _lasts_as_long(self._first_packets()[stream.index], found)
             except (av.error.FFmpegError, OSError, ValueError):
@@ -68,8 +71,11 @@ class ContainerProbe:
         with av.open(
             address, "w", format=self._muxer, container_options={"strict": "experimental"}
         ) as container:
+            pictures = _add_pictures(container) if self._muxer == "mxf" else None  # holds no sound without
             target = container.add_stream_from_template(stream, opaque=True)
             container.start_encoding()
+            if pictures is not None:
+                container.mux([*pictures.encode(VideoFrame(64, 64, "yuv420p")), *pictures.encode(None)])
             refused = 0
             for packet in _placed(own) or [_made_up(stream)]:
                 packet.stream = target
@@ -99,6 +105,14 @@ class ContainerProbe:
                         if not more:
                             break
         return self._first
+
+
+def _add_pictures(container: OutputContainer) -> VideoStream:
+    """Add a stream of small pictures to a container."""
+    stream = container.add_stream("mpeg2video", rate=25)
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+    return stream
 
 
 def _placed(packets: list[Packet]) -> list[Packet]:

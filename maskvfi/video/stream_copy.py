@@ -20,7 +20,7 @@ from av.subtitles.stream import SubtitleStream
 
 from maskvfi.errors import MediaError, reason
 from maskvfi.paths import PathLike
-from maskvfi.video.audio_stretch import StretchedTrack
+from maskvfi.video.audio_stretch import BEGIN_AT_0, StretchedTrack
 from maskvfi.video.clock_jumps import demux_continuous, may_jump
 from maskvfi.video.container_probe import ContainerProbe
 from maskvfi.video.kept import Wanted
@@ -37,7 +37,7 @@ _OWN_TAGS = {
     *("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id", "bps"),
     "alpha_mode",
 }
-_LATE = Fraction(3, 100)  # seconds by which sound may begin too early in AVI
+_LATE = Fraction(3, 100)  # seconds by which sound may begin too early where it has no times
 _PRIMING = Fraction(1, 10)  # seconds that a decoder of sound may need before the first sample that is heard
 _OWN_PREFIXES = ("_statistics", "number_of_", "bps-", "duration-")
 _MOST_IN_MP4 = 255  # frames per second of a time code: it has a byte for them
@@ -254,7 +254,7 @@ class CopiedStreams:
             self._attach_cover(stream)
             return None, ""
         refusal = self._probe.refusal(stream)
-        if muxer == "avi" and stream.type == "audio" and start_of(stream) - self._begin > _LATE:
+        if muxer in BEGIN_AT_0 and stream.type == "audio" and start_of(stream) - self._begin > _LATE:
             refusal = "lets no sound begin late"  # with silence before it, it does
         if not refusal:
             target = self._output.add_stream_from_template(stream, opaque=True)

@@ -50,7 +50,7 @@ def test_what_a_stream_is_for_is_named_where_it_is_lost(tmp_path, with_cover):
     with_cover(make_clip(tmp_path / "c.mp4"), covered)
     assert any("cover" in line for line in copy(covered, tmp_path / "d.mov"))
     warnings = copy(covered, tmp_path / "d.mxf", codec="mpeg2video")
-    assert any("is left out: mxf cannot hold it" in line for line in warnings)
+    assert any("(video png) is left out: mxf cannot hold it" in line for line in warnings)
 
 
 def test_the_title_of_a_stream_is_shown_by_players_of_mp4(tmp_path):

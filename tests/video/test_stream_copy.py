@@ -172,6 +172,7 @@ def loud(path):
         ("a.mkv", "pcm_mulaw", "b.mp4", "aac"),
         ("a.mkv", "wmav2", "b.mkv", "aac"),
         ("a.avi", "adpcm_ms", "b.avi", "aac"),
+        ("a.mp4", "aac", "b.mxf", "pcm_s24le"),
     ],
 )
 def test_sound_that_a_container_does_not_hold_is_encoded_again(tmp_path, source, sound, target, codec):
@@ -211,14 +212,17 @@ def test_sound_that_a_container_does_not_hold_is_encoded_again(tmp_path, source,
         ("a.mkv", "eac3", 0, "b.avi"),
         ("a.mkv", "aac", 0.5, "b.avi"),  # AVI cannot say that sound begins later
         ("a.mkv", "truehd", 0, "b.mp4"),  # its packets are closer than Matroska's milliseconds
+        ("a.mxf", "pcm_s16le", 0, "b.mxf"),
+        ("a.mkv", "pcm_s16le", 0.5, "b.mxf"),  # nor can MXF
     ],
 )
 def test_sound_keeps_its_pace_and_its_start(tmp_path, source, sound, late, target):
     beep = "sine=1000:r=48000:d=3,volume='gte(t,2)':eval=frame"
-    picture = ("-c:v", "mpeg4", "-bf", "0", "-c:a", sound, "-strict", "-2")
+    codec = "mpeg2video" if target.endswith("mxf") else "mpeg4"
+    picture = ("-c:v", codec, "-bf", "0", "-c:a", sound, "-strict", "-2")
     given = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=3")
     ffmpeg(*given, "-itsoffset", str(late), "-f", "lavfi", "-i", beep, *picture, tmp_path / source)
-    copy(tmp_path / source, tmp_path / target, codec="mpeg4")
+    copy(tmp_path / source, tmp_path / target, codec=codec)
     onsets = []
     for path in (tmp_path / source, tmp_path / target):
         heard, begin = loud(path)
