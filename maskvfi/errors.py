@@ -11,6 +11,13 @@ class MediaError(MaskvfiError):
     """A video, picture, folder or pipe that cannot be read or written."""
 
 
+class StoppedError(MediaError):
+    """A video that could not be made to its end, but whose first frames are kept for another run.
+
+    `__cause__` is the error that ended it.
+    """
+
+
 class WeightsError(MaskvfiError):
     """Weights that are missing, damaged, or made for something else."""
 

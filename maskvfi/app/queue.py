@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 
 from maskvfi.app.previews import shown
+from maskvfi.errors import StoppedError
 from maskvfi.pipeline.preview import rgb_of
 from maskvfi.pipeline.reading import OnFrame, Progress
 from maskvfi.pipeline.report import Report
@@ -78,6 +79,8 @@ class Job:
             self._end(DONE, summary(report))
         except Cancelled:
             self._end(CANCELLED, "Cancelled; nothing was written.")
+        except StoppedError as error:  # the frames that it kept are deleted, as all that is not whole
+            self._end(FAILED, str(error.__cause__))
         except (ValueError, OSError) as error:
             self._end(FAILED, str(error))
         except Exception as error:  # a job that fails must not take the others with it

@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from maskvfi.errors import MediaError, OptionError, reason, short_of_memory
+from maskvfi.errors import MediaError, OptionError, StoppedError, reason, short_of_memory
 from maskvfi.paths import PathLike
 from maskvfi.video.animation import FOR_EVER, loop_option, set_last_duration
 from maskvfi.video.encoders import (
@@ -273,7 +273,7 @@ class VideoWriter:
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(kept) from error
         if isinstance(error, MediaError):
-            raise MediaError(f"{error} ({kept})") from error
+            raise StoppedError(f"{error} ({kept})") from error
         if short_of_memory(error):
             raise MemoryError(f"{reason(error)}; {kept}") from error
 

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from clips import make_clip
 
+import maskvfi
+
 gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'maskvfi[ui]'")
 
 from markdown_it import MarkdownIt  # noqa: E402
@@ -15,10 +17,11 @@ from maskvfi.app.interpolate_tab import InterpolateTab  # noqa: E402
 from maskvfi.app.page import build_page  # noqa: E402
 from maskvfi.app.pictures import PAINTED  # noqa: E402
 from maskvfi.app.protect_tab import ProtectTab  # noqa: E402
-from maskvfi.app.queue import Job, Queue  # noqa: E402
+from maskvfi.app.queue import FAILED, Job, Queue  # noqa: E402
 from maskvfi.app.queue_tab import QueueTab  # noqa: E402
 from maskvfi.app.visitors import Visitors, errors_on_page  # noqa: E402
 from maskvfi.options import Options, ProtectOptions, option_fields  # noqa: E402
+from maskvfi.video import muxer  # noqa: E402
 
 
 @pytest.mark.parametrize(("tab", "group"), [(InterpolateTab, Options), (ProtectTab, ProtectOptions)])
@@ -83,6 +86,26 @@ def test_jobs_that_are_added_while_others_are_cleared_stay(tmp_path):
     old.drop = lambda: queue.add([new])
     queue.clear()
     assert queue.jobs == [new]
+
+
+def test_a_job_that_fails_says_nothing_of_frames_that_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(muxer, "SEGMENT", 8)
+    source = make_clip(tmp_path / "a.mp4", times=40)
+
+    def full(done: int, total: int | None) -> None:
+        if done > 30:
+            raise maskvfi.MediaError("b.mkv: no space left")
+
+    def make(folder, progress, watch):
+        return maskvfi.interpolate(source, folder / "b.mkv", vfi="blend", mask="off", progress=full)
+
+    with pytest.raises(
+        maskvfi.MediaError, match=r"no space left \(\d+ frames are kept, resume goes on there\)"
+    ):
+        make(tmp_path, None, None)
+    job = Job("a.mp4", [source], make)
+    job.work(tmp_path)
+    assert (job.state, job.line) == (FAILED, "b.mkv: no space left")
 
 
 def test_no_file_goes_by_its_age(tmp_path):
