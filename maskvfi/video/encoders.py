@@ -83,6 +83,7 @@ _FIXED_RATE = {
     "mpeg1video",
     "mpeg2video",
     "avi",
+    "mxf",
     "yuv4mpegpipe",
     "mpeg",
     "vob",
@@ -346,6 +347,13 @@ def stated_rate(rate: Fraction) -> Fraction:
 def has_fixed_rate(codec: str, muxer: str) -> bool:
     """Whether the encoder or the container knows nothing but a constant frame rate."""
     return codec in _FIXED_RATE or muxer in _FIXED_RATE
+
+
+def without_b_frames(encoding: Encoding) -> Encoding:
+    """The same encoding for a container that does not say when B frames of H.264 are shown."""
+    if not encoding.codec.startswith(("libx264", "h264_")):
+        return encoding
+    return replace(encoding, options={"bf": "0", **encoding.options})
 
 
 def loses_aspect_ratio(codec: str, muxer: str) -> bool:

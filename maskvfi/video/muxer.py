@@ -25,6 +25,7 @@ from maskvfi.video.encoders import (
     has_fixed_rate,
     loses_aspect_ratio,
     stated_rate,
+    without_b_frames,
 )
 from maskvfi.video.frames import Frame, SourceInfo
 from maskvfi.video.icc import is_srgb
@@ -132,10 +133,12 @@ class VideoWriter:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
+            if muxer == "mxf":
+                self.encoding = without_b_frames(self.encoding)
             self.warnings += _limits(muxer, info, rate)
             self.time_base = choose_time_base(info, rate, self.encoding.codec, muxer)
             fixed_rate = has_fixed_rate(self.encoding.codec, muxer)
-            self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer == "yuv4mpegpipe")
+            self.clock = Clock(self.time_base, None, fixed_rate, gapless=muxer in ("yuv4mpegpipe", "mxf"))
             self._container.container_options.update(_muxer_options(muxer, info, self.time_base))
             self._stream = self._add_stream(info, rate)
             if copy_from is not None:

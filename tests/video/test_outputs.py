@@ -407,6 +407,16 @@ def test_every_suffix_has_an_encoder_that_its_container_holds(tmp_path, suffix):
         assert sum(len(packet.decode()) for packet in container.demux(sequence)) == 5
 
 
+def test_frames_in_mxf_are_shown_in_their_order(tmp_path):
+    """FFmpeg writes no times of x264's B frames there. Uneven times become even, and a line says so."""
+    copy(make_clip(tmp_path / "a.mkv", times=20), tmp_path / "a.mxf")
+    with av.open(str(tmp_path / "a.mxf")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([n / 25 for n in range(20)])
+    (line,) = copy(make_clip(tmp_path / "b.mkv", times=[0, 1, 5, 6, 9]), tmp_path / "b.mxf")
+    assert "off the constant rate that the file keeps" in line
+
+
 @pytest.mark.parametrize("suffix", [".mpg", ".vob", ".ogv", ".h264"])
 def test_containers_that_count_frames_have_the_rate_and_the_length(tmp_path, suffix):
     make_clip(tmp_path / "in.mkv", times=20, size=(64, 48))
