@@ -350,8 +350,8 @@ def has_fixed_rate(codec: str, muxer: str) -> bool:
 
 
 def without_b_frames(encoding: Encoding) -> Encoding:
-    """The same encoding for a container that does not say when B frames of H.264 are shown."""
-    if not encoding.codec.startswith(("libx264", "h264_")):
+    """The same encoding for a container that does not say when B frames are shown, which these encoders make."""
+    if not encoding.codec.startswith(("libx264", "libx265", "h264_", "hevc_")):
         return encoding
     return replace(encoding, options={"bf": "0", **encoding.options})
 

@@ -133,7 +133,7 @@ class VideoWriter:
                 raise MediaError(f"{self._name}: what is written there cannot be resumed")
             self._container = self._open(container_format)
             muxer = self._container.format.name
-            if muxer == "mxf":
+            if muxer in ("avi", "mxf"):
                 self.encoding = without_b_frames(self.encoding)
             self.warnings += _limits(muxer, info, rate)
             self.time_base = choose_time_base(info, rate, self.encoding.codec, muxer)
