@@ -365,12 +365,16 @@ class VideoReader(ReadAhead[Frame]):
     def _last_frames(self) -> Iterator[av.VideoFrame]:
         """The frames that the decoder's threads still hold after damage at the end, since PyAV does not flush them.
 
-        They are decoded again by a single thread, which holds none back.
+        They are decoded again by a single thread, which holds none back. They are lost where the file cannot be opened
+        again, as on a failing disk.
         """
         last = self._completeness.unfinished
         if last is None or self._jumps or not self._is_file():
             return
-        container, _ = open_input(self._source, self._opened_as[0])
+        try:
+            container, _ = open_input(self._source, self._opened_as[0])
+        except MediaError:
+            return
         with container:
             stream = picture_stream(container, self._name)
             stream.thread_type = "NONE"

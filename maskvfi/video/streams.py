@@ -74,8 +74,11 @@ def open_input(
             f"{name}: is a pipe, which can be read only once; - reads yuv4mpeg from standard input"
         )
     if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(1024)
+        try:
+            with path.open("rb") as file:
+                head = file.read(1024)
+        except OSError as error:
+            raise MediaError(f"{name}: cannot be read ({reason(error)})") from error
         if is_animated_webp(head):
             raise MediaError(f"{name}: is an animated WebP, which FFmpeg does not read")
         if _is_playlist(head):

@@ -1,5 +1,6 @@
 """Videos as frames with exact times; broken ones as one line that names file and cause."""
 
+import os
 import struct
 import threading
 from fractions import Fraction
@@ -186,6 +187,25 @@ def test_a_cut_off_file_says_how_far_it_can_be_read(tmp_path):
         frames.extend(frame.duration for frame in reader)
     assert 20 < len(frames) < 60
     assert frames[-1] == Fraction(1, 25)  # not up to where the whole file would end
+
+
+def test_a_cut_off_file_that_cannot_be_opened_again_gives_what_was_read(tmp_path):
+    """As on a disk that fails; here another file has taken its name."""
+    clip = make_clip(
+        tmp_path / "a.mp4", times=60, size=(320, 240), container_options={"movflags": "faststart"}
+    )
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    with VideoReader(clip) as reader:
+        clip.unlink()
+        clip.write_bytes(b"no video")
+        with pytest.raises(MediaError, match=r"a\.mp4: .*(cut off|stopped)"):
+            list(reader)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file here whose reading fails")
+def test_a_file_that_fails_to_be_read_is_named():
+    with pytest.raises(MediaError, match=r"^/proc/self/mem: cannot be read \(input/output error\)$"):
+        VideoReader("/proc/self/mem")
 
 
 def test_gif_that_ends_within_a_picture_is_cut_off(tmp_path):
